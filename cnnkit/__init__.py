@@ -1,0 +1,50 @@
+"""cnnkit: experiments with convolutional neural networks, on PyTorch Lightning."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule
+    from cnnkit.models import CNN, MLP, LeNet5
+    from cnnkit.precision import default_precision
+    from cnnkit.tasks import ClassificationTask
+
+# Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
+_HOME = {
+    "CIFAR10": "cnnkit.data",
+    "CNN": "cnnkit.models",
+    "ClassificationTask": "cnnkit.tasks",
+    "FashionMNIST": "cnnkit.data",
+    "FashionMNISTSample": "cnnkit.data",
+    "ImageDataModule": "cnnkit.data",
+    "LeNet5": "cnnkit.models",
+    "MLP": "cnnkit.models",
+    "MNIST": "cnnkit.data",
+    "default_precision": "cnnkit.precision",
+}
+
+__all__ = [
+    "CIFAR10",
+    "CNN",
+    "MLP",
+    "MNIST",
+    "ClassificationTask",
+    "FashionMNIST",
+    "FashionMNISTSample",
+    "ImageDataModule",
+    "LeNet5",
+    "__version__",
+    "default_precision",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'cnnkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

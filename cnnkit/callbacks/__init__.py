@@ -1,0 +1,24 @@
+"""Only what Lightning lacks."""
+
+from cnnkit.callbacks.checkpoint import SafeCheckpointIO, best_and_last, load_checkpoint
+from cnnkit.callbacks.ema import EMA
+from cnnkit.callbacks.progress import EpochProgress
+from cnnkit.callbacks.record import Record
+from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested
+from cnnkit.callbacks.tensorboard import RunPictures
+from cnnkit.callbacks.throughput import Throughput
+
+__all__ = [
+    "EMA",
+    "Diverged",
+    "EpochProgress",
+    "Record",
+    "RunPictures",
+    "SafeCheckpointIO",
+    "StopOnNaN",
+    "StopOnSignal",
+    "StopRequested",
+    "Throughput",
+    "best_and_last",
+    "load_checkpoint",
+]

@@ -1,0 +1,91 @@
+"""Checkpoints that are whole or not there, and that run no code when they are read."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from cnnkit.errors import UserError
+
+
+class SafeCheckpointIO(CheckpointIO):
+    """Saves beside the target and renames; loads local files with ``weights_only=True`` alone.
+
+    Lightning's own plugin stages in ``$TMPDIR`` and copies: a kill or a full disk in that moment costs the old
+    checkpoint too.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike, storage_options: Any | None = None
+    ) -> None:
+        """Write the file, flush it to the disk, rename it into place.
+
+        Raises:
+            UserError: if the disk is full or the folder cannot be written; the old file is untouched.
+        """
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
+            raise UserError(
+                f"{target}: cannot save the checkpoint ({error}); the one before it is untouched"
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load_checkpoint(
+        self, path: str | os.PathLike, map_location: Callable | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a local file.
+
+        Raises:
+            UserError: if the path is a URL, is missing, cut short, or holds anything but tensors and plain values.
+        """
+        return load_checkpoint(path, map_location)
+
+    def remove_checkpoint(self, path: str | os.PathLike) -> None:
+        """Delete the file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without running any code in it.
+
+    Raises:
+        UserError: if the path is a URL, is missing, cut short, or holds anything but tensors and plain values.
+    """
+    if "://" in str(path):
+        raise UserError(f"{path}: checkpoints are read from local files only; download it first")
+    try:
+        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except Exception as error:
+        unsafe = "weights_only" in str(error) or "Unsupported" in str(error)
+        reason = "holds more than weights and plain values, and is not read" if unsafe else "cut short or no checkpoint"
+        raise UserError(f"{path}: {reason}; name another one (checkpoints/last.ckpt, checkpoints/best.ckpt)") from error
+    return loaded
+
+
+def best_and_last(folder: Path, monitor: str | None = "val/acc", mode: str = "max") -> ModelCheckpoint:
+    """The run's two checkpoints: ``best.ckpt`` by the monitored score, and ``last.ckpt``."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="best" if monitor else "last",
+        monitor=monitor,
+        mode=mode,
+        save_top_k=1,
+        save_last=bool(monitor),
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+    )

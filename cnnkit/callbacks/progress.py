@@ -1,0 +1,93 @@
+"""What a person sees while a run goes on: a bar on a terminal, a line an epoch in a file."""
+
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SHOWN = {
+    "train/loss": ".4f",
+    "train/acc": ".2%",
+    "val/loss": ".4f",
+    "val/acc": ".2%",
+    "images_per_second": ",.0f",
+}
+
+
+class EpochProgress(ProgressBar):
+    """A bar of the epoch's steps, on terminals only, and one line with the numbers of every finished epoch.
+
+    Redraws at most four times a second and reads only numbers that the host has already.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(soft_wrap=True, highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._drawn = 0.0
+        self._enabled = True
+        self._epoch = ""
+
+    def disable(self) -> None:
+        """Say nothing (on all ranks but the first)."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Speak again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Open the bar where there is a terminal."""
+        if self._enabled and self.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+                auto_refresh=False,
+            )
+            self._bar.start()
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the numbers of the epoch before, start the bar of this one."""
+        self._print_epoch(trainer)
+        self._epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs or '-'}"
+        if self._bar is not None:
+            self._task = self._bar.add_task(self._epoch, total=self.total_train_batches)
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        """Move the bar on."""
+        if self._bar is not None and self._task is not None and time.monotonic() - self._drawn > 0.25:
+            self._drawn = time.monotonic()
+            self._bar.update(self._task, completed=trainer.fit_loop.batch_idx + 1, refresh=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the last epoch's numbers, close the bar."""
+        self._close()
+        self._print_epoch(trainer)
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """Close the bar."""
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _print_epoch(self, trainer: L.Trainer) -> None:
+        # Not in on_train_epoch_end: callbacks come first there, and the task has not logged its means yet.
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        if self._enabled and self._epoch:
+            have = trainer.callback_metrics
+            numbers = "  ".join(f"{key} {float(have[key]):{style}}" for key, style in SHOWN.items() if key in have)
+            self.console.print(f"{self._epoch}  {numbers}")
+        self._epoch = ""

@@ -1,0 +1,77 @@
+"""What TensorBoard shows of a run beside its scalars."""
+
+import warnings
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+
+
+class RunPictures(Callback):
+    """Writes, once a run, a grid of augmented training images and the net's graph.
+
+    Args:
+        images: number of images in the grid.
+    """
+
+    def __init__(self, images: int = 64) -> None:
+        self.images = images
+        self._done = False
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Draw the first batch, as the net sees it."""
+        if self._done or not trainer.is_global_zero:
+            return
+        self._done = True
+        board = tensorboard(trainer)
+        if board is None or trainer.global_step > 0:  # a resumed run has its pictures already
+            return
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        if torch.is_tensor(images) and images.ndim == 4:
+            grid = image_grid(images[: self.images], getattr(trainer, "datamodule", None))
+            board.experiment.add_image("train/augmented", grid, 0)
+            self._graph(board, pl_module, images[:2])
+
+    @staticmethod
+    def _graph(board: TensorBoardLogger, pl_module: L.LightningModule, images: Tensor) -> None:
+        net = getattr(pl_module, "net", pl_module)
+        try:
+            with warnings.catch_warnings():  # the tracer is deprecated, and TensorBoard has no other
+                warnings.simplefilter("ignore")
+                with torch.autocast(images.device.type, enabled=False):
+                    board.experiment.add_graph(net, images)
+        except Exception as error:  # a net that cannot be traced still trains
+            warnings.warn(
+                f"no graph in TensorBoard: {type(error).__name__}: {str(error).splitlines()[0]}", stacklevel=2
+            )
+
+
+def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:
+    """The trainer's TensorBoard logger, if it has one."""
+    return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+
+
+def image_grid(images: Tensor, datamodule: Any, columns: int = 8) -> Tensor:
+    """Normalised images (B, C, H, W) as one picture uint8 (C, rows, columns), in their own grey values.
+
+    Args:
+        images: as the net gets them.
+        datamodule: whose ``mean`` and ``std`` are undone; without them each image is stretched to full range.
+        columns: images in a row.
+    """
+    from torchvision.utils import make_grid  # costs a second to import
+
+    images = images.detach().float().cpu()
+    if hasattr(datamodule, "mean"):
+        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (datamodule.mean, datamodule.std))
+        images = images * std + mean
+    else:
+        low, high = (f(images, dim=(1, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
+        images = (images - low) / (high - low).clamp_min(1e-6)
+    grid: Tensor = make_grid((images.clamp(0, 1) * 255).round().to(torch.uint8), nrow=columns, padding=2)
+    return grid

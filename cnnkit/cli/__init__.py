@@ -1,0 +1,47 @@
+"""The command line: ``python -m cnnkit`` and the console script ``cnnkit``.
+
+This module imports no torch; what needs it is imported when a command runs.
+"""
+
+import difflib
+import sys
+from pathlib import Path
+
+from cnnkit import __version__
+from cnnkit.cli import help as texts
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        args: the words after the program's name; none given: ``sys.argv``.
+
+    Returns:
+        The exit code: 0 done, 1 the run failed, 2 a mistake in what was asked for, 128 + n stopped by signal n.
+    """
+    args = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in args
+    args = [a for a in args if a != "--debug"]
+    command = args[0] if args else "--help"
+    if command in ("--help", "-h", "help"):
+        print(texts.MAIN, end="")
+        return 0
+    if command == "--version":
+        print(f"cnnkit {__version__}")
+        return 0
+    if command not in texts.COMMANDS:
+        close = difflib.get_close_matches(command, texts.COMMANDS, 1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(texts.COMMANDS)}"
+        print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
+        return 2
+    if len(args) > 1 and args[1] in ("--help", "-h"):
+        print(texts.COMMANDS[command], end="")
+        return 0
+    # A researcher's own module in the current folder is found by the console script as by `python -m`.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+
+    from cnnkit.cli.session import run_command  # imports torch
+
+    return run_command(command, args[1:], debug=debug)

@@ -1,0 +1,135 @@
+"""What was asked for: the words of the command line and the YAML files, checked before anything is built."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnkit import run_folder
+from cnnkit.errors import UserError
+from cnnkit.run_folder import RunFolder
+
+
+@dataclass
+class Request:
+    """A command and its arguments in the order in which Lightning's CLI must see them."""
+
+    command: str
+    given: list[str]
+    args: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    run: RunFolder | None = None
+    resume_step: int | None = None
+
+
+def read_request(command: str, given: list[str]) -> Request:
+    """Sort the arguments: files first, so that the command line wins over them wherever it stands.
+
+    Raises:
+        UserError: for a missing or broken file, or a run that is not there.
+    """
+    request = Request(command, given)
+    files, rest, words = request.files, [], iter(given)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag in ("--config", "-c", "--run", "--resume"):
+            value = value if equals else next(words, "")
+            if not value or value.startswith("--"):
+                raise UserError(
+                    f"{flag}: nothing is named after it; give a {'file' if flag[2] == 'c' else 'run folder'}"
+                )
+            if flag in ("--run", "--resume"):
+                _take_run(request, flag, value)
+            else:
+                files.append(value)
+        else:
+            rest.append(word)
+    if request.run is not None:
+        files.insert(0, str(request.run.config))
+    for file in files:
+        check_yaml(Path(file))
+    request.args = [word for file in files for word in ("--config", file)] + rest
+    return request
+
+
+def _take_run(request: Request, flag: str, value: str) -> None:
+    if (flag == "--resume") != (request.command == "fit"):
+        raise UserError(
+            f"{flag} is not for {request.command}: use {'--resume' if request.command == 'fit' else '--run'}"
+        )
+    request.run = run_folder.find(value)
+    if request.command == "fit":
+        from cnnkit.callbacks import load_checkpoint
+
+        request.resume_step = int(load_checkpoint(request.run.last)["global_step"])
+
+
+def config_name(args: list[str]) -> str:
+    """The run's name where none is given: that of the last configuration file."""
+    files = [value for flag, value in pairwise(args) if flag == "--config"]
+    return Path(files[-1]).stem if files else "run"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which lets a key stand twice and takes the last one, made to refuse it."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                raise UserError(
+                    f"{key_node.start_mark.name}, line {key_node.start_mark.line + 1}: {key!r} stands twice"
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def check_yaml(file: Path) -> dict[str, Any]:
+    """Read a configuration file strictly.
+
+    Raises:
+        UserError: if it is missing, no text, no YAML, empty, no mapping, or has a key twice.
+    """
+    try:
+        with file.open(encoding="utf-8") as stream:
+            found = yaml.load(stream, _StrictLoader)
+    except FileNotFoundError:
+        near = sorted(p.name for p in file.parent.glob("*.yaml"))[:6] if file.parent.is_dir() else []
+        hint = f"; {file.parent} has {', '.join(near)}" if near else ""
+        raise UserError(f"{file}: no such configuration file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as a configuration file ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{file}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{file}: {'empty' if found is None else 'not a mapping of keys to values'}")
+    return found
+
+
+@contextlib.contextmanager
+def prefer_own_names() -> Iterator[None]:
+    """Let a short class name mean cnnkit's class where torchvision or timm have one of the same name.
+
+    jsonargparse has no setting for it: among all imported subclasses it refuses a name that stands twice.
+    """
+    from jsonargparse import _typehints
+
+    original = _typehints.get_all_subclass_paths
+
+    def ours_first(*args: Any, **kwargs: Any) -> list[str]:
+        paths = original(*args, **kwargs)
+        ours = {path.rsplit(".", 1)[-1] for path in paths if path.startswith("cnnkit.")}
+        return [p for p in paths if p.startswith("cnnkit.") or p.rsplit(".", 1)[-1] not in ours]
+
+    _typehints.get_all_subclass_paths = ours_first
+    try:
+        yield
+    finally:
+        _typehints.get_all_subclass_paths = original

@@ -1,0 +1,82 @@
+"""What a command says when it is done."""
+
+import csv
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnkit.run_folder import RunFolder
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides a run's numbers."""
+    names = ("cnnkit", "torch", "torchvision", "lightning", "torchmetrics", "timm", "numpy")
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str) -> None:
+    """The start of a fit: where it writes to, what trains on what, how."""
+    net = getattr(model, "net", model)
+    rows = {"run": str(run), "net": f"{type(net).__name__}, {sum(p.numel() for p in net.parameters()):,} parameters"}
+    if hasattr(datamodule, "describe"):
+        facts = datamodule.describe()
+        counts = ", ".join(f"{facts[f'{part}_images']:,} {part}" for part in ("train", "val", "test"))
+        rows["data"] = f"{facts['name']}: {counts}"
+    _print({**rows, "precision": precision})
+
+
+def print_fit_report(run: RunFolder, seconds: float) -> None:
+    """The end of a fit: best validation score, time, rate, checkpoint, and what to type next."""
+    manifest = run.manifest()
+    best, last = manifest.get("best", {}), manifest.get("last", {})
+    rows = {}
+    if "val/acc" in best:
+        rows["best validation accuracy"] = f"{best['val/acc']:.2%} in epoch {best.get('epoch', '?')}"
+    elif "train/acc" in last:
+        rows["training accuracy"] = f"{last['train/acc']:.2%} (nothing was validated)"
+    times = manifest.get("times", {})
+    rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s in all"
+    if "images_per_second" in manifest:
+        rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
+    rows["checkpoint"] = str(run.best)
+    rows["test it"] = f"python -m cnnkit test --run {run}"
+    rows["look at it"] = f"tensorboard --logdir {run.path.parent}"
+    _print(rows)
+
+
+def print_scores(run: RunFolder | None, command: str, checkpoint: str, scores: dict[str, float]) -> None:
+    """Print loss and metrics, and keep them in the run's manifest."""
+    if run is not None:
+        looks = run.manifest().get("test_looks", 0) + 1
+        run.update_manifest(**({command: scores, "test_looks": looks} if command == "test" else {command: scores}))
+    rows = {key: f"{value:.2%}" if "acc" in key else f"{value:.4f}" for key, value in scores.items()}
+    _print({**rows, "checkpoint": checkpoint})
+
+
+def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:
+    """Write predictions.csv: the image's place in its data set, its class, and that class's probability."""
+    path = (run.path if run else Path()) / "predictions.csv"
+    names = datamodule.class_names
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "class", "probability"])
+        number = 0
+        for probabilities in batches:
+            best, label = probabilities.max(dim=1)
+            for p, k in zip(best.tolist(), label.tolist(), strict=True):
+                writer.writerow([number, names[k], f"{p:.4f}"])
+                number += 1
+    _print({"images": f"{number:,}", "predictions": str(path)})
+
+
+def _print(rows: dict[str, str]) -> None:
+    width = max(map(len, rows)) + 2
+    print("\n".join(f"{key:{width}}{value}" for key, value in rows.items()), flush=True)

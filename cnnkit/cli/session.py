@@ -1,0 +1,312 @@
+"""One command run through Lightning's CLI: links, defaults, callbacks, the run folder."""
+
+import logging
+import os
+import shlex
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from jsonargparse import Namespace
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+
+import cnnkit.data
+import cnnkit.models
+import cnnkit.optim
+import cnnkit.tasks
+import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
+from cnnkit import callbacks, run_folder
+from cnnkit.cli.arguments import Request, config_name, prefer_own_names, read_request
+from cnnkit.cli.messages import explain
+from cnnkit.cli.report import print_fit_report, print_fit_start, print_scores, versions, write_predictions
+from cnnkit.errors import UserError
+from cnnkit.loggers import MetricsCSV, TensorBoard
+from cnnkit.precision import default_precision
+from cnnkit.run_folder import RunFolder
+
+
+def run_command(command: str, args: list[str], *, debug: bool = False) -> int:
+    """Run one command and turn what goes wrong into an exit code and at most three lines."""
+    began = time.perf_counter()
+    files: list[str] = []
+    quieten()
+    try:
+        request = read_request(command, args)
+        files = request.files
+        with prefer_own_names():
+            Session(request, began)
+    except callbacks.StopRequested as stop:
+        return 128 + stop.signum
+    except KeyboardInterrupt:
+        print("stopped before the first step; nothing to resume", file=sys.stderr)
+        return 130
+    except SystemExit as end:  # --print_config, --model.help
+        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code, lines = explain(error, files)
+        print("\n".join(lines), file=sys.stderr)
+        return code
+    return 0
+
+
+def quieten() -> None:
+    """Silence what is known to be harmless, and advertising; everything else is shown."""
+    for text in (
+        ".*LeafSpec.*",
+        ".*isinstance.treespec.*",
+        ".*does not have many workers.*",
+        ".*The number of training batches.*is smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",
+        ".*is already saved during checkpointing.*",
+        ".*exists and is not empty.*",
+        ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class Parser(LightningArgumentParser):
+    """Fills in, before validation, what only the trainer can know."""
+
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
+        """As jsonargparse; a schedule's missing length becomes 0, which the task replaces by the run's steps."""
+        for key, value in list(namespace.items()):
+            if value is None and key.endswith((".T_max", ".total_steps")):
+                namespace[key] = 0
+        super().validate(namespace, *args, **kwargs)
+
+
+class Session(LightningCLI):
+    """`LightningCLI` on cnnkit's classes.
+
+    Args:
+        request: what was asked for.
+        began: `time.perf_counter` at the start of the process.
+    """
+
+    def __init__(self, request: Request, began: float) -> None:
+        self.request, self.began = request, began
+        self.run: RunFolder | None = request.run
+        self.precision_reason = "asked for"
+        super().__init__(
+            L.LightningModule,
+            L.LightningDataModule,
+            save_config_callback=None,
+            trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "enable_model_summary": False},
+            seed_everything_default=0,
+            parser_kwargs={"exit_on_error": False, request.command: {"exit_on_error": False}},
+            parser_class=Parser,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            args=[request.command, *request.args],
+            auto_configure_optimizers=False,
+        )
+
+    # ---- the parser ----------------------------------------------------------------------------------------------
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """Only the one that was asked for: each costs a second to set up."""
+        command = self.request.command
+        return {command: LightningCLI.subcommands()[command]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The links and the defaults, written once."""
+        parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
+        for key in ("in_channels", "num_classes", "image_size"):
+            parser.link_arguments(f"data.{key}", f"model.init_args.net.init_args.{key}", apply_on="instantiate")
+        parser.set_defaults(
+            {
+                "model": {
+                    "class_path": "cnnkit.tasks.ClassificationTask",
+                    "init_args": {"net": {"class_path": "cnnkit.models.CNN"}},
+                },
+                "data": {"class_path": "cnnkit.data.FashionMNISTSample"},
+            }
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """As Lightning, without its warning about programs that call the CLI from Python."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: what the user asks for is not overwritten by what a checkpoint holds."""
+
+    # ---- the objects ---------------------------------------------------------------------------------------------
+
+    def before_instantiate_classes(self) -> None:
+        """Decide on the precision, so that the saved configuration says what was used."""
+        trainer = self.config[self.request.command].trainer
+        if trainer.precision is None:
+            choice = default_precision(str(trainer.accelerator))
+            trainer.precision, self.precision_reason = choice.precision, choice.reason
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""
+        if self.request.command != "fit":
+            return self._plain_trainer()
+        if hasattr(self.datamodule, "describe") and is_first_process():
+            self.datamodule.prepare_data()  # missing data must not leave a run folder behind
+        trainer = self._get(self.config_init, "trainer")
+        if trainer.fast_dev_run:
+            return super().instantiate_trainer(**kwargs)
+        made = self.run is None
+        self.run = self.run or self._new_run()
+        try:
+            return super().instantiate_trainer(
+                logger=self._loggers(trainer.logger),
+                callbacks=self._callbacks(trainer.callbacks or []),
+                plugins=[*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()],
+                **kwargs,
+            )
+        except Exception:
+            if made:
+                self.run.discard_if_empty()
+            raise
+
+    def _plain_trainer(self) -> L.Trainer:
+        quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False}
+        plugins = [*_as_list(self._get(self.config_init, "trainer").plugins), callbacks.SafeCheckpointIO()]
+        return super().instantiate_trainer(
+            **quiet, enable_progress_bar=sys.stderr.isatty(), plugins=plugins, callbacks=[]
+        )
+
+    def _new_run(self) -> RunFolder:
+        root = self._get(self.config, "trainer").default_root_dir or run_folder.ROOT
+        if not is_first_process():  # the first one has made the folder and says where
+            return RunFolder(Path(os.environ.get("CNNKIT_RUN", root)))
+        run = run_folder.create(root, self._get(self.config, "name") or config_name(self.request.args))
+        os.environ["CNNKIT_RUN"] = str(run.path)
+        return run
+
+    def _loggers(self, logger: Any) -> Any:
+        if logger not in (None, True):
+            return logger
+        assert self.run is not None
+        step = self.request.resume_step
+        return [TensorBoard(self.run.path, step), MetricsCSV(self.run.metrics, step)]
+
+    def _callbacks(self, given: list[Callback] | Callback) -> list[Callback]:
+        assert self.run is not None
+        given = _as_list(given)
+        trainer = self._get(self.config, "trainer")
+        validated = getattr(self.datamodule, "val_size", 1) > 0 and trainer.limit_val_batches != 0
+        ours: list[tuple[type[Callback], Callback | None]] = [
+            (callbacks.Throughput, callbacks.Throughput()),
+            (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
+            (callbacks.RunPictures, callbacks.RunPictures()),
+            (callbacks.StopOnNaN, callbacks.StopOnNaN()),
+            (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
+            (callbacks.StopOnSignal, callbacks.StopOnSignal(str(self.run.last))),
+            (callbacks.Record, callbacks.Record(self.run, self._facts(), self._hparams())),
+            (ModelCheckpoint, callbacks.best_and_last(self.run.checkpoints, "val/acc" if validated else None)),
+        ]
+        if trainer.enable_checkpointing is False:
+            ours = ours[:-1]
+        return given + [c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given)]
+
+    def _facts(self) -> dict[str, Any]:
+        trainer = self._get(self.config, "trainer")
+        return {
+            "command": shlex.join(["python", "-m", "cnnkit", self.request.command, *self.request.given]),
+            "versions": versions(),
+            "seed": self._get(self.config, "seed_everything"),
+            "precision": {"value": str(trainer.precision), "reason": self.precision_reason},
+        }
+
+    def _hparams(self) -> dict[str, Any]:
+        self._dump_config()
+        chosen = {key: self.config_dump[key] for key in ("seed_everything", "model", "data")}
+        trainer = {key: self.config_dump["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}
+        return dict(_flat({**chosen, "trainer": trainer}))
+
+    # ---- the commands --------------------------------------------------------------------------------------------
+
+    def before_fit(self) -> None:
+        """Write config.yaml."""
+        if self.run is not None and not self.run.config.exists() and is_first_process():
+            config = self._get_fit_config()
+            text = self._parser("fit").dump(config, skip_none=False)
+            run_folder.write_atomically(self.run.config, f"# python -m cnnkit fit --config {self.run.config}\n{text}")
+
+    def _get_fit_config(self) -> Namespace:
+        config: Namespace = self.config["fit"].clone()
+        config.pop("config", None)
+        config.ckpt_path = None
+        return config
+
+    def fit(self, model: L.LightningModule, **kwargs: Any) -> None:
+        """Train; on a signal, say how to go on."""
+        if self.run is not None and self.request.resume_step is not None:
+            kwargs["ckpt_path"] = str(self.run.last)
+        if self.run is not None and is_first_process():
+            print_fit_start(self.run, model, self.datamodule, f"{self.trainer.precision} ({self.precision_reason})")
+        try:
+            self.trainer.fit(model, **kwargs)
+        except callbacks.StopRequested:
+            print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
+            raise
+        if self.run is not None and self.trainer.is_global_zero:
+            print_fit_report(self.run, time.perf_counter() - self.began)
+
+    def validate(self, model: L.LightningModule, **kwargs: Any) -> None:
+        """Score the validation images."""
+        self._score("validate", model, kwargs)
+
+    def test(self, model: L.LightningModule, **kwargs: Any) -> None:
+        """Score the official test set."""
+        self._score("test", model, kwargs)
+
+    def _score(self, command: str, model: L.LightningModule, kwargs: dict[str, Any]) -> None:
+        self._need_weights(kwargs)
+        scores = getattr(self.trainer, command)(model, **{**kwargs, "verbose": False})
+        if self.trainer.is_global_zero:
+            print_scores(self.run, command, kwargs["ckpt_path"], scores[0] if scores else {})
+
+    def predict(self, model: L.LightningModule, **kwargs: Any) -> None:
+        """Write the class probabilities of the test images to predictions.csv."""
+        self._need_weights(kwargs)
+        kwargs["return_predictions"] = True
+        found = self.trainer.predict(model, **kwargs)
+        if self.trainer.is_global_zero:
+            write_predictions(self.run, found or [], self.datamodule)
+
+    def _need_weights(self, kwargs: dict[str, Any]) -> None:
+        if self.run is not None and kwargs.get("ckpt_path") is None:
+            kwargs["ckpt_path"] = str(self.run.best)
+        if kwargs.get("ckpt_path") is None:
+            raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
+
+
+def is_first_process() -> bool:
+    """Whether this process, and no other rank's, keeps the run folder."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == int(os.environ.get("NODE_RANK", 0)) == 0
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _flat(value: Any, prefix: str = "") -> Any:
+    """Nested configuration to ``(dotted name, plain value)`` pairs, class names short."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            name = {"init_args": prefix, "class_path": prefix}.get(key, f"{prefix}.{key}" if prefix else key)
+            yield from _flat(part.rsplit(".", 1)[-1] if key == "class_path" else part, name)
+    elif isinstance(value, list):
+        yield (
+            prefix,
+            ", ".join(str(v.get("class_path", v)).rsplit(".", 1)[-1] if isinstance(v, dict) else str(v) for v in value),
+        )
+    elif value is not None:
+        yield prefix, value

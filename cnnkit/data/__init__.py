@@ -1,0 +1,6 @@
+"""Images on disk to batches on the device."""
+
+from cnnkit.data.batches import Batch, Batches
+from cnnkit.data.datamodules import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule
+
+__all__ = ["CIFAR10", "MNIST", "Batch", "Batches", "FashionMNIST", "FashionMNISTSample", "ImageDataModule"]

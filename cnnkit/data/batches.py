@@ -1,0 +1,153 @@
+"""Batches of images that lie in memory, by index: no per-sample Python, the same for any workers, ranks and resumes.
+
+The order of an epoch is a pure function of (seed, epoch), a batch of (seed, epoch, number). All there is to remember
+of a loader is therefore two integers.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from cnnkit.errors import UserError
+from cnnkit.transforms import mix_seed
+
+
+class Batch(NamedTuple):
+    """What the loader yields and the data module turns into ``(images, labels)`` on the device."""
+
+    images: Tensor  # uint8 (B, C, H, W)
+    labels: Tensor  # int64 (B,)
+    indices: Tensor  # int64 (B,), each image's place in its data set
+    epoch: int
+    number: int  # of the batch within its epoch
+
+
+class Batches:
+    """An iterable of `Batch` for Lightning or a plain loop: ``len``, ``iter``, ``set_epoch``, ``state_dict``.
+
+    Args:
+        images: uint8 (N, C, H, W), on the CPU (memory-mapped or not) or resident on a GPU.
+        labels: int64 (N,) on the same device.
+        indices: int64 (M,), which of the N images this loader deals in.
+        batch_size: images a batch, over all ranks together: one config means one experiment on 1 GPU or 8.
+        seed: names the order of every epoch.
+        shuffle: a new order each epoch; else the order of ``indices``.
+        drop_last: leave out an incomplete last batch, so that every step sees ``batch_size`` images. Never for
+            evaluation.
+        rank: this process among ``world_size``; each gets its part of every batch.
+        world_size: number of processes.
+        num_workers: processes that gather batches ahead. 0 is fastest for images in memory.
+
+    Raises:
+        UserError: if there is no whole batch, or the batch cannot be shared out evenly.
+    """
+
+    batch_sampler = None  # Lightning looks for it where it has found a sampler
+
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        num_workers: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size is {batch_size}: give at least 1")
+        if len(indices) < (batch_size if drop_last else world_size):
+            raise UserError(f"batch_size is {batch_size}, but there are only {len(indices)} images: give a smaller one")
+        if drop_last and batch_size % world_size:
+            raise UserError(f"batch_size {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
+        self.images, self.labels, self.indices = images, labels, indices
+        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
+        self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
+        self.epoch = 0
+        self.position = 0  # batches dealt out in this epoch
+        self._resume_at: int | None = None
+        self._order: tuple[int, Tensor] | None = None
+        count = len(indices) // batch_size if drop_last else -(-len(indices) // batch_size)
+        self._bounds = [min(b * batch_size, len(indices)) for b in range(count + 1)]
+        if count > 1 and self._bounds[-1] - self._bounds[-2] < world_size:
+            del self._bounds[-2]  # a tail too short for every rank to get an image joins the batch before it
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def order(self, epoch: int) -> Tensor:
+        """The image indices of a whole epoch, int64 (M,), on the images' device."""
+        if not self.shuffle:
+            epoch = 0
+        if self._order is None or self._order[0] != epoch:
+            order = self.indices
+            if self.shuffle:
+                generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
+                order = order[torch.randperm(len(order), generator=generator)]
+            self._order = epoch, order.to(self.images.device)
+        return self._order[1]
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """This rank's part of one batch: a pure function of seed, epoch and number."""
+        start, stop = self._bounds[number], self._bounds[number + 1]
+        size = stop - start
+        low, high = (size * r // self.world_size for r in (self.rank, self.rank + 1))
+        chosen = self.order(epoch)[start + low : start + high]
+        return Batch(self.images.index_select(0, chosen), self.labels.index_select(0, chosen), chosen, epoch, number)
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: nothing below runs before the first `next`. Lightning calls iter() early, then set_epoch().
+        start, self._resume_at = self._resume_at or 0, None
+        epoch, numbers = self.epoch, range(start, len(self))
+        self.position = start
+        for batch in self._in_workers(epoch, numbers) if self.num_workers else (self.batch(epoch, n) for n in numbers):
+            self.position += 1
+            yield batch
+        self.epoch, self.position = epoch + 1, 0  # so that a plain loop over epochs sees a new order each time
+
+    def _in_workers(self, epoch: int, numbers: range) -> Iterator[Batch]:
+        # A generator of its own, because DataLoader would draw its seed from the global one and disturb the run.
+        loader: DataLoader[Batch] = DataLoader(
+            _Epoch(self, epoch),  # type: ignore[arg-type]
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.num_workers,
+            generator=torch.Generator(),
+        )
+        yield from loader
+
+    @property
+    def sampler(self) -> "Batches":
+        """Where Lightning looks for ``set_epoch``."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Deal out the order of this epoch from the next ``iter`` on."""
+        if epoch != self.epoch:
+            self.epoch, self.position, self._resume_at = epoch, 0, None
+
+    def state_dict(self) -> dict[str, int]:
+        """The epoch and the number of batches dealt out in it."""
+        return {"epoch": self.epoch, "batch": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on after the last batch that was dealt out."""
+        self.epoch, self.position = state["epoch"], state["batch"]
+        self._resume_at = self.position
+
+
+class _Epoch:
+    """Batches of one epoch by number, for `torch.utils.data.DataLoader`'s workers."""
+
+    def __init__(self, batches: Batches, epoch: int) -> None:
+        self.batches, self.epoch = batches, epoch
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.batches.batch(self.epoch, number)

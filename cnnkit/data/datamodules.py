@@ -1,0 +1,279 @@
+"""The Lightning data modules: constants on a base class that knows stores, splits, batches and augmentation."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypedDict
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from cnnkit.data.batches import Batch, Batches
+from cnnkit.data.splits import fingerprint, split
+from cnnkit.data.store import Store, default_data_dir, open_sample, open_store
+from cnnkit.errors import UserError
+from cnnkit.transforms import (
+    AlternatingFlip,
+    Augment,
+    Counter,
+    Mix,
+    Normalize,
+    RandomAffine,
+    RandomCrop,
+    RandomHorizontalFlip,
+    Transform,
+)
+
+
+class Shape(TypedDict):
+    """What a net must know of the data: ``CNN(**data.shape)``."""
+
+    in_channels: int
+    num_classes: int
+    image_size: int
+
+
+class ImageDataModule(L.LightningDataModule):
+    """Images in memory, dealt out in batches and augmented on the device.
+
+    A subclass is a handful of constants and `open`. Batches reach the task as ``(images, labels)``: float32
+    normalised images (B, C, H, W) in channels_last, int64 labels (B,), or soft labels (B, K) after MixUp or CutMix.
+
+    Args:
+        batch_size: images a training step, over all ranks together.
+        augment: transforms of the training images, in order; none given: the data set's usual ones; ``[]``: none.
+        data_dir: folder of the originals and of the store made from them; none given: ``$CNNKIT_DATA_DIR``, else
+            ``data``.
+        mirror: another folder that holds the originals, read only.
+        val_size: number of validation images, taken from the training set, stratified.
+        train_fraction: share of the remaining training images to train on; the validation images stay the same.
+        split_seed: names the validation split. Not the run's seed: runs with different seeds share their split.
+        seed: of order and augmentation; none given: the run's ``seed_everything``.
+        eval_batch_size: images a step in validation and test.
+        num_workers: processes that gather batches ahead; 0 is fastest for images in memory.
+        resident: keep the images on the GPU: ``auto`` if there is one with room to spare.
+        drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
+    """
+
+    in_channels: ClassVar[int]
+    num_classes: ClassVar[int]
+    image_size: ClassVar[int]
+    mean: ClassVar[tuple[float, ...]]
+    std: ClassVar[tuple[float, ...]]
+
+    def __init__(
+        self,
+        batch_size: int = 128,
+        augment: Sequence[Transform | Mix] | None = None,
+        data_dir: str | None = None,
+        mirror: str | None = None,
+        val_size: int = 5000,
+        train_fraction: float = 1.0,
+        split_seed: int = 0,
+        seed: int | None = None,
+        eval_batch_size: int = 1000,
+        num_workers: int = 0,
+        resident: Literal["auto", "device", "host"] = "auto",
+        drop_last: bool = True,
+    ) -> None:
+        super().__init__()
+        self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
+        self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
+        self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
+        self.seed, self.num_workers, self.resident = seed, num_workers, resident
+        self.augmentation = Augment(
+            self.default_augment() if augment is None else list(augment), Normalize(self.mean, self.std)
+        )
+        self.store: Store | None = None
+        self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
+        self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def default_augment(self) -> list[Transform | Mix]:
+        """The transforms used when none are given."""
+        return []
+
+    def open(self) -> Store:
+        """Find or make the arrays; called once on each node first, then in every process."""
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> Shape:
+        """The arguments that every net takes: ``in_channels``, ``num_classes``, ``image_size``."""
+        return {"in_channels": self.in_channels, "num_classes": self.num_classes, "image_size": self.image_size}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their labels."""
+        return self._opened().class_names
+
+    def prepare_data(self) -> None:
+        """Make the store, in one process a node."""
+        self.open()
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the store and split off the validation images; a second call does nothing."""
+        if self.store is None:
+            self.store = self.open()
+            self.train_indices, self.val_indices = split(
+                self.store.train_labels, self.val_size, self.train_fraction, self.split_seed
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """What a manifest records of the data: hashes, counts, split."""
+        store = self._opened()
+        return {
+            "name": type(self).__name__,
+            "fingerprint": store.fingerprint,
+            "split": fingerprint(self.train_indices, self.val_indices),
+            "split_seed": self.split_seed,
+            "train_images": len(self.train_indices),
+            "val_images": len(self.val_indices),
+            "test_images": len(store.test_labels),
+            "seed": self.run_seed,
+            "augment": [repr(t) for t in self.augmentation.transforms],
+        }
+
+    @property
+    def run_seed(self) -> int:
+        """The seed of order and augmentation."""
+        return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
+
+    def train_dataloader(self) -> Batches:
+        """Shuffled training batches."""
+        return self._batches("train", self.train_indices, self.batch_size, shuffle=True, drop_last=self.drop_last)
+
+    def val_dataloader(self) -> Batches | list[Batches]:
+        """The validation images in order, all of them; an empty list for ``val_size: 0``."""
+        if not len(self.val_indices):
+            return []
+        return self._batches("train", self.val_indices, self.eval_batch_size)
+
+    def test_dataloader(self) -> Batches:
+        """The official test set in order, all of it."""
+        return self._batches("test", torch.arange(len(self._opened().test_labels)), self.eval_batch_size)
+
+    def predict_dataloader(self) -> Batches:
+        """The test images."""
+        return self.test_dataloader()
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Uint8 on the device in, images and labels for the task out."""
+        return self.prepare(batch, training=bool(self.trainer and self.trainer.training))
+
+    def prepare(self, batch: Any, training: bool) -> Any:
+        """Scale, augment (training only), normalise and mix one `Batch`; anything else passes as it is."""
+        if not isinstance(batch, Batch):
+            return batch
+        if not training:
+            return self.augmentation.normalize(batch.images), batch.labels
+        counter = Counter(self.run_seed, batch.epoch, batch.indices)
+        return self.augmentation(batch.images, batch.labels, counter, batch.number, self.num_classes)
+
+    def teardown(self, stage: str) -> None:
+        """Give the GPU's memory back."""
+        self._on_device.clear()
+
+    def _opened(self) -> Store:
+        self.setup()
+        assert self.store is not None
+        return self.store
+
+    def _batches(
+        self, part: str, indices: Tensor, batch_size: int, *, shuffle: bool = False, drop_last: bool = False
+    ) -> Batches:
+        trainer = self.trainer
+        images, labels = self._arrays(part, trainer.strategy.root_device if trainer else torch.device("cpu"))
+        return Batches(
+            images,
+            labels,
+            indices,
+            batch_size,
+            seed=self.run_seed,
+            shuffle=shuffle,
+            drop_last=drop_last,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            num_workers=0 if images.is_cuda else self.num_workers,
+        )
+
+    def _arrays(self, part: str, device: torch.device) -> tuple[Tensor, Tensor]:
+        store = self._opened()
+        arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
+        self.augmentation.to(device)
+        if self.resident == "host" or device.type != "cuda":
+            if self.resident == "device":
+                raise UserError(
+                    f"resident is 'device', but the run is on {device}: give 'auto' or trainer.accelerator=gpu"
+                )
+            return arrays
+        # A third of what is free leaves room for the net; `device` insists.
+        if self.resident == "auto" and arrays[0].nbytes > torch.cuda.mem_get_info(device)[0] / 3:
+            return arrays
+        if part not in self._on_device:
+            self._on_device[part] = arrays[0].to(device), arrays[1].to(device)
+        return self._on_device[part]
+
+
+class MNIST(ImageDataModule):
+    """70,000 handwritten digits, 28x28 grey (LeCun, Cortes, Burges 1998), 10,000 of them to test."""
+
+    in_channels, num_classes, image_size = 1, 10, 28
+    mean, std = (0.1307,), (0.3081,)
+
+    def default_augment(self) -> list[Transform | Mix]:
+        """Small rotations, shifts and scalings; no flips: a mirrored digit is no digit."""
+        return [RandomAffine(degrees=10, translate=0.1, scale_low=0.9, scale_high=1.1)]
+
+    def open(self) -> Store:
+        """The store of MNIST."""
+        return open_store("mnist", self.data_dir, self.mirror)
+
+
+class FashionMNIST(ImageDataModule):
+    """70,000 articles of clothing, 28x28 grey (Xiao, Rasul, Vollgraf 2017, MIT licence), split as MNIST is."""
+
+    in_channels, num_classes, image_size = 1, 10, 28
+    mean, std = (0.2860,), (0.3530,)
+
+    def default_augment(self) -> list[Transform | Mix]:
+        """Flips, and shifts of at most two pixels."""
+        return [RandomCrop(padding=2), RandomHorizontalFlip()]
+
+    def open(self) -> Store:
+        """The store of Fashion-MNIST."""
+        return open_store("fashion_mnist", self.data_dir, self.mirror)
+
+
+class FashionMNISTSample(FashionMNIST):
+    """10,000 training and 2,000 test images of Fashion-MNIST that come with the package: nothing to download.
+
+    Drawn once, stratified, the training images from the official training set and the test images from the official
+    test set. For trying things and for tests; results on it are not results on Fashion-MNIST.
+
+    Args:
+        val_size: number of validation images, taken from the 10,000, stratified.
+        **kwargs: as for every data module; ``data_dir`` and ``mirror`` are not read.
+    """
+
+    def __init__(self, val_size: int = 1000, **kwargs: Any) -> None:
+        super().__init__(val_size=val_size, **kwargs)
+
+    def open(self) -> Store:
+        """The bundled sample."""
+        return open_sample()
+
+
+class CIFAR10(ImageDataModule):
+    """60,000 photographs of ten kinds of things, 32x32 colour (Krizhevsky 2009): 50,000 and 10,000 to test."""
+
+    in_channels, num_classes, image_size = 3, 10, 32
+    mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+
+    def default_augment(self) -> list[Transform | Mix]:
+        """Shifts of at most four pixels with reflected borders, and alternating flips (Jordan 2024)."""
+        return [RandomCrop(padding=4, mode="reflect"), AlternatingFlip()]
+
+    def open(self) -> Store:
+        """The store of CIFAR-10."""
+        return open_store("cifar10", self.data_dir, self.mirror)

@@ -1,0 +1,161 @@
+"""The publishers' files as arrays: found where they may lie, checked by SHA-256, downloaded if they are nowhere."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnkit.data.download import fetch, lock
+from cnnkit.data.formats import PICKLE_MARGIN, cifar_records, parse_cifar, parse_idx, read_file, read_members
+from cnnkit.data.sources import Source, source_of
+from cnnkit.errors import UserError
+
+_REMEDY = (
+    "Delete it to have it downloaded anew, or name another folder that holds the originals with "
+    "--data.init_args.mirror DIR."
+)
+
+
+class Originals(NamedTuple):
+    """A data set as published: images uint8 (N, C, H, W), labels uint8 (N,), and each file's path and SHA-256."""
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.uint8]
+    files: dict[str, dict[str, str]]
+
+
+class Place(NamedTuple):
+    """A file, or a member of an archive."""
+
+    path: Path
+    member: str = ""
+
+
+def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[str] | None = None) -> Originals:
+    """Read a data set from the publisher's files, each checked by its SHA-256; download what is nowhere to be found.
+
+    Looked for in `data_dir`, then in `mirror`, in the layouts of the publisher and of torchvision: ``MNIST/raw/`` and
+    ``FashionMNIST/raw/`` (plain or ``.gz``), ``cifar-10-batches-bin/``, ``cifar-10-batches-py/``, the two archives
+    ``cifar-10-binary.tar.gz`` and ``cifar-10-python.tar.gz``, or the files directly in the folder. Nothing found is
+    changed, and archives are read in memory.
+
+    Args:
+        name: ``mnist``, ``fashion_mnist`` or ``cifar10``.
+        data_dir: The folder of the data sets; a download goes there.
+        mirror: Another folder that holds the originals; nothing is downloaded when it is given.
+
+    Raises:
+        UserError: The name is unknown, a file is not the publisher's, `mirror` lacks a file, or a download failed.
+    """
+    source = source_of(name)
+    data_dir = Path(data_dir).expanduser()
+    folders = [data_dir] if mirror is None else [data_dir, Path(mirror).expanduser()]
+    places = _find(source, folders)
+    if len(places) < len(source.files):
+        if mirror is not None:
+            missing = next(file for file in source.files if file not in places)
+            looked = ", ".join(layout.format(file=missing, stem=_stem(missing)) for layout in source.layouts)
+            raise UserError(f"{source.title} is not in the mirror {mirror}: none of {looked} is there.")
+        with lock(data_dir / ".cnnkit" / "download.lock"):
+            _download(source, data_dir)
+        places = _find(source, folders)
+    return read_places(source, places)
+
+
+def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REMEDY) -> Originals:
+    """Read, check and parse files that have been found.
+
+    Args:
+        source: What they should be.
+        places: Where each of its files is.
+        remedy: Said where one is wrong.
+
+    Raises:
+        UserError: A file is not the publisher's.
+    """
+    raw: dict[str, bytes] = {}
+    for path, members in _by_path(places).items():
+        try:
+            raw |= _read(source, path, members)
+        except ValueError as error:
+            raise UserError(f"{path} is not the publisher's {source.title} file: {error}. {remedy}") from None
+    files = {file: {"path": str(places[file].path.absolute()), "sha256": source.sha256[file]} for file in source.files}
+    return Originals(*_parse(source, raw, source.train), *_parse(source, raw, source.test), files)
+
+
+def _find(source: Source, folders: Iterable[Path]) -> dict[str, Place]:
+    found: dict[str, Place] = {}
+    for folder in folders:
+        for layout in source.layouts:
+            for file in source.files:
+                place = _place(folder, layout, file)
+                if file not in found and place.path.is_file():
+                    found[file] = place
+    return found
+
+
+def _place(folder: Path, layout: str, file: str) -> Place:
+    path, _, member = layout.format(file=file, stem=_stem(file)).partition("::")
+    return Place(folder / path, member)
+
+
+def _stem(file: str) -> str:
+    return file.removesuffix(".bin")
+
+
+def _by_path(places: Mapping[str, Place]) -> dict[Path, dict[str, str]]:
+    """Group by file, ``{path: {file: member}}``, so that an archive is read once."""
+    groups: dict[Path, dict[str, str]] = {}
+    for file, (path, member) in places.items():
+        groups.setdefault(path, {})[file] = member
+    return groups
+
+
+def _read(source: Source, path: Path, members: Mapping[str, str]) -> dict[str, bytes]:
+    """The checked raw content of the files that lie at `path`; a ``ValueError`` says what is wrong with it."""
+    limit = max(source.size(file) for file in members) + PICKLE_MARGIN
+    archived = any(members.values())
+    content = read_members(path, set(members.values()), limit) if archived else {"": read_file(path, limit)}
+    raw: dict[str, bytes] = {}
+    for file, member in members.items():
+        raw[file] = content[member]
+        if file.endswith(".bin") and (member or path.name).endswith(_stem(file)):
+            raw[file] = cifar_records(raw[file])
+        digest, expected = hashlib.sha256(raw[file]).hexdigest(), source.sha256[file]
+        if digest != expected:
+            raise ValueError(f"the SHA-256 of the content of {file} is {digest[:12]}... and not {expected[:12]}...")
+    return raw
+
+
+def _parse(
+    source: Source, raw: Mapping[str, bytes], files: tuple[str, ...]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    if files[0].endswith(".bin"):
+        images, labels = (np.concatenate(part) for part in zip(*(parse_cifar(raw[f]) for f in files), strict=True))
+    else:
+        images, labels = (parse_idx(raw[f]) for f in files)
+    return images.reshape(-1, *source.image_shape), labels
+
+
+def _download(source: Source, data_dir: Path) -> None:
+    """Fetch what is missing; another process may have fetched it while this one waited for the lock."""
+    missing = set(source.files) - set(_find(source, [data_dir]))
+    wanted = {file: _place(data_dir, source.download, file) for file in source.files if file in missing}
+    remedy = (
+        "Put that file at {target}, or name a folder that holds the originals with --data.init_args.mirror DIR,\n"
+        "or use the sample that needs no download: --data FashionMNISTSample."
+    )
+    for target, members in _by_path(wanted).items():
+        fetch(
+            [url.format(name=target.name) for url in source.urls],
+            target,
+            lambda part, members=members: _read(source, part, members),  # type: ignore[misc]
+            max_bytes=2 * sum(source.size(file) for file in source.files),
+            remedy=remedy.format(target=target),
+        )

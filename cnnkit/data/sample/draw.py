@@ -1,0 +1,63 @@
+"""Draw the sample anew: ``python -m cnnkit.data.sample.draw DATA_DIR [OUT_DIR]``.
+
+An image is drawn if the SHA-256 of ``"<seed>/<train or test>/<its index>"`` is among the smallest of its class. So the
+draw depends on no random generator, and whoever has the official labels can tell which images were drawn.
+"""
+
+import hashlib
+import lzma
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnnkit.data.originals import load_originals
+
+FOLDER = Path(__file__).parent
+SEED = 0
+PER_CLASS = {"train": 1_000, "test": 200}
+
+
+def drawn_indices(labels: NDArray[np.uint8], split: str) -> NDArray[np.int64]:
+    """Indices into the official `split`, ascending, of the images in the sample.
+
+    Args:
+        labels: The official labels (N,).
+        split: ``train`` or ``test``.
+    """
+    keys = np.array([hashlib.sha256(f"{SEED}/{split}/{i}".encode()).digest() for i in range(len(labels))])
+    order = np.argsort(keys, kind="stable")
+    return np.sort(np.concatenate([order[labels[order] == k][: PER_CLASS[split]] for k in np.unique(labels)]))
+
+
+def encode_idx(array: NDArray[np.uint8]) -> bytes:
+    """Write an array of bytes as an IDX file."""
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+
+
+def draw(data_dir: Path, out_dir: Path = FOLDER) -> dict[str, str]:
+    """Write the sample's four files and return the SHA-256 of their raw content, for the table in ``sources.py``.
+
+    Raises:
+        UserError: The official files are not below `data_dir`, or not the publisher's.
+    """
+    official = load_originals("fashion_mnist", data_dir, mirror=data_dir)
+    train, test = drawn_indices(official.train_labels, "train"), drawn_indices(official.test_labels, "test")
+    files = {
+        "train-images-idx3-ubyte": official.train_images[train, 0],
+        "train-labels-idx1-ubyte": official.train_labels[train],
+        "t10k-images-idx3-ubyte": official.test_images[test, 0],
+        "t10k-labels-idx1-ubyte": official.test_labels[test],
+    }
+    table = {}
+    for name, array in files.items():
+        raw = encode_idx(array)
+        (out_dir / f"{name}.xz").write_bytes(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME))
+        table[name] = hashlib.sha256(raw).hexdigest()
+    return table
+
+
+if __name__ == "__main__":
+    for file, digest in draw(*map(Path, sys.argv[1:3])).items():
+        print(f'"{file}": "{digest}",')

@@ -1,0 +1,77 @@
+"""Which images validate and which train: stratified, seeded, the same for ever.
+
+The parts are decided by the integer hash of `cnnkit.transforms.Counter`, not by a library's random stream, so an
+upgrade of numpy or torch never moves an image from one part to the other.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from cnnkit.errors import UserError
+from cnnkit.transforms import Counter
+
+_SALT = 0x5911  # keeps the split's stream apart from every augmentation's
+
+
+def stratified_ranks(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Shuffle the images, class by class interleaved in proportion, so that any prefix is stratified.
+
+    Args:
+        labels: int64 (N,).
+        seed: names the shuffle.
+
+    Returns:
+        ``order`` int64 (N,): image indices such that the first n hold every class in its share, to within one image;
+        and the class sizes int64 (K,).
+    """
+    n = len(labels)
+    keys = Counter(seed, 0, torch.arange(n)).bits(_SALT)
+    shuffled = keys.argsort(stable=True)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    sizes = torch.bincount(labels)
+    starts = sizes.cumsum(0) - sizes
+    sorted_labels = labels[by_class]
+    # The j-th of n_k images of class k stands at the fraction (j + 1/2) / n_k of the order.
+    place = (torch.arange(n) - starts[sorted_labels] + 0.5) / sizes[sorted_labels].double()
+    return by_class[place.argsort(stable=True)], sizes
+
+
+def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Divide the training images into those that train and those that validate.
+
+    The validation part depends on ``val_size`` and ``seed`` alone; a smaller ``train_fraction`` takes a nested,
+    stratified part of what is left.
+
+    Args:
+        labels: int64 (N,), labels of the official training set.
+        val_size: number of validation images, 0 for none.
+        train_fraction: share of the remaining images that train, in (0, 1].
+        seed: names the split.
+
+    Returns:
+        Sorted indices int64 of the training and of the validation images; they never overlap.
+
+    Raises:
+        UserError: if no image would be left to train on.
+    """
+    if not 0 < train_fraction <= 1:
+        raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
+    if not 0 <= val_size < len(labels):
+        raise UserError(f"val_size is {val_size}, but the training set has {len(labels)} images: give less")
+    order, _ = stratified_ranks(labels, seed)
+    validation, rest = order[:val_size], order[val_size:]
+    keep = round(train_fraction * len(rest))
+    if keep < 1:
+        raise UserError(f"train_fraction {train_fraction} of {len(rest)} images leaves none: give a larger share")
+    return rest[:keep].sort().values, validation.sort().values
+
+
+def fingerprint(*indices: Tensor) -> str:
+    """Sixteen hex digits that tell two splits apart (SHA-256 over the indices of each part)."""
+    digest = hashlib.sha256()
+    for part in indices:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part.to(torch.int64).cpu().numpy().astype("<i8").tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,134 @@
+"""The convolution with what usually follows it, and the arithmetic of image sizes through a chain of layers."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from torch import nn
+
+from cnnkit.errors import UserError
+from cnnkit.layers.norm import NormName, make_norm
+
+ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
+ImageSize = int | tuple[int, int]
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def make_activation(name: ActivationName) -> nn.Module:
+    """Build an activation function by its name.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name not in _ACTIVATIONS:
+        raise UserError(f"activation {name!r} is unknown; choose one of {', '.join(_ACTIVATIONS)}.")
+    return _ACTIVATIONS[name]()
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution, normalisation, activation: ``(B, in_channels, H, W) -> (B, out_channels, H', W')``.
+
+    The convolution has no bias before batch norm, which would subtract it again (Ioffe & Szegedy 2015, section 3.2).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: filters of the convolution.
+        kernel_size: side of the filters, in pixels.
+        stride: pixels between two positions of the filters.
+        padding: zeros added on every side; by default what keeps the image size when the stride is 1.
+        groups: groups of channels convolved apart; ``in_channels`` gives a depthwise convolution.
+        norm: normalisation between convolution and activation.
+        activation: activation function at the end; None for a linear output.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
+        norm: NormName = "batch",
+        activation: ActivationName | None = "relu",
+    ) -> None:
+        padding = kernel_size // 2 if padding is None else padding
+        bias = norm != "batch"
+        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=bias)
+        stages: list[nn.Module] = [conv]
+        stages += [] if norm == "none" else [make_norm(norm, out_channels)]
+        stages += [] if activation is None else [make_activation(activation)]
+        super().__init__(*stages)
+
+
+def as_height_width(image_size: ImageSize) -> tuple[int, int]:
+    """Give an image size as (height, width): an int stands for a square image.
+
+    Raises:
+        UserError: the size is not one or two positive numbers.
+    """
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+    if len(size) != 2 or min(size) < 1:
+        raise UserError(f"image_size is {image_size!r}; give one positive number of pixels, or (height, width).")
+    return size[0], size[1]
+
+
+def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tuple[int, int]:
+    """Follow an image's (height, width) through modules that run one after another.
+
+    Every convolution or pooling maps n pixels to floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1;
+    other modules keep the size. Nothing is computed on images, so this is free at any size.
+
+    Args:
+        net: the net's name, for the message.
+        image_size: pixels, one number or (height, width).
+        chain: modules in the order in which they run; their children are visited in order of definition.
+
+    Raises:
+        UserError: a kernel does not fit into what is left of the image.
+
+    Example:
+        >>> chain_output_size("Net", 28, nn.Conv2d(1, 8, 3), nn.MaxPool2d(2))
+        (13, 13)
+    """
+    layers = [layer for part in chain for layer in part.modules() if hasattr(layer, "kernel_size")]
+    size, lost_at = _follow(as_height_width(image_size), layers)
+    if lost_at is None:
+        return size
+    smallest = next((n for n in range(1, 4097) if _follow((n, n), layers)[1] is None), None)
+    wanted = f"at least {smallest}x{smallest} pixels" if smallest else "far larger images"
+    layer, kernel = layers[lost_at], _pair(layers[lost_at].kernel_size)
+    raise UserError(
+        f"image_size {image_size} is too small for {net}: {type(layer).__name__} (number {lost_at + 1} of its "
+        f"{len(layers)} convolution and pooling layers) has a {kernel[0]}x{kernel[1]} kernel for {size[0]}x{size[1]} "
+        f"pixels.\nResize the images to {wanted}, or take fewer stages, smaller kernels or more padding."
+    )
+
+
+def _follow(size: tuple[int, int], layers: list[nn.Module]) -> tuple[tuple[int, int], int | None]:
+    """Return the size after the layers and None, or the size at which a layer no longer fits and its index."""
+    for index, layer in enumerate(layers):
+        if layer.padding == "same":
+            continue
+        kernel, stride, dilation = (_pair(getattr(layer, key, 1)) for key in ("kernel_size", "stride", "dilation"))
+        padding = _pair(0 if layer.padding == "valid" else layer.padding)
+        room = [size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1 for i in (0, 1)]
+        if min(room) < 0:
+            return size, index
+        ceil = bool(getattr(layer, "ceil_mode", False))
+        after = [-(-room[i] // stride[i]) + 1 if ceil else room[i] // stride[i] + 1 for i in (0, 1)]
+        # With ceil_mode, torch drops a last window that would start in the padding beyond the image.
+        drop = [int(ceil and (after[i] - 1) * stride[i] >= size[i] + padding[i]) for i in (0, 1)]
+        size = (after[0] - drop[0], after[1] - drop[1])
+    return size, None
+
+
+def _pair(value: object) -> tuple[int, int]:
+    return (value[0], value[1]) if isinstance(value, tuple) else (int(value), int(value))  # type: ignore[call-overload]

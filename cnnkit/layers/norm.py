@@ -1,0 +1,75 @@
+"""Normalisation between a convolution and its activation.
+
+Batch norm: Ioffe & Szegedy 2015, arXiv 1502.03167. Local response norm: Krizhevsky et al. 2012 (AlexNet), section 3.3.
+"""
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cnnkit.errors import UserError
+
+NormName = Literal["none", "batch", "local_response"]
+
+
+def local_response_norm(
+    images: torch.Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+) -> torch.Tensor:
+    """Divide every activation by a power of the energy in the neighbouring channels, ``(B, C, H, W)`` to the same.
+
+    As printed in the paper, b_i = a_i / (k + alpha * sum_j a_j^2)^beta over the ``size`` channels j around i, cut off
+    at the first and last channel. ``torch.nn.functional.local_response_norm`` takes the mean where the paper has the
+    sum: its alpha is this alpha times ``size``.
+
+    Args:
+        images: activations (B, C, H, W).
+        size: channels in a neighbourhood, an odd number.
+        alpha: weight of the energy.
+        beta: exponent.
+        k: constant that keeps the divisor from zero.
+
+    Example:
+        >>> local_response_norm(torch.ones(1, 1, 1, 1), size=5, alpha=1.0, beta=1.0, k=2.0).item()
+        0.3333333432674408
+    """
+    return F.local_response_norm(images, size, alpha * size, beta, k)
+
+
+class LocalResponseNorm(nn.Module):
+    """Local response normalisation with AlexNet's constants, see :func:`local_response_norm`.
+
+    Args:
+        size: channels in a neighbourhood, an odd number.
+        alpha: weight of the energy (the paper's; torch's layer divides it by ``size``).
+        beta: exponent.
+        k: constant that keeps the divisor from zero.
+    """
+
+    def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Normalise ``(B, C, H, W)``."""
+        return local_response_norm(images, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """Show the constants when the net is printed."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def make_norm(name: NormName, channels: int) -> nn.Module:
+    """Build a normalisation layer for ``(B, channels, H, W)`` by its name.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    if name == "none":
+        return nn.Identity()
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "local_response":
+        return LocalResponseNorm()
+    raise UserError(f"norm {name!r} is unknown; choose one of {', '.join(get_args(NormName))}.")

@@ -1,0 +1,77 @@
+"""Loss and accuracy over an epoch, weighted by sample, updated without the host waiting for the device."""
+
+from typing import Any
+
+import torch
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+
+class MeanLoss(Metric):
+    """Mean loss over all samples seen, whatever the sizes of the batches.
+
+    ``torchmetrics.MeanMetric`` looks for NaN on the host at every update; this does not, and a NaN stays visible.
+
+    Args:
+        kwargs: arguments of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = MeanLoss()
+        >>> metric.update(torch.tensor(1.0), n=30)
+        >>> metric.update(torch.tensor(2.0), n=10)
+        >>> metric.compute().item()
+        1.25
+    """
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+    total: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, loss: torch.Tensor, n: int) -> None:
+        """Add one batch.
+
+        Args:
+            loss: mean loss of the batch, a scalar on the metric's device.
+            n: samples in the batch.
+        """
+        self.total = self.total + loss.detach().float() * n
+        self.count = self.count + n
+
+    def compute(self) -> torch.Tensor:
+        """Return the mean over all samples; NaN before the first."""
+        return self.total / self.count
+
+
+def build_accuracy(num_classes: int | None = None) -> MulticlassAccuracy:
+    """Build the accuracy that papers report: correct samples over all samples (top-1, micro average).
+
+    Its labels are class indices, see :func:`hard_labels`. Arguments are not validated: that costs time at every step,
+    and for some inputs makes the host wait for the device.
+
+    Args:
+        num_classes: number of classes; the accuracy does not depend on it.
+
+    Example:
+        >>> accuracy = build_accuracy()
+        >>> accuracy.update(torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.7, 0.3]]), torch.tensor([1, 0, 1]))
+        >>> round(accuracy.compute().item(), 3)
+        0.667
+    """
+    return MulticlassAccuracy(num_classes=num_classes, average="micro", validate_args=False)
+
+
+def hard_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Return class indices (B,) as they are, and soft labels (B, K) as the index of the likeliest class.
+
+    Example:
+        >>> hard_labels(torch.tensor([[0.1, 0.9], [0.7, 0.3]])).tolist()
+        [1, 0]
+    """
+    return labels.argmax(1) if labels.is_floating_point() else labels

@@ -1,0 +1,5 @@
+"""The LightningModules."""
+
+from cnnkit.tasks.classification import ClassificationTask
+
+__all__ = ["ClassificationTask"]

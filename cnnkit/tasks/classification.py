@@ -1,0 +1,205 @@
+"""The task that every run is: a net, a loss, an optimiser, a schedule and the numbers that are logged."""
+
+import math
+import os
+from typing import Any, Literal, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torchmetrics import MetricCollection
+
+from cnnkit.errors import UserError
+from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
+from cnnkit.optim import fill_length, fused_if_possible, length_argument, parameter_groups
+from cnnkit.transforms import mix_seed
+
+Batch = tuple[Tensor, Tensor]
+
+
+class ClassificationTask(L.LightningModule):
+    """Trains any net that maps images (B, C, H, W) to logits (B, K).
+
+    Research code overrides one of four methods of a few lines each: `compute_loss`, `build_metrics`,
+    `parameter_groups`, `configure_optimizers`.
+
+    Args:
+        net: the net; on the command line its ``in_channels``, ``num_classes`` and ``image_size`` come from the data.
+        optimizer: called with the parameter groups; ``fused`` is switched on where the optimiser has it.
+        scheduler: called with the optimiser; none given: a constant rate. A length that is left out or 0
+            (``T_max``, ``total_steps``) is filled in with the steps of the whole run.
+        label_smoothing: share of each training target spread evenly over all classes (Szegedy et al. 2016).
+        decay_norm_and_bias: false spares biases and normalisation parameters the weight decay.
+        schedule_interval: whether the schedule moves on every ``step`` or ``epoch``; ``auto``: every step if its
+            length was filled in or counts steps, else every epoch.
+        monitor: what `ReduceLROnPlateau` looks at.
+        channels_last: keep images and convolution weights in the memory format that CPUs and GPUs are fast at.
+        compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: OptimizerCallable = torch.optim.Adam,
+        scheduler: LRSchedulerCallable | None = None,
+        label_smoothing: float = 0.0,
+        decay_norm_and_bias: bool = True,
+        schedule_interval: Literal["auto", "step", "epoch"] = "auto",
+        monitor: str = "val/loss",
+        channels_last: bool = True,
+        compile_net: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        # From the command line these are plain values and the checkpoint can rebuild the task. From Python they hold
+        # objects, which would make the checkpoint unloadable with weights_only=True: keep what is plain.
+        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
+            del self.hparams[name]
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
+        self.schedule_interval, self.monitor, self.channels_last = schedule_interval, monitor, channels_last
+        if compile_net:
+            self.net.compile()
+        stages = ("train", "val", "test")
+        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
+
+    # ---- what research code overrides ---------------------------------------------------------------------------
+
+    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The training loss of one batch.
+
+        Args:
+            batch: images (B, C, H, W), and labels int64 (B,) or soft (B, K).
+
+        Returns:
+            The loss to differentiate, a scalar, and the logits (B, K) that the training metrics see.
+        """
+        images, labels = batch
+        logits = self(images)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), logits
+
+    def build_metrics(self) -> MetricCollection:
+        """The metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``."""
+        return MetricCollection({"acc": build_accuracy()})
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The optimiser's parameter groups."""
+        return parameter_groups(self, decay_norm_and_bias=self.decay_norm_and_bias)
+
+    def configure_optimizers(self) -> Any:
+        """The optimiser and its schedule, in Lightning's form."""
+        optimizer: Optimizer = self.optimizer(self.parameter_groups(), **fused_if_possible(self.optimizer))
+        if self.scheduler is None:
+            return optimizer
+        interval = self.schedule_interval
+        if interval == "auto":
+            interval = "step" if length_argument(self.scheduler) else "epoch"
+        steps = self.trainer.estimated_stepping_batches if interval == "step" else self.trainer.max_epochs
+        if steps is None or not 0 < steps < math.inf:
+            raise UserError("the schedule's length is that of the run: set trainer.max_epochs or trainer.max_steps")
+        scheduler = fill_length(self.scheduler, int(steps))(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor},
+        }
+
+    # ---- the loop ------------------------------------------------------------------------------------------------
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, K) of images (B, C, H, W)."""
+        return self.net(images)  # type: ignore[no-any-return]
+
+    def on_fit_start(self) -> None:
+        """Say in one line if images and net do not fit, before the first step says it in thirty."""
+        self._check_fit()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make dropout a function of seed and step: the same for any workers, before and after a resume."""
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        torch.manual_seed(mix_seed(seed, self.global_step, self.global_rank))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; the loss of single steps is logged every ``trainer.log_every_n_steps``."""
+        loss, logits = self.compute_loss(batch)
+        self._update("train", loss, logits, batch[1])
+        if (self.global_step + 1) % log_interval(self.trainer) == 0:
+            self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count loss and metrics of one validation batch."""
+        self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count loss and metrics of one test batch."""
+        self._evaluate("test", batch)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Class probabilities (B, K), float32."""
+        images = batch[0] if isinstance(batch, (tuple, list)) else batch
+        return self(images).float().softmax(dim=1)  # type: ignore[no-any-return]
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means."""
+        self._log_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all validation images."""
+        self._log_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means over all test images."""
+        self._log_epoch("test")
+
+    def _evaluate(self, stage: str, batch: Batch) -> None:
+        images, labels = batch
+        logits = self(images).float()
+        self._update(stage, F.cross_entropy(logits, labels), logits, labels)
+
+    def _build_scores(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"loss": MeanLoss(), "metrics": self.build_metrics()})
+
+    def _scores(self, stage: str) -> tuple[MeanLoss, MetricCollection]:
+        scores = cast(nn.ModuleDict, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
+        return cast(MeanLoss, scores["loss"]), cast(MetricCollection, scores["metrics"])
+
+    def _update(self, stage: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        mean_loss, metrics = self._scores(stage)
+        mean_loss.update(loss.detach(), len(labels))
+        metrics.update(logits.detach(), hard_labels(labels))
+
+    def _log_epoch(self, stage: str) -> None:
+        mean_loss, metrics = self._scores(stage)
+        for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
+            if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
+                self.log(f"{stage}/{name}", value)  # the metrics have summed over the ranks already
+        mean_loss.reset()
+        metrics.reset()
+
+    def _check_fit(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        for name, of_data in (getattr(data, "shape", None) or {}).items():
+            of_net = getattr(self.net, name, of_data)
+            if of_net not in (of_data, (of_data, of_data)):
+                net, images = type(self.net).__name__, type(data).__name__
+                raise UserError(
+                    f"{net} was built for {name} {of_net}, but {images} has {of_data}: pass {name}={of_data}"
+                )
+
+
+def log_interval(trainer: L.Trainer) -> int:
+    """Steps between two logged values of single steps, ``trainer.log_every_n_steps``."""
+    return int(getattr(trainer, "log_every_n_steps", 50)) or 1
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a checkpoint that holds the value loads with weights_only=True."""
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(v) for v in value)
+    return value is None or type(value) in (str, int, float, bool)

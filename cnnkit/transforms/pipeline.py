@@ -1,0 +1,63 @@
+"""The training pipeline: uint8 images and integer labels in, what the net and the loss read out."""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from cnnkit.transforms.base import Transform
+from cnnkit.transforms.counter import Counter, mix_seed
+from cnnkit.transforms.mix import Mix
+from cnnkit.transforms.normalize import Normalize
+
+
+class Augment(nn.Module):
+    """Augments, normalises and mixes a training batch on its device; evaluation uses ``normalize`` alone.
+
+    Order: the transforms as given, normalisation, the transforms that want normalised images (erasing), one mix. Each
+    transform has its place in the list as its stream, so adding one at the end leaves the others' numbers alone.
+
+    Args:
+        transforms: What to apply. Of several mixes one is chosen for each batch, all equally likely.
+        normalize: Turns pixels into the net's input.
+
+    Raises:
+        ValueError: If a transform is neither a ``Transform`` nor a ``Mix``.
+    """
+
+    def __init__(self, transforms: Sequence[Transform | Mix], normalize: Normalize) -> None:
+        super().__init__()
+        for transform in transforms:
+            if not isinstance(transform, Transform | Mix):
+                raise ValueError(
+                    f"Augment: {transform!r} is not a batched augmentation; subclass cnnkit.transforms.Transform."
+                )
+        self.transforms = nn.ModuleList(transforms)
+        self.normalize = normalize
+        numbered = list(enumerate(transforms))
+        self._before = [(i, t) for i, t in numbered if isinstance(t, Transform) and not t.after_normalize]
+        self._after = [(i, t) for i, t in numbered if isinstance(t, Transform) and t.after_normalize]
+        self._mixes = [(i, t) for i, t in numbered if isinstance(t, Mix)]
+
+    def forward(
+        self, images: Tensor, labels: Tensor, counter: Counter, number: int, num_classes: int
+    ) -> tuple[Tensor, Tensor]:
+        """Returns images, (B, C, H, W) float32 in channels_last, and labels: soft if there is a mix, else as given.
+
+        Args:
+            images: (B, C, H, W), uint8 or float32 in [0, 1].
+            labels: (B,) int64 or (B, K) soft labels.
+            counter: Names the B images.
+            number: The batch's number in the epoch.
+            num_classes: K.
+        """
+        for stream, transform in self._before:
+            images = transform(images, counter.at_stream(stream))
+        images = self.normalize(images)
+        for stream, transform in self._after:
+            images = transform(images, counter.at_stream(stream))
+        if not self._mixes:
+            return images, labels
+        seed, epoch = counter.seed, counter.epoch
+        stream, mix = self._mixes[mix_seed(seed, epoch, number) % len(self._mixes)]
+        mixed: tuple[Tensor, Tensor] = mix(images, labels, num_classes, seed, epoch, number, stream)
+        return mixed

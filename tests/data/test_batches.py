@@ -1,0 +1,121 @@
+"""The loader's promise: the same batches whatever the workers, ranks and resumes."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import chain
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnnkit.data import Batches
+from cnnkit.errors import UserError
+
+N = 103
+IMAGES = torch.arange(N, dtype=torch.uint8).view(N, 1, 1, 1).expand(N, 1, 2, 2).contiguous()
+LABELS = torch.arange(N) % 10
+
+
+def loader(**kwargs: object) -> Batches:
+    return Batches(IMAGES, LABELS, torch.arange(N), **{"batch_size": 10, "seed": 3, "shuffle": True, **kwargs})  # type: ignore[arg-type]
+
+
+def flat(lists: Iterable[list[int]]) -> list[int]:
+    return list(chain.from_iterable(lists))
+
+
+def indices(batches: Batches, epoch: int = 0) -> list[list[int]]:
+    batches.set_epoch(epoch)
+    return [batch.indices.tolist() for batch in batches]
+
+
+def test_a_batch_holds_the_images_and_labels_of_its_indices() -> None:
+    for batch in loader():
+        assert batch.images.dtype == torch.uint8
+        assert torch.equal(batch.images[:, 0, 0, 0].long(), batch.indices)
+        assert torch.equal(batch.labels, LABELS[batch.indices])
+
+
+def test_every_image_once_an_epoch_and_a_new_order_each_epoch() -> None:
+    first, second = indices(loader(), 0), indices(loader(), 1)
+    assert sorted(flat(first)) == sorted(flat(second)) == list(range(N))
+    assert first != second
+    assert first == indices(loader(), 0)
+    assert first != indices(loader(seed=4), 0)
+
+
+def test_a_plain_loop_over_epochs_gets_new_orders_without_set_epoch() -> None:
+    batches = loader()
+    epochs = [[batch.indices.tolist() for batch in batches] for _ in range(3)]
+    assert epochs == [indices(loader(), epoch) for epoch in range(3)]
+
+
+def test_drop_last_keeps_whole_batches_only() -> None:
+    assert [len(b) for b in indices(loader(drop_last=True))] == [10] * 10
+    assert len(loader(drop_last=True)) == 10
+    assert [len(b) for b in indices(loader())][-1] == 3
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_change_nothing(workers: int) -> None:
+    before = torch.get_rng_state()
+    found = list(loader(num_workers=workers))
+    assert torch.equal(before, torch.get_rng_state())  # nor the run's own random numbers
+    for one, other in zip(loader(), found, strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.indices, other.indices)
+        assert (one.epoch, one.number) == (other.epoch, other.number)
+
+
+@settings(max_examples=40, deadline=None)
+@given(size=st.integers(8, 60), batch=st.integers(1, 20), world=st.integers(1, 4), epoch=st.integers(0, 3))
+def test_the_ranks_together_see_what_one_process_sees(size: int, batch: int, world: int, epoch: int) -> None:
+    def make(rank: int, world_size: int) -> Batches:
+        return Batches(
+            IMAGES, LABELS, torch.arange(size), batch * world, seed=1, shuffle=True, rank=rank, world_size=world_size
+        )
+
+    ranks = [indices(make(r, world), epoch) for r in range(world)]
+    assert len({len(r) for r in ranks}) == 1  # the same number of steps, or DDP hangs
+    assert all(batch for rank in ranks for batch in rank)  # no rank gets an empty batch, whose mean is no number
+    together = [flat(parts) for parts in zip(*ranks, strict=True)]
+    assert Counter(flat(together)) == Counter(range(size))  # none twice, none left out
+    alone = indices(make(0, 1), epoch)
+    assert together[:-1] == alone[: len(together) - 1]
+
+
+@pytest.mark.parametrize("stop", [0, 1, 5, 10])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_two_integers_bring_a_loader_back(stop: int, workers: int) -> None:
+    first = loader(num_workers=workers)
+    first.set_epoch(2)
+    iterator = iter(first)
+    seen = [next(iterator).indices.tolist() for _ in range(stop)]
+    state = first.state_dict()
+    assert state == {"epoch": 2, "batch": stop}
+    again = loader()
+    again.load_state_dict(state)
+    again.set_epoch(2)
+    assert seen + [batch.indices.tolist() for batch in again] == indices(loader(), 2)
+
+
+def test_an_iteration_that_was_broken_off_starts_anew() -> None:
+    batches = loader(shuffle=False)
+    next(iter(batches))
+    assert next(iter(batches)).number == 0
+
+
+def test_lightning_may_call_iter_before_it_names_the_epoch() -> None:
+    batches = loader()
+    early = iter(batches)
+    batches.set_epoch(4)
+    assert next(early).indices.tolist() == indices(loader(), 4)[0]
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"batch_size": 0}, {"batch_size": 200, "drop_last": True}, {"drop_last": True, "world_size": 3}]
+)
+def test_batch_sizes_that_cannot_be_are_refused(kwargs: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="batch_size"):
+        loader(**kwargs)

@@ -1,0 +1,146 @@
+import gzip
+import io
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from made_originals import LAYOUTS, MadeSet, tar_gz, write
+
+from cnnkit.data import originals
+from cnnkit.data.download import fetch
+from cnnkit.data.originals import load_originals
+from cnnkit.errors import UserError
+
+LAYOUTS_OF = {
+    "mnist": ["mnist raw", "mnist gz", "flat raw", "flat gz"],
+    "fashion_mnist": ["fashion raw", "flat gz"],
+    "cifar10": [layout for layout in LAYOUTS if layout.startswith("cifar")],
+}
+CASES = [(name, layout) for name, layouts in LAYOUTS_OF.items() for layout in layouts]
+Made = Callable[[str], MadeSet]
+
+
+def offline(url: str) -> io.BytesIO:
+    raise URLError("no network in tests")
+
+
+@pytest.fixture(autouse=True)
+def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(originals, "fetch", partial(fetch, open_url=offline, sleep=lambda _: None))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("name", "layout"), CASES)
+@pytest.mark.parametrize("as_mirror", [False, True])
+def test_every_layout_gives_the_same_arrays(
+    made: Made, tmp_path: Path, name: str, layout: str, as_mirror: bool
+) -> None:
+    made_set = made(name)
+    folder = made_set.lay(tmp_path / "originals", layout)
+    before = tree(folder)
+    data_dir = tmp_path / "data" if as_mirror else folder
+    loaded = load_originals(name, data_dir, mirror=folder if as_mirror else None)
+    for key, expected in made_set.arrays.items():
+        got = getattr(loaded, key)
+        assert got.dtype == np.uint8
+        np.testing.assert_array_equal(got, expected)
+    assert tree(folder) == before
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "victim"),
+    [
+        ("mnist", "mnist raw", "MNIST/raw/train-images-idx3-ubyte"),
+        ("mnist", "mnist gz", "MNIST/raw/t10k-labels-idx1-ubyte.gz"),
+        ("cifar10", "cifar bin", "cifar-10-batches-bin/data_batch_3.bin"),
+        ("cifar10", "cifar py", "cifar-10-batches-py/test_batch"),
+        ("cifar10", "cifar bin archive", "cifar-10-binary.tar.gz"),
+        ("cifar10", "cifar py archive", "cifar-10-python.tar.gz"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty"])
+def test_damaged_file_is_named_with_the_remedy(
+    made: Made, tmp_path: Path, name: str, layout: str, victim: str, damage: str
+) -> None:
+    path = made(name).lay(tmp_path, layout) / victim
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes({"flipped": bytes(raw), "cut": bytes(raw[: len(raw) // 2]), "empty": b""}[damage])
+    with pytest.raises(UserError, match="not the publisher's") as caught:
+        load_originals(name, tmp_path)
+    assert str(path) in str(caught.value)
+    assert "Delete it" in str(caught.value)
+    assert "--data.init_args.mirror" in str(caught.value)
+
+
+def test_fashion_mnist_is_not_taken_for_mnist(made: Made, tmp_path: Path) -> None:
+    made("mnist")
+    made("fashion_mnist").lay(tmp_path, "flat gz")
+    with pytest.raises(UserError, match="not the publisher's MNIST file"):
+        load_originals("mnist", tmp_path)
+
+
+def test_mirror_without_the_files_is_an_error_and_no_download(made: Made, tmp_path: Path) -> None:
+    made("mnist")
+    with pytest.raises(UserError, match="not in the mirror") as caught:
+        load_originals("mnist", tmp_path / "data", mirror=tmp_path)
+    assert "MNIST/raw/train-images-idx3-ubyte" in str(caught.value)
+
+
+def test_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UserError, match=r"'minst'.*mnist, fashion_mnist, cifar10"):
+        load_originals("minst", ".")
+
+
+def test_only_what_is_missing_is_downloaded(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = made("mnist").files
+    write(tmp_path / "MNIST/raw/train-images-idx3-ubyte", files["train-images-idx3-ubyte"])
+    asked = []
+
+    def open_url(url: str) -> io.BytesIO:
+        asked.append(url)
+        return io.BytesIO(gzip.compress(files[url.rpartition("/")[2].removesuffix(".gz")]))
+
+    monkeypatch.setattr(originals, "fetch", partial(fetch, open_url=open_url))
+    load_originals("mnist", tmp_path)
+    assert len(asked) == 3
+    assert all(url.startswith("https://") for url in asked)
+    load_originals("mnist", tmp_path)
+    assert len(asked) == 3
+    assert {path.name for path in (tmp_path / "MNIST/raw").iterdir()} == {
+        "train-images-idx3-ubyte",
+        *(f"{file}.gz" for file in files if file != "train-images-idx3-ubyte"),
+    }
+
+
+def test_cifar_is_downloaded_as_one_archive_and_checked(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_set = made("cifar10")
+    good = tar_gz({f"cifar-10-batches-bin/{file}": raw for file, raw in made_set.files.items()})
+    answers = [tar_gz({"cifar-10-batches-bin/data_batch_1.bin": b"<html>"}), good]
+    monkeypatch.setattr(
+        originals, "fetch", partial(fetch, open_url=lambda _: io.BytesIO(answers.pop(0)), sleep=lambda _: None)
+    )
+    loaded = load_originals("cifar10", tmp_path)
+    np.testing.assert_array_equal(loaded.train_images, made_set.arrays["train_images"])
+    assert tree(tmp_path).keys() == {"cifar-10-binary.tar.gz", ".cnnkit/download.lock"}
+
+
+@pytest.mark.parametrize(("name", "place"), [("mnist", "MNIST/raw/"), ("cifar10", "cifar-10-binary.tar.gz")])
+def test_unreachable_says_where_and_what_else_in_three_lines(made: Made, tmp_path: Path, name: str, place: str) -> None:
+    made(name)
+    with pytest.raises(UserError) as caught:
+        load_originals(name, tmp_path)
+    message = str(caught.value)
+    assert len(message.splitlines()) <= 3
+    for part in ("no network in tests", str(tmp_path / place), "--data.init_args.mirror DIR", "FashionMNISTSample"):
+        assert part in message
+    assert tree(tmp_path).keys() == {".cnnkit/download.lock"}

@@ -1,0 +1,177 @@
+"""What every net must do. A new net: one row in NETS."""
+
+import inspect
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+import cnnkit.models
+from cnnkit.errors import UserError
+from cnnkit.models import CNN, MLP, LeNet5
+
+
+class Row(NamedTuple):
+    net: type[nn.Module]
+    options: dict[str, Any]
+    grey: int  # parameters on 1x28x28 and 10 classes, published or counted by hand
+    colour: int  # parameters on 3x32x32 and 10 classes
+
+    def __str__(self):
+        return f"{self.net.__name__}-{','.join(f'{key}={value}' for key, value in self.options.items())}"
+
+
+VGG_LIKE = {"channels": (16, 16, 32, 32), "padding": 1, "norm": "batch", "pool_every": 2, "global_pool": True}
+
+NETS = [
+    Row(MLP, {}, 795_010, 3_083_010),
+    Row(MLP, {"hidden_sizes": ()}, 7_850, 30_730),
+    Row(MLP, {"hidden_sizes": (64, 32), "dropout": 0.5, "activation": "gelu"}, 52_650, 199_082),
+    Row(CNN, {}, 716_706, 999_458),
+    Row(CNN, {"channels": (5, 10), "kernel_size": 5, "hidden_sizes": (32,)}, 6_872, 10_002),
+    Row(CNN, {**VGG_LIKE, "hidden_sizes": ()}, 16_794, 17_082),
+    Row(CNN, {"channels": (8, 16), "pooling": "strided"}, 84_762, 120_106),
+    Row(CNN, {"channels": (8, 16), "pooling": "subsample"}, 83_458, 118_802),
+    Row(CNN, {"channels": (8, 16), "pooling": "min", "dropout": 0.3}, 83_458, 118_802),
+    Row(CNN, {"channels": (8, 16), "pooling": "sum", "norm": "local_response"}, 83_458, 118_802),
+    Row(CNN, {"channels": (8, 16), "pooling": "avg"}, 83_458, 118_802),
+    Row(LeNet5, {}, 61_706, 83_126),
+    Row(LeNet5, {"padding": 0, "activation": "tanh", "pooling": "avg"}, 44_426, 62_006),
+]
+
+every_net = pytest.mark.parametrize("row", NETS, ids=str)
+
+
+def parameters(net):
+    return sum(parameter.numel() for parameter in net.parameters())
+
+
+def build(row, channels=3, size=32, classes=10):
+    torch.manual_seed(0)
+    return row.net(channels, classes, size, **row.options)
+
+
+def images(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_exported_net_has_a_row():
+    exported = {getattr(cnnkit.models, name) for name in cnnkit.models.__all__}
+    assert {net for net in exported if inspect.isclass(net)} <= {row.net for row in NETS}
+
+
+@every_net
+def test_arguments_start_with_what_the_data_fills_in(row):
+    assert list(inspect.signature(row.net).parameters)[:3] == ["in_channels", "num_classes", "image_size"]
+    net = build(row, channels=2, size=(36, 44), classes=7)
+    assert (net.in_channels, net.num_classes, net.image_size) == (2, 7, (36, 44))
+
+
+@every_net
+def test_parameter_counts(row):
+    assert parameters(build(row, 1, 28)) == row.grey
+    assert parameters(build(row, 3, 32)) == row.colour
+
+
+@every_net
+@pytest.mark.parametrize(("channels", "size"), [(1, (28, 28)), (3, (32, 32)), (3, (36, 44))], ids=str)
+def test_images_become_logits_in_train_and_eval(row, channels, size):
+    net = build(row, channels, size, classes=7)
+    batch = images(4, channels, *size)
+    assert net.train()(batch).shape == net.eval()(batch).shape == (4, 7)
+
+
+@every_net
+def test_the_gradient_reaches_every_parameter(row):
+    net = build(row)
+    nn.functional.cross_entropy(net(images(16, 3, 32, 32)), torch.arange(16) % 10).backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@every_net
+def test_in_eval_an_image_is_judged_alone(row):
+    net, batch = build(row).eval(), images(6, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(net(batch)[:2], net(batch[:2]), rtol=1e-4, atol=1e-5)
+
+
+@every_net
+def test_channels_last_changes_nothing(row):
+    net, batch = build(row).eval(), images(4, 3, 32, 32)
+    with torch.no_grad():
+        expected = net(batch)
+        logits = net.to(memory_format=torch.channels_last)(batch.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@every_net
+def test_bfloat16_autocast_gives_nearly_the_same_logits(row):
+    net, batch = build(row).eval(), images(4, 3, 32, 32)
+    with torch.no_grad():
+        expected = net(batch)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(batch)
+    assert logits.dtype == torch.bfloat16
+    assert (logits - expected).norm() < 0.03 * expected.norm()
+
+
+@pytest.mark.parametrize("row", [row for row in NETS if row.options.get("dropout")], ids=str)
+def test_dropout_acts_in_training_only(row):
+    net, batch = build(row), images(4, 3, 32, 32)
+    assert not torch.equal(net.train()(batch), net(batch))
+    assert torch.equal(net.eval()(batch), net(batch))
+
+
+def test_the_default_cnn_layer_by_layer():
+    rows = []
+    net = CNN()
+    for layer in net.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(
+                lambda layer, _, output: rows.append((type(layer).__name__, *output.shape[1:], parameters(layer)))
+            )
+    net(images(1, 1, 28, 28))
+    assert rows == [
+        ("Conv2d", 64, 26, 26, 640),
+        ("MaxPool2d", 64, 13, 13, 0),
+        ("ReLU", 64, 13, 13, 0),
+        ("Conv2d", 128, 11, 11, 73_856),
+        ("MaxPool2d", 128, 5, 5, 0),
+        ("ReLU", 128, 5, 5, 0),
+        ("Flatten", 3200, 0),
+        ("Linear", 200, 640_200),
+        ("ReLU", 200, 0),
+        ("Linear", 10, 2_010),
+    ]
+
+
+def test_a_globally_pooled_cnn_takes_images_of_any_size():
+    net = CNN(3, 10, 32, **VGG_LIKE)
+    assert net(images(2, 3, 48, 40)).shape == (2, 10)
+
+
+def test_pooling_after_every_second_convolution():
+    layers = [type(layer).__name__ for layer in CNN(3, 10, 32, **VGG_LIKE).features]
+    stage = ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "BatchNorm2d", "MaxPool2d", "ReLU"]
+    assert layers == stage * 2
+
+
+@pytest.mark.parametrize(
+    ("build_net", "message"),
+    [
+        (lambda: CNN(image_size=9), r"image_size 9 is too small for CNN: .*MaxPool2d(.|\n)*at least 10x10"),
+        (
+            lambda: LeNet5(image_size=(8, 40)),
+            r"image_size \(8, 40\) is too small for LeNet5: Conv2d(.|\n)*at least 12x12",
+        ),
+        (lambda: CNN(pooling="median"), "pooling 'median' is unknown"),
+        (lambda: CNN(channels=()), "channels is"),
+        (lambda: CNN(pool_every=0), "pool_every 0"),
+        (lambda: MLP(image_size=0), "image_size is 0"),
+        (lambda: MLP(activation="softplus"), "activation 'softplus' is unknown"),
+    ],
+)
+def test_impossible_arguments_are_named_with_the_remedy(build_net, message):
+    with pytest.raises(UserError, match=message):
+        build_net()

@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+
+from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
+
+SIZES = [64, 64, 64, 7]
+
+
+def batches():
+    rng = np.random.default_rng(0)
+    for size in SIZES:
+        yield rng.normal(size=(size, 5)).astype(np.float32), rng.integers(0, 5, size)
+
+
+def sample_losses(logits, labels):
+    logits = logits - logits.max(1, keepdims=True)
+    return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(labels)), labels]
+
+
+def test_the_mean_loss_weighs_samples_not_batches():
+    metric, every = MeanLoss(), []
+    for logits, labels in batches():
+        loss = torch.nn.functional.cross_entropy(torch.tensor(logits), torch.tensor(labels))
+        metric.update(loss, n=len(labels))
+        every.append(sample_losses(logits, labels))
+    assert metric.compute().item() == pytest.approx(np.concatenate(every).mean(), rel=1e-6)
+    assert metric.compute().item() != pytest.approx(np.mean([losses.mean() for losses in every]), rel=1e-4)
+
+
+@pytest.mark.parametrize("num_classes", [None, 5])
+def test_accuracy_counts_samples(num_classes):
+    metric, right = build_accuracy(num_classes), []
+    for logits, labels in batches():
+        metric.update(torch.tensor(logits), torch.tensor(labels))
+        right.append(logits.argmax(1) == labels)
+    assert metric.compute().item() == pytest.approx(np.concatenate(right).mean())
+
+
+def test_a_reset_starts_afresh_and_merging_adds_up():
+    first, second = MeanLoss(), MeanLoss()
+    first.update(torch.tensor(8.0), n=4)
+    first.reset()
+    first.update(torch.tensor(1.0), n=30)
+    second.update(torch.tensor(2.0), n=10)
+    first.merge_state(second)
+    assert first.compute().item() == 1.25
+
+
+def test_the_mean_loss_keeps_no_graph_and_adds_up_bfloat16_in_float32():
+    metric = MeanLoss()
+    parameter = torch.ones((), requires_grad=True)
+    for _ in range(100):
+        metric.update((parameter * 1.0).to(torch.bfloat16), n=257)  # bfloat16 has no 257
+    assert not metric.total.requires_grad
+    assert metric.compute().item() == 1.0
+
+
+def test_a_diverged_loss_stays_visible():
+    metric = MeanLoss()
+    metric.update(torch.tensor(float("nan")), n=3)
+    metric.update(torch.tensor(1.0), n=3)
+    assert metric.compute().isnan()
+
+
+@pytest.mark.parametrize("num_classes", [None, 5])
+def test_updates_never_read_a_value_on_the_host(num_classes):
+    """Tensors on the meta device have no values: reading one raises."""
+    loss, accuracy = MeanLoss().to("meta"), build_accuracy(num_classes).to("meta")
+    logits, soft = torch.empty(8, 5, device="meta"), torch.empty(8, 5, device="meta")
+    loss.update(logits.mean(), n=8)
+    accuracy.update(logits, hard_labels(soft))
+    accuracy.update(logits, torch.empty(8, dtype=torch.long, device="meta"))
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        logits.mean().item()
+
+
+def test_soft_labels_become_the_likeliest_class():
+    hard = torch.tensor([3, 0, 2])
+    assert hard_labels(hard) is hard
+    soft = 0.8 * torch.nn.functional.one_hot(hard, 5) + 0.04
+    assert torch.equal(hard_labels(soft), hard)
