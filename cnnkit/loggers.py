@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,11 @@ class TensorBoard(TensorBoardLogger):
 
     Args:
         folder: the run folder.
-        resume_step: hide what was written after this step, as a resumed run will write it again.
+        resume_step: the first step that is to come; what was written of it and later ones is hidden.
     """
 
     def __init__(self, folder: Path, resume_step: int | None = None) -> None:
-        purge: dict[str, Any] = {} if resume_step is None else {"purge_step": resume_step + 1}
+        purge: dict[str, Any] = {} if resume_step is None else {"purge_step": resume_step}
         super().__init__(folder, name="", version="", default_hp_metric=False, **purge)
 
     @rank_zero_only
@@ -38,7 +39,8 @@ class MetricsCSV(Logger):
 
     Args:
         path: the file.
-        resume_step: keep the rows up to this step of a file that is there; none given: start a new one.
+        resume_step: the first step that is to come; a file that is there keeps its rows before it. None given: start
+            a new file.
     """
 
     def __init__(self, path: Path, resume_step: int | None = None) -> None:
@@ -46,10 +48,11 @@ class MetricsCSV(Logger):
         self.path = path
         self.rows: dict[int, dict[str, Any]] = {}
         self._unsaved = False
+        self._saved_at = self._save_took = 0.0
         if resume_step is not None and path.exists():
             with path.open(newline="", encoding="utf-8") as file:
                 for row in csv.DictReader(file):
-                    if int(row["step"]) <= resume_step:
+                    if int(row["step"]) < resume_step:
                         self.rows[int(row["step"])] = {k: v for k, v in row.items() if v != ""}
 
     @property
@@ -79,18 +82,27 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def save(self) -> None:
-        """Write the whole table, or leave the old one."""
-        if not self._unsaved:
-            return
+        """Write the whole table, or leave the old one. A long table is not written at every call."""
+        if self._unsaved and time.monotonic() - self._saved_at >= 20 * self._save_took:
+            self._write()
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """Let no row before a checkpoint be lost: the next `save` writes."""
+        self._save_took = 0.0
+
+    def _write(self) -> None:
+        began = time.monotonic()
         columns = list(dict.fromkeys(["step", "epoch", *(key for row in self.rows.values() for key in row)]))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for _, row in sorted(self.rows.items()))
         write_atomically(self.path, text.getvalue())
-        self._unsaved = False
+        self._unsaved, self._saved_at = False, time.monotonic()
+        self._save_took = self._saved_at - began
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Write what is left."""
-        self.save()
+        if self._unsaved:
+            self._write()

@@ -93,18 +93,23 @@ class RunFolder:
         return found
 
     def update_manifest(self, **entries: Any) -> None:
-        """Set entries of the manifest; dicts are merged one level deep."""
+        """Set entries of the manifest; dicts are merged one level deep, None removes an entry."""
         manifest = self.manifest()
         for key, value in entries.items():
             merge = isinstance(value, dict) and isinstance(manifest.get(key), dict)
             manifest[key] = {**manifest[key], **value} if merge else value
+        manifest = {key: value for key, value in manifest.items() if value is not None}
         write_atomically(self.manifest_file, json.dumps(manifest, indent=2) + "\n")
 
-    def discard_if_empty(self) -> None:
-        """Remove a folder that nothing was written to, and its parents as far as they are empty."""
-        for folder in (self.path, self.path.parent, self.path.parent.parent):
+    def discard(self) -> None:
+        """Remove what a run writes before its first step, and the folder and its parents as far as they are empty."""
+        for file in (self.config, self.manifest_file, self.metrics, *self.path.glob("events.out.tfevents.*")):
+            file.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.path, self.path.parent, self.path.parent.parent):
             try:
                 folder.rmdir()
+            except FileNotFoundError:
+                continue
             except OSError:
                 return
 

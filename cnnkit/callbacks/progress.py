@@ -55,8 +55,13 @@ class EpochProgress(ProgressBar):
             self._bar.start()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the numbers of the epoch before, start the bar of this one."""
+        """Print the numbers of the epoch before."""
         self._print_epoch(trainer)
+
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        """Start the bar of this epoch, at its first batch or where a run is resumed."""
+        if self._epoch:
+            return
         self._epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs or '-'}"
         if self._bar is not None:
             self._task = self._bar.add_task(self._epoch, total=self.total_train_batches)
@@ -75,6 +80,7 @@ class EpochProgress(ProgressBar):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Close the bar."""
         self._close()
+        self._epoch = ""
 
     def _close(self) -> None:
         if self._bar is not None:

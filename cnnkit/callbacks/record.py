@@ -23,12 +23,18 @@ class Record(Callback):
 
     def __init__(self, run: RunFolder, facts: dict[str, Any], hparams: dict[str, Any]) -> None:
         self.run, self.facts, self.hparams = run, facts, hparams
-        self._began = 0.0
+        self._began = self._seconds_before = 0.0
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write what is known before the first step."""
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write what is known before the first step; a resume adds to what is there."""
         self._began = time.perf_counter()
         if not trainer.is_global_zero:
+            return
+        before = self.run.manifest()
+        if "started" in before and trainer.global_step > 0:
+            resume = {"command": self.facts["command"], "from_step": trainer.global_step, "started": _now()}
+            self._seconds_before = before.get("times", {}).get("fit_seconds", 0.0)
+            self.run.update_manifest(resumes=[*before.get("resumes", []), resume], status="running", reason=None)
             return
         describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
         parameters = list(pl_module.parameters())
@@ -58,7 +64,8 @@ class Record(Callback):
         if not trainer.is_global_zero or not self._began:
             return
         last = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        entries: dict[str, Any] = {"last": last, "times": {"fit_seconds": round(time.perf_counter() - self._began, 2)}}
+        seconds = self._seconds_before + time.perf_counter() - self._began
+        entries: dict[str, Any] = {"last": last, "times": {"fit_seconds": round(seconds, 2)}}
         clock = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
         if clock is not None and clock.train_seconds:
             entries["times"]["train_seconds"] = round(clock.train_seconds, 2)

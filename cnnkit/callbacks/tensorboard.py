@@ -19,27 +19,49 @@ class RunPictures(Callback):
 
     def __init__(self, images: int = 64) -> None:
         self.images = images
+        self._first: Tensor | None = None
         self._done = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the run has its pictures."""
+        return {"done": self._done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """A resumed run has its pictures already, unless it was stopped before."""
+        self._done = state_dict["done"]
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Draw the first batch, as the net sees it."""
-        if self._done or not trainer.is_global_zero:
-            return
-        self._done = True
-        board = tensorboard(trainer)
-        if board is None or trainer.global_step > 0:  # a resumed run has its pictures already
+        """Keep the first images, as the net sees them."""
+        if self._done or self._first is not None or not trainer.is_global_zero:
             return
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
         if torch.is_tensor(images) and images.ndim == 4:
-            grid = image_grid(images[: self.images], getattr(trainer, "datamodule", None))
-            board.experiment.add_image("train/augmented", grid, 0)
-            self._graph(board, pl_module, images[:2])
+            self._first = images[: self.images].detach().clone()
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw them outside the time that is counted as training."""
+        self._draw(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw them where nothing is validated."""
+        self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        board, images, self._first = tensorboard(trainer), self._first, None
+        if images is None or self._done:
+            return
+        self._done = True
+        if board is not None:
+            grid = image_grid(images, getattr(trainer, "datamodule", None))
+            board.experiment.add_image("train/augmented", grid, max(0, trainer.global_step - 1))
+            self._graph(board, getattr(pl_module, "net", pl_module), images[:2])
 
     @staticmethod
-    def _graph(board: TensorBoardLogger, pl_module: L.LightningModule, images: Tensor) -> None:
-        net = getattr(pl_module, "net", pl_module)
+    def _graph(board: TensorBoardLogger, net: torch.nn.Module, images: Tensor) -> None:
+        training = net.training
+        net.eval()  # tracing runs the net, which must not touch batch norm's statistics
         try:
             with warnings.catch_warnings():  # the tracer is deprecated, and TensorBoard has no other
                 warnings.simplefilter("ignore")
@@ -49,6 +71,8 @@ class RunPictures(Callback):
             warnings.warn(
                 f"no graph in TensorBoard: {type(error).__name__}: {str(error).splitlines()[0]}", stacklevel=2
             )
+        finally:
+            net.train(training)
 
 
 def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:

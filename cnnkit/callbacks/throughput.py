@@ -12,17 +12,29 @@ class Throughput(Callback):
     """Logs ``images_per_second`` of training at every epoch's end: loading, augmentation and steps, not validation."""
 
     def __init__(self) -> None:
-        self.train_seconds = 0.0  # of the whole run
+        self.train_seconds = 0.0  # of the finished epochs
         self.train_images = 0
         self._images = 0
-        self._started = 0.0
-        self._paused = 0.0
-        self._pause_began = 0.0
+        self._started = self._paused = self._pause_began = 0.0
+        self._running = False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seconds and images so far, so that a resumed run counts on."""
+        seconds, images = (self._seconds(), self._images) if self._running else (0.0, 0)
+        return {"train_seconds": self.train_seconds + seconds, "train_images": self.train_images + images}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Count on from there."""
+        self.train_seconds, self.train_images = state_dict["train_seconds"], state_dict["train_images"]
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock: a run that is resumed within an epoch has no start of that epoch."""
+        self._images, self._paused, self._running = 0, 0.0, True
+        self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
-        self._images, self._paused = 0, 0.0
-        self._started = time.perf_counter()
+        self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -41,7 +53,10 @@ class Throughput(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the rate of this epoch."""
-        seconds = time.perf_counter() - self._started - self._paused
+        seconds, self._running = self._seconds(), False
         self.train_seconds += seconds
         self.train_images += self._images
-        pl_module.log("images_per_second", self._images / seconds, rank_zero_only=False)
+        pl_module.log("images_per_second", self._images / seconds)
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self._started - self._paused

@@ -5,6 +5,7 @@ This module imports no torch; what needs it is imported when a command runs.
 
 import difflib
 import sys
+import time
 from pathlib import Path
 
 from cnnkit import __version__
@@ -20,6 +21,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 the run failed, 2 a mistake in what was asked for, 128 + n stopped by signal n.
     """
+    began = time.perf_counter()
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
@@ -42,6 +44,6 @@ def main(args: list[str] | None = None) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
 
-    from cnnkit.cli.session import run_command  # imports torch
+    from cnnkit.cli.command import run_command  # imports torch
 
-    return run_command(command, args[1:], debug=debug)
+    return run_command(command, args[1:], began=began, debug=debug)

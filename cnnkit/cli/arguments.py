@@ -1,7 +1,7 @@
 """What was asked for: the words of the command line and the YAML files, checked before anything is built."""
 
-import contextlib
-from collections.abc import Iterator
+import difflib
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +12,9 @@ import yaml
 from cnnkit import run_folder
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
+
+LINKED = ("in_channels", "num_classes", "image_size")  # the data says them to the net
+_NET_FLAG = re.compile(rf"--model\.(?:init_args\.)?net\.(?:init_args\.)?({'|'.join(LINKED)})(?:=(.*))?")
 
 
 @dataclass
@@ -24,6 +27,7 @@ class Request:
     files: list[str] = field(default_factory=list)
     run: RunFolder | None = None
     resume_step: int | None = None
+    asked_of_net: dict[str, Any] = field(default_factory=dict)
 
 
 def read_request(command: str, given: list[str]) -> Request:
@@ -51,9 +55,21 @@ def read_request(command: str, given: list[str]) -> Request:
     if request.run is not None:
         files.insert(0, str(request.run.config))
     for file in files:
-        check_yaml(Path(file))
+        request.asked_of_net |= _of_net(check_yaml(Path(file)))
+    for word, following in pairwise([*rest, ""]):
+        typed = _NET_FLAG.fullmatch(word)
+        if typed:
+            request.asked_of_net[typed[1]] = yaml.safe_load(typed[2] or following)
     request.args = [word for file in files for word in ("--config", file)] + rest
     return request
+
+
+def _of_net(config: dict[str, Any]) -> dict[str, Any]:
+    """What a file asks of the net that the data decides."""
+    found: Any = config
+    for key in ("model", "init_args", "net", "init_args"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return {key: found[key] for key in LINKED if key in found} if isinstance(found, dict) else {}
 
 
 def _take_run(request: Request, flag: str, value: str) -> None:
@@ -99,37 +115,26 @@ def check_yaml(file: Path) -> dict[str, Any]:
         with file.open(encoding="utf-8") as stream:
             found = yaml.load(stream, _StrictLoader)
     except FileNotFoundError:
-        near = sorted(p.name for p in file.parent.glob("*.yaml"))[:6] if file.parent.is_dir() else []
-        hint = f"; {file.parent} has {', '.join(near)}" if near else ""
-        raise UserError(f"{file}: no such configuration file{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a configuration file ({error})") from None
+        raise UserError(f"{file}: no such configuration file{_near(file)}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not a text file; give a configuration in YAML") from None
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); give a configuration file in YAML") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{file}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
     if not isinstance(found, dict):
-        raise UserError(f"{file}: {'empty' if found is None else 'not a mapping of keys to values'}")
+        what = "empty" if found is None else "not a mapping of keys to values"
+        raise UserError(f"{file}: {what}; configs/quickstart.yaml shows what one looks like")
     return found
 
 
-@contextlib.contextmanager
-def prefer_own_names() -> Iterator[None]:
-    """Let a short class name mean cnnkit's class where torchvision or timm have one of the same name.
-
-    jsonargparse has no setting for it: among all imported subclasses it refuses a name that stands twice.
-    """
-    from jsonargparse import _typehints
-
-    original = _typehints.get_all_subclass_paths
-
-    def ours_first(*args: Any, **kwargs: Any) -> list[str]:
-        paths = original(*args, **kwargs)
-        ours = {path.rsplit(".", 1)[-1] for path in paths if path.startswith("cnnkit.")}
-        return [p for p in paths if p.startswith("cnnkit.") or p.rsplit(".", 1)[-1] not in ours]
-
-    _typehints.get_all_subclass_paths = ours_first
-    try:
-        yield
-    finally:
-        _typehints.get_all_subclass_paths = original
+def _near(file: Path) -> str:
+    there = {str(p): p for folder in (file.parent, Path("configs")) for p in sorted(folder.glob("*.yaml"))}
+    close = difflib.get_close_matches(str(file), there, 1, 0.5)
+    if not close:
+        close = [path for path, p in there.items() if difflib.SequenceMatcher(None, p.name, file.name).ratio() > 0.6]
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(list(there)[:5])}" if there else ""

@@ -22,10 +22,9 @@ _SHARED = """\
   --key value              any key of the YAML, dotted: --trainer.max_epochs 5 --data.batch_size 64
                            --model.net CNN --model.net.channels [32,64] --model.optimizer.lr 0.01
   --seed_everything N      the seed (default 0)
-  --print_config           the whole configuration with all defaults, and stop
+  --print_config           all keys with their values and defaults, and stop
   --model.help CLASS       arguments of a task;  --data.help CLASS of a data module
   --model.net.help CLASS   arguments of a net (--model ClassificationTask before it)
-  --trainer.help           arguments of Lightning's Trainer
 """
 
 FIT = f"""\

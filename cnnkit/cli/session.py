@@ -1,18 +1,18 @@
 """One command run through Lightning's CLI: links, defaults, callbacks, the run folder."""
 
-import logging
+import contextlib
 import os
 import shlex
 import sys
 import time
-import traceback
-import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from jsonargparse import Namespace
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.fabric.utilities.rank_zero import _get_rank
+from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cnnkit.data
@@ -21,68 +21,13 @@ import cnnkit.optim
 import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
-from cnnkit.cli.arguments import Request, config_name, prefer_own_names, read_request
-from cnnkit.cli.messages import explain
+from cnnkit.cli.arguments import LINKED, Request, config_name
+from cnnkit.cli.parsing import ModelInstantiator, Parser, refuse_contradictions, refuse_nulls
 from cnnkit.cli.report import print_fit_report, print_fit_start, print_scores, versions, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.precision import default_precision
 from cnnkit.run_folder import RunFolder
-
-
-def run_command(command: str, args: list[str], *, debug: bool = False) -> int:
-    """Run one command and turn what goes wrong into an exit code and at most three lines."""
-    began = time.perf_counter()
-    files: list[str] = []
-    quieten()
-    try:
-        request = read_request(command, args)
-        files = request.files
-        with prefer_own_names():
-            Session(request, began)
-    except callbacks.StopRequested as stop:
-        return 128 + stop.signum
-    except KeyboardInterrupt:
-        print("stopped before the first step; nothing to resume", file=sys.stderr)
-        return 130
-    except SystemExit as end:  # --print_config, --model.help
-        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        code, lines = explain(error, files)
-        print("\n".join(lines), file=sys.stderr)
-        return code
-    return 0
-
-
-def quieten() -> None:
-    """Silence what is known to be harmless, and advertising; everything else is shown."""
-    for text in (
-        ".*LeafSpec.*",
-        ".*isinstance.treespec.*",
-        ".*does not have many workers.*",
-        ".*The number of training batches.*is smaller than the logging interval.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*callbacks used to create the checkpoint need to be provided.*",
-        ".*is already saved during checkpointing.*",
-        ".*exists and is not empty.*",
-        ".*You defined a `validation_step` but have no `val_dataloader`.*",
-    ):
-        warnings.filterwarnings("ignore", message=text)
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-class Parser(LightningArgumentParser):
-    """Fills in, before validation, what only the trainer can know."""
-
-    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
-        """As jsonargparse; a schedule's missing length becomes 0, which the task replaces by the run's steps."""
-        for key, value in list(namespace.items()):
-            if value is None and key.endswith((".T_max", ".total_steps")):
-                namespace[key] = 0
-        super().validate(namespace, *args, **kwargs)
 
 
 class Session(LightningCLI):
@@ -96,6 +41,7 @@ class Session(LightningCLI):
     def __init__(self, request: Request, began: float) -> None:
         self.request, self.began = request, began
         self.run: RunFolder | None = request.run
+        self.made = False  # whether this process made the folder
         self.precision_reason = "asked for"
         super().__init__(
             L.LightningModule,
@@ -103,7 +49,11 @@ class Session(LightningCLI):
             save_config_callback=None,
             trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "enable_model_summary": False},
             seed_everything_default=0,
-            parser_kwargs={"exit_on_error": False, request.command: {"exit_on_error": False}},
+            parser_kwargs={
+                "exit_on_error": False,
+                "allow_abbrev": False,
+                request.command: {"exit_on_error": False, "allow_abbrev": False},
+            },
             parser_class=Parser,
             subclass_mode_model=True,
             subclass_mode_data=True,
@@ -121,7 +71,7 @@ class Session(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links and the defaults, written once."""
         parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
-        for key in ("in_channels", "num_classes", "image_size"):
+        for key in LINKED:
             parser.link_arguments(f"data.{key}", f"model.init_args.net.init_args.{key}", apply_on="instantiate")
         parser.set_defaults(
             {
@@ -142,23 +92,37 @@ class Session(LightningCLI):
 
     # ---- the objects ---------------------------------------------------------------------------------------------
 
+    def _add_instantiators(self) -> None:
+        super()._add_instantiators()
+        self.parser.add_instantiator(ModelInstantiator(cli=self, key="model"), L.LightningModule, prepend=True)
+
     def before_instantiate_classes(self) -> None:
         """Decide on the precision, so that the saved configuration says what was used."""
+        for part in ("trainer", "model", "data"):
+            refuse_nulls(self._get(self.config, part), part)
         trainer = self.config[self.request.command].trainer
         if trainer.precision is None:
             choice = default_precision(str(trainer.accelerator))
             trainer.precision, self.precision_reason = choice.precision, choice.reason
 
+    def instantiate_classes(self) -> None:
+        """Data, model, trainer; a value that a constructor refuses is the user's mistake."""
+        with wrong_values_are_user_errors():
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""
+        refuse_contradictions(self.request.asked_of_net, self.datamodule)
         if self.request.command != "fit":
             return self._plain_trainer()
         if hasattr(self.datamodule, "describe") and is_first_process():
             self.datamodule.prepare_data()  # missing data must not leave a run folder behind
         trainer = self._get(self.config_init, "trainer")
+        if 0 in (trainer.limit_train_batches, trainer.max_epochs, trainer.max_steps):
+            raise UserError("there is no step to train: one of trainer.limit_train_batches, max_epochs, max_steps is 0")
         if trainer.fast_dev_run:
             return super().instantiate_trainer(**kwargs)
-        made = self.run is None
+        self.made = self.run is None
         self.run = self.run or self._new_run()
         try:
             return super().instantiate_trainer(
@@ -167,16 +131,17 @@ class Session(LightningCLI):
                 plugins=[*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()],
                 **kwargs,
             )
-        except Exception:
-            if made:
-                self.run.discard_if_empty()
+        except BaseException:
+            self._discard()
             raise
 
     def _plain_trainer(self) -> L.Trainer:
         quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False}
-        plugins = [*_as_list(self._get(self.config_init, "trainer").plugins), callbacks.SafeCheckpointIO()]
+        trainer = self._get(self.config_init, "trainer")
+        plugins = [*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()]
+        theirs = [c for c in _as_list(trainer.callbacks) if not isinstance(c, Checkpoint)]
         return super().instantiate_trainer(
-            **quiet, enable_progress_bar=sys.stderr.isatty(), plugins=plugins, callbacks=[]
+            **quiet, enable_progress_bar=sys.stderr.isatty(), plugins=plugins, callbacks=theirs
         )
 
     def _new_run(self) -> RunFolder:
@@ -205,12 +170,12 @@ class Session(LightningCLI):
             (callbacks.RunPictures, callbacks.RunPictures()),
             (callbacks.StopOnNaN, callbacks.StopOnNaN()),
             (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
-            (callbacks.StopOnSignal, callbacks.StopOnSignal(str(self.run.last))),
             (callbacks.Record, callbacks.Record(self.run, self._facts(), self._hparams())),
             (ModelCheckpoint, callbacks.best_and_last(self.run.checkpoints, "val/acc" if validated else None)),
+            (callbacks.StopOnSignal, callbacks.StopOnSignal(str(self.run.last))),
         ]
         if trainer.enable_checkpointing is False:
-            ours = ours[:-1]
+            ours = ours[:-2]
         return given + [c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given)]
 
     def _facts(self) -> dict[str, Any]:
@@ -231,8 +196,8 @@ class Session(LightningCLI):
     # ---- the commands --------------------------------------------------------------------------------------------
 
     def before_fit(self) -> None:
-        """Write config.yaml."""
-        if self.run is not None and not self.run.config.exists() and is_first_process():
+        """Write config.yaml; a resume may have changed it, such as trainer.max_epochs."""
+        if self.run is not None and is_first_process():
             config = self._get_fit_config()
             text = self._parser("fit").dump(config, skip_none=False)
             run_folder.write_atomically(self.run.config, f"# python -m cnnkit fit --config {self.run.config}\n{text}")
@@ -241,21 +206,35 @@ class Session(LightningCLI):
         config: Namespace = self.config["fit"].clone()
         config.pop("config", None)
         config.ckpt_path = None
+        config.name = self.run.path.parent.name if self.run is not None else config.name
         return config
 
     def fit(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Train; on a signal, say how to go on."""
         if self.run is not None and self.request.resume_step is not None:
             kwargs["ckpt_path"] = str(self.run.last)
-        if self.run is not None and is_first_process():
-            print_fit_start(self.run, model, self.datamodule, f"{self.trainer.precision} ({self.precision_reason})")
         try:
-            self.trainer.fit(model, **kwargs)
+            if self.run is not None and is_first_process():
+                print_fit_start(self.run, model, self.datamodule, f"{self.trainer.precision} ({self.precision_reason})")
+            with wrong_values_are_user_errors(lambda: self.trainer.global_step == 0):
+                self.trainer.fit(model, **kwargs)
         except callbacks.StopRequested:
-            print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
+            if is_first_process():
+                print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
+            raise
+        except BaseException:
+            if self.trainer.global_step == 0:
+                self._discard()
             raise
         if self.run is not None and self.trainer.is_global_zero:
             print_fit_report(self.run, time.perf_counter() - self.began)
+            if self.trainer.global_step == self.request.resume_step:
+                print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
+
+    def _discard(self) -> None:
+        """A run that came to no step leaves no folder behind."""
+        if self.made and self.run is not None and is_first_process():
+            self.run.discard()
 
     def validate(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Score the validation images."""
@@ -269,7 +248,10 @@ class Session(LightningCLI):
         self._need_weights(kwargs)
         scores = getattr(self.trainer, command)(model, **{**kwargs, "verbose": False})
         if self.trainer.is_global_zero:
-            print_scores(self.run, command, kwargs["ckpt_path"], scores[0] if scores else {})
+            asked = self._get(self.config, "trainer")
+            limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
+            whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch
+            print_scores(self.run if whole else None, command, kwargs["ckpt_path"], scores[0] if scores else {})
 
     def predict(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Write the class probabilities of the test images to predictions.csv."""
@@ -288,7 +270,20 @@ class Session(LightningCLI):
 
 def is_first_process() -> bool:
     """Whether this process, and no other rank's, keeps the run folder."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == int(os.environ.get("NODE_RANK", 0)) == 0
+    return not _get_rank() and not int(os.environ.get("NODE_RANK", 0))
+
+
+@contextlib.contextmanager
+def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Turn a `ValueError` into a `UserError`: before the first step it is a value that somebody gave."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        if not when() or "Does not validate against" in str(error) or "You selected an invalid" in str(error):
+            raise  # there is a better message for these
+        raise UserError(f"{error}\n--debug shows where it was raised") from error
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -156,6 +156,5 @@ def _download(source: Source, data_dir: Path) -> None:
             [url.format(name=target.name) for url in source.urls],
             target,
             lambda part, members=members: _read(source, part, members),  # type: ignore[misc]
-            max_bytes=2 * sum(source.size(file) for file in source.files),
             remedy=remedy.format(target=target),
         )

@@ -1,31 +1,35 @@
-import io
 import multiprocessing
 import os
+import socket
+import threading
+from collections.abc import Iterator
+from http.client import IncompleteRead
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from cnnkit.data.download import fetch, lock
+from cnnkit.data.download import download, fetch, lock
 from cnnkit.errors import UserError
 
 URLS = ["https://one.example/file", "http://two.example/file"]
 
 
 class Server:
-    """Answers with each of the given things in turn: bytes, or an error to raise; the last one for ever."""
+    """Delivers each of the given things in turn: bytes, or an error half-way through; the last one for ever."""
 
     def __init__(self, *answers: bytes | Exception) -> None:
         self.answers, self.asked, self.pauses = list(answers), list[str](), list[float]()
 
-    def open_url(self, url: str) -> io.BytesIO:
+    def transfer(self, url: str, path: Path) -> None:
         self.asked.append(url)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        path.write_bytes(b"go" if isinstance(answer, Exception) else answer)
         if isinstance(answer, Exception):
             raise answer
-        return io.BytesIO(answer)
 
     def fetch(self, target: Path) -> None:
-        fetch(URLS, target, verify, max_bytes=100, open_url=self.open_url, sleep=self.pauses.append)
+        fetch(URLS, target, verify, transfer=self.transfer, sleep=self.pauses.append)
 
 
 def verify(path: Path) -> None:
@@ -42,12 +46,20 @@ def test_second_address_and_later_tries_are_used_with_growing_pauses(tmp_path: P
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("answer", [b"bad", b"x" * 101, TimeoutError("timed out"), OSError(28, "No space left")])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"bad",
+        TimeoutError("timed out"),
+        OSError(28, "No space left"),
+        IncompleteRead(b"go", 2),
+        RecursionError("exceeded 3 redirects"),
+    ],
+)
 def test_failure_leaves_nothing_and_tells_the_last_reason(tmp_path: Path, answer: bytes | Exception) -> None:
     server = Server(answer)
-    with pytest.raises(
-        UserError, match=r"file from one\.example, two\.example: .*(wrong|longer|timed|space)"
-    ) as caught:
+    reason = r"file from one\.example, two\.example: .*(wrong|timed|space|IncompleteRead|redirects)"
+    with pytest.raises(UserError, match=reason) as caught:
         server.fetch(tmp_path / "file")
     assert len(str(caught.value).splitlines()) <= 3
     assert len(server.asked) == 6
@@ -62,11 +74,12 @@ def test_failure_keeps_the_file_that_was_there(tmp_path: Path) -> None:
 
 
 def test_interrupt_leaves_nothing_and_is_not_swallowed(tmp_path: Path) -> None:
-    def open_url(url: str) -> io.BytesIO:
+    def transfer(url: str, path: Path) -> None:
+        path.write_bytes(b"go")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(URLS, tmp_path / "file", verify, max_bytes=100, open_url=open_url)
+        fetch(URLS, tmp_path / "file", verify, transfer=transfer)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,6 +88,51 @@ def test_what_a_killed_download_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".part-dead" / "file").write_bytes(b"go")
     Server(b"good").fetch(tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Says how long every request may wait, and sends all but the last byte to those who ask for ``/cut``."""
+
+    def do_GET(self) -> None:
+        content = f"timeout {socket.getdefaulttimeout()}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[:-1] if self.path == "/cut" else content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "*")
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_torchvision_brings_the_file_under_a_timeout_that_ends_with_it(address: str, tmp_path: Path) -> None:
+    before = socket.getdefaulttimeout()
+    download(f"{address}/file", tmp_path / "file")
+    assert (tmp_path / "file").read_bytes() == b"timeout 30.0"
+    with pytest.raises(OSError):
+        download("http://127.0.0.1:1/file", tmp_path / "nothing")
+    assert socket.getdefaulttimeout() == before
+
+
+def test_answer_that_is_cut_short_is_not_kept(address: str, tmp_path: Path) -> None:
+    def whole(path: Path) -> None:
+        if path.read_bytes() != b"timeout 30.0":
+            raise ValueError("cut short")
+
+    with pytest.raises(UserError, match=r"127\.0\.0\.1.*: .*(cut short|IncompleteRead)"):
+        fetch([f"{address}/cut"], tmp_path / "file", whole, sleep=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _die_holding(path: Path) -> None:

@@ -1,5 +1,4 @@
 import gzip
-import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,13 +22,13 @@ CASES = [(name, layout) for name, layouts in LAYOUTS_OF.items() for layout in la
 Made = Callable[[str], MadeSet]
 
 
-def offline(url: str) -> io.BytesIO:
+def offline(url: str, path: Path) -> None:
     raise URLError("no network in tests")
 
 
 @pytest.fixture(autouse=True)
 def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(originals, "fetch", partial(fetch, open_url=offline, sleep=lambda _: None))
+    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -104,11 +103,11 @@ def test_only_what_is_missing_is_downloaded(made: Made, tmp_path: Path, monkeypa
     write(tmp_path / "MNIST/raw/train-images-idx3-ubyte", files["train-images-idx3-ubyte"])
     asked = []
 
-    def open_url(url: str) -> io.BytesIO:
+    def transfer(url: str, path: Path) -> None:
         asked.append(url)
-        return io.BytesIO(gzip.compress(files[url.rpartition("/")[2].removesuffix(".gz")]))
+        path.write_bytes(gzip.compress(files[url.rpartition("/")[2].removesuffix(".gz")]))
 
-    monkeypatch.setattr(originals, "fetch", partial(fetch, open_url=open_url))
+    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=transfer))
     load_originals("mnist", tmp_path)
     assert len(asked) == 3
     assert all(url.startswith("https://") for url in asked)
@@ -126,9 +125,11 @@ def test_cifar_is_downloaded_as_one_archive_and_checked(
     made_set = made("cifar10")
     good = tar_gz({f"cifar-10-batches-bin/{file}": raw for file, raw in made_set.files.items()})
     answers = [tar_gz({"cifar-10-batches-bin/data_batch_1.bin": b"<html>"}), good]
-    monkeypatch.setattr(
-        originals, "fetch", partial(fetch, open_url=lambda _: io.BytesIO(answers.pop(0)), sleep=lambda _: None)
-    )
+
+    def transfer(url: str, path: Path) -> None:
+        path.write_bytes(answers.pop(0))
+
+    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=transfer, sleep=lambda _: None))
     loaded = load_originals("cifar10", tmp_path)
     np.testing.assert_array_equal(loaded.train_images, made_set.arrays["train_images"])
     assert tree(tmp_path).keys() == {"cifar-10-binary.tar.gz", ".cnnkit/download.lock"}

@@ -26,10 +26,10 @@ REAL = os.environ.get("CNNKIT_DATA_DIR")
 
 @pytest.fixture(autouse=True)
 def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(url: str) -> None:
+    def offline(url: str, path: Path) -> None:
         raise URLError("no network in tests")
 
-    monkeypatch.setattr(originals, "fetch", partial(fetch, open_url=offline, sleep=lambda _: None))
+    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
 
 
 def entries(data_dir: Path) -> set[str]:

@@ -1,0 +1,67 @@
+"""One command, from the words to the exit code."""
+
+import logging
+import sys
+import traceback
+import warnings
+
+from cnnkit import callbacks
+from cnnkit.cli.arguments import read_request
+from cnnkit.cli.messages import explain
+from cnnkit.cli.parsing import prefer_own_names
+from cnnkit.cli.session import Session
+
+
+def run_command(command: str, args: list[str], *, began: float, debug: bool = False) -> int:
+    """Run one command and turn what goes wrong into an exit code and at most three lines.
+
+    Args:
+        command: fit, validate, test or predict.
+        args: the words after it.
+        began: `time.perf_counter` at the start of the process.
+        debug: print the traceback of an error, too.
+    """
+    files: list[str] = []
+    quieten()
+    try:
+        request = read_request(command, args)
+        files = request.files
+        with prefer_own_names():
+            Session(request, began)
+    except callbacks.StopRequested as stop:
+        return 128 + stop.signum
+    except KeyboardInterrupt:
+        return _interrupted()
+    except SystemExit as end:  # --print_config, --model.help
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns one into the other
+            return _interrupted()
+        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code, lines = explain(error, files, args)
+        print("\n".join(lines), file=sys.stderr)
+        return code
+    return 0
+
+
+def _interrupted() -> int:
+    print("stopped; there is nothing to resume", file=sys.stderr)
+    return 130
+
+
+def quieten() -> None:
+    """Silence what is known to be harmless, and advertising; everything else is shown."""
+    for text in (
+        ".*LeafSpec.*",
+        ".*isinstance.treespec.*",
+        ".*does not have many workers.*",
+        ".*The number of training batches.*is smaller than the logging interval.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",
+        ".*is already saved during checkpointing.*",
+        ".*exists and is not empty.*",
+        ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,111 @@
+"""Where a key stands, and which known name is closest to a mistyped one."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import torch
+import yaml
+
+from cnnkit.cli.parsing import parameters_of
+
+# The classes whose arguments people look for, and below which key they stand.
+OWNERS = {
+    "trainer": "lightning.Trainer",
+    "data": "cnnkit.data.ImageDataModule",
+    "model": "cnnkit.tasks.ClassificationTask",
+    "model.net": "cnnkit.models.CNN",
+    "model.optimizer": "torch.optim.Adam",
+}
+ELSEWHERE = {  # what other programs call it
+    "epochs": "trainer.max_epochs",
+    "learning_rate": "model.optimizer.lr",
+    "gpus": "trainer.devices",
+    "seed": "seed_everything",
+    "workers": "data.num_workers",
+    "net": "model.net",
+}
+HOMES = {"net": "cnnkit.models", "data": "cnnkit.data", "model": "cnnkit.tasks", "augment": "cnnkit.transforms"}
+
+
+class Asked:
+    """What was typed and what was read from files.
+
+    Args:
+        files: configuration files.
+        words: the command line.
+    """
+
+    def __init__(self, files: Sequence[str], words: Sequence[str]) -> None:
+        self.files, self.words = files, words
+
+    def where(self, key: str) -> str:
+        """``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
+        parts = [part for part in key.split(".") if part != "init_args"]
+        if any(w.split("=")[0].replace(".init_args", "") == "--" + ".".join(parts) for w in self.words):
+            return ""
+        for file in reversed(self.files):  # the last one wins
+            try:
+                line = _line(yaml.compose(Path(file).read_text(encoding="utf-8")), parts)
+            except (OSError, UnicodeDecodeError, yaml.YAMLError):
+                continue
+            if line is not None:
+                return f"{file}, line {line}: "
+        return ""
+
+    def without_value(self, flag: str) -> str:
+        """The word that stands without a value; argparse names only the start of it."""
+        following = [*self.words[1:], "--"]
+        bare = [w for w, n in zip(self.words, following, strict=False) if w.startswith(flag) and n.startswith("--")]
+        return bare[0] if bare else flag
+
+
+def _line(node: yaml.Node | None, parts: Sequence[str]) -> int | None:
+    if isinstance(node, yaml.SequenceNode):
+        return next((line for part in node.value if (line := _line(part, parts)) is not None), None)
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if key.value == parts[0]:
+            deeper = _line(value, parts[1:]) if len(parts) > 1 else None
+            return deeper or key.start_mark.line + 1
+        if key.value == "init_args" and (found := _line(value, parts)) is not None:
+            return found
+    return None
+
+
+def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
+    """``; did you mean x?``, else a list of what there is if it is short, else nothing."""
+    known = sorted(set(known))
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5)
+    if close and by_lower[close[0]] != word:
+        return f"; did you mean {by_lower[close[0]]}?"
+    return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""
+
+
+def suggest_key(word: str) -> str:
+    """The whole key of an argument that was looked for in the wrong place."""
+    last = word.rsplit(".", 1)[-1]
+    if last in ELSEWHERE:
+        return f"; did you mean --{ELSEWHERE[last]}?"
+    keys = {f"{key}.{name}": name for key, owner in OWNERS.items() for name in parameters_of(owner)}
+    exact = [key for key, name in keys.items() if name == last]
+    close = exact or [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]
+    return f"; did you mean --{close[0]}?" if close else ""
+
+
+def class_names(key: str) -> list[str]:
+    """Short names of the classes that a key takes."""
+    if key in HOMES:
+        names = import_module(HOMES[key]).__all__
+        return [n for n in names if n[0].isupper() and n not in ("Batch", "Batches", "ImageDataModule", "Shape")]
+    if key == "callbacks":
+        return ["EMA", *import_module("lightning.pytorch.callbacks").__all__]
+    if key == "scheduler":
+        return ["WarmupCosineLR", "TriangleLR", *_public(torch.optim.lr_scheduler)]
+    return _public(torch.optim) if key == "optimizer" else []
+
+
+def _public(module: object) -> list[str]:
+    classes = [name for name, value in vars(module).items() if isinstance(value, type) and name[0].isupper()]
+    return [name for name in classes if name not in ("Optimizer", "LRScheduler")]

@@ -1,0 +1,133 @@
+"""What jsonargparse and Lightning's CLI lack for nets and schedules that learn their sizes from data and trainer."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
+
+from cnnkit.errors import UserError
+
+
+class Parser(LightningArgumentParser):
+    """Fills in, before validation, what only the trainer can know; takes functions that return a net."""
+
+    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
+        """As jsonargparse; a schedule's missing length becomes 0, which the task replaces by the run's steps."""
+        for key, value in list(namespace.items()):
+            if value is None and key.endswith((".T_max", ".total_steps")):
+                namespace[key] = 0
+        super().validate(namespace, *args, **kwargs)
+
+    def add_function_arguments(self, *args: Any, linked_targets: Any = None, **kwargs: Any) -> list[str]:
+        """As jsonargparse, which passes on ``linked_targets`` for a function but takes it for classes alone."""
+        return super().add_function_arguments(*args, **kwargs)
+
+
+class ModelInstantiator(_InstantiatorFn):
+    """Lightning's, made to work with nets that take only some of the linked arguments."""
+
+    def __call__(self, class_type: type, *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any) -> Any:
+        """Build the model; its hyperparameters hold those links alone that found an argument."""
+        self.cli._dump_config()
+        net = self.cli.config_dump[self.key].get("init_args", {}).get("net") or {}
+        known = parameters_of(net.get("class_path", ""))
+        net.setdefault("init_args", {})
+        links = {k: v for k, v in applied_instantiation_links.items() if k.rsplit(".", 1)[-1] in known}
+        return super().__call__(class_type, *args, applied_instantiation_links=links, **kwargs)
+
+
+def parameters_of(path: str) -> dict[str, inspect.Parameter]:
+    """Arguments by name of a class or function given by its dotted path; none where there is no such thing."""
+    module, _, name = path.rpartition(".")
+    try:
+        found: Any = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        return {}
+    parameters: dict[str, inspect.Parameter] = {}
+    for part in inspect.getmro(found) if isinstance(found, type) else [found]:
+        if isinstance(part, type) and "__init__" not in vars(part):
+            continue
+        try:
+            own = inspect.signature(part).parameters
+        except (TypeError, ValueError):  # written in C
+            continue
+        named = {n: p for n, p in own.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        parameters = {**named, **parameters}
+        if not any(p.kind == p.VAR_KEYWORD for p in own.values()):  # else it hands on to the class above
+            break
+    return parameters
+
+
+def refuse_nulls(value: Any, key: str = "") -> None:
+    """Refuse ``null`` where it means nothing; jsonargparse lets it pass, to fail far away.
+
+    Raises:
+        UserError: for a null given to an argument that has another default and is not said to take None.
+    """
+    if isinstance(value, list):
+        for part in value:
+            refuse_nulls(part, key)
+    if not isinstance(value, (dict, Namespace)):
+        return
+    parts = dict(vars(value) if isinstance(value, Namespace) else value)
+    known = parameters_of(str(parts["class_path"])) if "class_path" in parts else {}
+    arguments = parts.get("init_args") if "class_path" in parts else parts
+    for name, part in (dict(vars(arguments)) if isinstance(arguments, Namespace) else arguments or {}).items():
+        dotted = f"{key}.{name}" if key else name
+        of_class = known.get(name)
+        if part is None and of_class is not None and _means_nothing(of_class):
+            raise UserError(f"{dotted} is null; leave it out for {of_class.default!r}, or give another value")
+        refuse_nulls(part, dotted)
+
+
+def _means_nothing(argument: inspect.Parameter) -> bool:
+    """Whether null is no value that the argument's type allows."""
+    optional = "None" in str(argument.annotation) or "Optional" in str(argument.annotation)
+    return not optional and argument.default not in (None, inspect.Parameter.empty)
+
+
+def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:
+    """The data's shape overrides what was asked of the net; say so instead of doing something else than asked.
+
+    Args:
+        asked: arguments of the net that somebody wrote down.
+        datamodule: where their values come from.
+
+    Raises:
+        UserError: if an argument contradicts the data.
+    """
+    for name, value in asked.items():
+        of_data = getattr(datamodule, name, value)
+        if value not in (of_data, [of_data, of_data]):
+            raise UserError(
+                f"model.net.{name} is {value}, but the images of {type(datamodule).__name__} have {of_data}; "
+                "leave it out: the data says it"
+            )
+
+
+@contextlib.contextmanager
+def prefer_own_names() -> Iterator[None]:
+    """Let a short class name mean cnnkit's class, else torch's, where others have one of the same name.
+
+    jsonargparse has no setting for it: among all imported subclasses it refuses a name that stands twice.
+    """
+    from jsonargparse import _typehints
+
+    original: Callable[..., list[str]] = _typehints.get_all_subclass_paths
+
+    def ours_first(*args: Any, **kwargs: Any) -> list[str]:
+        paths = original(*args, **kwargs)
+        for preferred in ("cnnkit.", "torch."):
+            names = {path.rsplit(".", 1)[-1] for path in paths if path.startswith(preferred)}
+            paths = [p for p in paths if p.startswith(preferred) or p.rsplit(".", 1)[-1] not in names]
+        return paths
+
+    _typehints.get_all_subclass_paths = ours_first
+    try:
+        yield
+    finally:
+        _typehints.get_all_subclass_paths = original

@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from conftest import Ended
+
+import cnnkit
+
+HEAVY = ("torch", "lightning", "numpy", "yaml")
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], [], ["fit", "--help"], ["test", "-h"], ["fitt"]], ids=" ".join
+)
+def test_help_and_version_import_nothing_heavy(words: list[str]) -> None:
+    code = f"import sys; from cnnkit.cli import main; main({words}); print([m for m in {HEAVY} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.endswith("[]\n")
+
+
+def test_every_command_and_option_is_told_of(cli: Callable[..., Ended]) -> None:
+    ended = cli("--help")
+    assert ended.code == 0
+    assert all(word in ended.out for word in ("fit", "test", "validate", "predict", "--debug", "--version"))
+    assert all(word in cli("fit", "--help").out for word in ("--config", "--resume", "--name", "--print_config"))
+    assert "--run RUN" in cli("test", "--help").out
+    assert cli("--version").out == f"cnnkit {cnnkit.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--model.net.help", "CNN"], "--net.channels"),
+        (["--data.help", "CIFAR10"], "--data.init_args.batch_size"),
+    ],
+)
+def test_help_on_a_class_shows_its_arguments(cli: Callable[..., Ended], words: list[str], expected: str) -> None:
+    ended = cli("fit", *words)
+    assert ended.code == 0
+    assert expected.split(".")[-1] in ended.out

@@ -1,0 +1,174 @@
+"""Every mistake: exit code 2, one to three lines on stderr that name the key or file, the reason and what to do."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Ended
+
+CONFIG = """\
+seed_everything: 0
+trainer: {max_epochs: 1, limit_train_batches: 1, limit_val_batches: 1, enable_progress_bar: false}
+model:
+  class_path: ClassificationTask
+  init_args:
+    net: {class_path: CNN, init_args: {channels: [2, 2], hidden_sizes: []}}
+    optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.001}}
+    scheduler: {class_path: WarmupCosineLR}
+data: {class_path: FashionMNISTSample, init_args: {batch_size: 64}}
+"""
+
+IN_FILES = [
+    ("seed_everything", "seed_evrything", "c.yaml, line 1: seed_evrything: unknown key; did you mean seed_everything?"),
+    (
+        "max_epochs",
+        "max_epoch",
+        "line 2: trainer.max_epoch: the trainer has no such argument; did you mean max_epochs?",
+    ),
+    ("    scheduler", "    label_smoothin: 0.1\n    scheduler", "line 8: model.label_smoothin: ClassificationTask has"),
+    ("channels", "chanels", "line 6: model.net.chanels: CNN has no such argument; did you mean channels?"),
+    ("lr: 0.001", "lrr: 0.001", "line 7: model.optimizer.lrr: Adam has no such argument; did you mean lr?"),
+    ("LR}", "LR, init_args: {warm: 0.1}}", "line 8: model.scheduler.warm: WarmupCosineLR has no such argument"),
+    ("batch_size", "batchsize", "line 9: data.batchsize: FashionMNISTSample has no such argument; did you mean batch"),
+    ("init_args: {batch", "init_arg: {batch", "line 9: data: unknown key 'init_arg'; did you mean init_args?"),
+    ("data: {class_path", "data: {classpath", "line 9: data: unknown key 'classpath'; did you mean class_path?"),
+    ("path: CNN", "path: CNNN", "line 6: model.net: there is no class 'CNNN' for it; did you mean CNN?"),
+    ("path: CNN", "path: MNIST", "line 6: model.net: there is no class 'MNIST' for it; there are CNN, LeNet5, MLP"),
+    ("ClassificationTask", "ClasificationTask", "line 3: model: there is no class 'ClasificationTask' for it; did you"),
+    ("ClassificationTask", "mine.Task", "line 3: model: mine.Task cannot be imported: there is no module 'mine'"),
+    ("optim.Adam", "optim.Adamm", "line 7: model.optimizer: there is no class 'Adamm' for it; did you mean Adam?"),
+    ("WarmupCosineLR", "WarmupCosine", "line 8: model.scheduler: there is no class 'WarmupCosine' for it; did you"),
+    ("WarmupCosineLR", "StepLR", "line 8: model.scheduler.step_size: is required and was not given"),
+    ("lr: 0.001", "lr: fast", "line 7: model.optimizer.lr: expected float, got 'fast'"),
+    ("lr: 0.001", "lr: -1.0", "Invalid learning rate: -1.0"),
+    ("lr: 0.001", "lr: null", "model.optimizer.lr is null; leave it out for 0.001"),
+    ("[2, 2]", "[2, two]", "line 6: model.net.channels: expected int, got 'two'"),
+    (
+        "hidden_sizes",
+        "pooling: maxx, hidden_sizes",
+        "model.net.pooling: expected max, avg, min, sum, subsample, strided",
+    ),
+    ("hidden_sizes", "kernel_size: 40, hidden_sizes", "image_size 28 is too small for CNN"),
+    ("hidden_sizes", "image_size: 8, hidden_sizes", "model.net.image_size is 8, but the images of FashionMNISTSample"),
+    ("batch_size: 64", "batch_size: big", "line 9: data.batch_size: expected int, got 'big'"),
+    ("batch_size: 64", "batch_size: 100000", "batch_size is 100000, but there are only 9000 images"),
+    ("batch_size: 64", "batch_size: null", "data.batch_size is null; leave it out for 128"),
+    ("batch_size: 64", "val_size: 20000", "val_size is 20000, but the training set has 10000 images"),
+    ("seed_everything: 0", "seed_everything: zero", "line 1: seed_everything: expected bool, int, got 'zero'"),
+    ("data:", "seed_everything: 1\ndata:", "c.yaml, line 9: 'seed_everything' stands twice"),
+    ("channels: [2, 2]", "channels: [2], channels: [3]", "c.yaml, line 6: 'channels' stands twice"),
+    ("trainer: {", "trainer: [", "c.yaml, line 2: not valid YAML"),
+    ("trainer: {", "trainer:\n\t{", "c.yaml, line 3: not valid YAML"),
+    ("trainer: {max_epochs: 1", "trainer: {max_epochs: !!python/name:os.system x", "c.yaml, line 2: not valid YAML"),
+]
+
+TYPED = [
+    ("--trainer.max_epoch 3", "trainer.max_epoch: the trainer has no such argument; did you mean max_epochs?"),
+    ("--model.net.kernel 3", "model.net.kernel: CNN has no such argument; did you mean kernel_size?"),
+    ("--lr 3", "lr: unknown key; did you mean --model.optimizer.lr?"),
+    ("--model.lr 3", "model.lr: ClassificationTask has no such argument; did you mean --model.optimizer.lr?"),
+    ("--epochs 3", "epochs: unknown key; did you mean --trainer.max_epochs?"),
+    ("--batch_size 3", "batch_size: unknown key; did you mean --data.batch_size?"),
+    ("--data.batchsize 3", "error: data.batchsize: FashionMNISTSample has no such argument; did you mean batch_size?"),
+    ("--data.batch_size", "--data.batch_size: needs a value after it"),
+    ("--data.batch_size big", "error: data.batch_size: expected int, got 'big'"),
+    ("--config", "--config: nothing is named after it"),
+    ("c.yaml", "c.yaml: this word belongs to no --key; did you mean --config c.yaml?"),
+    ("hello", "hello: this word belongs to no --key"),
+    ("--config d.yaml", "d.yaml: no such configuration file; did you mean c.yaml?"),
+    ("--config .", ".: cannot be read"),
+    ("--data CIFAR100", "data: there is no class 'CIFAR100' for it; did you mean CIFAR10?"),
+    ("--model.net.num_classes 5", "model.net.num_classes is 5, but the images of FashionMNISTSample have 10; leave it"),
+    ("--model.net.image_size=8", "model.net.image_size is 8, but the images of FashionMNISTSample have 28; leave it"),
+    ("--data.augment [RandomCrp]", "data.augment: there is no class 'RandomCrp' for it; did you mean RandomCrop?"),
+    ("--data.augment RandomCrop", "data.augment: expected list, got 'RandomCrop'; write [RandomCrop]"),
+    (
+        "--trainer.callbacks EarlyStoping",
+        "trainer.callbacks: there is no class 'EarlyStoping' for it; did you mean Early",
+    ),
+    ("--trainer.callbacks EarlyStopping", "trainer.callbacks.monitor: is required and was not given"),
+    (
+        "--trainer.callbacks EarlyStopping --trainer.callbacks.monitor val/los",
+        "logged as 'val/los'; did you mean val/loss",
+    ),
+    ("--model.scheduler ReduceLROnPlateau --model.monitor val/los", "logged as 'val/los'; did you mean val/loss"),
+    ("--trainer.accelerator gpuu", "trainer.accelerator: there is no 'gpuu'; did you mean gpu?"),
+    ("--trainer.strategy ddpp", "trainer.strategy: there is no 'ddpp'; did you mean ddp?"),
+    ("--trainer.devices many", "trainer.devices: give the number of devices"),
+    ("--trainer.limit_train_batches 0", "there is no step to train: one of trainer.limit_train_batches"),
+    ("--name ../up", "name is '../up': use at most 64 letters"),
+    ("--trainer.default_root_dir c.yaml", "c.yaml/c: cannot make the run folder"),
+    ("--trainer.default_root_dir /proc/x", "set trainer.default_root_dir to a folder you can write to"),
+    ("--resume nothing", "nothing: no such run folder"),
+    ("--resume empty", "empty: not a run folder (it has no config.yaml)"),
+    ("--run runs", "--run is not for fit: use --resume"),
+]
+
+
+def assert_told(ended: Ended, expected: str) -> None:
+    assert ended.code == 2, ended.err
+    assert 1 <= len(ended.err.splitlines()) <= 3
+    assert ended.err.startswith("error: ")
+    assert expected in ended.err
+    assert not Path("runs").exists() or "logged as" in expected  # which is known after the first epoch
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), IN_FILES, ids=[new.strip()[:30] for _, new, _ in IN_FILES])
+def test_in_a_file(cli: Callable[..., Ended], old: str, new: str, expected: str) -> None:
+    assert old in CONFIG
+    Path("c.yaml").write_text(CONFIG.replace(old, new, 1))
+    assert_told(cli("fit", "--config", "c.yaml"), expected)
+
+
+@pytest.mark.parametrize(("words", "expected"), TYPED, ids=[words for words, _ in TYPED])
+def test_typed(cli: Callable[..., Ended], words: str, expected: str) -> None:
+    Path("c.yaml").write_text(CONFIG)
+    Path("empty").mkdir()
+    assert_told(cli("fit", "--config", "c.yaml", *words.split()), expected)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(b"", "c.yaml: empty"), (b"\x80\xff\x00", "c.yaml: not a text file"), (b"- a\n", "c.yaml: not a mapping")],
+)
+def test_no_configuration_at_all(cli: Callable[..., Ended], content: bytes, expected: str) -> None:
+    Path("c.yaml").write_bytes(content)
+    assert_told(cli("fit", "--config", "c.yaml"), expected)
+
+
+def test_a_gpu_where_there_is_none(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    for name in ("gpu", "cuda"):
+        assert_told(cli("fit", "--trainer.accelerator", name), "a device that this machine has not; leave it out, or")
+
+
+def test_an_unknown_command(cli: Callable[..., Ended]) -> None:
+    assert_told(cli("fitt", "--help"), "unknown command 'fitt'; did you mean fit?")
+    assert_told(cli("xyz"), "the commands are fit, test, validate, predict")
+
+
+def test_other_commands(cli: Callable[..., Ended]) -> None:
+    assert_told(cli("test", "--run", "nothing"), "nothing: no such run folder")
+    assert_told(cli("test", "--resume", "nothing"), "--resume is not for test: use --run")
+    assert_told(cli("test", "--ckpt_path", "no.ckpt"), "no.ckpt: no such checkpoint")
+    assert_told(cli("test", "--ckpt_path", "https://a.b/c.ckpt"), "checkpoints are read from local files only")
+
+
+def test_debug_shows_the_traceback_as_well(cli: Callable[..., Ended]) -> None:
+    ended = cli("fit", "--debug", "--data.val_size", "20000")
+    assert ended.code == 2
+    assert "Traceback" in ended.err
+    assert "UserError" in ended.err
+
+
+def test_a_bug_in_a_researchers_code_is_no_mistake_of_the_command(cli: Callable[..., Ended]) -> None:
+    Path("bug.py").write_text(
+        "from cnnkit import ClassificationTask\n"
+        "class Bug(ClassificationTask):\n"
+        "    def compute_loss(self, batch):\n"
+        "        return {}['loss']\n"
+    )
+    ended = cli("fit", "--model", "bug.Bug")
+    assert (ended.code, ended.err) == (1, "error: KeyError: 'loss'\n--debug shows where it was raised\n")

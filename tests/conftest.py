@@ -1,0 +1,68 @@
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from cnnkit.cli import main
+from cnnkit.run_folder import RunFolder, find
+
+# A net and a run that take a moment. Dropout makes a run depend on its seed in one more place.
+SMALL_NET = ["--model.net.channels=[4,8]", "--model.net.hidden_sizes=[16]", "--model.net.dropout=0.2"]
+SHORT = ["--trainer.limit_train_batches=3", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
+SMALL = [*SMALL_NET, *SHORT, "--data.batch_size=32"]
+
+
+class Ended(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """Lightning's seed and our run folder travel in environment variables; each test starts with none of them."""
+    before = dict(os.environ)
+    os.environ["CNNKIT_PRECISION"] = "32-true"
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """``cli("fit", ...)`` runs a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(*words: str) -> Ended:
+        capfd.readouterr()
+        code = main(list(words))
+        return Ended(code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def fit(cli: Callable[..., Ended]) -> Callable[..., RunFolder]:
+    """``fit(...)`` trains the small net and returns its run folder."""
+
+    def run(*words: str) -> RunFolder:
+        ended = cli("fit", *SMALL, *words)
+        assert ended.code == 0, ended.err
+        return find("runs")
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run of two epochs; do not write to it."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("CNNKIT_PRECISION", "32-true")
+        patch.setenv("PL_GLOBAL_SEED", "0")
+        assert main(["fit", *SMALL, "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--name=small"]) == 0
+    return RunFolder(find(folder / "runs").path)
