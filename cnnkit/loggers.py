@@ -1,5 +1,6 @@
 """The run's numbers, for TensorBoard and as a table that any spreadsheet reads."""
 
+import contextlib
 import csv
 import io
 import time
@@ -103,6 +104,7 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is left."""
-        if self._unsaved:
-            self._write()
+        """Write what is left; after a failure, if that is possible."""
+        with contextlib.suppress(*(() if status == "success" else (OSError,))):
+            if self._unsaved:
+                self._write()

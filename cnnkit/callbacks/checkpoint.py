@@ -38,8 +38,9 @@ class SafeCheckpointIO(CheckpointIO):
                 os.fsync(file.fileno())
             temporary.replace(target)
         except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
+            reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
             raise UserError(
-                f"{target}: cannot save the checkpoint ({error}); the one before it is untouched"
+                f"{target}: cannot save the checkpoint ({reason}); the one before it is untouched"
             ) from error
         finally:
             temporary.unlink(missing_ok=True)
@@ -81,9 +82,23 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
     return loaded
 
 
+class _MovableCheckpoint(ModelCheckpoint):
+    """Lightning's, whose memory of the best score survives that the run folder is moved or copied."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As Lightning's, for the files of the same names in the folder where they are now."""
+
+        def here(path: str) -> str:
+            return str(Path(self.dirpath or "") / Path(path).name) if path else path
+
+        moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
+        best_k = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best_k, "dirpath": self.dirpath})
+
+
 def best_and_last(folder: Path, monitor: str | None = "val/acc", mode: str = "max") -> ModelCheckpoint:
     """The run's two checkpoints: ``best.ckpt`` by the monitored score, and ``last.ckpt``."""
-    return ModelCheckpoint(
+    return _MovableCheckpoint(
         dirpath=folder,
         filename="best" if monitor else "last",
         monitor=monitor,

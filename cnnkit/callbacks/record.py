@@ -1,7 +1,9 @@
 """Keeps the run's manifest."""
 
+import contextlib
 import datetime
 import time
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -58,7 +60,8 @@ class Record(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write how far it came and why it ended."""
         status = "stopped" if type(exception).__name__ in ("StopRequested", "KeyboardInterrupt") else "failed"
-        self._finish(trainer, status, reason=f"{type(exception).__name__}: {exception}")
+        with contextlib.suppress(OSError):  # a full disk must not hide what happened
+            self._finish(trainer, status, reason=f"{type(exception).__name__}: {exception}")
 
     def _finish(self, trainer: L.Trainer, status: str, **more: Any) -> None:
         if not trainer.is_global_zero or not self._began:
@@ -86,7 +89,7 @@ def best_epoch(run: RunFolder, checkpoint: ModelCheckpoint) -> dict[str, int]:
     """Epoch (counted from 1) and step of the best checkpoint, read from the file itself."""
     from cnnkit.callbacks.checkpoint import load_checkpoint
 
-    if not checkpoint.best_model_path:
+    if not Path(checkpoint.best_model_path or "?").exists():  # the disk was full, say
         return {}
     found = load_checkpoint(checkpoint.best_model_path)
     return {"epoch": int(found["epoch"]) + 1, "step": int(found["global_step"])}

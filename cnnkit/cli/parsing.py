@@ -110,6 +110,19 @@ def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:
 
 
 @contextlib.contextmanager
+def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Turn a `ValueError` into a `UserError`: before the first step it is a value that somebody gave."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        if not when() or "Does not validate against" in str(error) or "You selected an invalid" in str(error):
+            raise  # there is a better message for these
+        raise UserError(f"{error}\n--debug shows where it was raised") from error
+
+
+@contextlib.contextmanager
 def prefer_own_names() -> Iterator[None]:
     """Let a short class name mean cnnkit's class, else torch's, where others have one of the same name.
 

@@ -77,6 +77,21 @@ def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule:
     _print({"images": f"{number:,}", "predictions": str(path)})
 
 
+def flat(value: Any, prefix: str = "") -> Any:
+    """Nested configuration to ``(dotted name, plain value)`` pairs, class names short."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            name = {"init_args": prefix, "class_path": prefix}.get(key, f"{prefix}.{key}" if prefix else key)
+            yield from flat(part.rsplit(".", 1)[-1] if key == "class_path" else part, name)
+    elif isinstance(value, list):
+        yield (
+            prefix,
+            ", ".join(str(v.get("class_path", v)).rsplit(".", 1)[-1] if isinstance(v, dict) else str(v) for v in value),
+        )
+    elif value is not None:
+        yield prefix, value
+
+
 def _print(rows: dict[str, str]) -> None:
     width = max(map(len, rows)) + 2
     print("\n".join(f"{key:{width}}{value}" for key, value in rows.items()), flush=True)

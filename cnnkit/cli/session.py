@@ -1,11 +1,9 @@
 """One command run through Lightning's CLI: links, defaults, callbacks, the run folder."""
 
-import contextlib
 import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,14 @@ import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
-from cnnkit.cli.parsing import ModelInstantiator, Parser, refuse_contradictions, refuse_nulls
-from cnnkit.cli.report import print_fit_report, print_fit_start, print_scores, versions, write_predictions
+from cnnkit.cli.parsing import (
+    ModelInstantiator,
+    Parser,
+    refuse_contradictions,
+    refuse_nulls,
+    wrong_values_are_user_errors,
+)
+from cnnkit.cli.report import flat, print_fit_report, print_fit_start, print_scores, versions, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.precision import default_precision
@@ -191,7 +195,7 @@ class Session(LightningCLI):
         self._dump_config()
         chosen = {key: self.config_dump[key] for key in ("seed_everything", "model", "data")}
         trainer = {key: self.config_dump["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}
-        return dict(_flat({**chosen, "trainer": trainer}))
+        return dict(flat({**chosen, "trainer": trainer}))
 
     # ---- the commands --------------------------------------------------------------------------------------------
 
@@ -273,35 +277,7 @@ def is_first_process() -> bool:
     return not _get_rank() and not int(os.environ.get("NODE_RANK", 0))
 
 
-@contextlib.contextmanager
-def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Turn a `ValueError` into a `UserError`: before the first step it is a value that somebody gave."""
-    try:
-        yield
-    except UserError:
-        raise
-    except ValueError as error:
-        if not when() or "Does not validate against" in str(error) or "You selected an invalid" in str(error):
-            raise  # there is a better message for these
-        raise UserError(f"{error}\n--debug shows where it was raised") from error
-
-
 def _as_list(value: Any) -> list[Any]:
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _flat(value: Any, prefix: str = "") -> Any:
-    """Nested configuration to ``(dotted name, plain value)`` pairs, class names short."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            name = {"init_args": prefix, "class_path": prefix}.get(key, f"{prefix}.{key}" if prefix else key)
-            yield from _flat(part.rsplit(".", 1)[-1] if key == "class_path" else part, name)
-    elif isinstance(value, list):
-        yield (
-            prefix,
-            ", ".join(str(v.get("class_path", v)).rsplit(".", 1)[-1] if isinstance(v, dict) else str(v) for v in value),
-        )
-    elif value is not None:
-        yield prefix, value

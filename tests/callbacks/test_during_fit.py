@@ -46,9 +46,9 @@ def test_ema_is_what_is_validated_saved_and_tested(tmp_path: Path) -> None:
     seen: dict[str, Tensor] = {}
 
     def keep(stage: str) -> Any:
-        return lambda _, module: seen.update({stage: module.net.features[0].weight.detach().clone()})
+        return lambda _, module, *args: seen.update({stage: module.net.features[0].weight.detach().clone()})
 
-    spies = Spy("on_test_start", keep("test")), Spy("on_validation_epoch_end", keep("val"))
+    spies = Spy("on_test_start", keep("test")), Spy("on_validation_batch_end", keep("val"))
     run = trainer(tmp_path, EMA(decay=0.5), best_and_last(tmp_path), *spies)
     run.fit(task(), datamodule=FashionMNISTSample())
     run.test(ckpt_path=str(tmp_path / "last.ckpt"), datamodule=FashionMNISTSample(), verbose=False)

@@ -145,3 +145,26 @@ def test_ctrl_c_before_the_first_step_leaves_no_folder(cli: Callable[..., Ended]
     ended = cli("fit", *SMALL, '--trainer.callbacks=[{"class_path": "early.Early"}]')
     assert (ended.code, ended.err) == (130, "stopped; there is nothing to resume\n")
     assert not Path("runs").exists()
+
+
+def test_a_full_disk_is_told_as_such(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    ended = cli("fit", *SMALL, "--name=full")
+    assert ended.code == 2
+    assert "cannot save the checkpoint (No space left on device)" in ended.err
+    assert find("runs/full").manifest()["status"] == "failed"
+
+
+def test_a_run_that_was_moved_remembers_its_best_score(cli: Callable[..., Ended], whole: RunFolder) -> None:
+    """The fixture copies the run: the paths in its checkpoint are those of another folder."""
+    best, score = whole.best.read_bytes(), whole.manifest()["best"]
+    assert cli("fit", "--resume", str(whole), "--trainer.max_epochs=3", "--trainer.limit_val_batches=1").code == 0
+    after = whole.manifest()["best"]
+    assert after["val/acc"] >= score["val/acc"]
+    assert (whole.best.read_bytes() == best) == (after == score)
+    last = torch.load(whole.last, weights_only=True)["callbacks"]
+    paths = next(state["best_model_path"] for state in last.values() if "best_model_path" in state)
+    assert Path(paths).resolve() == whole.best.resolve()

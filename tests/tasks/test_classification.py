@@ -80,11 +80,11 @@ def test_one_cycle_ends_with_the_run() -> None:
 
 def test_reduce_on_plateau_looks_at_the_monitor() -> None:
     rates = Rates()
-    plateau = partial(lr_scheduler.ReduceLROnPlateau, patience=0, threshold=1e9, mode="min")
-    model = ClassificationTask(net(), partial(torch.optim.SGD, lr=1e-9), plateau, monitor="val/loss")
+    plateau = partial(lr_scheduler.ReduceLROnPlateau, patience=0, threshold=1e9, threshold_mode="abs")
+    model = ClassificationTask(net(), partial(torch.optim.SGD, lr=1e-3), plateau, monitor="val/loss")
     trainer(rates, max_epochs=3).fit(model, datamodule=FashionMNISTSample())
-    assert rates.rates[3] == pytest.approx(1e-9)
-    assert rates.rates[6] == pytest.approx(1e-10)  # the first epoch set the mark, the second was no better
+    assert rates.rates[3] == pytest.approx(1e-3)
+    assert rates.rates[6] == pytest.approx(1e-4)  # the first epoch set the mark, the second was no better
 
 
 def test_a_schedule_of_a_run_without_end_is_refused() -> None:

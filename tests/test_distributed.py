@@ -1,0 +1,55 @@
+"""Two processes on one CPU: the same experiment as one, and one run folder."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL
+
+from cnnkit.run_folder import find
+
+WEIGHTS = """
+import torch
+from pathlib import Path
+from lightning.pytorch.callbacks import Callback
+
+class KeepWeights(Callback):
+    def on_train_end(self, trainer, module):
+        torch.save(module.net.state_dict(), f"weights-{trainer.global_rank}.pt")
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> None:
+    (tmp_path / "keep.py").write_text(WEIGHTS)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNNKIT_PRECISION": "32-true"}
+    # 9 images would be left over for two ranks: 991 validation images in batches of 110, 2,000 test images in 77.
+    odd = ["--data.val_size=991", "--data.eval_batch_size=77", "--model.net.dropout=0", "--trainer.callbacks"]
+    keep = '[{"class_path": "keep.KeepWeights"}]'
+
+    def run(*words: str) -> None:
+        command = [sys.executable, "-m", "cnnkit", *words]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110)
+        assert ended.returncode == 0, ended.stderr
+
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    run("fit", *SMALL, *odd, keep, "--name=two", *two)
+    one, other = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    run("fit", *SMALL, *odd, keep, "--name=one")
+
+    runs = {name: find(tmp_path / "runs" / name) for name in ("one", "two")}
+    assert [len(list((tmp_path / "runs" / name).iterdir())) for name in runs] == [1, 1]
+    first, second = (run.manifest() for run in runs.values())
+    assert first["steps"] == second["steps"] == 3
+    assert second["device"]["devices"] == 2
+    for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
+        assert second["last"][name] == pytest.approx(first["last"][name], rel=1e-4), name
+
+    run("test", "--run", "runs/two")  # the configuration asks for two processes
+    scores = runs["two"].manifest()["test"]
+    run("test", "--run", "runs/two", "--trainer.devices=1", "--trainer.strategy=auto")
+    assert scores == pytest.approx(runs["two"].manifest()["test"], rel=1e-5)

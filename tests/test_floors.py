@@ -1,0 +1,68 @@
+"""The house's floors: imports go down only, and what lies below works without Lightning."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import cnnkit
+
+PACKAGE = Path(cnnkit.__file__).parent
+# Each part may import those of lower floors, of its own floor only itself; 0 are the leaves that all may use.
+FLOORS = {
+    **dict.fromkeys(("errors", "__init__"), 0),
+    **dict.fromkeys(("layers", "transforms", "losses", "metrics", "optim", "precision", "run_folder"), 1),
+    **dict.fromkeys(("models", "data", "loggers"), 2),
+    **dict.fromkeys(("tasks", "callbacks"), 3),
+    **dict.fromkeys(("cli", "analysis"), 4),
+    **dict.fromkeys(("study", "__main__"), 5),
+}
+WITHOUT_LIGHTNING = (
+    "layers",
+    "models",
+    "transforms",
+    "losses",
+    "metrics",
+    "optim",
+    "precision",
+    "run_folder",
+    "errors",
+)
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def part_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == "cnnkit":
+                yield from (f"cnnkit.{alias.name}" for alias in node.names)
+            else:
+                yield node.module or ""
+
+
+def test_every_part_has_a_floor() -> None:
+    assert {part_of(file) for file in FILES} <= FLOORS.keys()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_go_down_only(file: Path) -> None:
+    here = part_of(file)
+    if here == "__init__":  # hands out names lazily
+        return
+    for name in imports(file):
+        top, _, rest = name.partition(".")
+        if top == "cnnkit":
+            there = rest.split(".")[0]
+            there = there if there in FLOORS else "__init__"  # such as __version__
+            assert there == here or FLOORS[there] < FLOORS[here], f"{name} is no lower floor"
+            assert not (here == "tasks" and there in ("models", "data")), "a task gets its net and data from outside"
+        if here in WITHOUT_LIGHTNING:
+            assert top not in ("lightning", "pytorch_lightning"), f"{here} works without Lightning"
