@@ -182,9 +182,16 @@ def fused_if_possible(optimizer: Callable[..., Any]) -> dict[str, bool]:
     return {"fused": True if chosen is None else chosen}
 
 
+def plain_factory(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """Return jsonargparse's factory of a class as a plain partial of that class; anything else as it is.
+
+    Its own calls the class through an instantiator that holds the whole command line, trainer included, and can
+    therefore be neither copied nor looked through.
+    """
+    if isinstance(factory, partial) and (classes := [a for a in factory.args if isinstance(a, type)]):
+        return partial(classes[0], **factory.keywords)
+    return factory
+
+
 def _class_and_arguments(factory: Callable[..., Any]) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Look through a partial: a plain one, or jsonargparse's, which hands the class to an instantiator."""
-    if not isinstance(factory, partial):
-        return factory, {}
-    handed_on = [argument for argument in factory.args if isinstance(argument, type)]
-    return (handed_on[0] if handed_on else factory.func), factory.keywords
+    return (factory.func, factory.keywords) if isinstance(factory, partial) else (factory, {})

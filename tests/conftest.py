@@ -1,23 +1,12 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from small_runs import SMALL, Ended
 
 from cnnkit.cli import main
 from cnnkit.run_folder import RunFolder, find
-
-# A net and a run that take a moment. Dropout makes a run depend on its seed in one more place.
-SMALL_NET = ["--model.net.channels=[4,8]", "--model.net.hidden_sizes=[16]", "--model.net.dropout=0.2"]
-SHORT = ["--trainer.limit_train_batches=3", "--trainer.max_epochs=1", "--trainer.enable_progress_bar=false"]
-SMALL = [*SMALL_NET, *SHORT, "--data.batch_size=32"]
-
-
-class Ended(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(autouse=True)

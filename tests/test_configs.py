@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Ended
+from small_runs import Ended
 
 from cnnkit import data
 from cnnkit.data.store import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL
+from small_runs import SMALL
 
 from cnnkit.run_folder import find
 

@@ -96,15 +96,21 @@ class _MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": best_k, "dirpath": self.dirpath})
 
 
-def best_and_last(folder: Path, monitor: str | None = "val/acc", mode: str = "max") -> ModelCheckpoint:
-    """The run's two checkpoints: ``best.ckpt`` by the monitored score, and ``last.ckpt``."""
-    return _MovableCheckpoint(
-        dirpath=folder,
-        filename="best" if monitor else "last",
-        monitor=monitor,
-        mode=mode,
-        save_top_k=1,
-        save_last=bool(monitor),
-        auto_insert_metric_name=False,
-        enable_version_counter=False,
-    )
+def best_and_last(folder: Path, monitor: str | None = "val/acc", mode: str = "max") -> list[ModelCheckpoint]:
+    """The run's two checkpoints: ``best.ckpt`` by the monitored score, and ``last.ckpt``.
+
+    Two callbacks, the best one first, so that ``last.ckpt`` knows it. Lightning's ``save_last`` writes the last one
+    only when it has just written a best one.
+    """
+
+    def saves(name: str, monitor: str | None) -> ModelCheckpoint:
+        return _MovableCheckpoint(
+            dirpath=folder,
+            filename=name,
+            monitor=monitor,
+            mode=mode,
+            auto_insert_metric_name=False,
+            enable_version_counter=False,
+        )
+
+    return ([saves("best", monitor)] if monitor else []) + [saves("last", None)]

@@ -8,7 +8,7 @@ import warnings
 from cnnkit import callbacks
 from cnnkit.cli.arguments import read_request
 from cnnkit.cli.messages import explain
-from cnnkit.cli.parsing import prefer_own_names
+from cnnkit.cli.parsing import own_conventions
 from cnnkit.cli.session import Session
 
 
@@ -26,7 +26,7 @@ def run_command(command: str, args: list[str], *, began: float, debug: bool = Fa
     try:
         request = read_request(command, args)
         files = request.files
-        with prefer_own_names():
+        with own_conventions():
             Session(request, began)
     except callbacks.StopRequested as stop:
         return 128 + stop.signum
@@ -54,6 +54,7 @@ def quieten() -> None:
     """Silence what is known to be harmless, and advertising; everything else is shown."""
     for text in (
         ".*LeafSpec.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # the metrics have summed over the ranks already
         ".*isinstance.treespec.*",
         ".*does not have many workers.*",
         ".*The number of training batches.*is smaller than the logging interval.*",

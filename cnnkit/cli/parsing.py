@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import Namespace, _typehints
 from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
 
 from cnnkit.errors import UserError
@@ -123,24 +123,38 @@ def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Ite
 
 
 @contextlib.contextmanager
-def prefer_own_names() -> Iterator[None]:
-    """Let a short class name mean cnnkit's class, else torch's, where others have one of the same name.
+def own_conventions() -> Iterator[None]:
+    """Two things that jsonargparse has no setting for, while a command runs.
 
-    jsonargparse has no setting for it: among all imported subclasses it refuses a name that stands twice.
+    A short class name means cnnkit's class, else torch's, where others have one of the same name; jsonargparse refuses
+    a name that stands twice. And where one class replaces another, in a file or on the command line, it takes over the
+    arguments that somebody gave and it knows, not the defaults of the class before: SGD must not get AdamW's weight
+    decay, nor MLP the hidden sizes of CNN.
     """
-    from jsonargparse import _typehints
-
-    original: Callable[..., list[str]] = _typehints.get_all_subclass_paths
+    originals = _typehints.get_all_subclass_paths, _typehints.discard_init_args_on_class_path_change
 
     def ours_first(*args: Any, **kwargs: Any) -> list[str]:
-        paths = original(*args, **kwargs)
+        paths: list[str] = originals[0](*args, **kwargs)
         for preferred in ("cnnkit.", "torch."):
             names = {path.rsplit(".", 1)[-1] for path in paths if path.startswith(preferred)}
             paths = [p for p in paths if p.startswith(preferred) or p.rsplit(".", 1)[-1] not in names]
         return paths
 
     _typehints.get_all_subclass_paths = ours_first
+    _typehints.discard_init_args_on_class_path_change = _keep_what_was_given
     try:
         yield
     finally:
-        _typehints.get_all_subclass_paths = original
+        _typehints.get_all_subclass_paths, _typehints.discard_init_args_on_class_path_change = originals
+
+
+def _keep_what_was_given(parser_or_action: Any, before: Any, after: Any) -> None:
+    """Remove from the arguments of the class before its defaults, and what the class after does not know."""
+    if not before or "init_args" not in before or before["class_path"] == after["class_path"]:
+        return
+    old, new = parameters_of(before["class_path"]), parameters_of(after["class_path"])
+    for name, value in list(before["init_args"].items(branches=True, nested=False)):
+        default = old[name].default if name in old else inspect.Parameter.empty
+        is_default = value == default or (isinstance(default, tuple) and value == list(default))
+        if name not in new or is_default:
+            before["init_args"].pop(name)

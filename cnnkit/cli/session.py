@@ -175,11 +175,11 @@ class Session(LightningCLI):
             (callbacks.StopOnNaN, callbacks.StopOnNaN()),
             (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
             (callbacks.Record, callbacks.Record(self.run, self._facts(), self._hparams())),
-            (ModelCheckpoint, callbacks.best_and_last(self.run.checkpoints, "val/acc" if validated else None)),
-            (callbacks.StopOnSignal, callbacks.StopOnSignal(str(self.run.last))),
         ]
-        if trainer.enable_checkpointing is False:
-            ours = ours[:-2]
+        if trainer.enable_checkpointing is not False:
+            saved = callbacks.best_and_last(self.run.checkpoints, "val/acc" if validated else None)
+            ours += [(ModelCheckpoint, c) for c in saved]
+            ours += [(callbacks.StopOnSignal, callbacks.StopOnSignal(str(self.run.last)))]
         return given + [c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given)]
 
     def _facts(self) -> dict[str, Any]:

@@ -141,10 +141,12 @@ class ImageDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Shuffled training batches."""
+        self.setup()
         return self._batches("train", self.train_indices, self.batch_size, shuffle=True, drop_last=self.drop_last)
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """The validation images in order, all of them; an empty list for ``val_size: 0``."""
+        self.setup()
         if not len(self.val_indices):
             return []
         return self._batches("train", self.val_indices, self.eval_batch_size)

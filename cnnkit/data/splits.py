@@ -15,7 +15,7 @@ from cnnkit.transforms import Counter
 _SALT = 0x5911  # keeps the split's stream apart from every augmentation's
 
 
-def stratified_ranks(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def stratified_order(labels: Tensor, seed: int) -> Tensor:
     """Shuffle the images, class by class interleaved in proportion, so that any prefix is stratified.
 
     Args:
@@ -23,8 +23,8 @@ def stratified_ranks(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         seed: names the shuffle.
 
     Returns:
-        ``order`` int64 (N,): image indices such that the first n hold every class in its share, to within one image;
-        and the class sizes int64 (K,).
+        int64 (N,), image indices such that the first n of them hold every class in its share, for every n: the seats
+        go to the classes by the method of Sainte-Lague.
     """
     n = len(labels)
     keys = Counter(seed, 0, torch.arange(n)).bits(_SALT)
@@ -35,7 +35,7 @@ def stratified_ranks(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     sorted_labels = labels[by_class]
     # The j-th of n_k images of class k stands at the fraction (j + 1/2) / n_k of the order.
     place = (torch.arange(n) - starts[sorted_labels] + 0.5) / sizes[sorted_labels].double()
-    return by_class[place.argsort(stable=True)], sizes
+    return by_class[place.argsort(stable=True)]
 
 
 def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -60,7 +60,7 @@ def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int 
         raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
     if not 0 <= val_size < len(labels):
         raise UserError(f"val_size is {val_size}, but the training set has {len(labels)} images: give less")
-    order, _ = stratified_ranks(labels, seed)
+    order = stratified_order(labels, seed)
     validation, rest = order[:val_size], order[val_size:]
     keep = round(train_fraction * len(rest))
     if keep < 1:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from typing import Any, Literal, cast
 
 import lightning as L
@@ -14,7 +15,7 @@ from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
-from cnnkit.optim import fill_length, fused_if_possible, length_argument, parameter_groups
+from cnnkit.optim import fill_length, fused_if_possible, length_argument, parameter_groups, plain_factory
 from cnnkit.transforms import mix_seed
 
 Batch = tuple[Tensor, Tensor]
@@ -53,13 +54,17 @@ class ClassificationTask(L.LightningModule):
         compile_net: bool = False,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(logger=False)
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"label_smoothing is {label_smoothing}: give a share from 0 up to, not including, 1")
+        with warnings.catch_warnings():  # that the net is a module and thus saved anyway
+            warnings.simplefilter("ignore")
+            self.save_hyperparameters(logger=False)
         # From the command line these are plain values and the checkpoint can rebuild the task. From Python they hold
         # objects, which would make the checkpoint unloadable with weights_only=True: keep what is plain.
         for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
             del self.hparams[name]
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
-        self.optimizer, self.scheduler = optimizer, scheduler
+        self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
         self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
         self.schedule_interval, self.monitor, self.channels_last = schedule_interval, monitor, channels_last
         if compile_net:
@@ -92,7 +97,10 @@ class ClassificationTask(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """The optimiser and its schedule, in Lightning's form."""
-        optimizer: Optimizer = self.optimizer(self.parameter_groups(), **fused_if_possible(self.optimizer))
+        # The gradient scaler of 16-mixed cannot clip what a fused kernel unscales.
+        scaled = str(self.trainer.precision) == "16-mixed" and self.trainer.gradient_clip_val
+        fused = {} if scaled else fused_if_possible(self.optimizer)
+        optimizer: Optimizer = self.optimizer(self.parameter_groups(), **fused)
         if self.scheduler is None:
             return optimizer
         interval = self.schedule_interval
@@ -116,6 +124,14 @@ class ClassificationTask(L.LightningModule):
     def on_fit_start(self) -> None:
         """Say in one line if images and net do not fit, before the first step says it in thirty."""
         self._check_fit()
+
+    def on_train_start(self) -> None:
+        """Bring the loader to the batch at which a resumed run stopped.
+
+        Lightning does so when it sets the loaders up; asking for the length of the run, as `configure_optimizers` does,
+        sets them up before the checkpoint is read.
+        """
+        self.trainer.fit_loop._load_combined_loader_states()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of seed and step: the same for any workers, before and after a resume."""

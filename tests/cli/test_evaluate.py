@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Ended
+from small_runs import Ended
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.run_folder import RunFolder, find

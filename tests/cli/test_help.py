@@ -3,7 +3,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from conftest import Ended
+from small_runs import Ended
 
 import cnnkit
 

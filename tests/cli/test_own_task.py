@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SHORT, Ended
+from small_runs import SHORT, Ended
 from torch.nn import functional as F
 
 from cnnkit.run_folder import find

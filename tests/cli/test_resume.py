@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL, Ended
+from small_runs import SMALL, Ended
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cnnkit.cli import main
