@@ -46,7 +46,9 @@ def test_an_optimizer_gets_no_decay_that_nobody_asked_for(
 def test_a_subclass_of_the_task_keeps_what_the_file_says(
     cli: Callable[..., Ended], resolved: Callable[..., dict[str, Any]]
 ) -> None:
-    Path("renamed.py").write_text("from cnnkit import ClassificationTask\n\nclass Mine(ClassificationTask):\n    pass\n")
+    Path("renamed.py").write_text(
+        "from cnnkit import ClassificationTask\n\nclass Mine(ClassificationTask):\n    pass\n"
+    )
     config = f"--config={CONFIGS / 'quickstart.yaml'}"
     ours, mine = (resolved(config, *words)["model"]["init_args"] for words in ([], ["--model=renamed.Mine"]))
     assert mine == ours
