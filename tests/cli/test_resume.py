@@ -85,7 +85,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Callable[..., Ended], whole: RunFolder) -> None:
     words = ["fit", *TWO_EPOCHS, "--name=killed", stop_at(5, name="SIGKILL")]
-    child = get_context("fork").Process(target=main, args=(words,))
+    child = get_context("spawn").Process(target=main, args=(words,))
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGKILL
@@ -98,7 +98,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Callable[..., Ended]
 
 def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
     words = ["fit", *TWO_EPOCHS, "--name=twice", stop_at(2, times=2)]
-    child = get_context("fork").Process(target=main, args=(words,))
+    child = get_context("spawn").Process(target=main, args=(words,))
     child.start()
     child.join(60)
     assert child.exitcode == -signal.SIGTERM
