@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule
-    from cnnkit.models import CNN, MLP, LeNet5
+    from cnnkit.models import CNN, MLP, LeNet5, ResNet
     from cnnkit.precision import default_precision
     from cnnkit.tasks import ClassificationTask
 
@@ -22,6 +22,7 @@ _HOME = {
     "LeNet5": "cnnkit.models",
     "MLP": "cnnkit.models",
     "MNIST": "cnnkit.data",
+    "ResNet": "cnnkit.models",
     "default_precision": "cnnkit.precision",
 }
 
@@ -35,6 +36,7 @@ __all__ = [
     "FashionMNISTSample",
     "ImageDataModule",
     "LeNet5",
+    "ResNet",
     "__version__",
     "default_precision",
 ]

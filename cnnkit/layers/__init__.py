@@ -4,10 +4,12 @@ from cnnkit.layers.conv import (
     ActivationName,
     ConvNormAct,
     ImageSize,
+    Pointwise,
     as_height_width,
     chain_output_size,
     make_activation,
 )
+from cnnkit.layers.drop_path import DropPath, drop_path
 from cnnkit.layers.norm import LocalResponseNorm, NormName, local_response_norm, make_norm
 from cnnkit.layers.pool import (
     MinPool2d,
@@ -19,24 +21,45 @@ from cnnkit.layers.pool import (
     subsample2d,
     sum_pool2d,
 )
+from cnnkit.layers.residual import (
+    BasicBlock,
+    Bottleneck,
+    PreActBlock,
+    ShortcutName,
+    make_shortcut,
+    pad_shortcut,
+)
+from cnnkit.layers.squeeze_excite import SqueezeExcite
+from cnnkit.layers.transposed import TransposedConvNormAct
 
 __all__ = [
     "ActivationName",
+    "BasicBlock",
+    "Bottleneck",
     "ConvNormAct",
+    "DropPath",
     "ImageSize",
     "LocalResponseNorm",
     "MinPool2d",
     "NormName",
+    "Pointwise",
     "PoolName",
+    "PreActBlock",
+    "ShortcutName",
+    "SqueezeExcite",
     "Subsample2d",
     "SumPool2d",
+    "TransposedConvNormAct",
     "as_height_width",
     "chain_output_size",
+    "drop_path",
     "local_response_norm",
     "make_activation",
     "make_norm",
     "make_pool",
+    "make_shortcut",
     "min_pool2d",
+    "pad_shortcut",
     "subsample2d",
     "sum_pool2d",
 ]

@@ -68,6 +68,26 @@ class ConvNormAct(nn.Sequential):
         super().__init__(*stages)
 
 
+class Pointwise(ConvNormAct):
+    """Convolution with 1x1 filters: a linear layer over the channels, applied at every pixel (Lin et al. 2013).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: filters; fewer than ``in_channels`` make it a bottleneck.
+        norm: normalisation between convolution and activation.
+        activation: activation function at the end; None for a linear output.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        norm: NormName = "batch",
+        activation: ActivationName | None = "relu",
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1, norm=norm, activation=activation)
+
+
 def as_height_width(image_size: ImageSize) -> tuple[int, int]:
     """Give an image size as (height, width): an int stands for a square image.
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import cnnkit.models
 from cnnkit.errors import UserError
-from cnnkit.models import CNN, MLP, LeNet5
+from cnnkit.models import CNN, MLP, LeNet5, ResNet
 
 
 class Row(NamedTuple):
@@ -38,6 +38,13 @@ NETS = [
     Row(CNN, {"channels": (8, 16), "pooling": "avg"}, 83_458, 118_802),
     Row(LeNet5, {}, 61_706, 83_126),
     Row(LeNet5, {"padding": 0, "activation": "tanh", "pooling": "avg"}, 44_426, 62_006),
+    Row(ResNet, {}, 269_434, 269_722),
+    Row(ResNet, {"residual": False}, 269_434, 269_722),
+    Row(ResNet, {"block": "preact"}, 269_434, 269_722),
+    Row(ResNet, {"block": "preact", "depth": 14, "shortcut": "B"}, 174_778, 175_066),
+    Row(ResNet, {"block": "bottleneck", "depth": 29}, 269_946, 270_234),
+    Row(ResNet, {"block": "bottleneck", "depth": 29, "shortcut": "B"}, 312_826, 313_114),
+    Row(ResNet, {"widths": (8, 16), "blocks": (1, 2), "drop_path": 0.2, "squeeze_excite": True}, 10_338, 10_482),
 ]
 
 every_net = pytest.mark.parametrize("row", NETS, ids=str)
@@ -146,6 +153,29 @@ def test_the_default_cnn_layer_by_layer():
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "published"),
+    [
+        ({"depth": 20}, 269_722),
+        ({"depth": 32}, 464_154),
+        ({"depth": 44}, 658_586),
+        ({"depth": 56}, 853_018),
+        ({"depth": 110}, 1_727_962),
+        ({"widths": (64, 128, 256, 512), "blocks": (2, 2, 2, 2), "shortcut": "B"}, 11_173_962),
+    ],
+    ids=str,
+)
+def test_published_parameter_counts_of_residual_nets(options, published):
+    assert parameters(ResNet(**options)) == published
+    assert parameters(ResNet(**options, residual=False)) <= published
+
+
+def test_residual_nets_name_their_parameters_as_the_published_ones():
+    children = [name for name, child in ResNet().named_children() if list(child.parameters())]
+    assert children == ["conv1", "bn1", "layer1", "layer2", "layer3", "linear"]
+    assert "layer2.0.conv1.weight" in ResNet().state_dict()
+
+
 def test_a_globally_pooled_cnn_takes_images_of_any_size():
     net = CNN(3, 10, 32, **VGG_LIKE)
     assert net(images(2, 3, 48, 40)).shape == (2, 10)
@@ -168,6 +198,9 @@ def test_pooling_after_every_second_convolution():
         (lambda: CNN(pooling="median"), "pooling 'median' is unknown"),
         (lambda: CNN(channels=()), "channels is"),
         (lambda: CNN(pool_every=0), "pool_every 0"),
+        (lambda: ResNet(depth=21), r"depth is 21; .* 6 n \+ 2: give 20 or 26"),
+        (lambda: ResNet(blocks=(2, 2)), "blocks is"),
+        (lambda: ResNet(block="dense"), "block 'dense' is unknown"),
         (lambda: MLP(image_size=0), "image_size is 0"),
         (lambda: MLP(activation="softplus"), "activation 'softplus' is unknown"),
     ],
