@@ -6,23 +6,31 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule
-    from cnnkit.models import CNN, MLP, LeNet5, ResNet
+    from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule, ImageFolder
+    from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, TimmNet
     from cnnkit.precision import default_precision
-    from cnnkit.tasks import ClassificationTask
+    from cnnkit.tasks import AuxiliaryLossTask, ClassificationTask, TransferTask
 
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
 _HOME = {
+    "AlexNet": "cnnkit.models",
+    "AuxiliaryLossTask": "cnnkit.tasks",
     "CIFAR10": "cnnkit.data",
     "CNN": "cnnkit.models",
     "ClassificationTask": "cnnkit.tasks",
     "FashionMNIST": "cnnkit.data",
     "FashionMNISTSample": "cnnkit.data",
+    "GoogLeNet": "cnnkit.models",
     "ImageDataModule": "cnnkit.data",
+    "ImageFolder": "cnnkit.data",
     "LeNet5": "cnnkit.models",
     "MLP": "cnnkit.models",
     "MNIST": "cnnkit.data",
+    "NetworkInNetwork": "cnnkit.models",
     "ResNet": "cnnkit.models",
+    "TimmNet": "cnnkit.models",
+    "TransferTask": "cnnkit.tasks",
+    "VGG": "cnnkit.models",
     "default_precision": "cnnkit.precision",
 }
 
@@ -31,12 +39,20 @@ __all__ = [
     "CNN",
     "MLP",
     "MNIST",
+    "VGG",
+    "AlexNet",
+    "AuxiliaryLossTask",
     "ClassificationTask",
     "FashionMNIST",
     "FashionMNISTSample",
+    "GoogLeNet",
     "ImageDataModule",
+    "ImageFolder",
     "LeNet5",
+    "NetworkInNetwork",
     "ResNet",
+    "TimmNet",
+    "TransferTask",
     "__version__",
     "default_precision",
 ]

@@ -6,7 +6,7 @@ Triangle: Smith 2017, arXiv 1708.07120. No decay on norms and biases: He et al. 
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -29,18 +29,47 @@ def parameter_groups(module: nn.Module, decay_norm_and_bias: bool = True) -> lis
         >>> [(g["name"], len(g["params"])) for g in parameter_groups(nn.Linear(3, 2), decay_norm_and_bias=False)]
         [('decay', 1), ('no_decay', 1)]
     """
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return decay_groups([p for p in module.parameters() if p.requires_grad], decay_norm_and_bias)
+
+
+def decay_groups(
+    parameters: Iterable[nn.Parameter], decay_norm_and_bias: bool = True, name: str = "", **options: Any
+) -> list[dict[str, Any]]:
+    """The same for given parameters, frozen or not.
+
+    Args:
+        parameters: each of them once.
+        decay_norm_and_bias: as in `parameter_groups`.
+        name: of the group, or what comes before the names of the two: ``head/decay``, ``head/no_decay``.
+        **options: what else the groups hold, such as ``lr_scale``, see `scale_rates`.
+    """
+    held = list(parameters)
     if decay_norm_and_bias:
-        return [{"params": trained}]
+        return [{**({"name": name} if name else {}), "params": held, **options}] if held else []
+    before = f"{name}/" if name else ""
+    decay, spared = [p for p in held if p.ndim > 1], [p for p in held if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
-        {"name": "decay", "params": [parameter for parameter in trained if parameter.ndim > 1]},
-        {
-            "name": "no_decay",
-            "params": [parameter for parameter in trained if parameter.ndim <= 1],
-            "weight_decay": 0.0,
-        },
+        {"name": f"{before}decay", "params": decay, **options},
+        {"name": f"{before}no_decay", "params": spared, "weight_decay": 0.0, **options},
     ]
     return [group for group in groups if group["params"]]
+
+
+def scale_rates(optimizer: Optimizer) -> None:
+    """Multiply every group's rate by its ``lr_scale``, once, before a schedule is built on it.
+
+    Torch's schedules move each group's rate in proportion, but none reads ``lr_scale`` itself.
+
+    Example:
+        >>> import torch
+        >>> groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr_scale": 0.1}]
+        >>> optimizer = torch.optim.SGD(groups, lr=0.5)
+        >>> scale_rates(optimizer)
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.5, 0.05]
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr"] * group.pop("lr_scale", 1.0)
 
 
 def warmup_cosine(step: int, total_steps: int, warmup: float, final: float) -> float:
@@ -163,6 +192,28 @@ def fill_length(scheduler: Callable[..., Any], total_steps: int) -> Callable[...
     """Tell a scheduler factory the length of the run, if it has an argument for it and nobody has set it."""
     name = length_argument(scheduler)
     return scheduler if name is None else partial(scheduler, **{name: total_steps})
+
+
+def keep_ratios(scheduler: Callable[..., Any], optimizer: Optimizer) -> Callable[..., Any]:
+    """Give a schedule that brings its own rates (OneCycleLR, CyclicLR) one for each group.
+
+    A single ``max_lr`` or ``base_lr`` would take the place of every group's rate and thus make them all equal. It is
+    meant for a group that has the optimizer's rate; the others get it in the ratio of their own.
+
+    Example:
+        >>> import torch
+        >>> groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 0.25}]
+        >>> schedule = partial(torch.optim.lr_scheduler.OneCycleLR, max_lr=2.0, total_steps=9)
+        >>> keep_ratios(schedule, torch.optim.SGD(groups, lr=0.5)).keywords["max_lr"]
+        [2.0, 1.0]
+    """
+    _, given = _class_and_arguments(scheduler)
+    usual = optimizer.defaults.get("lr")
+    rates = {name: given[name] for name in ("max_lr", "base_lr") if isinstance(given.get(name), (int, float))}
+    if not rates or not usual:
+        return scheduler
+    ratios = [group["lr"] / usual for group in optimizer.param_groups]
+    return partial(scheduler, **{name: [rate * ratio for ratio in ratios] for name, rate in rates.items()})
 
 
 def fused_if_possible(optimizer: Callable[..., Any]) -> dict[str, bool]:

@@ -8,30 +8,40 @@ runs/<name>/<when>-<id>/
   checkpoints/     best.ckpt, last.ckpt
 """
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cnnkit.errors import UserError
 
 ROOT = "runs"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole text file or none of it: beside the target, flushed to the disk, then renamed into place."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """A text file to write: beside the target, flushed to the disk, then renamed into place; nothing on an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+        # File names may hold bytes that are no UTF-8; they are written as they are.
+        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole text file or none of it."""
+    with replacing(path) as file:
+        file.write(text)
 
 
 class RunFolder:

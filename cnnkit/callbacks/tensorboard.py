@@ -60,7 +60,7 @@ class RunPictures(Callback):
 
     @staticmethod
     def _graph(board: TensorBoardLogger, net: torch.nn.Module, images: Tensor) -> None:
-        training = net.training
+        modes = [(module, module.training) for module in net.modules()]  # a frozen part is in evaluation mode already
         net.eval()  # tracing runs the net, which must not touch batch norm's statistics
         try:
             with warnings.catch_warnings():  # the tracer is deprecated, and TensorBoard has no other
@@ -72,7 +72,8 @@ class RunPictures(Callback):
                 f"no graph in TensorBoard: {type(error).__name__}: {str(error).splitlines()[0]}", stacklevel=2
             )
         finally:
-            net.train(training)
+            for module, mode in modes:
+                module.training = mode
 
 
 def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:

@@ -19,7 +19,8 @@ def main(args: list[str] | None = None) -> int:
         args: the words after the program's name; none given: ``sys.argv``.
 
     Returns:
-        The exit code: 0 done, 1 the run failed, 2 a mistake in what was asked for, 128 + n stopped by signal n.
+        The exit code: 0 done, 1 the run failed, 2 a mistake in what was asked for, 3 some images could not
+        be read, 128 + n stopped by signal n.
     """
     began = time.perf_counter()
     args = list(sys.argv[1:] if args is None else args)

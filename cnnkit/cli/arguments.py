@@ -13,7 +13,14 @@ from cnnkit import run_folder
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
 
-LINKED = ("in_channels", "num_classes", "image_size")  # the data says them to the net
+# What the data says to the net: the net's argument and the data module's attribute. A net may take only some of them.
+LINKED = {
+    "in_channels": "in_channels",
+    "num_classes": "num_classes",
+    "image_size": "image_size",
+    "image_mean": "mean",
+    "image_std": "std",
+}
 _NET_FLAG = re.compile(rf"--model\.(?:init_args\.)?net\.(?:init_args\.)?({'|'.join(LINKED)})(?:=(.*))?")
 
 

@@ -9,6 +9,7 @@ from cnnkit import callbacks
 from cnnkit.cli.arguments import read_request
 from cnnkit.cli.messages import explain
 from cnnkit.cli.parsing import own_conventions
+from cnnkit.cli.predict_images import asks_for_images, predict_images
 from cnnkit.cli.session import Session
 
 
@@ -24,6 +25,8 @@ def run_command(command: str, args: list[str], *, began: float, debug: bool = Fa
     files: list[str] = []
     quieten()
     try:
+        if command == "predict" and asks_for_images(args):
+            return predict_images(args)
         request = read_request(command, args)
         files = request.files
         with own_conventions():

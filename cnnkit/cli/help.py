@@ -9,7 +9,7 @@ commands:
   fit       train a net, leave a run folder         fit --config configs/quickstart.yaml
   test      the official test set, all of it        test --run runs/quickstart
   validate  the validation images                   validate --run runs/quickstart
-  predict   class probabilities of the test images  predict --run runs/quickstart
+  predict   classes of your own image files         predict --run runs/quickstart --images photos/
 
 options:
   --help, -h   this text; `COMMAND --help` for a command's
@@ -46,4 +46,30 @@ usage: python -m cnnkit {command} --run RUN [--key value ...]
   --ckpt_path FILE         another checkpoint
 """
 
-COMMANDS = {"fit": FIT, **{c: EVALUATE.format(command=c) + _SHARED for c in ("test", "validate", "predict")}}
+PREDICT = f"""\
+usage: python -m cnnkit predict --run RUN --images FILE_OR_FOLDER ... [--output FILE] [--batch_size N]
+       python -m cnnkit predict --ckpt_path FILE --images FILE_OR_FOLDER ...
+       python -m cnnkit predict --run RUN [--key value ...]
+
+Says the class of every image and how probable it is. The images are brought to the net as the validation images were;
+the data set itself need not be there.
+
+  --run RUN                a run folder, or a folder of runs (the newest is taken): its best checkpoint
+  --ckpt_path FILE         another checkpoint
+  --images PATH ...        image files (PNG, JPEG, WebP, BMP, GIF, TIFF), and folders, with all folders below them
+  --output FILE            the table, as CSV: path, class, probability, the five most probable classes, and why a file
+                           could not be read (default: predictions.csv)
+  --batch_size N           images at a time (default 64)
+  --config FILE            with --ckpt_path of a net or task of your own: a configuration file that names it
+
+The exit code is 3 if some files could not be read; the others are predicted.
+
+Without --images, the test images are predicted, and RUN/predictions.csv holds the result:
+
+{_SHARED}"""
+
+COMMANDS = {
+    "fit": FIT,
+    **{c: EVALUATE.format(command=c) + _SHARED for c in ("test", "validate")},
+    "predict": PREDICT,
+}

@@ -25,6 +25,7 @@ ELSEWHERE = {  # what other programs call it
     "seed": "seed_everything",
     "workers": "data.num_workers",
     "net": "model.net",
+    "image": "images",
 }
 HOMES = {"net": "cnnkit.models", "data": "cnnkit.data", "model": "cnnkit.tasks", "augment": "cnnkit.transforms"}
 
@@ -77,7 +78,7 @@ def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
     """``; did you mean x?``, else a list of what there is if it is short, else nothing."""
     known = sorted(set(known))
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5)
+    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.55)
     if close and by_lower[close[0]] != word:
         return f"; did you mean {by_lower[close[0]]}?"
     return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""

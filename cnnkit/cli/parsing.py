@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import Namespace, _typehints
 from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
 
+from cnnkit.cli.arguments import LINKED
 from cnnkit.errors import UserError
 
 
@@ -101,7 +102,8 @@ def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:
         UserError: if an argument contradicts the data.
     """
     for name, value in asked.items():
-        of_data = getattr(datamodule, name, value)
+        of_data = getattr(datamodule, LINKED[name], value)
+        of_data = list(of_data) if isinstance(of_data, tuple) else of_data
         if value not in (of_data, [of_data, of_data]):
             raise UserError(
                 f"model.net.{name} is {value}, but the images of {type(datamodule).__name__} have {of_data}; "

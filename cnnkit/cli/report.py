@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.run_folder import RunFolder
+from cnnkit.run_folder import RunFolder, replacing
 
 
 def versions() -> dict[str, str]:
@@ -65,7 +65,7 @@ def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule:
     """Write predictions.csv: the image's place in its data set, its class, and that class's probability."""
     path = (run.path if run else Path()) / "predictions.csv"
     names = datamodule.class_names
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as file:
         writer = csv.writer(file)
         writer.writerow(["index", "class", "probability"])
         number = 0
@@ -75,6 +75,17 @@ def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule:
                 writer.writerow([number, names[k], f"{p:.4f}"])
                 number += 1
     _print({"images": f"{number:,}", "predictions": str(path)})
+
+
+def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
+    """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
+    wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
+    for file, name, probability in first:
+        print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
+    if images - unread > len(first):
+        print(f"… and {images - unread - len(first):,} more")
+    rows = {"images": f"{images:,}", "predictions": str(path)}
+    _print({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
 
 
 def flat(value: Any, prefix: str = "") -> Any:

@@ -32,6 +32,7 @@ from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.precision import default_precision
 from cnnkit.run_folder import RunFolder
+from cnnkit.weights import skip_pretrained
 
 
 class Session(LightningCLI):
@@ -75,8 +76,8 @@ class Session(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links and the defaults, written once."""
         parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
-        for key in LINKED:
-            parser.link_arguments(f"data.{key}", f"model.init_args.net.init_args.{key}", apply_on="instantiate")
+        for of_net, of_data in LINKED.items():
+            parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
         parser.set_defaults(
             {
                 "model": {
@@ -111,8 +112,13 @@ class Session(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Data, model, trainer; a value that a constructor refuses is the user's mistake."""
-        with wrong_values_are_user_errors():
+        with wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()):
             super().instantiate_classes()
+
+    def _loads_weights(self) -> bool:
+        """Whether a checkpoint will bring the net's weights."""
+        resumes = self.request.resume_step is not None or self._get(self.config, "ckpt_path") is not None
+        return self.request.command != "fit" or resumes
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""

@@ -2,5 +2,15 @@
 
 from cnnkit.data.batches import Batch, Batches
 from cnnkit.data.datamodules import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule
+from cnnkit.data.folder import ImageFolder
 
-__all__ = ["CIFAR10", "MNIST", "Batch", "Batches", "FashionMNIST", "FashionMNISTSample", "ImageDataModule"]
+__all__ = [
+    "CIFAR10",
+    "MNIST",
+    "Batch",
+    "Batches",
+    "FashionMNIST",
+    "FashionMNISTSample",
+    "ImageDataModule",
+    "ImageFolder",
+]

@@ -5,7 +5,7 @@ of a loader is therefore two integers.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -25,11 +25,23 @@ class Batch(NamedTuple):
     number: int  # of the batch within its epoch
 
 
+class Images(Protocol):
+    """What `Batches` asks of images: a tensor has it, and so has `cnnkit.data.files.ImageFiles`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+
+    def index_select(self, dim: int, index: Tensor, /) -> Tensor:
+        """The images of these indices, uint8 (B, C, H, W)."""
+
+
 class Batches:
     """An iterable of `Batch` for Lightning or a plain loop: ``len``, ``iter``, ``set_epoch``, ``state_dict``.
 
     Args:
-        images: uint8 (N, C, H, W), on the CPU (memory-mapped or not) or resident on a GPU.
+        images: uint8 (N, C, H, W), on the CPU (memory-mapped or not) or resident on a GPU; or files that are decoded
+            when they are asked for.
         labels: int64 (N,) on the same device.
         indices: int64 (M,), which of the N images this loader deals in.
         batch_size: images a batch, over all ranks together: one config means one experiment on 1 GPU or 8.
@@ -49,7 +61,7 @@ class Batches:
 
     def __init__(
         self,
-        images: Tensor,
+        images: Images,
         labels: Tensor,
         indices: Tensor,
         batch_size: int,
@@ -67,7 +79,8 @@ class Batches:
             raise UserError(f"batch_size is {batch_size}, but there are only {len(indices)} images: give a smaller one")
         if drop_last and batch_size % world_size:
             raise UserError(f"batch_size {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
-        self.images, self.labels, self.indices = images, labels, indices
+        self.images: Images = images
+        self.labels, self.indices = labels, indices
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
         self.epoch = 0
@@ -94,12 +107,16 @@ class Batches:
             self._order = epoch, order.to(self.images.device)
         return self._order[1]
 
-    def batch(self, epoch: int, number: int) -> Batch:
-        """This rank's part of one batch: a pure function of seed, epoch and number."""
+    def chosen(self, epoch: int, number: int) -> Tensor:
+        """The image indices of this rank's part of one batch."""
         start, stop = self._bounds[number], self._bounds[number + 1]
         size = stop - start
         low, high = (size * r // self.world_size for r in (self.rank, self.rank + 1))
-        chosen = self.order(epoch)[start + low : start + high]
+        return self.order(epoch)[start + low : start + high]
+
+    def batch(self, epoch: int, number: int) -> Batch:
+        """This rank's part of one batch: a pure function of seed, epoch and number."""
+        chosen = self.chosen(epoch, number)
         return Batch(self.images.index_select(0, chosen), self.labels.index_select(0, chosen), chosen, epoch, number)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -107,21 +124,27 @@ class Batches:
         start, self._resume_at = self._resume_at or 0, None
         epoch, numbers = self.epoch, range(start, len(self))
         self.position = start
-        for batch in self._in_workers(epoch, numbers) if self.num_workers else (self.batch(epoch, n) for n in numbers):
+        for batch in self._deal(epoch, numbers, self.num_workers):
             self.position += 1
             yield batch
         self.epoch, self.position = epoch + 1, 0  # so that a plain loop over epochs sees a new order each time
 
-    def _in_workers(self, epoch: int, numbers: range) -> Iterator[Batch]:
+    def _deal(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
+        if not num_workers:
+            yield from (self.batch(epoch, number) for number in numbers)
+            return
         # A generator of its own, because DataLoader would draw its seed from the global one and disturb the run.
-        loader: DataLoader[Batch] = DataLoader(
+        loader: DataLoader[Batch | UserError] = DataLoader(
             _Epoch(self, epoch),  # type: ignore[arg-type]
             batch_size=None,
             sampler=numbers,
-            num_workers=self.num_workers,
+            num_workers=num_workers,
             generator=torch.Generator(),
         )
-        yield from loader
+        for found in loader:
+            if isinstance(found, UserError):
+                raise found
+            yield found
 
     @property
     def sampler(self) -> "Batches":
@@ -149,5 +172,8 @@ class _Epoch:
     def __init__(self, batches: Batches, epoch: int) -> None:
         self.batches, self.epoch = batches, epoch
 
-    def __getitem__(self, number: int) -> Batch:
-        return self.batches.batch(self.epoch, number)
+    def __getitem__(self, number: int) -> Batch | UserError:
+        try:
+            return self.batches.batch(self.epoch, number)
+        except UserError as error:  # raised in the worker, it would arrive as a traceback in a string
+            return error

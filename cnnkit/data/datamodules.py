@@ -1,15 +1,17 @@
 """The Lightning data modules: constants on a base class that knows stores, splits, batches and augmentation."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import lightning as L
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor
 
-from cnnkit.data.batches import Batch, Batches
+from cnnkit.data.batches import Batch, Batches, Images
+from cnnkit.data.files import FileBatches
 from cnnkit.data.splits import fingerprint, split
 from cnnkit.data.store import Store, default_data_dir, open_sample, open_store
 from cnnkit.errors import UserError
@@ -31,7 +33,7 @@ class Shape(TypedDict):
 
     in_channels: int
     num_classes: int
-    image_size: int
+    image_size: int | tuple[int, int]
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -56,11 +58,11 @@ class ImageDataModule(L.LightningDataModule):
         drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
     """
 
-    in_channels: ClassVar[int]
-    num_classes: ClassVar[int]
-    image_size: ClassVar[int]
-    mean: ClassVar[tuple[float, ...]]
-    std: ClassVar[tuple[float, ...]]
+    in_channels: int
+    num_classes: int
+    image_size: int | tuple[int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def __init__(
         self,
@@ -88,6 +90,7 @@ class ImageDataModule(L.LightningDataModule):
         self.store: Store | None = None
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
+        self._features: dict[str, tuple[Tensor, Tensor]] = {}
 
     def default_augment(self) -> list[Transform | Mix]:
         """The transforms used when none are given."""
@@ -134,6 +137,18 @@ class ImageDataModule(L.LightningDataModule):
             "augment": [repr(t) for t in self.augmentation.transforms],
         }
 
+    def preprocessing(self) -> dict[str, Any]:
+        """What a checkpoint keeps, in plain values, so that images from elsewhere come to the net as these do."""
+        size = self.image_size
+        return {
+            "class_names": [str(name) for name in self.class_names],
+            "in_channels": int(self.in_channels),
+            "image_size": size if isinstance(size, int) else list(size),
+            "mean": [float(value) for value in self.mean],
+            "std": [float(value) for value in self.std],
+            "resize": str(getattr(self, "resize", "crop")),
+        }
+
     @property
     def run_seed(self) -> int:
         """The seed of order and augmentation."""
@@ -142,6 +157,8 @@ class ImageDataModule(L.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Shuffled training batches."""
         self.setup()
+        if "train" in self._features:
+            return self._feature_batches("train", self.batch_size, shuffle=True, drop_last=self.drop_last)
         return self._batches("train", self.train_indices, self.batch_size, shuffle=True, drop_last=self.drop_last)
 
     def val_dataloader(self) -> Batches | list[Batches]:
@@ -149,6 +166,8 @@ class ImageDataModule(L.LightningDataModule):
         self.setup()
         if not len(self.val_indices):
             return []
+        if "val" in self._features:
+            return self._feature_batches("val", self.eval_batch_size)
         return self._batches("train", self.val_indices, self.eval_batch_size)
 
     def test_dataloader(self) -> Batches:
@@ -159,6 +178,28 @@ class ImageDataModule(L.LightningDataModule):
         """The test images."""
         return self.test_dataloader()
 
+    def plain_batches(self, part: Literal["train", "val"]) -> Iterator[tuple[Tensor, Tensor]]:
+        """All training or validation images once, in the split's order, as evaluation sees them, on the device.
+
+        Args:
+            part: ``train`` or ``val``.
+
+        Yields:
+            Normalised images (B, C, H, W) and labels (B,): this rank's part of each batch.
+        """
+        self.setup()
+        loader = self.val_dataloader() if part == "val" else None
+        for batch in self._batches("train", self.train_indices, self.eval_batch_size) if loader is None else loader:
+            yield self.prepare(move_data_to_device(batch, self._device()), training=False)
+
+    def deal_features(self, features: dict[str, tuple[Tensor, Tensor]]) -> None:
+        """Deal in features instead of images until the fit ends: batches of the same images in the same order.
+
+        Args:
+            features: ``train`` and ``val``, each features (N, D) and labels (N,) in the order of `plain_batches`.
+        """
+        self._features = features
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Uint8 on the device in, images and labels for the task out."""
         return self.prepare(batch, training=bool(self.trainer and self.trainer.training))
@@ -167,6 +208,8 @@ class ImageDataModule(L.LightningDataModule):
         """Scale, augment (training only), normalise and mix one `Batch`; anything else passes as it is."""
         if not isinstance(batch, Batch):
             return batch
+        if batch.images.ndim == 2:  # features
+            return batch.images, batch.labels
         if not training:
             return self.augmentation.normalize(batch.images), batch.labels
         counter = Counter(self.run_seed, batch.epoch, batch.indices)
@@ -175,6 +218,7 @@ class ImageDataModule(L.LightningDataModule):
     def teardown(self, stage: str) -> None:
         """Give the GPU's memory back."""
         self._on_device.clear()
+        self._features = {}
 
     def _opened(self) -> Store:
         self.setup()
@@ -184,25 +228,43 @@ class ImageDataModule(L.LightningDataModule):
     def _batches(
         self, part: str, indices: Tensor, batch_size: int, *, shuffle: bool = False, drop_last: bool = False
     ) -> Batches:
+        images, labels = self._arrays(part, self._device())
+        return self._deal(images, labels, indices, batch_size, shuffle=shuffle, drop_last=drop_last)
+
+    def _feature_batches(
+        self, part: str, batch_size: int, *, shuffle: bool = False, drop_last: bool = False
+    ) -> Batches:
+        features, labels = self._placed(f"{part} features", self._features[part], self._device())
+        return self._deal(features, labels, torch.arange(len(labels)), batch_size, shuffle=shuffle, drop_last=drop_last)
+
+    def _deal(self, images: Images, labels: Tensor, indices: Tensor, batch_size: int, **options: bool) -> Batches:
         trainer = self.trainer
-        images, labels = self._arrays(part, trainer.strategy.root_device if trainer else torch.device("cpu"))
-        return Batches(
+        in_memory = isinstance(images, Tensor)
+        return (Batches if in_memory else FileBatches)(
             images,
             labels,
             indices,
             batch_size,
             seed=self.run_seed,
-            shuffle=shuffle,
-            drop_last=drop_last,
             rank=trainer.global_rank if trainer else 0,
             world_size=trainer.world_size if trainer else 1,
-            num_workers=0 if images.is_cuda else self.num_workers,
+            num_workers=0 if isinstance(images, Tensor) and (images.is_cuda or images.ndim == 2) else self.num_workers,
+            **options,
         )
 
-    def _arrays(self, part: str, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _device(self) -> torch.device:
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+
+    def _arrays(self, part: str, device: torch.device) -> tuple[Images, Tensor]:
         store = self._opened()
         arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
         self.augmentation.to(device)
+        return self._placed(part, arrays, device)
+
+    def _placed(self, part: str, arrays: tuple[Images, Tensor], device: torch.device) -> tuple[Images, Tensor]:
+        """The arrays on the device if they are to stay there, else as they are."""
+        if not isinstance(arrays[0], Tensor):  # files
+            return arrays
         if self.resident == "host" or device.type != "cuda":
             if self.resident == "device":
                 raise UserError(

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cnnkit.data.batches import Images
 from cnnkit.data.download import fsync_folder, lock
 from cnnkit.data.originals import Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, source_of
@@ -37,7 +38,8 @@ class Store:
 
     Args:
         name: Its short name, such as ``mnist``.
-        train_images: uint8 (N, C, H, W), memory-mapped copy-on-write: what is written to it never reaches the disk.
+        train_images: uint8 (N, C, H, W), memory-mapped copy-on-write: what is written to it never reaches the disk. Or
+            image files (`cnnkit.data.files.ImageFiles`).
         train_labels: int64 (N,).
         test_images: uint8 (M, C, H, W).
         test_labels: int64 (M,).
@@ -47,9 +49,9 @@ class Store:
     """
 
     name: str
-    train_images: Tensor
+    train_images: Images
     train_labels: Tensor
-    test_images: Tensor
+    test_images: Images
     test_labels: Tensor
     class_names: tuple[str, ...]
     fingerprint: str

@@ -1,5 +1,14 @@
 """Pieces of nets: plain ``nn.Module``, one concept a file."""
 
+from cnnkit.layers.aux_head import (
+    AuxiliaryHead,
+    AuxiliaryHeads,
+    AuxiliaryOutput,
+    build_heads,
+    compile_once,
+    forward_with_heads,
+    try_out,
+)
 from cnnkit.layers.conv import (
     ActivationName,
     ConvNormAct,
@@ -10,6 +19,8 @@ from cnnkit.layers.conv import (
     make_activation,
 )
 from cnnkit.layers.drop_path import DropPath, drop_path
+from cnnkit.layers.inception import Inception
+from cnnkit.layers.init import init_he
 from cnnkit.layers.norm import LocalResponseNorm, NormName, local_response_norm, make_norm
 from cnnkit.layers.pool import (
     MinPool2d,
@@ -34,11 +45,15 @@ from cnnkit.layers.transposed import TransposedConvNormAct
 
 __all__ = [
     "ActivationName",
+    "AuxiliaryHead",
+    "AuxiliaryHeads",
+    "AuxiliaryOutput",
     "BasicBlock",
     "Bottleneck",
     "ConvNormAct",
     "DropPath",
     "ImageSize",
+    "Inception",
     "LocalResponseNorm",
     "MinPool2d",
     "NormName",
@@ -51,8 +66,12 @@ __all__ = [
     "SumPool2d",
     "TransposedConvNormAct",
     "as_height_width",
+    "build_heads",
     "chain_output_size",
+    "compile_once",
     "drop_path",
+    "forward_with_heads",
+    "init_he",
     "local_response_norm",
     "make_activation",
     "make_norm",
@@ -62,4 +81,5 @@ __all__ = [
     "pad_shortcut",
     "subsample2d",
     "sum_pool2d",
+    "try_out",
 ]

@@ -3,9 +3,14 @@
 Every net's arguments start ``(in_channels, num_classes, image_size)``, which the data module fills in.
 """
 
+from cnnkit.models.alexnet import AlexNet
 from cnnkit.models.cnn import CNN
+from cnnkit.models.googlenet import GoogLeNet
 from cnnkit.models.lenet import LeNet5
 from cnnkit.models.mlp import MLP
+from cnnkit.models.nin import NetworkInNetwork
 from cnnkit.models.resnet import ResNet
+from cnnkit.models.timm_net import TimmNet
+from cnnkit.models.vgg import VGG
 
-__all__ = ["CNN", "MLP", "LeNet5", "ResNet"]
+__all__ = ["CNN", "MLP", "VGG", "AlexNet", "GoogLeNet", "LeNet5", "NetworkInNetwork", "ResNet", "TimmNet"]

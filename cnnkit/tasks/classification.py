@@ -3,11 +3,12 @@
 import math
 import os
 import warnings
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
@@ -15,8 +16,17 @@ from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
-from cnnkit.optim import fill_length, fused_if_possible, length_argument, parameter_groups, plain_factory
+from cnnkit.optim import (
+    fill_length,
+    fused_if_possible,
+    keep_ratios,
+    length_argument,
+    parameter_groups,
+    plain_factory,
+    scale_rates,
+)
 from cnnkit.transforms import mix_seed
+from cnnkit.weights import skip_pretrained
 
 Batch = tuple[Tensor, Tensor]
 
@@ -72,6 +82,22 @@ class ClassificationTask(L.LightningModule):
         stages = ("train", "val", "test")
         self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
 
+    @_restricted_classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """As Lightning's; nothing but weights and plain values is read, and the net fetches no pretrained weights."""
+        with skip_pretrained():
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+            )
+
     # ---- what research code overrides ---------------------------------------------------------------------------
 
     def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -92,7 +118,7 @@ class ClassificationTask(L.LightningModule):
         return MetricCollection({"acc": build_accuracy()})
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The optimiser's parameter groups."""
+        """The optimiser's parameter groups; ``lr_scale`` in one is a factor on its learning rate."""
         return parameter_groups(self, decay_norm_and_bias=self.decay_norm_and_bias)
 
     def configure_optimizers(self) -> Any:
@@ -101,6 +127,7 @@ class ClassificationTask(L.LightningModule):
         scaled = str(self.trainer.precision) == "16-mixed" and self.trainer.gradient_clip_val
         fused = {} if scaled else fused_if_possible(self.optimizer)
         optimizer: Optimizer = self.optimizer(self.parameter_groups(), **fused)
+        scale_rates(optimizer)
         if self.scheduler is None:
             return optimizer
         interval = self.schedule_interval
@@ -109,7 +136,7 @@ class ClassificationTask(L.LightningModule):
         steps = self.trainer.estimated_stepping_batches if interval == "step" else self.trainer.max_epochs
         if steps is None or not 0 < steps < math.inf:
             raise UserError("the schedule's length is that of the run: set trainer.max_epochs or trainer.max_steps")
-        scheduler = fill_length(self.scheduler, int(steps))(optimizer)
+        scheduler = keep_ratios(fill_length(self.scheduler, int(steps)), optimizer)(optimizer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor},
@@ -172,8 +199,14 @@ class ClassificationTask(L.LightningModule):
         self._log_epoch("test")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what the epoch has summed up so far, over all ranks, for a run that is resumed within it."""
+        """Keep what the epoch has summed up so far, over all ranks, for a run that is resumed within it.
+
+        And how the data module prepares an image, for ``predict --images``.
+        """
         checkpoint["train_scores"] = [_summed(metric) for metric in self._train_metrics()]
+        preprocessing = getattr(getattr(self._trainer, "datamodule", None), "preprocessing", None)
+        if callable(preprocessing):
+            checkpoint["data"] = preprocessing()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Sum on from there, on the first rank."""

@@ -33,7 +33,7 @@ IN_FILES = [
     ("init_args: {batch", "init_arg: {batch", "line 9: data: unknown key 'init_arg'; did you mean init_args?"),
     ("data: {class_path", "data: {classpath", "line 9: data: unknown key 'classpath'; did you mean class_path?"),
     ("path: CNN", "path: CNNN", "line 6: model.net: there is no class 'CNNN' for it; did you mean CNN?"),
-    ("path: CNN", "path: MNIST", "line 6: model.net: there is no class 'MNIST' for it; there are CNN, LeNet5, MLP"),
+    ("path: CNN", "path: MNIST", "line 6: model.net: there is no class 'MNIST' for it; there are AlexNet, CNN"),
     ("ClassificationTask", "ClasificationTask", "line 3: model: there is no class 'ClasificationTask' for it; did you"),
     ("ClassificationTask", "mine.Task", "line 3: model: mine.Task cannot be imported: there is no module 'mine'"),
     ("optim.Adam", "optim.Adamm", "line 7: model.optimizer: there is no class 'Adamm' for it; did you mean Adam?"),

@@ -9,7 +9,7 @@ from torch import nn
 
 import cnnkit.models
 from cnnkit.errors import UserError
-from cnnkit.models import CNN, MLP, LeNet5, ResNet
+from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, TimmNet
 
 
 class Row(NamedTuple):
@@ -38,6 +38,16 @@ NETS = [
     Row(CNN, {"channels": (8, 16), "pooling": "avg"}, 83_458, 118_802),
     Row(LeNet5, {}, 61_706, 83_126),
     Row(LeNet5, {"padding": 0, "activation": "tanh", "pooling": "avg"}, 44_426, 62_006),
+    Row(AlexNet, {}, 829_162, 1_035_562),
+    Row(NetworkInNetwork, {"width": 0.25}, 61_722, 64_122),
+    # 5x5: 14,592 + 460,992; 3x3: 331,968; 1x1: 30,880 + 15,456 + 3 x 37,056 + 1,930; as in the authors' model.
+    Row(NetworkInNetwork, {"norm": "none"}, 957_386, 966_986),
+    Row(GoogLeNet, {}, 277_918, 279_070),
+    Row(GoogLeNet, {"auxiliary": False}, 258_186, 259_338),
+    Row(GoogLeNet, {"auxiliary": False, "reduce": False}, 2_545_786, 2_546_938),
+    Row(VGG, {}, 9_227_210, 9_228_362),
+    Row(VGG, {"depth": 13, "norm": "none", "width": 0.25}, 589_690, 589_978),
+    Row(VGG, {"depth": 16}, 14_722_890, 14_724_042),
     Row(ResNet, {}, 269_434, 269_722),
     Row(ResNet, {"residual": False}, 269_434, 269_722),
     Row(ResNet, {"block": "preact"}, 269_434, 269_722),
@@ -45,6 +55,7 @@ NETS = [
     Row(ResNet, {"block": "bottleneck", "depth": 29}, 269_946, 270_234),
     Row(ResNet, {"block": "bottleneck", "depth": 29, "shortcut": "B"}, 312_826, 313_114),
     Row(ResNet, {"widths": (8, 16), "blocks": (1, 2), "drop_path": 0.2, "squeeze_excite": True}, 10_338, 10_482),
+    Row(TimmNet, {"name": "test_resnet", "resize": 64, "options": {"zero_init_last": False}}, 373_370, 373_658),
 ]
 
 every_net = pytest.mark.parametrize("row", NETS, ids=str)
@@ -92,7 +103,10 @@ def test_images_become_logits_in_train_and_eval(row, channels, size):
 @every_net
 def test_the_gradient_reaches_every_parameter(row):
     net = build(row)
-    nn.functional.cross_entropy(net(images(16, 3, 32, 32)), torch.arange(16) % 10).backward()
+    outputs = [net(images(16, 3, 32, 32))]
+    if row.options.get("auxiliary", hasattr(net, "forward_aux")):  # plain forward leaves its heads alone
+        outputs += net.forward_aux(images(16, 3, 32, 32)).aux_logits.values()
+    sum(nn.functional.cross_entropy(logits, torch.arange(16) % 10) for logits in outputs).backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
@@ -170,6 +184,16 @@ def test_published_parameter_counts_of_residual_nets(options, published):
     assert parameters(ResNet(**options, residual=False)) <= published
 
 
+@pytest.mark.parametrize(
+    ("net", "published"),
+    [(GoogLeNet(auxiliary=False), 260_650), (VGG(depth=16), 14_728_266), (NetworkInNetwork(norm="none"), 966_986)],
+    ids=["GoogLeNet of the UvA course", "VGG-16 with biases", "NiN of its authors"],
+)
+def test_published_parameter_counts_of_nets_with_biases_before_batch_norm(net, published):
+    left_out = sum(m.out_channels for m in net.modules() if isinstance(m, nn.Conv2d) and m.bias is None)
+    assert parameters(net) + left_out == published
+
+
 def test_residual_nets_name_their_parameters_as_the_published_ones():
     children = [name for name, child in ResNet().named_children() if list(child.parameters())]
     assert children == ["conv1", "bn1", "layer1", "layer2", "layer3", "linear"]
@@ -179,6 +203,28 @@ def test_residual_nets_name_their_parameters_as_the_published_ones():
 def test_a_globally_pooled_cnn_takes_images_of_any_size():
     net = CNN(3, 10, 32, **VGG_LIKE)
     assert net(images(2, 3, 48, 40)).shape == (2, 10)
+
+
+def test_vgg_pools_as_long_as_there_is_something_to_pool():
+    net = VGG(1, 10, 28, width=0.125)
+    sizes = []
+    for stage in net.features:
+        stage.register_forward_hook(lambda stage, _, output: sizes.append(tuple(output.shape[2:])))
+    assert net.eval()(images(1, 1, 28, 28)).shape == (1, 10)
+    assert sizes == [(14, 14), (7, 7), (3, 3), (1, 1), (1, 1)]
+
+
+def test_the_heads_of_googlenet_leave_its_logits_alone():
+    net = GoogLeNet()
+    batch = images(8, 3, 32, 32)
+    assert torch.equal(net(batch), net.forward_aux(batch).logits)
+    assert {name: logits.shape for name, logits in net.forward_aux(batch).aux_logits.items()} == {
+        "aux1": (8, 10),
+        "aux2": (8, 10),
+    }
+    plain = GoogLeNet(auxiliary=False)
+    plain.load_state_dict({k: v for k, v in net.state_dict().items() if not k.startswith("aux")})
+    assert torch.equal(plain.eval()(batch), net.eval()(batch))
 
 
 def test_pooling_after_every_second_convolution():
@@ -201,6 +247,11 @@ def test_pooling_after_every_second_convolution():
         (lambda: ResNet(depth=21), r"depth is 21; .* 6 n \+ 2: give 20 or 26"),
         (lambda: ResNet(blocks=(2, 2)), "blocks is"),
         (lambda: ResNet(block="dense"), "block 'dense' is unknown"),
+        (lambda: AlexNet(image_size=14), r"image_size 14 is too small for AlexNet(.|\n)*at least 15x15"),
+        (lambda: AlexNet(channels=(8, 8)), "AlexNet has five convolutions"),
+        (lambda: NetworkInNetwork(width=0), "width is 0; give a factor"),
+        (lambda: VGG(depth=12), "depth is 12"),
+        (lambda: GoogLeNet(auxiliary=False).forward_aux(images(1, 3, 32, 32)), "built with auxiliary=False"),
         (lambda: MLP(image_size=0), "image_size is 0"),
         (lambda: MLP(activation="softplus"), "activation 'softplus' is unknown"),
     ],

@@ -1,0 +1,115 @@
+"""A trained task from its checkpoint alone, without its data and without running code that a checkpoint names.
+
+A checkpoint holds class paths and arguments, and importing a class runs code. So a checkpoint gets the classes of
+cnnkit's and torch's nets, tasks and optimisers, and besides them only those that a configuration file names too, the
+run folder's own or one that the user gives: what such a file names is imported by every other command. The arguments
+come from the checkpoint, because only there stand those that the data gave.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import set_parsing_settings
+from jsonargparse._common import parsing_settings
+
+import cnnkit
+from cnnkit.callbacks import load_checkpoint
+from cnnkit.cli.arguments import check_yaml
+from cnnkit.errors import UserError
+from cnnkit.tasks import ClassificationTask
+
+OURS = ("models", "layers", "tasks", "optim")
+TRUSTED = (
+    [f"cnnkit.{part}" for part in OURS] + [f"cnnkit.{name}" for name in cnnkit.__all__] + ["torch.nn", "torch.optim"]
+)
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[ClassificationTask, dict[str, Any]]:
+    """Rebuild the task of a checkpoint, in evaluation mode, on the CPU, in float32.
+
+    Args:
+        path: a checkpoint of a run that was started from the command line.
+        configs: configuration files whose classes may be imported.
+
+    Returns:
+        The task, and the checkpoint.
+
+    Raises:
+        UserError: if the file is missing or damaged, names a class that is not trusted, or does not say how to build
+            the net.
+    """
+    checkpoint = load_checkpoint(path)
+    arguments = checkpoint.get("hyper_parameters") or {}
+    if "net" not in arguments:
+        raise UserError(
+            f"{path}: does not say how its net is built, because the run was not started from the command line; "
+            "use ClassificationTask.load_from_checkpoint(file, net=...) in Python"
+        )
+    named = set(_dotted(arguments))
+    asked_for = {name for config in configs for name in _dotted(check_yaml(Path(config)))}
+    eager = (
+        {"compile_net": False} if arguments.get("compile_net") else {}
+    )  # compiling would take longer than predicting
+    with _only(_with_homes(named & asked_for)):
+        try:
+            task = ClassificationTask.load_from_checkpoint(path, map_location="cpu", weights_only=True, **eager)
+        except UserError:
+            raise
+        except Exception as error:  # jsonargparse, Lightning and torch each raise their own
+            raise UserError(f"{path}: {_reason(error)}") from error
+    return task.eval(), checkpoint
+
+
+def _dotted(value: Any) -> Iterator[str]:
+    """All strings in nested plain values that could be import paths."""
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from _dotted(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _dotted(part)
+    elif isinstance(value, str) and _DOTTED.fullmatch(value):
+        yield value
+
+
+def _with_homes(names: set[str]) -> list[str]:
+    """The names, imported, and with each the place where what it names is defined."""
+    found = set(names)
+    for name in names:
+        module, _, last = name.rpartition(".")
+        with contextlib.suppress(ImportError, AttributeError):  # no import path after all, or told of when it is needed
+            there = getattr(import_module(module), last)
+            found.add(f"{there.__module__}.{there.__qualname__}")
+    return sorted(name for name in found if _DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))
+
+
+@contextlib.contextmanager
+def _only(names: Sequence[str]) -> Iterator[None]:
+    """Within it jsonargparse imports nothing else for the values that it reads."""
+    before = dict(parsing_settings)
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *names])
+    try:
+        yield
+    finally:
+        parsing_settings.update(before)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    denied = re.search(r"Importing '([^']+)' is not allowed|The class '([^']+)' requested by the checkpoint", text)
+    missing = re.search(r"No module named '([^']+)'", text)
+    if denied:
+        return (
+            f"needs {denied[1] or denied[2]}, which is neither cnnkit's nor torch's and is not imported unasked; "
+            "if you trust it, name the run (--run RUN) or the configuration that it was trained with (--config FILE)"
+        )
+    if missing:
+        return f"there is no module {missing[1]!r} here or installed, which it needs; go to the folder where it is"
+    if isinstance(error, RuntimeError) and "state_dict" in text:
+        return "its weights do not fit the net that it describes; was the net's code changed since?"
+    return f"its net cannot be rebuilt ({' '.join(text.split())[:200]})"

@@ -1,0 +1,131 @@
+"""Image files that stand in for a tensor of images: decoded when they are asked for, kept as far as memory allows."""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnkit.data.batches import Batch, Batches
+from cnnkit.data.decode import Resize, UnreadableImage, read_image
+
+
+class ImageFiles:
+    """The images of some files, uint8 (N, C, H, W), read through ``index_select``.
+
+    Args:
+        files: one an image.
+        channels: 3 for colour, 1 for grey.
+        size: height and width.
+        resize: how each image comes to that size; see `read_image`.
+        max_pixels: larger images are refused.
+        strict: raise `UnreadableImage` where a file cannot be read; else it is named and its image is black.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        channels: int,
+        size: tuple[int, int],
+        resize: Resize = "crop",
+        max_pixels: int = 64_000_000,
+        strict: bool = True,
+    ) -> None:
+        self.files, self.channels, self.size = files, channels, size
+        self.resize, self.max_pixels, self.strict = resize, max_pixels, strict
+        self.device = torch.device("cpu")
+        self._kept: Tensor | None = None
+        self._has = torch.zeros(len(files), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(N, C, H, W)."""
+        return len(self.files), self.channels, *self.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images, decoded."""
+        return torch.Size(self.shape).numel()
+
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """The images of these indices, uint8 (B, C, H, W): from memory if they were kept, else decoded."""
+        assert dim == 0
+        if self._kept is None:
+            images = torch.empty(len(index), *self.shape[1:], dtype=torch.uint8)
+        else:
+            images = self._kept.index_select(0, index)
+        for place in (~self._has[index]).nonzero().flatten().tolist():
+            images[place] = self._read(self.files[int(index[place])])
+        return images
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there is room for all images in memory."""
+        return self._kept is not None
+
+    def start_keeping(self) -> None:
+        """Make room for all images. The system gives the memory page by page, as `keep` fills it."""
+        if self._kept is None:
+            self._kept = torch.empty(self.shape, dtype=torch.uint8)
+
+    def keep(self, index: Tensor, images: Tensor) -> None:
+        """Remember decoded images, if `start_keeping` was called."""
+        new = ~self._has[index]
+        if self._kept is not None and bool(new.any()):
+            self._kept[index[new]] = images[new]
+            self._has[index[new]] = True
+
+    def has(self, index: Tensor) -> bool:
+        """Whether all these images are in memory."""
+        return bool(self._has[index].all())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # To workers that are not forked goes what to decode, not what was kept.
+        return {**vars(self), "_kept": None, "_has": torch.zeros_like(self._has)}
+
+    def _read(self, file: Path) -> Tensor:
+        try:
+            return read_image(file, self.channels, self.size, self.resize, self.max_pixels)
+        except UnreadableImage as error:
+            if self.strict:
+                raise
+            print(f"cnnkit: {error}; a black image takes its place", file=sys.stderr)
+            return torch.zeros(self.shape[1:], dtype=torch.uint8)
+
+
+class FileBatches(Batches):
+    """`Batches` of `ImageFiles`. Workers decode, this process keeps; when it has all there is no more need of workers.
+
+    Keeping what arrives, instead of sharing memory with the workers, needs no room in /dev/shm but the batches'.
+    """
+
+    images: ImageFiles
+
+    def _deal(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
+        if not numbers or self.images.has(torch.cat([self.chosen(epoch, number) for number in numbers])):
+            num_workers = 0
+        for batch in super()._deal(epoch, numbers, num_workers):
+            self.images.keep(batch.indices, batch.images)
+            yield batch
+
+
+def available_memory() -> int:
+    """Bytes that this process may still take: the machine's, or what is left of the container's limit."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except OSError:  # no Linux
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    try:
+        limit, used = (
+            Path("/sys/fs/cgroup", f"memory.{name}").read_text(encoding="ascii") for name in ("max", "current")
+        )
+        return min(free, int(limit) - int(used))
+    except (OSError, ValueError):  # no container, or no limit
+        return free

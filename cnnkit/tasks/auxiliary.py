@@ -1,0 +1,150 @@
+"""Training with auxiliary heads: small classifiers inside the net, whose losses are added to its own.
+
+Szegedy et al. 2014, arXiv 1409.4842, section 5 (weight 0.3, heads thrown away after training); Lee et al. 2014,
+arXiv 1409.5185, section 2 (a head after every layer, weights that fall to zero).
+"""
+
+import math
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import Metric
+
+from cnnkit.errors import UserError
+from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_with_heads, try_out
+from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
+from cnnkit.tasks.classification import Batch, ClassificationTask
+
+
+class AuxiliaryLossTask(ClassificationTask):
+    """Trains a net with heads inside it: loss = the net's own + the sum of weight times loss over the heads.
+
+    The heads are there in training alone: validation, test and prediction see the plain net, which ``task.net`` stays.
+    Besides the usual, every epoch logs ``train/loss_main``, the net's own part of ``train/loss`` and the one to hold
+    against ``val/loss``, and for each head ``train/loss_aux/<head>`` (without its weight) and ``train/acc_aux/<head>``.
+
+    Args:
+        net: a net with a method ``forward_aux``, such as GoogLeNet; any other together with ``after``.
+        after: names of the net's modules to hang a head after, such as ``layer1`` or ``features.4``; the heads have
+            these names. A net's own heads are then left alone.
+        weight: of each head's loss: one number for all, a list in the order of the heads, or a dict by name.
+        decay: ``linear`` takes the weights down to zero, which they reach at the last step of the run.
+        kwargs: as for ClassificationTask.
+
+    Raises:
+        UserError: there are no heads, a module is unknown, or the weights do not fit the heads.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        after: list[str] | None = None,
+        weight: float | list[float] | dict[str, float] = 0.3,
+        decay: Literal["none", "linear"] = "none",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(net, **kwargs)
+        if not after and not hasattr(net, "forward_aux"):
+            raise UserError(
+                f"{type(net).__name__} has no forward_aux, and so no heads: name modules to hang heads after, as in "
+                f"after=[{', '.join(name for name, _ in net.named_children())}]"
+            )
+        if decay not in ("none", "linear"):
+            raise UserError(f"decay {decay!r} is unknown; choose none or linear")
+        self.after, self.decay, self.compile_net = list(after or ()), decay, bool(kwargs.get("compile_net"))
+        self.heads = build_heads(net, self.after) if after else nn.ModuleDict()
+        if self.channels_last:
+            self.heads.to(memory_format=torch.channels_last)
+        if self.compile_net:
+            for head in self.heads.values():
+                head.compile()
+        names = self.after or list(try_out(net, cast(Any, net).forward_aux).aux_logits)
+        self.weights = _weights_by_name(weight, names)
+        self.last_step: int | None = None  # of the run; known when it starts
+        self.main_loss = MeanLoss()
+        # In lists, since names have dots in them, which those of modules must not.
+        self.aux_losses = nn.ModuleList(MeanLoss() for _ in names)
+        self.aux_accuracies = nn.ModuleList(build_accuracy() for _ in names)
+
+    def forward_aux(self, images: Tensor) -> AuxiliaryOutput:
+        """Logits of the net and of every head, for images (B, C, H, W)."""
+        if self.after:
+            heads = dict(zip(self.after, self.heads.values(), strict=True))
+            return forward_with_heads(self.net, heads, images, compiled=self.compile_net)
+        run = cast(Any, type(self.net)).forward_aux  # `net.compile()` compiles its forward alone
+        return cast(AuxiliaryOutput, (compile_once(run) if self.compile_net else run)(self.net, images))
+
+    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The training loss of one batch, whose parts are counted as the epoch's means.
+
+        Args:
+            batch: images (B, C, H, W), and labels int64 (B,) or soft (B, K).
+
+        Returns:
+            The loss to differentiate, a scalar, and the net's own logits (B, K).
+        """
+        images, labels = batch
+        output = self.forward_aux(images)
+        total = main = self._cross_entropy(output.logits, labels)
+        self.main_loss.update(main, len(labels))
+        for (name, weight), mean_loss, accuracy in self._parts():
+            loss = self._cross_entropy(output.aux_logits[name], labels)
+            mean_loss.update(loss, len(labels))
+            accuracy.update(output.aux_logits[name].detach(), hard_labels(labels))
+            total = total + weight * self.decay_factor() * loss
+        return total, output.logits
+
+    def decay_factor(self) -> float:
+        """Factor on all weights at this step: 1; with ``decay="linear"`` 1 at the first step and 0 at the last."""
+        if self.last_step is None:
+            return 1.0
+        return max(0.0, 1 - self.global_step / max(1, self.last_step))
+
+    def on_train_start(self) -> None:
+        """Learn how long the run is; not before, for asking sets the loaders up."""
+        super().on_train_start()
+        if self.decay == "linear":
+            steps = self.trainer.estimated_stepping_batches
+            if not 0 < steps < math.inf:
+                raise UserError("decay=linear ends with the run: set trainer.max_epochs or trainer.max_steps")
+            self.last_step = int(steps) - 1
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means, each part's apart."""
+        super().on_train_epoch_end()
+        self.log("train/loss_main", self.main_loss.compute())
+        for (name, _), mean_loss, accuracy in self._parts():
+            self.log(f"train/loss_aux/{name}", mean_loss.compute())
+            self.log(f"train/acc_aux/{name}", accuracy.compute())
+        for metric in self._part_metrics():
+            metric.reset()
+
+    def _train_metrics(self) -> list[Metric]:
+        return [*super()._train_metrics(), *self._part_metrics()]
+
+    def _part_metrics(self) -> list[Metric]:
+        return [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
+
+    def _parts(self) -> list[tuple[tuple[str, float], Metric, Metric]]:
+        """Of every head: name and weight, mean loss, accuracy."""
+        metrics = cast(list[Metric], self.aux_losses), cast(list[Metric], self.aux_accuracies)
+        return list(zip(self.weights.items(), *metrics, strict=True))
+
+    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+def _weights_by_name(weight: float | list[float] | dict[str, float], names: list[str]) -> dict[str, float]:
+    """Every head's weight, in the order of the heads."""
+    if isinstance(weight, dict):
+        found = {name: weight[name] for name in names if name in weight}
+        fits = set(weight) == set(names)
+    else:
+        values = list(weight) if isinstance(weight, (list, tuple)) else [weight] * len(names)
+        found = dict(zip(names, values, strict=False))
+        fits = len(values) == len(names)
+    if not fits or any(not 0 <= value < math.inf for value in found.values()):
+        raise UserError(f"weight is {weight}; give one number from 0 up, or one for each head: {', '.join(names)}")
+    return {name: float(value) for name, value in found.items()}

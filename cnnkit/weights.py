@@ -1,0 +1,75 @@
+"""Weights from files, read without running any code in them."""
+
+import contextlib
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cnnkit import run_folder
+from cnnkit.errors import UserError
+
+_skipped: ContextVar[bool] = ContextVar("pretrained_skipped", default=False)
+
+
+@contextlib.contextmanager
+def skip_pretrained(skip: bool = True) -> Iterator[None]:
+    """Within it nets read no pretrained weights, because a checkpoint is about to bring all of them."""
+    token = _skipped.set(skip)
+    try:
+        yield
+    finally:
+        _skipped.reset(token)
+
+
+def pretrained_skipped() -> bool:
+    """Whether a net that is being built can leave pretrained weights alone; see `skip_pretrained`."""
+    return _skipped.get()
+
+
+def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
+    """The tensors of a file by name, on the CPU.
+
+    Args:
+        path: a ``.safetensors`` file; a file of torch (``.pt``, ``.pth``, ``.ckpt``) with a dict of tensors, alone or
+            as its ``state_dict``; or a run folder, or one above several, whose newest run's best checkpoint counts.
+            A checkpoint of a task gives the weights of its net, under the net's own names.
+
+    Raises:
+        UserError: if the path is a URL, is missing or damaged, or holds anything but tensors by name.
+    """
+    if "://" in str(path):
+        raise UserError(f"{path}: weights are read from local files only; download it first")
+    file = Path(path)
+    if file.is_dir():
+        file = run_folder.find(file).best
+    if not file.is_file():
+        raise UserError(f"{file}: no such file of weights; give a .safetensors or .pth file, or a run folder")
+    found = _load(file)
+    nested = found.get("state_dict", found) if isinstance(found, dict) else None
+    if not isinstance(nested, dict) or not nested or not all(torch.is_tensor(value) for value in nested.values()):
+        raise UserError(f"{file}: not a file of weights, which is tensors by name; save net.state_dict()")
+    of_net = {name.removeprefix("net."): value for name, value in nested.items() if name.startswith("net.")}
+    return of_net if nested is not found and of_net else dict(nested)
+
+
+def _load(file: Path) -> Any:
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:  # torch itself does not look at the checksums
+                if archive.testzip() is not None:
+                    raise zipfile.BadZipFile("checksum")
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damage shows as nearly any kind
+        unsafe = isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error)
+        reason = "holds other things than tensors, and is not read" if unsafe else "damaged, or no file of weights"
+        raise UserError(f"{file}: {reason}; save the weights alone, as torch.save(net.state_dict(), ...)") from error
