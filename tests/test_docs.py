@@ -1,4 +1,4 @@
-"""Runs what docs/extending.md and docs/data.md say, with few batches, so that they stay true."""
+"""Runs what the documents say, with few batches, so that they stay true."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from cnnkit.cli import main
 
 ROOT = Path(__file__).parent.parent
 FEW = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 1, "limit_test_batches": 1}
-PAGES = ["extending", "data"]
+PAGES = ["extending", "data", "nets", "transfer"]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -79,6 +79,7 @@ def test_snippets_run_as_written(desk: Path, monkeypatch: pytest.MonkeyPatch) ->
     from cnnkit.data import Batches
 
     monkeypatch.setattr(Batches, "__len__", lambda self: 2)  # for the loop without Lightning
-    assert len(snippets("extending")) == 2
-    for snippet in snippets("extending"):
+    found = [*snippets("extending"), *snippets("nets")]
+    assert len(found) == 3
+    for snippet in found:
         exec(compile(snippet, "docs", "exec"), {"__name__": "snippet"})
