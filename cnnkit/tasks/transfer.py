@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, cast
 
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cnnkit.errors import UserError
@@ -46,6 +47,8 @@ class TransferTask(ClassificationTask):
         layer_decay: factor on the rate from each stage to the one below it; none given: one rate for all.
         unfreeze_at: in mode ``gradual``, the epochs, counted from 0, at which the next stage from the top is released;
             the last one releases all that are left.
+        freeze_norm: keep the backbone's batch norm at the statistics that it came with, while its weights train: for
+            small batches and short runs, which do not get at good ones of their own.
         cache_dir: folder of the features in mode ``embeddings``, which can be deleted at any time; none given:
             ``.cnnkit/embeddings`` in the folder of the data sets.
         **kwargs: as for ClassificationTask.
@@ -66,6 +69,7 @@ class TransferTask(ClassificationTask):
         backbone_lr_ratio: float = 0.1,
         layer_decay: float | None = None,
         unfreeze_at: tuple[int, ...] = (),
+        freeze_norm: bool = False,
         cache_dir: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -78,13 +82,14 @@ class TransferTask(ClassificationTask):
         if weights is not None and not pretrained_skipped():
             load_backbone(net, head_name, read_weights(weights), weights, keep_head)
         super().__init__(net, **kwargs)
-        self.mode, self.head_name, self.cache_dir = mode, head_name, cache_dir
+        self.mode, self.head_name, self.freeze_norm, self.cache_dir = mode, head_name, freeze_norm, cache_dir
         self.backbone_lr_ratio, self.layer_decay = backbone_lr_ratio, layer_decay
         self.stages = find_stages(net, head_name)
         self.unfreeze_at = tuple(unfreeze_at)
         if len(self.unfreeze_at) > len(self.stages):
             names = ", ".join(stage.name for stage in self.stages)
             raise UserError(f"unfreeze_at has {len(unfreeze_at)} epochs for {len(self.stages)} stages: {names}")
+        self._fitting = False
         self._frozen: list[Stage] = []
         self._held: list[nn.Module] = []  # what is in evaluation mode because it is frozen
 
@@ -150,11 +155,12 @@ class TransferTask(ClassificationTask):
     def on_train_epoch_start(self) -> None:
         """Release what is due, and keep what is not in evaluation mode."""
         self._freeze(self.current_epoch)
+        self._fitting = True
         self._hold()
 
     def on_train_end(self) -> None:
         """Give the modes back."""
-        self._frozen = []
+        self._frozen, self._fitting = [], False
         self._hold()
 
     def train(self, mode: bool = True) -> Self:
@@ -178,9 +184,12 @@ class TransferTask(ClassificationTask):
         for module in self._held:
             module.training = True
         frozen = [m for stage in self._frozen for part in stage.parts for m in self.net.get_submodule(part).modules()]
+        of_head = set(self.head.modules())
+        backbone = [m for m in self.net.modules() if m not in of_head]
         if frozen and len(self._frozen) == len(self.stages):  # what belongs to no stage, too
-            of_head = set(self.head.modules())
-            frozen = [m for m in self.net.modules() if m not in of_head]
+            frozen = backbone
+        if self.freeze_norm and self._fitting:
+            frozen += [m for m in backbone if isinstance(m, _BatchNorm)]
         self._held = [module for module in frozen if module.training]
         for module in self._held:
             module.training = False

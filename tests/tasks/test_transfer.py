@@ -185,6 +185,17 @@ def test_the_backbone_trains_at_its_part_of_the_rate() -> None:
     assert rates(TransferTask(net(), optimizer=HEAVY)) == pytest.approx({"head": 0.1, "backbone": 0.01})
 
 
+def test_frozen_norms_keep_their_statistics_while_weights_train() -> None:
+    watch, task = Watch(), TransferTask(net(), "finetune", freeze_norm=True, optimizer=HEAVY)
+    before = {name: value.clone() for name, value in task.net.state_dict().items()}
+    trainer(watch, val_check_interval=1).fit(task, datamodule=data())
+    moved = {name for name, value in task.net.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {name for name, _ in task.net.named_parameters()}  # all weights, no statistics
+    norms = {name for name, module in task.net.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    assert watch.eval_in_step == [norms] * 6
+    assert all(module.training for module in task.modules())
+
+
 def test_rates_fall_from_the_top_down() -> None:
     task = TransferTask(net(), optimizer=HEAVY, backbone_lr_ratio=0.5, layer_decay=0.1)
     expected = {"head": 0.1, "features.8": 0.05, "features.4": 0.005, "features.0": 0.0005}
