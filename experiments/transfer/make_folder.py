@@ -13,6 +13,7 @@ from cnnkit import CIFAR10
 
 
 def main(folder: Path, of_each_class: int) -> None:
+    """Write the folder, 32x32 PNGs by part and class."""
     data = CIFAR10(val_size=0)
     data.setup()
     store = data.store
