@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import BasicBlock, Bottleneck, ImageSize, PreActBlock, ShortcutName, as_height_width
+from cnnkit.layers import BasicBlock, Bottleneck, ImageSize, PreActBlock, ShortcutName, as_height_width, init_he
 
 BlockName = Literal["basic", "bottleneck", "preact"]
 _BLOCKS: dict[str, type[BasicBlock | Bottleneck | PreActBlock]] = {
@@ -90,9 +90,7 @@ class ResNet(nn.Module):
         self.stages = len(widths)
         self.norm = nn.BatchNorm2d(channels) if kind is PreActBlock else nn.Identity()
         self.linear = nn.Linear(channels, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        init_he(*(child for child in self.children() if child is not self.linear))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
