@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from jsonargparse import set_parsing_settings
 from jsonargparse._common import parsing_settings
 
@@ -21,6 +22,7 @@ from cnnkit.callbacks import load_checkpoint
 from cnnkit.cli.arguments import check_yaml
 from cnnkit.errors import UserError
 from cnnkit.tasks import ClassificationTask
+from cnnkit.weights import skip_pretrained
 
 OURS = ("models", "layers", "tasks", "optim")
 TRUSTED = (
@@ -57,11 +59,15 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
     )  # compiling would take longer than predicting
     with _only(_with_homes(named & asked_for)):
         try:
-            task = ClassificationTask.load_from_checkpoint(path, map_location="cpu", weights_only=True, **eager)
+            with skip_pretrained():
+                # Called on Lightning's class: on ours it would drop the name of the task, for not being an argument.
+                task: Any = L.LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True, **eager)
         except UserError:
             raise
         except Exception as error:  # jsonargparse, Lightning and torch each raise their own
             raise UserError(f"{path}: {_reason(error)}") from error
+    if not isinstance(task, ClassificationTask):
+        raise UserError(f"{path}: its task, {type(task).__name__}, is no ClassificationTask; load it in Python")
     return task.eval(), checkpoint
 
 

@@ -316,6 +316,25 @@ def test_classes_of_ones_own_are_imported_if_a_configuration_names_them(cli: Cal
 
     ended = cli("predict", "--ckpt_path", str(run.best), "--images=a.png")
     assert ended.code == 2
-    assert "needs own_classes.MyNet, which is neither" in ended.err
+    assert "needs own_classes.MyTask, which is neither" in ended.err
     assert cli("predict", "--ckpt_path", str(run.best), "--images=a.png", "--config", str(run.config)).code == 0
     assert cli("validate", "--run=runs").code == 0  # what predict forbids itself is not forbidden to others
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--model=TransferTask", "--model.head_sizes=[8]"],
+        ["--model=AuxiliaryLossTask", "--model.after=[features.2]"],
+    ],
+    ids=["a head of another shape", "heads for training alone"],
+)
+def test_tasks_that_add_weights_to_the_net_are_rebuilt_as_what_they_are(
+    cli: Callable[..., Ended], words: list[str]
+) -> None:
+    ended = cli("fit", *words, "--model.net.channels=[4]", "--data.batch_size=32", *SHORT, "--name=added")
+    assert ended.code == 0, ended.err
+    Image.new("L", (28, 28)).save("a.png")
+    ended = cli("predict", "--run=runs/added", "--images=a.png")
+    assert ended.code == 0, ended.err
+    assert sum(float(table()[0][f"probability_{k}"]) for k in range(1, 6)) <= 1
