@@ -54,7 +54,7 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
         )
     named = set(_dotted(arguments))
     asked_for = {name for config in configs for name in _dotted(check_yaml(Path(config)))}
-    eager = (
+    eager: dict[str, Any] = (
         {"compile_net": False} if arguments.get("compile_net") else {}
     )  # compiling would take longer than predicting
     with _only(_with_homes(named & asked_for)):
