@@ -26,6 +26,10 @@ class TensorBoard(TensorBoardLogger):
     def __init__(self, folder: Path, resume_step: int | None = None) -> None:
         purge: dict[str, Any] = {} if resume_step is None else {"purge_step": resume_step}
         super().__init__(folder, name="", version="", default_hp_metric=False, **purge)
+        # TensorBoard reads files in the order of their names, which begin with the second they were made in. Within
+        # one second the process number would decide, and a resume could be read before what it goes on from.
+        while resume_step is not None and any(folder.glob(f"events.out.tfevents.{int(time.time())}.*")):
+            time.sleep(0.05)
 
     @rank_zero_only
     def save(self) -> None:
