@@ -4,6 +4,7 @@ runs/<name>/<when>-<id>/
   config.yaml      fit --config config.yaml repeats the run
   manifest.json    what was run on what, and what came out
   metrics.csv      one row a logged step
+  test_predictions.safetensors   probabilities of every test image, written by `test` alone
   events.out.*     TensorBoard
   checkpoints/     best.ckpt, last.ckpt
 """
@@ -16,7 +17,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from cnnkit.errors import UserError
 
@@ -24,12 +25,18 @@ ROOT = "runs"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """A text file to write: beside the target, flushed to the disk, then renamed into place; nothing on an error."""
+def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file to write: beside the target, flushed to the disk, then renamed into place; nothing on an error.
+
+    Args:
+        path: the target.
+        mode: ``w`` for text, ``wb`` for bytes.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # File names may hold bytes that are no UTF-8; they are written as they are.
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
     try:
-        # File names may hold bytes that are no UTF-8; they are written as they are.
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with temporary.open(mode, **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -71,6 +78,11 @@ class RunFolder:
     def manifest_file(self) -> Path:
         """What was run on what, and what came out."""
         return self.path / "manifest.json"
+
+    @property
+    def predictions(self) -> Path:
+        """What `test` predicted for every test image."""
+        return self.path / "test_predictions.safetensors"
 
     @property
     def checkpoints(self) -> Path:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_runs import SMALL
 
+from cnnkit.analysis.predictions import load_predictions
 from cnnkit.run_folder import find
 
 WEIGHTS = """
@@ -50,6 +51,9 @@ def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> Non
         assert second["last"][name] == pytest.approx(first["last"][name], rel=1e-4), name
 
     run("test", "--run", "runs/two")  # the configuration asks for two processes
-    scores = runs["two"].manifest()["test"]
+    scores, kept = runs["two"].manifest()["test"], load_predictions(runs["two"].predictions)
     run("test", "--run", "runs/two", "--trainer.devices=1", "--trainer.strategy=auto")
     assert scores == pytest.approx(runs["two"].manifest()["test"], rel=1e-5)
+    alone = load_predictions(runs["two"].predictions)
+    assert kept.labels.tolist() == alone.labels.tolist()
+    assert (kept.predicted == alone.predicted).mean() > 0.999  # other batches are rounded otherwise

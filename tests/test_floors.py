@@ -13,10 +13,11 @@ PACKAGE = Path(cnnkit.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "__init__", "run_folder"), 0),
     **dict.fromkeys(("layers", "transforms", "losses", "metrics", "optim", "precision", "weights"), 1),
-    **dict.fromkeys(("models", "data", "loggers"), 2),
+    **dict.fromkeys(("models", "data", "loggers", "analysis"), 2),
     **dict.fromkeys(("tasks", "callbacks"), 3),
-    **dict.fromkeys(("cli", "analysis"), 4),
-    **dict.fromkeys(("study", "__main__"), 5),
+    "study": 4,
+    "cli": 5,
+    "__main__": 6,
 }
 WITHOUT_LIGHTNING = (
     "layers",
@@ -25,6 +26,8 @@ WITHOUT_LIGHTNING = (
     "losses",
     "metrics",
     "optim",
+    "analysis",
+    "study",
     "precision",
     "run_folder",
     "weights",

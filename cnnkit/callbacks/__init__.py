@@ -2,6 +2,7 @@
 
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO, best_and_last, load_checkpoint
 from cnnkit.callbacks.ema import EMA
+from cnnkit.callbacks.predictions import KeepPredictions
 from cnnkit.callbacks.progress import EpochProgress
 from cnnkit.callbacks.record import Record
 from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested
@@ -12,6 +13,7 @@ __all__ = [
     "EMA",
     "Diverged",
     "EpochProgress",
+    "KeepPredictions",
     "Record",
     "RunPictures",
     "SafeCheckpointIO",

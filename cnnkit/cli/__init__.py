@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cnnkit import __version__
 from cnnkit.cli import help as texts
+from cnnkit.cli.tools import TOOLS, run_tool
 
 
 def main(args: list[str] | None = None) -> int:
@@ -33,17 +34,20 @@ def main(args: list[str] | None = None) -> int:
     if command == "--version":
         print(f"cnnkit {__version__}")
         return 0
-    if command not in texts.COMMANDS:
-        close = difflib.get_close_matches(command, texts.COMMANDS, 1)
-        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(texts.COMMANDS)}"
+    commands = [*texts.COMMANDS, *TOOLS]
+    if command not in commands:
+        close = difflib.get_close_matches(command, commands, 1)
+        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
         print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
         return 2
-    if len(args) > 1 and args[1] in ("--help", "-h"):
+    if command in texts.COMMANDS and len(args) > 1 and args[1] in ("--help", "-h"):
         print(texts.COMMANDS[command], end="")
         return 0
     # A researcher's own module in the current folder is found by the console script as by `python -m`.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    if command in TOOLS:
+        return run_tool(command, args[1:], debug=debug)
 
     from cnnkit.cli.command import run_command  # imports torch
 

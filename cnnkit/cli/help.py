@@ -1,15 +1,21 @@
 """The help that is printed without importing torch."""
 
-MAIN = """\
+from cnnkit.cli.tools import TOOLS
+
+_LOOK = "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in TOOLS.items())
+MAIN = f"""\
 usage: python -m cnnkit COMMAND [options]
 
 Experiments with convolutional neural networks, on PyTorch Lightning.
 
-commands:
-  fit       train a net, leave a run folder         fit --config configs/quickstart.yaml
-  test      the official test set, all of it        test --run runs/quickstart
-  validate  the validation images                   validate --run runs/quickstart
-  predict   classes of your own image files         predict --run runs/quickstart --images photos/
+train and test:
+  fit         train a net, leave a run folder                     fit --config configs/quickstart.yaml
+  test        the official test set, all of it                    test --run runs/quickstart
+  validate    the validation images                               validate --run runs/quickstart
+  predict     classes of your own image files                     predict --run runs/quickstart --images photos/
+
+look inside:
+{_LOOK}
 
 options:
   --help, -h   this text; `COMMAND --help` for a command's

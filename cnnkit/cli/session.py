@@ -48,6 +48,7 @@ class Session(LightningCLI):
         self.run: RunFolder | None = request.run
         self.made = False  # whether this process made the folder
         self.precision_reason = "asked for"
+        self.predictions = callbacks.KeepPredictions()
         super().__init__(
             L.LightningModule,
             L.LightningDataModule,
@@ -150,6 +151,7 @@ class Session(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         plugins = [*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()]
         theirs = [c for c in _as_list(trainer.callbacks) if not isinstance(c, Checkpoint)]
+        theirs += [self.predictions] if self.request.command == "test" else []
         return super().instantiate_trainer(
             **quiet, enable_progress_bar=sys.stderr.isatty(), plugins=plugins, callbacks=theirs
         )
@@ -261,7 +263,10 @@ class Session(LightningCLI):
             asked = self._get(self.config, "trainer")
             limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
             whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch
-            print_scores(self.run if whole else None, command, kwargs["ckpt_path"], scores[0] if scores else {})
+            run = self.run if whole else None
+            if run is not None and self.predictions.found is not None:
+                self.predictions.found.save(run.predictions)
+            print_scores(run, command, kwargs["ckpt_path"], scores[0] if scores else {})
 
     def predict(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Write the class probabilities of the test images to predictions.csv."""

@@ -173,13 +173,17 @@ class ClassificationTask(L.LightningModule):
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count loss and metrics of one validation batch."""
-        self._evaluate("val", batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """Count loss and metrics of one validation batch.
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Count loss and metrics of one test batch."""
-        self._evaluate("test", batch)
+        Returns:
+            For callbacks: ``loss``, a scalar, ``logits`` (B, K), ``labels`` (B,).
+        """
+        return self._evaluate("val", batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        """The same of one test batch."""
+        return self._evaluate("test", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Class probabilities (B, K), float32."""
@@ -218,10 +222,12 @@ class ClassificationTask(L.LightningModule):
         mean_loss, metrics = self._scores("train")
         return [mean_loss, *metrics.values(copy_state=False)]
 
-    def _evaluate(self, stage: str, batch: Batch) -> None:
+    def _evaluate(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         images, labels = batch
         logits = self(images).float()
-        self._update(stage, F.cross_entropy(logits, labels), logits, labels)
+        loss = F.cross_entropy(logits, labels)
+        self._update(stage, loss, logits, labels)
+        return {"loss": loss, "logits": logits, "labels": labels}
 
     def _build_scores(self) -> nn.ModuleDict:
         return nn.ModuleDict({"loss": MeanLoss(), "metrics": self.build_metrics()})

@@ -8,6 +8,7 @@ import torch
 from small_runs import Ended
 
 from cnnkit import ClassificationTask, FashionMNISTSample
+from cnnkit.analysis.predictions import load_predictions
 from cnnkit.run_folder import RunFolder, find
 
 
@@ -40,6 +41,12 @@ def test_the_test_score_is_that_of_all_images(
     assert scores["test/loss"] == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), abs=1e-5)
     assert "test/acc" in ended.out
     assert run.manifest()["test_looks"] == 1
+    kept = load_predictions(run.predictions)
+    assert kept.labels.tolist() == labels.tolist()
+    assert kept.predicted.tolist() == logits.argmax(1).tolist()
+    assert kept.accuracy == pytest.approx(scores["test/acc"], abs=1e-6)
+    assert torch.from_numpy(kept.probabilities).float().allclose(logits.softmax(1), atol=1e-3)
+    assert kept.index.tolist() == list(range(2000))
 
 
 def test_a_parent_folder_means_its_newest_run_and_no_folder_is_made(cli: Callable[..., Ended], run: RunFolder) -> None:
@@ -64,6 +71,7 @@ def test_predictions_are_those_of_the_best_weights(
 def test_part_of_the_test_set_is_not_recorded_as_the_test_score(cli: Callable[..., Ended], run: RunFolder) -> None:
     assert cli("test", "--run", str(run), "--trainer.limit_test_batches=1").code == 0
     assert "test" not in run.manifest()
+    assert not run.predictions.exists()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "flipped", "pickle"])

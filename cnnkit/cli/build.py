@@ -1,0 +1,70 @@
+"""Objects from a configuration, without a trainer and without a run folder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+
+from cnnkit.cli.arguments import read_request
+from cnnkit.cli.command import quieten
+from cnnkit.cli.messages import explain
+from cnnkit.cli.parsing import own_conventions
+from cnnkit.cli.session import Session
+from cnnkit.errors import UserError
+
+
+class _Objects(Session):
+    """A session that ends when task and data module are built."""
+
+    def before_instantiate_classes(self) -> None:
+        """Nothing: there is no precision to choose."""
+
+    def _loads_weights(self) -> bool:
+        return not self.pretrained
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """None."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Nothing."""
+
+    def __init__(self, words: Sequence[str], pretrained: bool) -> None:
+        self.pretrained = pretrained
+        super().__init__(read_request("fit", list(words)), began=0.0)
+
+
+def build(words: Sequence[str], *, pretrained: bool = False) -> tuple[Any, L.LightningDataModule]:
+    """The task and the data module of a configuration, as `fit` would build them.
+
+    Args:
+        words: as for `fit`: ``--config FILE``, ``--key value``.
+        pretrained: fetch the weights that the configuration names; else such nets start from random ones.
+
+    Returns:
+        The task (a `ClassificationTask`, or what the configuration names) on the CPU, and the data module, not set up.
+
+    Raises:
+        UserError: for a mistake in the words or files.
+    """
+    quieten()
+    files = [str(word) for word in words if str(word).endswith((".yaml", ".yml"))]
+    try:
+        with own_conventions():
+            objects = _Objects(words, pretrained)
+    except UserError:
+        raise
+    except Exception as error:
+        code, lines = explain(error, files, words)
+        if code != 2:
+            raise
+        raise UserError("\n".join(lines).removeprefix("error: ")) from error
+    return objects.model, objects.datamodule
+
+
+def build_data(run: Any) -> L.LightningDataModule:
+    """The data module that a run was trained with.
+
+    Args:
+        run: its `RunFolder`.
+    """
+    return build(["--config", str(run.config)])[1]

@@ -1,0 +1,78 @@
+"""The words after a command that only looks at things, such as ``summary``; standard library only."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from cnnkit.errors import UserError
+
+
+class Options(argparse.ArgumentParser):
+    """`argparse` with our errors: what is wrong and what to do in one line, exit code 2.
+
+    Args:
+        command: the command's name.
+        description: what it does and prints; its help is made of this and of the arguments.
+        passes_on: let pass, as ``asked.others``, the words that are keys of a configuration, such as ``--model.net``.
+    """
+
+    def __init__(self, command: str, description: str, *, passes_on: bool = False) -> None:
+        super().__init__(
+            f"python -m cnnkit {command}",
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        self.passes_on = passes_on
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """The arguments by name.
+
+        Raises:
+            UserError: for an unknown key, a missing or wrong value.
+            SystemExit: after ``--help``.
+        """
+        if not self.passes_on:
+            return self.parse_args(words)
+        asked, others = self.parse_known_args(words)
+        stray = [word for word in others if word.startswith("--") and not re.match(r"--(\w+\.|model|data)", word)]
+        stray = [word for word in stray if not re.match(r"--(name|seed_everything)\b", word)]
+        if stray:
+            self.error(f"unrecognized arguments: {stray[0]}")
+        asked.others = others
+        return asked
+
+    def error(self, message: str) -> NoReturn:
+        """Raise a `UserError` instead of printing the usage."""
+        if unknown := re.match(r"unrecognized arguments: (\S+)", message):
+            word = unknown[1].partition("=")[0]
+            close = difflib.get_close_matches(word, self._option_string_actions, 1, 0.5)
+            known = ", ".join(flag for flag in self._option_string_actions if flag.startswith("--"))
+            raise UserError(
+                f"{word}: unknown word; " + (f"did you mean {close[0]}?" if close else f"there are {known}")
+            )
+        raise UserError(re.sub(r"^argument ([^:]+):", r"\1:", message) + f" ({self.prog} --help tells more)")
+
+
+def add_json(options: Options) -> None:
+    """``--json``, for other programs to read."""
+    options.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on, as an argparse type."""
+    return _number(text, 1)
+
+
+def natural(text: str) -> int:
+    """A whole number from 0 on, as an argparse type."""
+    return _number(text, 0)
+
+
+def _number(text: str, least: int) -> int:
+    value: Any = int(text) if re.fullmatch(r"\d+", text) else None
+    if value is None or value < least:
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
+    return int(value)

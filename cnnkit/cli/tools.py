@@ -1,0 +1,56 @@
+"""The commands that look at nets, runs and data, one module each in `cnnkit.cli.commands`.
+
+Such a module imports nothing heavy at its top and has two functions: ``arguments()``, its words and with them its help,
+and ``run(asked)``, which returns the exit code.
+"""
+
+import sys
+import traceback
+from importlib import import_module
+from typing import Any
+
+from cnnkit.errors import UserError
+
+# Command -> what the list of commands says of it, and an example.
+TOOLS = {
+    "summary": ("layers, shapes, parameters, MACs, receptive fields", "summary --config configs/quickstart.yaml"),
+    "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
+    "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
+    "show-data": ("images, classes and augmentation of the data", "show-data --config configs/quickstart.yaml"),
+    "translation": ("accuracy when the test images are shifted", "translation --run runs/quickstart"),
+    "filter": ("blur, sharpen, find edges in an image file", "filter sobel photo.jpg -o edges.png"),
+    "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
+    "compare": ("is one run really better than another?", "compare runs/a runs/b"),
+    "study": ("configurations x seeds to one honest table", "study experiments/mlp_vs_cnn"),
+}
+
+
+def run_tool(command: str, words: list[str], *, debug: bool = False) -> int:
+    """Run one of them and turn what goes wrong into an exit code and at most three lines."""
+    try:
+        module: Any = import_module(f"cnnkit.cli.commands.{command.replace('-', '_')}")
+        return int(module.run(module.arguments().read(words)))
+    except SystemExit as end:  # --help
+        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `| head`
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code, lines = explain(error)
+        print("\n".join(lines), file=sys.stderr)
+        return code
+
+
+def explain(error: Exception) -> tuple[int, list[str]]:
+    """Exit code and at most three lines for an exception."""
+    if isinstance(error, UserError):
+        return 2, f"error: {error}".splitlines()[:3]
+    if isinstance(error, OSError) and error.filename is not None:
+        return 2, [f"error: {error.filename}: {error.strerror}"]
+    text = " ".join(str(error).split())[:240]
+    return 1, [f"error: {type(error).__name__}: {text}", "--debug shows where it was raised"]
