@@ -9,6 +9,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
+from cnnkit.analysis.pictures import stretched, tile, to_images
+
 
 class RunPictures(Callback):
     """Writes, once a run, a grid of augmented training images and the net's graph.
@@ -89,14 +91,7 @@ def image_grid(images: Tensor, datamodule: Any, columns: int = 8) -> Tensor:
         datamodule: whose ``mean`` and ``std`` are undone; without them each image is stretched to full range.
         columns: images in a row.
     """
-    from torchvision.utils import make_grid  # costs a second to import
-
-    images = images.detach().float().cpu()
-    if hasattr(datamodule, "mean"):
-        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (datamodule.mean, datamodule.std))
-        images = images * std + mean
-    else:
-        low, high = (f(images, dim=(1, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
-        images = (images - low) / (high - low).clamp_min(1e-6)
-    grid: Tensor = make_grid((images.clamp(0, 1) * 255).round().to(torch.uint8), nrow=columns, padding=2)
-    return grid
+    images = images.detach().cpu()
+    known = hasattr(datamodule, "mean")
+    pixels = to_images(images, datamodule.mean, datamodule.std) if known else stretched(images)
+    return tile(pixels, columns, fill=0)

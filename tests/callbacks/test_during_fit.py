@@ -155,5 +155,5 @@ def test_the_grid_shows_the_images_in_their_own_grey_values() -> None:
     batch = data.test_dataloader().batch(0, 0)
     images, _ = data.prepare(batch, training=False)
     grid = image_grid(images[:8], data)
-    assert grid.shape == (3, 32, 242)
+    assert grid.shape == (1, 32, 242)
     assert torch.equal(grid[0, 2:30, 2:30], batch.images[0, 0])
