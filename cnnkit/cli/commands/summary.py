@@ -1,0 +1,225 @@
+"""``summary``: what a net is made of and what it costs, layer by layer."""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit import run_folder
+from cnnkit.cli.options import Options, add_json, positive
+from cnnkit.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnkit.analysis.complexity import Complexity, Row
+
+_DESCRIPTION = """\
+Prints, for one image, the layers in the order in which they run: the shape of the output, parameters,
+multiply-accumulates (MACs), the receptive field of one value of the output and the stride between neighbouring fields,
+in pixels, and the memory of output and gradient. What no layer does, such as the sum at the end of a residual block,
+has no row. The data need not be there, and no weights are fetched.
+"""
+
+
+def arguments() -> Options:
+    """Its words."""
+    options = Options("summary", _DESCRIPTION, passes_on=True)
+    options.add_argument("--config", metavar="FILE", action="append", default=[], help="a configuration, as for fit")
+    options.add_argument("--run", metavar="RUN", help="the net of a run instead, with the weights of its best epoch")
+    options.add_argument(
+        "--image_size", metavar="N[xM]", type=_size, help="other pixels than the data's, or height x width"
+    )
+    options.add_argument(
+        "--depth", metavar="N", type=positive, help="modules down to that depth; 1: the net's direct parts"
+    )
+    options.add_argument(
+        "--effective", metavar="FILE", help="draw the effective receptive field of the last map, as PNG"
+    )
+    options.add_argument("--layer", metavar="NAME", help="with --effective: of this layer instead")
+    add_json(options)
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Print the table, or the same figures as JSON."""
+    if asked.layer and not asked.effective:
+        raise UserError("--layer names the layer that --effective draws: give both")
+    task, image = _of_run(asked) if asked.run else _of_config(asked)
+    if asked.image_size:
+        image = (image[0], *asked.image_size)
+    found = _count(task, image, asked.depth)
+    if asked.json:
+        print(json.dumps(_as_json(found), indent=2))
+    else:
+        _print(found, _title(task, image), _notes(task, found))
+    if asked.effective:
+        _draw(task, asked.layer, image, Path(asked.effective), say=not asked.json)
+    return 0
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    if not height.isdecimal() or not (width or height).isdecimal() or "0" in (height, width):
+        raise argparse.ArgumentTypeError(f"expected pixels, such as 64 or 48x64, got {text!r}")
+    return int(height), int(width or height)
+
+
+# ---- the net ---------------------------------------------------------------------------------------------------------
+
+
+def _of_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+    """The task of a configuration and the shape of its images."""
+    from cnnkit.cli.build import build
+
+    task, data, _ = build([word for file in asked.config for word in ("--config", file)] + asked.others)
+    return task, _image(task, getattr(data, "shape", None) or {})
+
+
+def _of_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+    from cnnkit.cli.rebuild import load_task
+
+    if asked.others:
+        raise UserError(f"{asked.others[0]}: the net of a run is what it is; give a --config FILE to change it")
+    run = run_folder.find(asked.run)
+    task, checkpoint = load_task(run.best, [run.config, *asked.config])
+    return task, _image(task, checkpoint.get("data") or {})
+
+
+def _image(task: Any, data: dict[str, Any]) -> tuple[int, int, int]:
+    from cnnkit.analysis.trace import image_shape
+
+    size = data.get("image_size")
+    return image_shape(_net(task), tuple(size) if isinstance(size, list) else size, data.get("in_channels"))
+
+
+def _net(task: Any) -> "nn.Module":
+    net: nn.Module = getattr(task, "net", task)
+    return net
+
+
+def _count(task: Any, image: tuple[int, int, int], depth: int | None) -> "Complexity":
+    """With the heads, where they train, and frozen what does not train in the first epoch."""
+    from cnnkit.analysis.complexity import complexity
+    from cnnkit.layers import forward_with_heads
+    from cnnkit.tasks import AuxiliaryLossTask, TransferTask
+
+    net = _net(task)
+    if isinstance(task, TransferTask):
+        for stage in task.stages[: len(task.stages) - task.released(0)]:
+            stage.freeze(True)
+    if not isinstance(task, AuxiliaryLossTask):
+        return complexity(net, image, depth)
+    if not task.after:
+        own: Any = net
+        return complexity(net, image, depth, run=own.forward_aux)
+    heads = dict(zip(task.after, task.heads.values(), strict=True))
+    parts = {"": net, "heads": task.heads}
+    return complexity(net, image, depth, parts, lambda images: forward_with_heads(net, heads, images))
+
+
+# ---- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def _title(task: Any, image: tuple[int, int, int]) -> str:
+    return f"{type(_net(task)).__name__} on one image of {'x'.join(map(str, image))}, {type(task).__name__}"
+
+
+def _notes(task: Any, found: "Complexity") -> list[str]:
+    notes = []
+    if getattr(task, "mode", None) == "gradual":
+        notes.append(f"frozen at the start; stages are released at the epochs {', '.join(map(str, task.unfreeze_at))}")
+    if found.other_parameters:
+        notes.append(f"{found.other_parameters:,} parameters are in no row: of modules that do not run, or of no layer")
+    if found.other_macs:
+        notes.append(f"{found.other_macs:,} MACs are in no row: of operations that no layer does")
+    return notes
+
+
+def _print(found: "Complexity", title: str, notes: list[str]) -> None:
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+    for heading in ("layer", "type", "output"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("parameters", "MACs", "field", "stride", "MB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found.rows:
+        table.add_row(*_cells(row))
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(table)
+    trained = found.parameters - found.frozen
+    lines = {
+        "parameters": f"{found.parameters:,} ({trained:,} trainable, {found.frozen:,} frozen)",
+        "MACs": f"{found.macs:,}",
+        "input": f"{found.input_megabytes:.2f} MB",
+        "forward/backward": f"{found.forward_backward_megabytes:.2f} MB",
+        "parameter memory": f"{found.parameter_megabytes:.2f} MB",
+        "total": f"{found.megabytes:.2f} MB",
+    }
+    print("\n".join([*(f"{name:18}{value}" for name, value in lines.items()), *notes]), flush=True)
+
+
+def _cells(row: "Row") -> list[str]:
+    frozen = "" if not row.frozen else " frozen" if row.frozen == row.parameters else f" ({row.frozen:,} frozen)"
+    return [
+        row.name or "(the net)",
+        row.type,
+        str(list(row.shape)),
+        f"{row.parameters:,}{frozen}",
+        f"{row.macs:,}" if row.macs else "",
+        "?" if row.field is None else _pair(row.field.size),
+        _pair(row.field.stride) if row.field and row.field.stride else "",
+        f"{row.megabytes:.2f}",
+    ]
+
+
+def _pair(values: tuple[float, float]) -> str:
+    """One number for a square."""
+    words = ["all" if math.isinf(value) else str(value) for value in values]
+    return words[0] if words[0] == words[1] else "x".join(words)
+
+
+def _as_json(found: "Complexity") -> dict[str, Any]:
+    return {
+        "image": found.image,
+        "layers": [
+            {
+                "name": row.name,
+                "type": row.type,
+                "output": row.shape,
+                "parameters": row.parameters,
+                "frozen": row.frozen,
+                "macs": row.macs,
+                "receptive_field": row.field and ["all" if math.isinf(n) else n for n in row.field.size],
+                "stride": row.field and row.field.stride,
+                "megabytes": row.megabytes,
+            }
+            for row in found.rows
+        ],
+        "parameters": found.parameters,
+        "frozen": found.frozen,
+        "macs": found.macs,
+        "input_megabytes": found.input_megabytes,
+        "forward_backward_megabytes": found.forward_backward_megabytes,
+        "parameter_megabytes": found.parameter_megabytes,
+        "megabytes": found.megabytes,
+    }
+
+
+def _draw(task: Any, layer: str | None, image: tuple[int, int, int], path: Path, say: bool) -> None:
+    from cnnkit.analysis.effective_field import draw_effective_field, effective_receptive_field
+
+    net = _net(task)
+    gradient = effective_receptive_field(net, layer, image_size=image[1:])
+    try:
+        draw_effective_field(gradient, path, f"{type(net).__name__}{f' {layer}' if layer else ''}")
+    except (OSError, ValueError) as error:  # matplotlib knows no such format
+        raise UserError(f"{path}: cannot be written ({error}); name a file such as field.png") from None
+    if say:
+        print(f"{'effective field':18}{path}")
