@@ -134,26 +134,46 @@ def captioned_grid(
     Raises:
         UserError: there are not as many captions as images.
     """
-    from PIL import Image, ImageDraw, ImageFont
-
     if len(captions) != len(images) or (colors and len(colors) != len(images)):
         raise UserError(f"{len(images)} images, {len(captions)} captions: give one caption, and one color, an image")
-    texts = [_readable(caption) for caption in captions]
-    font = ImageFont.load_default(11)
-    pen = ImageDraw.Draw(Image.new("L", (1, 1)))
-    boxes = [pen.multiline_textbbox((0, 0), text, font, spacing=2) for text in texts]
     pixels = enlarge(images.cpu().expand(-1, 3, -1, -1), scale * max(images.shape[-2:]))
-    height, width = pixels.shape[-2:]
-    wide = max(width, *(int(box[2]) + 1 for box in boxes))
-    high = height + max(int(box[3]) + 1 for box in boxes) + 4
-    fields = torch.full((len(pixels), 3, high, wide), WHITE, dtype=torch.uint8)
-    left = (wide - width) // 2
-    fields[:, :, :height, left : left + width] = pixels
-    for field, text, box, color in zip(fields, texts, boxes, colors or ["black"] * len(texts), strict=True):
-        cell = Image.new("RGB", (wide, high - height), "white")
-        ImageDraw.Draw(cell).multiline_text(((wide - box[2]) // 2, 1), text, color, font, spacing=2, align="center")
-        field[:, height:] = from_pillow(cell)
-    return tile(fields, columns, gap=4)
+    texts = [_text(caption, color) for caption, color in zip(captions, colors or ["black"] * len(images), strict=True)]
+    wide = max(pixels.shape[-1], *(text.shape[-1] for text in texts))
+    high = max(text.shape[-2] for text in texts)
+    fields = [
+        torch.cat([_padded(image, wide, image.shape[-2]), _padded(text, wide, high)], 1)
+        for image, text in zip(pixels, texts, strict=True)
+    ]
+    return tile(torch.stack(fields), columns, gap=4)
+
+
+def stacked(pictures: Sequence[Tensor], captions: Sequence[str]) -> Tensor:
+    """Pictures uint8 (C, H, W) of any size below one another, each under its caption, as one (3, height, width)."""
+    parts = [
+        part.expand(3, -1, -1)
+        for picture, caption in zip(pictures, captions, strict=True)
+        for part in (_text(caption, "black", 200), picture)
+    ]
+    wide = max(part.shape[-1] for part in parts)
+    return torch.cat([F.pad(part, (0, wide - part.shape[-1]), value=WHITE) for part in parts], 1)
+
+
+def _text(caption: str, color: str, letters: int = _LINE) -> Tensor:
+    """Black on white or in a color, uint8 (3, H, W), as large as it must be."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    lines = [line if len(line) <= letters else line[: letters - 1] + "…" for line in caption.splitlines() or [""]]
+    font, text = ImageFont.load_default(11), "\n".join(lines)
+    box = ImageDraw.Draw(Image.new("L", (1, 1))).multiline_textbbox((0, 0), text, font, spacing=2)
+    image = Image.new("RGB", (int(box[2]) + 4, int(box[3]) + 5), "white")
+    ImageDraw.Draw(image).multiline_text((2, 1), text, color, font, spacing=2, align="center")
+    return from_pillow(image)
+
+
+def _padded(picture: Tensor, width: int, height: int) -> Tensor:
+    """On white, in the middle of the upper edge."""
+    left, below = (width - picture.shape[-1]) // 2, height - picture.shape[-2]
+    return F.pad(picture, (left, width - picture.shape[-1] - left, 0, below), value=WHITE)
 
 
 def from_pillow(image: Any) -> Tensor:
@@ -166,8 +186,3 @@ def from_pillow(image: Any) -> Tensor:
 def _as_bytes(shares: Tensor) -> Tensor:
     """From [0, 1] to 0..255."""
     return (shares.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def _readable(caption: str) -> str:
-    lines = caption.splitlines() or [""]
-    return "\n".join(line if len(line) <= _LINE else line[: _LINE - 1] + "…" for line in lines)

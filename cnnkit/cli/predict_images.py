@@ -82,8 +82,8 @@ def predict_images(words: Sequence[str]) -> int:
         return 0
     options = read_options(words)
     task, checkpoint = load_task(options.checkpoint, options.configs)
-    data = _preprocessing(checkpoint, options.checkpoint)
-    task = task.to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+    data = preprocessing_of(checkpoint, options.checkpoint)
+    task = on_accelerator(task)
     first: list[tuple[str, str, float]] = []
     unread: list[UnreadableImage] = []
     try:
@@ -91,7 +91,7 @@ def predict_images(words: Sequence[str]) -> int:
             writer = csv.writer(file, lineterminator="\n")
             pairs = [f"{what}_{k}" for k in range(1, min(TOP, len(data.class_names)) + 1) for what in PAIR]
             writer.writerow(["path", *PAIR, *pairs, "error"])
-            for path, found in _tracked(_predictions(task, data, options), len(options.files)):
+            for path, found in tracked(_predictions(task, data, options), len(options.files), "predicting"):
                 if isinstance(found, UnreadableImage):
                     unread.append(found)
                     writer.writerow([path, *[""] * len(PAIR + pairs), str(found).removeprefix(f"{path}: ")])
@@ -99,12 +99,12 @@ def predict_images(words: Sequence[str]) -> int:
                 cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
                 writer.writerow([path, *cells[:2], *cells, ""])
                 if len(first) < SHOWN:
-                    first.append((_shown(path), _shown(found[0][0]), found[0][1]))
+                    first.append((shown(path), shown(found[0][0]), found[0][1]))
     except OSError as error:
         raise UserError(f"{options.output}: cannot be written ({error.strerror}); name another --output FILE") from None
     print_image_predictions(first, len(options.files), len(unread), options.output)
     for reason in unread:
-        print(_shown(reason), file=sys.stderr)
+        print(shown(reason), file=sys.stderr)
     return 3 if unread else 0
 
 
@@ -157,7 +157,12 @@ def _options(given: dict[str, list[str]]) -> Options:
     return options
 
 
-def _preprocessing(checkpoint: dict[str, Any], path: Path) -> Preprocessing:
+def preprocessing_of(checkpoint: dict[str, Any], path: Path) -> Preprocessing:
+    """What a checkpoint keeps of its data.
+
+    Raises:
+        UserError: if it keeps nothing.
+    """
     try:
         return Preprocessing(**{each.name: checkpoint["data"][each.name] for each in fields(Preprocessing)})
     except (KeyError, TypeError):
@@ -167,10 +172,15 @@ def _preprocessing(checkpoint: dict[str, Any], path: Path) -> Preprocessing:
         ) from None
 
 
+def on_accelerator(task: ClassificationTask) -> ClassificationTask:
+    """The task on the machine's accelerator, if it has one."""
+    return task.to(torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu"))
+
+
 def _predictions(task: ClassificationTask, data: Preprocessing, options: Options) -> Iterator[tuple[Path, Prediction]]:
     """Every file with its most probable classes, or with the reason why there are none."""
     normalize = Normalize(data.mean, data.std)
-    for batch in _decoded(options.files, data.read, options.batch_size):
+    for batch in decoded(options.files, data.read, options.batch_size):
         pixels = [image for _, image in batch if isinstance(image, Tensor)]
         images = normalize(torch.stack(pixels).to(task.device)) if pixels else None
         tops = iter([] if images is None else _top_classes(task, images, data.class_names))
@@ -188,7 +198,7 @@ def _top_classes(task: ClassificationTask, images: Tensor, names: Sequence[str])
     return [[(names[k], p) for k, p in zip(*row, strict=True)] for row in rows]
 
 
-def _decoded(files: Sequence[Path], read: Callable[[Path], Read], batch_size: int) -> Iterator[list[Read]]:
+def decoded(files: Sequence[Path], read: Callable[[Path], Read], batch_size: int) -> Iterator[list[Read]]:
     """Batches of read files, in order; the next is decoded while one is predicted, so that two are in memory."""
     chunks = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # decoders need memory, too
@@ -201,12 +211,12 @@ def _decoded(files: Sequence[Path], read: Callable[[Path], Read], batch_size: in
         pool.shutdown(cancel_futures=True)
 
 
-def _tracked(predictions: Iterator[Any], total: int) -> Iterator[Any]:
+def tracked(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
     """With a line of progress, where there is a terminal."""
     console, quiet = Console(stderr=True), not sys.stderr.isatty()
-    yield from track(predictions, "predicting", total, console=console, transient=True, disable=quiet)
+    yield from track(items, what, total, console=console, transient=True, disable=quiet)
 
 
-def _shown(text: object) -> str:
+def shown(text: object) -> str:
     """Without what would move a terminal's cursor, or cannot be printed: file names may hold anything."""
     return "".join(c if c.isprintable() else "?" for c in str(text))
