@@ -50,7 +50,7 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], *, percent: bool 
         bar = figure.colorbar(picture, ax=axes, shrink=0.6, aspect=30, pad=0.02, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
         bar.ax.set_yticklabels(["0", "1%", "10%", "25%", "50%", "100%"])
         bar.ax.tick_params(labelsize=8, length=2, colors=INK)
-        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.outline.set_visible(False)
     if count <= NAMED:
         size = 8 if count <= 20 else 6
         shown = [short(name) for name in names]
