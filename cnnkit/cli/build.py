@@ -1,7 +1,7 @@
 """Objects from a configuration, without a trainer and without a run folder."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 
@@ -33,7 +33,15 @@ class _Objects(Session):
         super().__init__(read_request("fit", list(words)), began=0.0)
 
 
-def build(words: Sequence[str], *, pretrained: bool = False) -> tuple[Any, L.LightningDataModule]:
+class Built(NamedTuple):
+    """What a configuration comes to."""
+
+    task: Any
+    data: L.LightningDataModule
+    config: dict[str, Any]
+
+
+def build(words: Sequence[str], *, pretrained: bool = False) -> Built:
     """The task and the data module of a configuration, as `fit` would build them.
 
     Args:
@@ -41,7 +49,8 @@ def build(words: Sequence[str], *, pretrained: bool = False) -> tuple[Any, L.Lig
         pretrained: fetch the weights that the configuration names; else such nets start from random ones.
 
     Returns:
-        The task (a `ClassificationTask`, or what the configuration names) on the CPU, and the data module, not set up.
+        The task (a `ClassificationTask`, or what the configuration names) on the CPU, the data module, not set up, and
+        the configuration with all defaults.
 
     Raises:
         UserError: for a mistake in the words or files.
@@ -58,7 +67,7 @@ def build(words: Sequence[str], *, pretrained: bool = False) -> tuple[Any, L.Lig
         if code != 2:
             raise
         raise UserError("\n".join(lines).removeprefix("error: ")) from error
-    return objects.model, objects.datamodule
+    return Built(objects.model, objects.datamodule, objects.resolved())
 
 
 def build_data(run: Any) -> L.LightningDataModule:
@@ -67,4 +76,4 @@ def build_data(run: Any) -> L.LightningDataModule:
     Args:
         run: its `RunFolder`.
     """
-    return build(["--config", str(run.config)])[1]
+    return build(["--config", str(run.config)]).data

@@ -2,10 +2,13 @@
 
 import csv
 import importlib.metadata
+import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from cnnkit.run_folder import RunFolder, replacing
 
@@ -20,6 +23,14 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def machine() -> dict[str, Any]:
+    """What a run's speed depends on, beside the device."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    cpu = names[0].partition(":")[2].strip() if names else platform.processor()
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
 def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str) -> None:

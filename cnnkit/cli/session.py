@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
@@ -27,11 +28,20 @@ from cnnkit.cli.parsing import (
     refuse_nulls,
     wrong_values_are_user_errors,
 )
-from cnnkit.cli.report import flat, print_fit_report, print_fit_start, print_scores, versions, write_predictions
+from cnnkit.cli.report import (
+    flat,
+    machine,
+    print_fit_report,
+    print_fit_start,
+    print_scores,
+    versions,
+    write_predictions,
+)
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.precision import default_precision
 from cnnkit.run_folder import RunFolder
+from cnnkit.study.identity import code_version
 from cnnkit.weights import skip_pretrained
 
 
@@ -195,6 +205,8 @@ class Session(LightningCLI):
         return {
             "command": shlex.join(["python", "-m", "cnnkit", self.request.command, *self.request.given]),
             "versions": versions(),
+            "machine": machine(),
+            "code": code_version(self.resolved()),
             "seed": self._get(self.config, "seed_everything"),
             "precision": {"value": str(trainer.precision), "reason": self.precision_reason},
         }
@@ -210,9 +222,16 @@ class Session(LightningCLI):
     def before_fit(self) -> None:
         """Write config.yaml; a resume may have changed it, such as trainer.max_epochs."""
         if self.run is not None and is_first_process():
-            config = self._get_fit_config()
-            text = self._parser("fit").dump(config, skip_none=False)
-            run_folder.write_atomically(self.run.config, f"# python -m cnnkit fit --config {self.run.config}\n{text}")
+            text = f"# python -m cnnkit fit --config {self.run.config}\n{self._dump()}"
+            run_folder.write_atomically(self.run.config, text)
+
+    def _dump(self) -> str:
+        return str(self._parser("fit").dump(self._get_fit_config(), skip_none=False))
+
+    def resolved(self) -> dict[str, Any]:
+        """The configuration with all defaults, as config.yaml holds it."""
+        found: dict[str, Any] = yaml.safe_load(self._dump())
+        return found
 
     def _get_fit_config(self) -> Namespace:
         config: Namespace = self.config["fit"].clone()

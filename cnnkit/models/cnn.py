@@ -29,6 +29,7 @@ class CNN(nn.Module):
         kernel_size: side of the filters, in pixels.
         padding: zeros around every convolution's input; ``kernel_size // 2`` keeps the image size.
         stride: stride of every convolution.
+        dilation: pixels from one filter weight to the next; 1 leaves no gaps (Yu & Koltun 2015, arXiv 1511.07122).
         pooling: max, avg, min or sum of a window, subsample (keeps one pixel of it), strided (a convolution learns it).
         pool_size: side of the pooling window and its stride, in pixels.
         pool_every: pool after every n-th convolution.
@@ -54,6 +55,7 @@ class CNN(nn.Module):
         kernel_size: int = 3,
         padding: int = 0,
         stride: int = 1,
+        dilation: int = 1,
         pooling: PoolName = "max",
         pool_size: int = 2,
         pool_every: int = 1,
@@ -69,7 +71,7 @@ class CNN(nn.Module):
 
         features: list[nn.Module] = []
         for index, (before, after) in enumerate(pairwise((in_channels, *channels)), start=1):
-            features += [nn.Conv2d(before, after, kernel_size, stride, padding, bias=norm != "batch")]
+            features += [nn.Conv2d(before, after, kernel_size, stride, padding, dilation, bias=norm != "batch")]
             features += [] if norm == "none" else [make_norm(norm, after)]
             features += [make_pool(pooling, pool_size, after)] if index % pool_every == 0 else []
             features += [nn.ReLU()]

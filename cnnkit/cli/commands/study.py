@@ -1,0 +1,196 @@
+"""``study``: configurations x overrides x seeds to one honest table."""
+
+import argparse
+import contextlib
+import io
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cnnkit.cli.options import Options, positive
+from cnnkit.errors import UserError
+from cnnkit.run_folder import ROOT
+from cnnkit.study.engine import Ended, Engine, Execute, Interrupted, Outcome, Resolved, alone, carry_out_all
+from cnnkit.study.identity import code_version
+from cnnkit.study.plan import Plan, Planned, read_plan
+
+
+def arguments() -> Options:
+    """The words after ``study``."""
+    options = Options(
+        "study",
+        "Runs every variant of FOLDER/study.yaml with every seed (fit, then test), goes on where it was stopped, and\n"
+        "writes results.csv, table.md and plot.png there, and the table into its README.md. What was done before is\n"
+        "found by configuration, code and data, and is not repeated. A part of a study is written to its runs alone.",
+    )
+    options.add_argument(
+        "folder", metavar="FOLDER", help="such as experiments/mlp_vs_cnn; docs/experiments.md says more"
+    )
+    options.add_argument("--dry_run", action="store_true", help="list the runs and what is left of them, and stop")
+    options.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time, each a process (1)")
+    options.add_argument("--limit", type=positive, metavar="N", help="the first N runs that are not done")
+    options.add_argument("--seeds", metavar="LIST", help="these seeds, such as 0,1, instead of the study's")
+    options.add_argument(
+        "--only", metavar="LEVEL", action="append", default=[], help="variants with this level; repeat"
+    )
+    options.add_argument("--root", default=ROOT, metavar="DIR", help=f"where run folders are made ({ROOT}/<study>)")
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Carry a study out; 0 done, 1 some runs failed, 128 + n stopped by signal n."""
+    from cnnkit.study.answer import is_whole, print_table, rows_of, write_answer
+
+    plan = read_plan(asked.folder)
+    root = Path(asked.root) / plan.name
+    planned = _chosen(plan, asked)
+    if plan.search:
+        from cnnkit.study.search import search
+
+        return search(plan, root, _in_process)
+    with alone(root):
+        engine = Engine(root, _resolve(plan, planned), _executor(plan, asked.jobs))
+        before = {each: engine.find(each) for each in planned}
+        left = [p for p, found in before.items() if found is None or found.state != "done"][: asked.limit]
+        if asked.dry_run:
+            _list(plan, before)
+            return 0
+        print(f"{plan.question}\n{len(planned)} runs, {len(left)} of them to do; {plan.budget or 'no budget named'}")
+        progress = Progress(left, asked.jobs)
+        code = 0
+        failed: dict[Planned, Outcome] = {}
+        try:
+            outcomes = carry_out_all(engine, left, asked.jobs, progress)
+            failed = {outcome.planned: outcome for outcome in outcomes if not outcome.done}
+        except (Interrupted, KeyboardInterrupt) as stop:
+            code = stop.code if isinstance(stop, Interrupted) else 130
+            print(f"stopped; go on with: python -m cnnkit study {asked.folder}", file=sys.stderr)
+        everything = [failed.get(p) or Outcome(p, engine.find(p)) for p in planned]
+        rows = rows_of(plan, everything, engine.resolved)
+        place = write_answer(plan, rows, plan.folder if is_whole(plan, rows) else root)
+        print_table(plan, rows)
+        print(f"written to {place}/: results.csv, table.md, plot.png")
+    for outcome in failed.values():
+        print(f"failed: {outcome.planned.title}: {outcome.reason}", file=sys.stderr)
+    return code or int(bool(failed))
+
+
+def _chosen(plan: Plan, asked: argparse.Namespace) -> list[Planned]:
+    if asked.seeds is not None:
+        parts = asked.seeds.replace(",", " ").split()
+        if not parts or not all(part.isdecimal() for part in parts):
+            raise UserError(f"--seeds: expected whole numbers such as 0,1, got {asked.seeds!r}")
+        plan.seeds = [int(part) for part in dict.fromkeys(parts)]
+    names = {level for variant in plan.variants for level in variant.levels.values()}
+    for level in asked.only:
+        if level not in names:
+            raise UserError(f"--only: there is no level {level!r}; there are {', '.join(sorted(names))}")
+    return [p for p in plan.runs if set(asked.only) <= set(p.variant.levels.values())]
+
+
+def _resolve(plan: Plan, planned: list[Planned]) -> dict[str, Resolved]:
+    """Each variant once: its task and data are built, its data read, nothing is trained."""
+    from torch import nn
+
+    from cnnkit.cli.build import build
+
+    found: dict[str, Resolved] = {}
+    for variant in {p.variant.name: p.variant for p in planned}.values():
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):  # "Seed set to 0"
+                task, data, config = build(variant.words)
+        except UserError as error:
+            raise UserError(f"{plan.name}, variant {variant.name}: {error}") from error
+        data.prepare_data()
+        describe: Any = getattr(data, "describe", dict)
+        net: nn.Module = getattr(task, "net", task)
+        parameters = sum(p.numel() for p in net.parameters())
+        macs = _macs(net, getattr(data, "shape", None))
+        found[variant.name] = Resolved(config, code_version(config), describe(), parameters, macs)
+    return found
+
+
+def _macs(net: Any, shape: Any) -> int | None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from cnnkit.layers.conv import as_height_width
+
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            net.eval()(torch.zeros(1, shape["in_channels"], *as_height_width(shape["image_size"])))
+    except Exception:  # a net that cannot be tried out has no such figure
+        return None
+    return int(counter.get_total_flops() // 2)
+
+
+def _executor(plan: Plan, jobs: int) -> Execute:
+    if plan.engine == "ray":
+        from cnnkit.study.on_ray import on_ray
+
+        return on_ray()
+    if jobs == 1:
+        return _in_process
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    return lambda words: in_a_process(words, threads)
+
+
+def _in_process(words: list[str]) -> Ended:
+    """Imports are shared; what a command says is kept for the reason of a failure."""
+    from cnnkit.cli import main
+
+    before, said = dict(os.environ), io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            return Ended(main(words), said.getvalue())
+    finally:  # Lightning's seed and our run folder travel in environment variables
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def in_a_process(words: list[str], threads: int) -> Ended:
+    """The same in a process of its own.
+
+    Args:
+        words: after ``python -m cnnkit``.
+        threads: for arithmetic.
+    """
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    command = [sys.executable, "-m", "cnnkit", *words]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    code = ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+    return Ended(code, ended.stdout + ended.stderr)
+
+
+class Progress:
+    """A line for every run that has ended, with the time that is left."""
+
+    def __init__(self, left: list[Planned], jobs: int) -> None:
+        self.total, self.jobs, self.ended, self.began = len(left), jobs, 0, time.perf_counter()
+
+    def __call__(self, outcome: Outcome, seconds: float) -> None:
+        """Print it."""
+        self.ended += 1
+        spent = time.perf_counter() - self.began
+        remaining = spent / self.ended * (self.total - self.ended)
+        score = outcome.found.manifest.get("test", {}).get("test/acc") if outcome.found and outcome.done else None
+        what = f"{score:.2%}" if score is not None else "failed" if not outcome.done else "done"
+        left = f", about {_minutes(remaining)} left" if self.ended < self.total else ""
+        line = f"[{self.ended}/{self.total}] {outcome.planned.title}: {what} in {_minutes(seconds)}{left}"
+        print(line, flush=True)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def _list(plan: Plan, before: dict[Planned, Any]) -> None:
+    for planned, found in before.items():
+        state = found.state if found is not None else "to do"
+        print(f"{state:10}{planned.title:40}{'' if found is None else found.run}")
+    for variant in plan.variants:
+        print(f"\n{variant.name}:\n  python -m cnnkit fit {shlex.join(variant.words)}")

@@ -1,0 +1,215 @@
+"""What a study found out: a row a run, a row a variant with its interval, a picture, and the table in the README."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnkit.analysis.statistics import Summary, not_distinguishable, summarise
+from cnnkit.analysis.tables import count, markdown_table, replace_between_markers
+from cnnkit.run_folder import replacing, write_atomically
+from cnnkit.study.engine import Outcome, Resolved
+from cnnkit.study.plan import Plan
+
+RESULTS, TABLE, PLOT, MARKER = "results.csv", "table.md", "plot.png", "results"
+Row = dict[str, str]
+
+
+def rows_of(plan: Plan, outcomes: Sequence[Outcome], resolved: dict[str, Resolved]) -> list[Row]:
+    """One row for every planned run, done or not, in plain text as the CSV holds it."""
+    return [_row(plan, outcome, resolved[outcome.planned.variant.name]) for outcome in outcomes]
+
+
+def _row(plan: Plan, outcome: Outcome, what: Resolved) -> Row:
+    manifest: dict[str, Any] = outcome.found.manifest if outcome.found is not None else {}
+    scores = {**manifest.get("last", {}), **manifest.get("best", {}), **manifest.get("test", {})}
+    state = "done" if outcome.done else "failed" if outcome.reason or manifest.get("status") == "failed" else "to do"
+    cells: dict[str, Any] = {
+        **outcome.planned.variant.levels,
+        "seed": outcome.planned.seed,
+        "status": state,
+        plan.metric: scores.get(plan.metric) if outcome.done else None,
+        **{key: scores.get(key) for key in ("val/acc", "train/acc") if key != plan.metric},
+        "parameters": what.parameters,
+        "macs": what.macs,
+        "epochs": manifest.get("epochs"),
+        "train_seconds": manifest.get("times", {}).get("train_seconds"),
+        "images_per_second": manifest.get("images_per_second"),
+        "precision": manifest.get("precision", {}).get("value"),
+        "threads": manifest.get("machine", {}).get("threads"),
+        "cpu": manifest.get("machine", {}).get("cpu"),
+        **{name: manifest.get("versions", {}).get(name) for name in ("cnnkit", "torch")},
+        "code": what.code,
+        "data": what.data.get("fingerprint"),
+        "split": what.data.get("split"),
+        "test_looks": manifest.get("test_looks"),
+        "reason": "" if outcome.done else outcome.reason or manifest.get("reason") or "",
+    }
+    return {key: _text(value) for key, value in cells.items()}
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def is_whole(plan: Plan, rows: Sequence[Row]) -> bool:
+    """Whether the rows are those of the whole study as it was written down, each done or failed."""
+    from cnnkit.study.plan import read_plan
+
+    written = read_plan(plan.folder)
+    asked = {(*run.variant.levels.values(), str(run.seed)) for run in written.runs}
+    factors = list(written.variants[0].levels)
+    there = {(*(row[f] for f in factors), row["seed"]) for row in rows if row["status"] != "to do"}
+    return asked <= there
+
+
+def variants_of(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
+    """The rows of each variant, by its levels."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[factor] for factor in factors_of(row)), []).append(row)
+    return found
+
+
+def factors_of(row: Row) -> list[str]:
+    """Names of the columns that tell the variants apart: those before ``seed``."""
+    return list(row)[: list(row).index("seed")]
+
+
+def metric_of(row: Row) -> str:
+    """Name of the study's metric: the column after ``status``."""
+    return list(row)[list(row).index("status") + 1]
+
+
+def scores_of(rows: Sequence[Row]) -> list[float]:
+    """The metric of the runs that have one."""
+    return [float(row[metric_of(row)]) for row in rows if row["status"] == "done" and row[metric_of(row)]]
+
+
+def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines of the table: a line a variant, the best one bold, those like it marked.
+
+    A variant is like the best one if Welch's t test with Holm's correction does not tell them apart at 5 %.
+    """
+    variants, metric = variants_of(rows), metric_of(rows[0])
+    scores = {levels: scores_of(of) for levels, of in variants.items()}
+    highest = "loss" not in metric
+    best, alike = not_distinguishable(scores, highest=highest)
+    as_percent = "acc" in metric
+    lines = []
+    for levels, of in variants.items():
+        summary = summarise(scores[levels])
+        mark = "best" if levels == best else "like the best" if levels in alike else ""
+        lines.append(
+            [
+                *(f"**{level}**" if levels == best else level for level in levels),
+                *_score(summary, as_percent),
+                str(summary.n) + (f" of {len(of)}" if summary.n < len(of) else ""),
+                count(int(of[0]["parameters"])),
+                f"{int(of[0]['macs']) / 1e6:,.1f}" if of[0]["macs"] else "",
+                _minutes(of),
+                mark,
+            ]
+        )
+    head = [*factors_of(rows[0]), metric, "95 % interval", "n", "parameters", "million MACs", "minutes", ""]
+    return head, lines
+
+
+def _score(summary: Summary, as_percent: bool) -> list[str]:
+    if not summary.n:
+        return ["none", ""]
+    if as_percent:
+        deviation = f" ± {100 * summary.std:.2f}" if summary.n > 1 else ""
+        interval = f"{100 * summary.low:.2f} to {100 * summary.high:.2f}" if summary.n > 1 else "none from one run"
+        return [f"{100 * summary.mean:.2f}{deviation} %", interval]
+    deviation = f" ± {summary.std:.4g}" if summary.n > 1 else ""
+    return [f"{summary.mean:.4g}{deviation}", f"{summary.low:.4g} to {summary.high:.4g}" if summary.n > 1 else ""]
+
+
+def _minutes(rows: Sequence[Row]) -> str:
+    seconds = [float(row["train_seconds"]) for row in rows if row["train_seconds"]]
+    return f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else ""
+
+
+def caption(rows: Sequence[Row]) -> str:
+    """What the table's figures are, in a line."""
+    done = [row for row in rows if row["status"] == "done"]
+    machines = sorted({f"{row['cpu']}, {row['threads']} thread(s), {row['precision']}" for row in done})
+    text = (
+        f"Mean ± standard deviation over n seeds, 95 % interval of the mean (t). {len(done)} of {len(rows)} runs; "
+        "like the best: Welch's t test with Holm's correction at 5 %. Minutes of training a run"
+    )
+    return f"{text}: {'; '.join(machines)}." if machines else f"{text}."
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table and its caption in Markdown."""
+    return f"{markdown_table(*table(rows))}\n\n{caption(rows)}\n"
+
+
+def write_answer(plan: Plan, rows: Sequence[Row], place: Path) -> Path:
+    """Write results.csv, table.md and plot.png, and the table into a README.md that has the markers.
+
+    Args:
+        plan: the study.
+        rows: see `rows_of`.
+        place: the folder: the study's own, or that of its runs if they are a part of it.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    with replacing(place / RESULTS) as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    text = markdown(rows)
+    write_atomically(place / TABLE, text)
+    picture = io.BytesIO()
+    figure(plan.question, rows).savefig(picture, format="png", dpi=100)
+    with replacing(place / PLOT, "wb") as file:
+        file.write(picture.getvalue())
+    readme = place / "README.md"
+    if readme.exists() and f"<!-- {MARKER} -->" in (old := readme.read_text(encoding="utf-8")):
+        write_atomically(readme, replace_between_markers(old, MARKER, text))
+    return place
+
+
+def read_rows(file: Path) -> list[Row]:
+    """The rows of a results.csv."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def figure(title: str, rows: Sequence[Row]) -> Any:
+    """A dot for every run, and the mean with its interval for every variant."""
+    from cnnkit.analysis.plots import _figure as new_figure
+
+    variants, metric = variants_of(rows), metric_of(rows[0])
+    scale = 100 if "acc" in metric else 1
+    drawn, axes = new_figure(7.0, 1.2 + 0.42 * len(variants))
+    for place, (_, of) in enumerate(reversed(variants.items())):
+        scores = [scale * score for score in scores_of(of)]
+        summary = summarise(scores)
+        axes.plot(scores, [place] * len(scores), "o", color="#999999", markersize=4, zorder=2)
+        if summary.n:
+            spread = [[summary.mean - summary.low], [summary.high - summary.mean]] if summary.n > 1 else None
+            axes.errorbar([summary.mean], [place], xerr=spread, fmt="D", color="#0072B2", capsize=4, zorder=3)
+    axes.set_yticks(range(len(variants)), [", ".join(levels) or "run" for levels in reversed(variants)])
+    axes.set_ylim(-0.6, len(variants) - 0.4)
+    axes.set_xlabel(f"{metric}{' in %' if scale == 100 else ''}: runs, mean and 95 % interval")
+    axes.set_title(title, fontsize=9, loc="left")
+    axes.grid(axis="x", alpha=0.3)
+    return drawn
+
+
+def print_table(plan: Plan, rows: Sequence[Row]) -> None:
+    """The table on a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    head, lines = table(rows)
+    shown = Table(title=f"{plan.name}: {plan.question}", title_justify="left")
+    for name in head:
+        shown.add_column(name)
+    for line in lines:
+        shown.add_row(*(cell.replace("**", "") for cell in line))
+    Console().print(shown)

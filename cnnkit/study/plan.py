@@ -1,0 +1,193 @@
+"""What a study asks: ``study.yaml`` to the list of its runs."""
+
+import difflib
+import itertools
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnkit.errors import UserError
+
+FILE = "study.yaml"
+KEYS = {
+    "question": str,
+    "config": str,
+    "overrides": dict,
+    "factors": dict,
+    "paired": bool,
+    "seeds": (int, list),
+    "metric": str,
+    "budget": str,
+    "search": dict,
+    "engine": str,
+}
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One configuration of a study.
+
+    Args:
+        levels: the name of its level by factor.
+        words: the command line of `fit` that makes it, without seed and folder.
+    """
+
+    levels: dict[str, str] = field(hash=False)
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The levels' names, as the name of a folder."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(self.levels.values()) or "run").lstrip(".")[:64]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run that is asked for."""
+
+    variant: Variant
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{', '.join(self.variant.levels.values()) or self.variant.name}, seed {self.seed}"
+
+
+@dataclass
+class Plan:
+    """A study as it was written down; see `read_plan`."""
+
+    folder: Path
+    question: str
+    variants: list[Variant]
+    seeds: list[int]
+    metric: str = "test/acc"
+    budget: str = ""
+    engine: str = "local"
+    search: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
+
+    @property
+    def runs(self) -> list[Planned]:
+        """Seed by seed, so that a study that is stopped has something of every variant."""
+        return [Planned(variant, seed) for seed in self.seeds for variant in self.variants]
+
+
+def read_plan(folder: str | Path) -> Plan:
+    """Read ``study.yaml`` of a folder, or the file itself.
+
+    Raises:
+        UserError: if it is missing or says something that cannot be carried out.
+    """
+    path = Path(folder)
+    file = path if path.is_file() else path / FILE
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; a study is a folder with a {FILE}, see docs/experiments.md")
+    try:
+        said = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(f"{file}{f', line {mark.line + 1}' if mark else ''}: not valid YAML") from None
+    if not isinstance(said, dict):
+        raise UserError(f"{file}: not a mapping of keys to values; docs/experiments.md shows what one looks like")
+    _check(file, said)
+    config = _beside(file.parent, said.get("config"), file)
+    common = dict(said.get("overrides") or {})
+    variants = [
+        Variant({f: name for f, name, _ in combination}, _words(file, config, common, [o for _, _, o in combination]))
+        for combination in _combinations(file, said.get("factors") or {}, bool(said.get("paired")))
+    ]
+    names = [variant.name for variant in variants]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"{file}: two variants are called {twice!r}; give the levels names that differ in letters")
+    seeds = said.get("seeds", 1)
+    return Plan(
+        file.parent,
+        said["question"],
+        variants,
+        list(range(seeds)) if isinstance(seeds, int) else seeds,
+        said.get("metric", "test/acc"),
+        str(said.get("budget", "")),
+        said.get("engine", "local"),
+        said.get("search") or {},
+    )
+
+
+def _check(file: Path, said: dict[str, Any]) -> None:
+    for key, value in said.items():
+        if key not in KEYS:
+            close = difflib.get_close_matches(str(key), KEYS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KEYS)}"
+            raise UserError(f"{file}: unknown key {key!r}; {hint}")
+        if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
+            kinds: Any = KEYS[key]
+            wanted = " or ".join(k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,)))
+            raise UserError(f"{file}: {key} is {value!r}; expected {wanted}")
+    for key in ("question", "config"):
+        if not said.get(key):
+            raise UserError(f"{file}: {key} is missing; a study needs a question and a configuration to start from")
+    seeds = said.get("seeds", 1)
+    listed = seeds if isinstance(seeds, list) else [seeds]
+    if not listed or not all(type(s) is int and s >= 0 for s in listed) or seeds == 0 or len({*listed}) < len(listed):
+        raise UserError(f"{file}: seeds is {seeds}; give their number, or a list of different whole numbers")
+    if said.get("engine", "local") not in ENGINES:
+        raise UserError(f"{file}: engine is {said['engine']!r}; there are {', '.join(ENGINES)}")
+
+
+def _combinations(file: Path, factors: dict[str, Any], paired: bool) -> list[list[tuple[str, str, dict[str, Any]]]]:
+    """For every variant, its (factor, level's name, overrides)."""
+    levels: list[list[tuple[str, str, dict[str, Any]]]] = []
+    for factor, said in factors.items():
+        if isinstance(said, list):  # values of one key
+            named = {_text(value): {factor: value} for value in said}
+        elif isinstance(said, dict):
+            named = {str(name): overrides or {} for name, overrides in said.items()}
+        else:
+            named = {}
+        if not named or not all(isinstance(overrides, dict) for overrides in named.values()):
+            raise UserError(
+                f"{file}: factors.{factor}: give a list of values of that key, or names, each with its overrides"
+            )
+        levels.append([(str(factor), name, overrides) for name, overrides in named.items()])
+    if not paired:
+        return [list(combination) for combination in itertools.product(*levels)]
+    if len({len(level) for level in levels}) > 1:
+        raise UserError(f"{file}: paired factors need equally many levels; leave paired out to cross them")
+    return [list(combination) for combination in zip(*levels, strict=True)]
+
+
+def _words(file: Path, config: Path, common: dict[str, Any], levels: list[dict[str, Any]]) -> tuple[str, ...]:
+    overrides: dict[str, Any] = dict(common)
+    for level in levels:
+        for key, value in level.items():
+            overrides.pop(key, None)  # a later one wins, and comes later on the command line
+            overrides[key] = value
+    if "config" in overrides:
+        config = _beside(file.parent, overrides.pop("config"), file)
+    for key in ("seed_everything", "name", "trainer.default_root_dir"):
+        if key in overrides:
+            raise UserError(f"{file}: {key} cannot be overridden: the study sets it")
+    return ("--config", str(config), *(f"--{key}={_text(value)}" for key, value in overrides.items()))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _beside(folder: Path, name: Any, file: Path) -> Path:
+    """A configuration by its path from here, from the study's folder, or from a folder above that."""
+    tried = [Path(str(name)), *(above / str(name) for above in (folder, *folder.resolve().parents))]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        raise UserError(f"{file}: config is {name}, and there is no such file, here or in a folder above the study's")
+    return found

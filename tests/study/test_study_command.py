@@ -1,0 +1,140 @@
+"""Small studies on the sample, through the command line."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_runs import Ended
+
+from cnnkit.analysis.predictions import load_predictions
+from cnnkit.run_folder import RunFolder
+from cnnkit.study.answer import markdown, read_rows
+
+QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+STUDY = f"""
+question: Which small net learns more from a glance at the sample?
+config: {QUICKSTART}
+overrides:
+  trainer.max_epochs: 1
+  trainer.limit_train_batches: 3
+  trainer.precision: 32-true
+  data.batch_size: 32
+  model.net: MLP
+factors:
+  net:
+    narrow: {{model.net.hidden_sizes: [4]}}
+    wide: {{model.net.hidden_sizes: [8]}}
+seeds: 4
+"""
+README = "# Which?\n\n<!-- results -->\n<!-- /results -->\n\nThe end.\n"
+TIMES = ("train_seconds", "images_per_second")
+
+
+def make(name: str = "glance", text: str = STUDY) -> Path:
+    folder = Path(name)
+    folder.mkdir()
+    (folder / "study.yaml").write_text(text)
+    (folder / "README.md").write_text(README)
+    return folder
+
+
+def without_times(file: Path) -> list[dict[str, str]]:
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in read_rows(file)]
+
+
+def folders() -> list[Path]:
+    return sorted(file.parent for file in Path("runs").rglob("config.yaml"))
+
+
+def test_a_study_runs_once_and_answers(cli: Callable[..., Ended]) -> None:
+    folder = make()
+    ended = cli("study", "glance")
+    assert ended.code == 0, ended.err
+    rows = read_rows(folder / "results.csv")
+    assert [(row["net"], row["seed"]) for row in rows] == [(n, str(s)) for s in range(4) for n in ("narrow", "wide")]
+    assert {row["status"] for row in rows} == {"done"}
+    assert {row["test_looks"] for row in rows} == {"1"}
+    assert [row["parameters"] for row in rows[:2]] == [str(784 * n + n + n * 10 + 10) for n in (4, 8)]
+    assert [row["macs"] for row in rows[:2]] == [str(784 * n + n * 10) for n in (4, 8)]
+    for place in folders():
+        run = RunFolder(place)
+        assert load_predictions(run.predictions).accuracy == pytest.approx(run.manifest()["test"]["test/acc"], abs=1e-6)
+    readme = (folder / "README.md").read_text()
+    assert markdown(rows) in readme
+    assert readme.endswith("The end.\n")
+    assert (folder / "plot.png").stat().st_size > 1000
+
+    before, table = folders(), (folder / "results.csv").read_bytes()
+    again = cli("study", "glance")
+    assert again.code == 0
+    assert "0 of them to do" in again.out
+    assert (folders(), (folder / "results.csv").read_bytes()) == (before, table)
+
+
+def test_a_part_of_a_study_leaves_its_answer_alone(cli: Callable[..., Ended]) -> None:
+    folder = make()
+    assert cli("study", "glance", "--dry_run").out.count("to do") == 8
+    assert cli("study", "glance", "--seeds", "0,7", "--only", "wide").code == 0
+    assert not (folder / "results.csv").exists()
+    assert [row["seed"] for row in read_rows(Path("runs/glance/results.csv"))] == ["0", "7"]
+    assert cli("study", "glance", "--limit", "1", "--only", "wide").code == 0
+    assert len(folders()) == 3  # seed 0 was there
+    assert "done      wide, seed 1" in cli("study", "glance", "--dry_run").out
+
+
+def test_a_run_that_fails_is_a_row_and_the_others_go_on(cli: Callable[..., Ended]) -> None:
+    Path("fragile.py").write_text(
+        "from cnnkit import ClassificationTask\n"
+        "class Fragile(ClassificationTask):\n"
+        "    def compute_loss(self, batch):\n"
+        "        raise RuntimeError('it broke')\n"
+    )
+    text = STUDY.replace("wide: {", "wide: {model: fragile.Fragile, ").replace("seeds: 4", "seeds: 1")
+    folder = make(text=text)
+    ended = cli("study", "glance")
+    assert ended.code == 1
+    assert "failed: wide, seed 0: RuntimeError: it broke" in ended.err
+    rows = read_rows(folder / "results.csv")
+    assert [(row["status"], row["reason"]) for row in rows] == [("done", ""), ("failed", "RuntimeError: it broke")]
+    assert "none" in (folder / "table.md").read_text()
+
+
+def test_what_is_wrong_is_said_before_anything_runs(cli: Callable[..., Ended]) -> None:
+    make(text=STUDY.replace("wide: {model.net.hidden_sizes", "wide: {model.net.hiden_sizes"))
+    ended = cli("study", "glance")
+    assert ended.code == 2
+    assert "variant wide" in ended.err
+    assert "hiden_sizes" in ended.err
+    assert not folders()
+    assert cli("study", "elsewhere").code == 2
+    assert "there is no level 'tall'" in cli("study", "glance", "--only", "tall").err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with SIGKILL")
+def test_a_study_that_was_killed_ends_with_the_same_results(cli: Callable[..., Ended]) -> None:
+    text = STUDY.replace("seeds: 4", "seeds: 2")
+    killed, calm = make("killed", text), make("calm", text)
+    command = [sys.executable, "-u", "-m", "cnnkit", "study", "killed"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if line.startswith("[2/4]"))
+        process.send_signal(signal.SIGKILL)  # in the middle of the third run, or before its start
+    assert not (killed / "results.csv").exists()
+    assert cli("study", "killed").code == 0
+    assert cli("study", "calm").code == 0
+    assert without_times(killed / "results.csv") == without_times(calm / "results.csv")
+
+
+@pytest.mark.slow
+def test_runs_side_by_side_come_to_the_same(cli: Callable[..., Ended]) -> None:
+    text = STUDY.replace("seeds: 4", "seeds: 1")
+    one, two = make("one", text), make("two", text)
+    assert cli("study", "one").code == 0
+    assert cli("study", "two", "--jobs", "2").code == 0
+    scores = [[float(row["test/acc"]) for row in csv.DictReader((f / "results.csv").open())] for f in (one, two)]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-3)
