@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from cnnkit.analysis.attribution import Labels, black, grad_cam, integrated_gradients, occlusion
+from cnnkit.analysis.attribution import Labels, black, integrated_gradients, occlusion
 from cnnkit.analysis.feature_maps import Maps
+from cnnkit.analysis.grad_cam import grad_cam
 from cnnkit.analysis.pictures import map_grid, stacked
 
 if TYPE_CHECKING:

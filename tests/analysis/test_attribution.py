@@ -11,14 +11,9 @@ from torch import Tensor, nn
 
 from cnnkit import models
 from cnnkit.analysis import attribution
-from cnnkit.analysis.attribution import (
-    black,
-    grad_cam,
-    integrated_gradients,
-    last_block,
-    last_convolution,
-    occlusion,
-)
+from cnnkit.analysis import grad_cam as grad_cam_file
+from cnnkit.analysis.attribution import black, integrated_gradients, occlusion
+from cnnkit.analysis.grad_cam import grad_cam, last_block, last_convolution
 from cnnkit.errors import UserError
 
 captum = pytest.importorskip("captum.attr")
@@ -230,4 +225,5 @@ def test_without_captum_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(attribution) == (0, 7)
+    assert doctest.testmod(attribution) == (0, 1)
+    assert doctest.testmod(grad_cam_file) == (0, 6)

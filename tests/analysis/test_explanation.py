@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from cnnkit.analysis.attribution import black, grad_cam, integrated_gradients, occlusion
+from cnnkit.analysis.attribution import black, integrated_gradients, occlusion
 from cnnkit.analysis.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
+from cnnkit.analysis.grad_cam import grad_cam
 from cnnkit.errors import UserError
 from cnnkit.models import MLP
 
