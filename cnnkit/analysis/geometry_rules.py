@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from cnnkit.analysis.geometry import PIXEL, Factor, Geometry, LostTrackError, merge, of_images
 
@@ -28,8 +27,8 @@ def follow(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, 
         LostTrackError: if it is not known.
     """
     name, shape = str(func.overloadpacket).removeprefix("aten."), tuple(out.shape)
-    tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
-    found = [geometry for geometry in map(of, tensors) if geometry is not None]
+    values = [part for value in (*args, *kwargs.values()) for part in (value if isinstance(value, list) else [value])]
+    found = [geometry for value in values if isinstance(value, Tensor) and (geometry := of(value)) is not None]
     if not found:
         return None
     if torch.Tag.pointwise in func.tags:
@@ -145,6 +144,13 @@ def _transpose(g: Geometry, shape: tuple[int, ...], one: int = 0, other: int = 1
     return replace(g, dims=tuple(dims))
 
 
+def _as_strided(g: Geometry, shape: tuple[int, ...], *_: Any) -> Geometry:
+    """What global pooling does to channels_last maps of one pixel."""
+    if g.moving:
+        raise LostTrackError
+    return g
+
+
 def _unsqueeze(g: Geometry, shape: tuple[int, ...], dim: int) -> Geometry:
     dims = list(g.dims)
     dims.insert(dim % len(shape), ((1, None),))
@@ -202,6 +208,7 @@ _RULES: dict[str, Callable[..., Geometry]] = {
     "transpose": _transpose,
     "t": _transpose,
     "unsqueeze": _unsqueeze,
+    "as_strided_": _as_strided,
     "split": _split,
     "split_with_sizes": _split,
 }

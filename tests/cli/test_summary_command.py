@@ -92,7 +92,7 @@ def test_what_does_not_train_is_frozen(cli: Callable[..., Ended], mode: str, tra
 
 def test_heads_are_shown_with_the_task_that_trains_them(cli: Callable[..., Ended]) -> None:
     own = figures(cli("summary", "--model=AuxiliaryLossTask", "--model.net=GoogLeNet", "--json"))
-    hung = ["--model.net=ResNet", "--model.net.depth=8", "--model.after=[layer1,layer2]", "--model.compile_net=true"]
+    hung = ["--model.net=ResNet", "--model.net.depth=8", "--model.after=[layer1,layer2]"]
     theirs = figures(cli("summary", "--model=AuxiliaryLossTask", *hung, "--json"))
     plain = cli("summary", "--model.net=GoogLeNet")
     assert {layer["name"].split(".")[0] for layer in own["layers"]} >= {"stem", "aux1", "aux2"}
@@ -101,6 +101,16 @@ def test_heads_are_shown_with_the_task_that_trains_them(cli: Callable[..., Ended
     assert ("layer1.0.conv1" in names, "heads.layer2.3" in names) == (True, True)
     assert theirs["parameters"] == sum(layer["parameters"] for layer in theirs["layers"])
     assert "19,732 parameters are in no row" in plain.out
+
+
+def test_a_net_that_is_to_be_compiled_is_not(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> Callable[..., None]:
+        return refuse  # in place of a logit
+
+    monkeypatch.setattr("torch.compile", refuse)
+    hung = ["--model=AuxiliaryLossTask", "--model.net=CNN", "--model.after=[features.2]", "--model.compile_net=true"]
+    found = figures(cli("summary", *hung, "--json"))
+    assert [layer["output"] for layer in found["layers"][-2:]] == [[256], [10]]
 
 
 def test_a_net_of_ones_own_and_one_of_timm(cli: Callable[..., Ended]) -> None:

@@ -151,7 +151,7 @@ def _print(found: "Complexity", title: str, notes: list[str]) -> None:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found.rows:
         table.add_row(*_cells(row))
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
     console.print(table)
     trained = found.parameters - found.frozen
     lines = {
