@@ -190,6 +190,7 @@ class Session(LightningCLI):
             (callbacks.Throughput, callbacks.Throughput()),
             (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
             (callbacks.RunPictures, callbacks.RunPictures()),
+            (callbacks.LayerNorms, callbacks.LayerNorms()),
             (callbacks.StopOnNaN, callbacks.StopOnNaN()),
             (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
             (callbacks.Record, callbacks.Record(self.run, self._facts(), self._hparams())),
