@@ -4,6 +4,9 @@ import logging
 import sys
 import traceback
 import warnings
+from collections.abc import Sequence
+
+from lightning.pytorch.callbacks import Callback
 
 from cnnkit import callbacks
 from cnnkit.cli.arguments import read_request
@@ -13,7 +16,9 @@ from cnnkit.cli.predict_images import asks_for_images, predict_images
 from cnnkit.cli.session import Session
 
 
-def run_command(command: str, args: list[str], *, began: float, debug: bool = False) -> int:
+def run_command(
+    command: str, args: list[str], *, began: float, debug: bool = False, watching: Sequence[Callback] = ()
+) -> int:
     """Run one command and turn what goes wrong into an exit code and at most three lines.
 
     Args:
@@ -21,6 +26,7 @@ def run_command(command: str, args: list[str], *, began: float, debug: bool = Fa
         args: the words after it.
         began: `time.perf_counter` at the start of the process.
         debug: print the traceback of an error, too.
+        watching: callbacks of the caller, which no configuration names.
     """
     files: list[str] = []
     quieten()
@@ -30,7 +36,7 @@ def run_command(command: str, args: list[str], *, began: float, debug: bool = Fa
         request = read_request(command, args)
         files = request.files
         with own_conventions():
-            Session(request, began)
+            Session(request, began, watching)
     except callbacks.StopRequested as stop:
         return 128 + stop.signum
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,11 @@ class Session(LightningCLI):
     Args:
         request: what was asked for.
         began: `time.perf_counter` at the start of the process.
+        watching: callbacks that no configuration names.
     """
 
-    def __init__(self, request: Request, began: float) -> None:
-        self.request, self.began = request, began
+    def __init__(self, request: Request, began: float, watching: Sequence[Callback] = ()) -> None:
+        self.request, self.began, self.watching = request, began, watching
         self.run: RunFolder | None = request.run
         self.made = False  # whether this process made the folder
         self.precision_reason = "asked for"
@@ -183,7 +185,7 @@ class Session(LightningCLI):
 
     def _callbacks(self, given: list[Callback] | Callback) -> list[Callback]:
         assert self.run is not None
-        given = _as_list(given)
+        given = [*_as_list(given), *self.watching]
         trainer = self._get(self.config, "trainer")
         validated = getattr(self.datamodule, "val_size", 1) > 0 and trainer.limit_val_batches != 0
         ours: list[tuple[type[Callback], Callback | None]] = [

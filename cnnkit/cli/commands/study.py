@@ -31,7 +31,7 @@ def arguments() -> Options:
         "folder", metavar="FOLDER", help="such as experiments/mlp_vs_cnn; docs/experiments.md says more"
     )
     options.add_argument("--dry_run", action="store_true", help="list the runs and what is left of them, and stop")
-    options.add_argument("--jobs", type=positive, default=1, metavar="N", help="runs at a time, each a process (1)")
+    options.add_argument("--jobs", type=positive, metavar="N", help="runs at a time, each a process (1)")
     options.add_argument("--limit", type=positive, metavar="N", help="the first N runs that are not done")
     options.add_argument("--seeds", metavar="LIST", help="these seeds, such as 0,1, instead of the study's")
     options.add_argument(
@@ -49,22 +49,21 @@ def run(asked: argparse.Namespace) -> int:
     root = Path(asked.root) / plan.name
     planned = _chosen(plan, asked)
     if plan.search:
-        from cnnkit.study.search import search
-
-        return search(plan, root, _in_process)
+        return _search(plan, root, asked)
     with alone(root):
-        engine = Engine(root, _resolve(plan, planned), _executor(plan, asked.jobs))
+        execute, jobs = _executor(plan, asked.jobs)
+        engine = Engine(root, _resolve(plan, planned), execute)
         before = {each: engine.find(each) for each in planned}
         left = [p for p, found in before.items() if found is None or found.state != "done"][: asked.limit]
         if asked.dry_run:
             _list(plan, before)
             return 0
         print(f"{plan.question}\n{len(planned)} runs, {len(left)} of them to do; {plan.budget or 'no budget named'}")
-        progress = Progress(left, asked.jobs)
+        progress = Progress(left)
         code = 0
         failed: dict[Planned, Outcome] = {}
         try:
-            outcomes = carry_out_all(engine, left, asked.jobs, progress)
+            outcomes = carry_out_all(engine, left, jobs, progress)
             failed = {outcome.planned: outcome for outcome in outcomes if not outcome.done}
         except (Interrupted, KeyboardInterrupt) as stop:
             code = stop.code if isinstance(stop, Interrupted) else 130
@@ -77,6 +76,18 @@ def run(asked: argparse.Namespace) -> int:
     for outcome in failed.values():
         print(f"failed: {outcome.planned.title}: {outcome.reason}", file=sys.stderr)
     return code or int(bool(failed))
+
+
+def _search(plan: Plan, root: Path, asked: argparse.Namespace) -> int:
+    from cnnkit.study.search import search
+
+    if asked.only or asked.dry_run:
+        raise UserError("--only and --dry_run are for a study without search; --limit N is the number of trials now")
+    try:
+        return search(plan, root, _fit_watched, trials=asked.limit)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"stopped; go on with: python -m cnnkit study {asked.folder}", file=sys.stderr)
+        return stop.code if isinstance(stop, Interrupted) else 130
 
 
 def _chosen(plan: Plan, asked: argparse.Namespace) -> list[Planned]:
@@ -128,28 +139,43 @@ def _macs(net: Any, shape: Any) -> int | None:
     return int(counter.get_total_flops() // 2)
 
 
-def _executor(plan: Plan, jobs: int) -> Execute:
+def _executor(plan: Plan, jobs: int | None) -> tuple[Execute, int]:
+    """What runs a command, and how many at a time."""
     if plan.engine == "ray":
         from cnnkit.study.on_ray import on_ray
 
-        return on_ray()
-    if jobs == 1:
-        return _in_process
+        execute, room = on_ray()
+        return execute, jobs or room
+    if jobs is None or jobs == 1:
+        return _in_process, 1
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    return lambda words: in_a_process(words, threads)
+    return (lambda words: in_a_process(words, threads)), jobs
 
 
 def _in_process(words: list[str]) -> Ended:
     """Imports are shared; what a command says is kept for the reason of a failure."""
-    from cnnkit.cli import main
+    return _run_here(words, ())
+
+
+def _run_here(words: list[str], watching: Any) -> Ended:
+    from cnnkit.cli.command import run_command
 
     before, said = dict(os.environ), io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            return Ended(main(words), said.getvalue())
+            code = run_command(words[0], words[1:], began=time.perf_counter(), watching=watching)
+            return Ended(code, said.getvalue())
     finally:  # Lightning's seed and our run folder travel in environment variables
         os.environ.clear()
         os.environ.update(before)
+
+
+def _fit_watched(words: list[str], metric: str, says: Any) -> tuple[Ended, float | None]:
+    from cnnkit.callbacks import StopWhen
+
+    watch = StopWhen(metric, says)
+    ended = _run_here(["fit", *words], [watch])
+    return ended, watch.best
 
 
 def in_a_process(words: list[str], threads: int) -> Ended:
@@ -169,8 +195,8 @@ def in_a_process(words: list[str], threads: int) -> Ended:
 class Progress:
     """A line for every run that has ended, with the time that is left."""
 
-    def __init__(self, left: list[Planned], jobs: int) -> None:
-        self.total, self.jobs, self.ended, self.began = len(left), jobs, 0, time.perf_counter()
+    def __init__(self, left: list[Planned]) -> None:
+        self.total, self.ended, self.began = len(left), 0, time.perf_counter()
 
     def __call__(self, outcome: Outcome, seconds: float) -> None:
         """Print it."""

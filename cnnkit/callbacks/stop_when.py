@@ -1,0 +1,30 @@
+"""Giving a run up early because somebody who watches it says so."""
+
+from collections.abc import Callable
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+
+class StopWhen(Callback):
+    """Asks after every validation whether the run is to be given up, such as a pruner of a search.
+
+    Args:
+        metric: what is shown of it, such as ``val/acc``.
+        says: called with the epoch, counted from 0, and the metric; true ends the run after this epoch.
+    """
+
+    def __init__(self, metric: str, says: Callable[[int, float], bool]) -> None:
+        self.metric, self.says = metric, says
+        self.best: float | None = None
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ask."""
+        score = trainer.callback_metrics.get(self.metric)
+        if score is None or trainer.sanity_checking:
+            return
+        value = float(score)
+        better = min if "loss" in self.metric else max
+        self.best = value if self.best is None else better(self.best, value)
+        if self.says(trainer.current_epoch, value):
+            trainer.should_stop = True

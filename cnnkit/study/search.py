@@ -1,0 +1,193 @@
+"""A search in place of a grid: Optuna chooses among the levels of the factors and within ranges.
+
+Akiba et al. 2019, arXiv 1907.10902. The trials stand in a database, so that several processes, or machines that share
+it, work on one search. It looks at validation scores alone: what it finds is tested as an ordinary study afterwards.
+"""
+
+import csv
+import difflib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.errors import UserError
+from cnnkit.run_folder import replacing
+from cnnkit.study.engine import INTERRUPTED, Ended, Interrupted
+from cnnkit.study.plan import Plan, Variant
+
+if TYPE_CHECKING:
+    import optuna
+
+KEYS = ("trials", "metric", "ranges", "pruner", "storage")
+PRUNERS = ("median", "hyperband", "none")
+# Fits with these words; after every validation `report(epoch, score)` says whether to give the run up.
+Fit = Callable[[list[str], str, Callable[[int, float], bool]], tuple[Ended, float | None]]
+
+
+def search(plan: Plan, root: Path, fit: Fit, *, trials: int | None = None) -> int:
+    """Carry out the trials that are left, print the best one, and write ``search.csv``.
+
+    Args:
+        plan: with what it says under ``search``.
+        root: folder of the run folders and of the database.
+        fit: trains one configuration.
+        trials: at the most so many now.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UserError: if Optuna is missing or the search is not well described.
+        Interrupted: if a signal stopped it; trials that ended are kept.
+    """
+    asked = check_search(plan)
+    try:
+        import optuna
+    except ImportError:
+        raise UserError("search needs Optuna; pip install 'cnnkit[search]' brings it") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    root.mkdir(parents=True, exist_ok=True)
+    metric = asked.get("metric", "val/acc")
+    study = optuna.create_study(
+        storage=asked.get("storage", f"sqlite:///{(root / 'search.db').resolve()}"),
+        study_name=plan.name,
+        load_if_exists=True,
+        direction="minimize" if "loss" in metric else "maximize",
+        pruner=_pruner(asked.get("pruner", "median")),
+    )
+    # A search that goes on, or a second machine, must not ask for the same trials again.
+    study.sampler = optuna.samplers.TPESampler(seed=plan.seeds[0] + len(study.trials))
+    left = asked["trials"] - len(_ended(study.trials))
+    left = left if trials is None else min(left, trials)
+    print(f"{plan.question}\n{asked['trials']} trials, {max(0, left)} of them to do")
+    for _ in range(left):
+        _one(study, plan, root, asked, metric, fit)
+    write_trials(study, root / "search.csv", metric)
+    _tell_best(study, plan, metric)
+    return 0 if _complete(study) else 1
+
+
+def check_search(plan: Plan) -> dict[str, Any]:
+    """What stands under ``search``.
+
+    Raises:
+        UserError: for an unknown key, a range that is none, or a score of the test set.
+    """
+    asked, file = plan.search, plan.folder / "study.yaml"
+    for key in asked:
+        if key not in KEYS:
+            close = difflib.get_close_matches(str(key), KEYS, 1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KEYS)}"
+            raise UserError(f"{file}: unknown key search.{key}; {hint}")
+    if type(asked.get("trials")) is not int or asked["trials"] < 1:
+        raise UserError(f"{file}: search.trials is {asked.get('trials')}; give their number, such as 20")
+    if str(asked.get("metric", "val/acc")).startswith("test/"):
+        raise UserError(f"{file}: search.metric is {asked['metric']}; a choice by the test set is not honest: val/acc")
+    if asked.get("pruner", "median") not in PRUNERS:
+        raise UserError(f"{file}: search.pruner is {asked['pruner']!r}; there are {', '.join(PRUNERS)}")
+    for key, limits in (asked.get("ranges") or {}).items():
+        numbers = [limits.get("low"), limits.get("high")] if isinstance(limits, dict) else []
+        whole = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
+        if not numbers or not whole or not numbers[0] < numbers[1]:
+            raise UserError(f"{file}: search.ranges.{key} is {limits}; give {{low: NUMBER, high: NUMBER, log: true}}")
+    return asked
+
+
+def _pruner(name: str) -> Any:
+    import optuna
+
+    kinds: dict[str, Any] = {
+        "median": optuna.pruners.MedianPruner,
+        "hyperband": optuna.pruners.HyperbandPruner,
+        "none": optuna.pruners.NopPruner,
+    }
+    return kinds[name]()
+
+
+def _one(study: "optuna.Study", plan: Plan, root: Path, asked: dict[str, Any], metric: str, fit: Fit) -> None:
+    import optuna
+
+    trial = study.ask()
+    words = _words(trial, plan, root, asked)
+
+    def report(epoch: int, score: float) -> bool:
+        trial.report(score, epoch)
+        return bool(trial.should_prune())
+
+    given_up = False
+
+    def watched(epoch: int, score: float) -> bool:
+        nonlocal given_up
+        given_up = report(epoch, score)
+        return given_up
+
+    try:
+        ended, best = fit(words, metric, watched)
+    except BaseException:  # what was cut off is no result
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        raise
+    if ended.code in INTERRUPTED:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        raise Interrupted(ended.code)
+    if ended.code or best is None:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        outcome = "failed: " + (ended.text.strip().splitlines() or ["?"])[-1]
+    elif given_up:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        outcome = f"given up at {best:.4g}"
+    else:
+        study.tell(trial, best)
+        outcome = f"{metric} {best:.4g}"
+    print(f"[{trial.number + 1}/{asked['trials']}] {_shown(trial.params)}: {outcome}", flush=True)
+
+
+def _words(trial: "optuna.Trial", plan: Plan, root: Path, asked: dict[str, Any]) -> list[str]:
+    variant = plan.variants[0]
+    if len(plan.variants) > 1:
+        variant = _variant(plan, trial.suggest_categorical("variant", [v.name for v in plan.variants]))
+    words = list(variant.words)
+    for key, limits in (asked.get("ranges") or {}).items():
+        low, high, log = limits["low"], limits["high"], bool(limits.get("log"))
+        whole = isinstance(low, int) and isinstance(high, int)
+        suggest: Any = trial.suggest_int if whole else trial.suggest_float
+        words.append(f"--{key}={json.dumps(suggest(key, low, high, log=log))}")
+    place = ["--name", f"trial-{trial.number}", "--trainer.default_root_dir", str(root)]
+    return [*words, "--seed_everything", str(plan.seeds[0]), *place, "--trainer.enable_progress_bar=false"]
+
+
+def _variant(plan: Plan, name: str) -> Variant:
+    return next(variant for variant in plan.variants if variant.name == name)
+
+
+def _ended(trials: list[Any]) -> list[Any]:
+    return [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
+
+
+def _complete(study: "optuna.Study") -> list[Any]:
+    return [trial for trial in study.trials if trial.state.name == "COMPLETE"]
+
+
+def _shown(parameters: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in parameters.items())
+
+
+def write_trials(study: "optuna.Study", file: Path, metric: str) -> None:
+    """A row a trial, as CSV."""
+    names = sorted({name for trial in study.trials for name in trial.params})
+    with replacing(file) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["trial", "state", metric, *names, "epochs"])
+        for trial in study.trials:
+            value = "" if trial.value is None else f"{trial.value:.6g}"
+            cells = [trial.params.get(name, "") for name in names]
+            writer.writerow([trial.number, trial.state.name.lower(), value, *cells, len(trial.intermediate_values)])
+
+
+def _tell_best(study: "optuna.Study", plan: Plan, metric: str) -> None:
+    if not _complete(study):
+        print("no trial came to its end")
+        return
+    best = study.best_trial
+    print(f"best: trial {best.number}, {metric} {best.value:.4g}: {_shown(best.params)}")
+    print("It was chosen by the validation images; test it with seeds of its own, as a study without `search`.")
