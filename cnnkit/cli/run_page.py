@@ -2,9 +2,7 @@
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,53 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.analysis import html, plots
-from cnnkit.analysis.calibration import Calibration, binned
 from cnnkit.analysis.complexity import complexity
 from cnnkit.analysis.html import Markup, Section
 from cnnkit.analysis.metrics_table import quantities
 from cnnkit.analysis.pictures import kernel_grid
-from cnnkit.analysis.predictions import Predictions
-from cnnkit.run_folder import RunFolder
+from cnnkit.cli.run_findings import Found
 
 WORST = 24  # wrong images shown
 KERNELS = 64  # kernels shown
 LISTED = 200  # classes in the table
-
-
-@dataclass
-class Found:
-    """What there is of a run; what is missing stays None, and a sentence in ``notes`` says why."""
-
-    run: RunFolder
-    manifest: dict[str, Any]
-    rows: list[dict[str, float]]
-    names: Sequence[str] = ()
-    net: nn.Module | None = None
-    input_size: tuple[int, int, int] | None = None  # (C, H, W)
-    part: str = ""  # what was predicted: "test" or "validation"
-    predictions: Predictions | None = None
-    images: Callable[[Tensor], Tensor] | None = None  # uint8 (B, C, H, W) by place in that part
-    notes: list[str] = field(default_factory=list)
-
-    @cached_property
-    def matrix(self) -> np.ndarray:
-        """Counts (K, K): a row each true class, a column each predicted one."""
-        assert self.predictions is not None
-        count = len(self.names)
-        places = self.predictions.labels.astype(np.int64) * count + self.predictions.predicted
-        return np.bincount(places, minlength=count * count).reshape(count, count)
-
-    @cached_property
-    def calibration(self) -> Calibration | None:
-        """Of the predictions."""
-        if self.predictions is None:
-            return None
-        return binned(self.predictions.probabilities.max(1), self.predictions.correct)
-
-    @property
-    def tested(self) -> dict[str, float]:
-        """The scores of `test`, or nothing."""
-        return dict(self.manifest.get("test", {}))
 
 
 def write_page(found: Found) -> str:
