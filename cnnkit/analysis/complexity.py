@@ -111,7 +111,7 @@ def complexity(
     seen = trace(net, image, parts, run)
     rows = _rows(seen.calls, depth)
     parameters = {id(p): p for part in parts.values() for p in part.parameters()}.values()
-    outputs = [call for call in seen.calls if not isinstance(call.module, _UNCOUNTED) and call.name not in parts]
+    outputs = [call for call in seen.calls if not isinstance(call.module, _UNCOUNTED) and call.depth]
     return Complexity(
         rows,
         seen.image,
@@ -144,6 +144,5 @@ def _rows(calls: Sequence[Call], depth: int | None) -> list[Row]:
 def _is_shown(call: Call, depth: int | None) -> bool:
     if isinstance(call.module, nn.Identity):
         return False
-    level = call.name.count(".") + 1 if call.name else 0
     leaf = next(call.module.children(), None) is None or next(call.module.parameters(recurse=False), None) is not None
-    return level == depth or (leaf and (depth is None or level < depth))
+    return call.depth == depth or (leaf and (depth is None or call.depth < depth))

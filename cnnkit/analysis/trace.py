@@ -33,6 +33,8 @@ class Call:
     """Multiply-accumulates of one image in all that it ran."""
     inside: int
     """How many of the calls before this one ran inside it."""
+    depth: int
+    """0 for the net, 1 for its direct parts and for what is watched beside the net."""
     geometry: Geometry | None
     """Which pixels its output depends on; None if that is not known."""
 
@@ -73,9 +75,9 @@ def trace(
     with ExitStack() as stack:
         for part in parts.values():
             stack.enter_context(as_plain_code(part))
-        for name, module in _named(parts):
+        for name, module, depth in _named(parts):
             stack.callback(module.register_forward_pre_hook(watcher.enter).remove)
-            stack.callback(module.register_forward_hook(watcher.leave(name)).remove)
+            stack.callback(module.register_forward_hook(watcher.leave(name, depth)).remove)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), watcher:
                 (run or net)(images)
@@ -147,7 +149,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         """Hook before a module."""
         self._before.append((self.macs, len(self.calls)))
 
-    def leave(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+    def leave(self, name: str, depth: int) -> Callable[[nn.Module, Any, Any], None]:
         """Hook after a module."""
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
@@ -155,14 +157,16 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
             output = output[0] if isinstance(output, (tuple, list)) and output else output
             if isinstance(output, Tensor):
                 inside, shape = len(self.calls) - calls, tuple(output.shape[1:])
-                self.calls.append(Call(name, module, shape, self.macs - macs, inside, self._known.get(output)))
+                self.calls.append(Call(name, module, shape, self.macs - macs, inside, depth, self._known.get(output)))
 
         return hook
 
 
-def _named(parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+def _named(parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, int]]:
     for prefix, part in parts.items():
-        yield from part.named_modules(prefix=prefix)
+        for name, module in part.named_modules():
+            depth = bool(prefix) + (name.count(".") + 1 if name else 0)
+            yield ".".join(word for word in (prefix, name) if word), module, depth
 
 
 @contextmanager

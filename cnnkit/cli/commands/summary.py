@@ -115,7 +115,7 @@ def _count(task: Any, image: tuple[int, int, int], depth: int | None) -> "Comple
         own: Any = net
         return complexity(net, image, depth, run=own.forward_aux)
     heads = dict(zip(task.after, task.heads.values(), strict=True))
-    parts = {"": net, "heads": task.heads}
+    parts = {"": net, **{f"heads.{name}": head for name, head in task.heads.items()}}
     return complexity(net, image, depth, parts, lambda images: forward_with_heads(net, heads, images))
 
 
