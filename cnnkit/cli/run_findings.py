@@ -79,7 +79,7 @@ def _load_net(found: Found) -> Any:
     try:
         task, checkpoint = load_task(found.run.best, [found.run.config])
     except UserError as error:
-        found.notes.append(f"No net here, and so neither kernels nor layers: {error}.")
+        found.notes.append(f"No net here, and so neither kernels nor layers: {_reason(error)}.")
         return None
     found.net = task.net
     data = checkpoint.get("data") or {}
@@ -100,7 +100,7 @@ def _load_data(found: Found) -> Any:
         data.mirror = data.mirror or str(data.data_dir)  # where there is a mirror, nothing is downloaded
         data.setup()
     except UserError as error:
-        found.notes.append(f"No images here, as the data set cannot be opened: {error}.")
+        found.notes.append(f"No images here, as the data set cannot be opened: {_reason(error)}.")
         return None
     trained, here = found.manifest.get("data", {}), data.describe()
     if any(trained.get(key, here[key]) != here[key] for key in ("fingerprint", "split")):
@@ -127,3 +127,7 @@ def _check_names(found: Found) -> None:
     count = found.predictions.probabilities.shape[1]
     if len(found.names) != count:
         found.names = [f"class {k}" for k in range(count)]
+
+
+def _reason(error: UserError) -> str:
+    return " ".join(str(error).split()).rstrip(".")
