@@ -1,0 +1,219 @@
+"""The numbers of a layer that one works out by hand: output sizes, parameters, multiply-accumulates.
+
+A size is one number, or (height, width); one number among pairs stands for both sides. A whole net is counted by
+`cnnkit.analysis.complexity`, and `cnnkit.layers.conv.chain_output_size` follows a size through modules.
+"""
+
+import math
+from collections.abc import Callable
+from typing import overload
+
+from cnnkit.errors import UserError
+
+Size = int | tuple[int, int]
+
+
+@overload
+def output_size(i: int, k: int, p: int = 0, s: int = 1, d: int = 1) -> int: ...
+@overload
+def output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1) -> Size: ...
+def output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1) -> Size:
+    """How large the output of a convolution or a pooling is: floor((i + 2p - d (k - 1) - 1) / s) + 1.
+
+    A window covers d (k - 1) + 1 pixels. It stands once at the start of the padded image, and once more for every
+    whole step that still fits (Dumoulin & Visin 2016, arXiv 1603.07285, chapters 2 and 5); a ragged edge is dropped, as
+    torch does unless told ``ceil_mode``.
+
+    Args:
+        i: the input, in pixels.
+        k: the kernel or window, in pixels.
+        p: padding on every side, in pixels.
+        s: stride: pixels between two places of the window.
+        d: dilation: pixels between two weights of the kernel.
+
+    Returns:
+        One number if all are one number, else (height, width).
+
+    Raises:
+        UserError: the window is larger than the padded input, or no layer can have one of these numbers.
+
+    Example:
+        >>> output_size(28, 5), output_size(28, 5, p=2), output_size(28, 2, s=2)
+        (24, 28, 14)
+        >>> output_size(224, 7, p=3, s=2), output_size(32, 3, d=2)
+        (112, 28)
+        >>> output_size((8, 8), (3, 5), p=(0, 1), s=(3, 4))
+        (2, 2)
+    """
+    return _by_side(_output_side, i, k, p, s, d)
+
+
+@overload
+def transposed_output_size(i: int, k: int, p: int = 0, s: int = 1, d: int = 1, extra: int = 0) -> int: ...
+@overload
+def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1, extra: Size = 0) -> Size: ...
+def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1, extra: Size = 0) -> Size:
+    """How large the output of a transposed convolution is: s (i - 1) + d (k - 1) + 1 - 2p + extra.
+
+    It is the inverse of `output_size`. With a stride above 1, a convolution maps several sizes to the same one; this is
+    the smallest of them, and ``extra`` reaches the others (Dumoulin & Visin 2016, chapter 4).
+
+    Args:
+        i: the input, in pixels.
+        k: the kernel, in pixels.
+        p: pixels taken away from every side of the output.
+        s: stride: pixels of the output between what two neighbouring pixels of the input add.
+        d: dilation: pixels between two weights of the kernel.
+        extra: pixels added at the bottom and right end, torch's ``output_padding``; less than stride or dilation.
+
+    Returns:
+        One number if all are one number, else (height, width).
+
+    Raises:
+        UserError: nothing would be left, or no layer can have one of these numbers.
+
+    Example:
+        >>> transposed_output_size(14, 2, s=2), transposed_output_size(14, 4, p=1, s=2), transposed_output_size(2, 2)
+        (28, 28, 3)
+        >>> output_size(7, 3, s=2), output_size(8, 3, s=2), transposed_output_size(3, 3, s=2, extra=1)
+        (3, 3, 8)
+    """
+    return _by_side(_transposed_side, i, k, p, s, d, extra)
+
+
+def conv_parameters(in_channels: int, out_channels: int, kernel_size: Size, bias: bool = True, groups: int = 1) -> int:
+    """Count the parameters of a convolution: one kernel of in_channels / groups x height x width for each output map.
+
+    The image's size does not come into it. A transposed convolution has as many weights.
+
+    Args:
+        in_channels: maps of the input.
+        out_channels: maps of the output.
+        kernel_size: pixels.
+        bias: one more parameter for each output map.
+        groups: parts of the channels convolved apart.
+
+    Raises:
+        UserError: a number is below 1, or the groups do not divide the channels.
+
+    Example:
+        >>> conv_parameters(3, 200, 5)  # 5x5 kernels on a colour image
+        15200
+        >>> conv_parameters(64, 64, 3, bias=False), conv_parameters(64, 64, 3, bias=False, groups=64)
+        (36864, 576)
+    """
+    return _weights(in_channels, out_channels, kernel_size, groups) + (out_channels if bias else 0)
+
+
+def dense_parameters(inputs: int, outputs: int, bias: bool = True) -> int:
+    """Count the parameters of a dense (fully connected) layer: a weight for each pair of an input and an output.
+
+    Args:
+        inputs: values that go in; of an image, channels x height x width.
+        outputs: units.
+        bias: one more parameter for each unit.
+
+    Raises:
+        UserError: a number is below 1.
+
+    Example:
+        >>> dense_parameters(100 * 100, 1000, bias=False)  # a grey image, 1,000 units
+        10000000
+    """
+    return dense_macs(inputs, outputs) + (outputs if bias else 0)
+
+
+def conv_macs(in_channels: int, out_channels: int, kernel_size: Size, output: Size, groups: int = 1) -> int:
+    """Count the multiply-accumulates of a convolution on one image: every weight is used once for each output pixel.
+
+    Adding the bias is not counted, as in `cnnkit.analysis.complexity`.
+
+    Args:
+        in_channels: maps of the input.
+        out_channels: maps of the output.
+        kernel_size: pixels.
+        output: size of the output, see `output_size`.
+        groups: parts of the channels convolved apart.
+
+    Raises:
+        UserError: a number is below 1, or the groups do not divide the channels.
+
+    Example:
+        >>> conv_macs(3, 64, 7, output_size(224, 7, p=3, s=2))  # the first layer of ResNet
+        118013952
+    """
+    _at_least(1, output=min(pair(output)))
+    return _weights(in_channels, out_channels, kernel_size, groups) * math.prod(pair(output))
+
+
+def dense_macs(inputs: int, outputs: int) -> int:
+    """Count the multiply-accumulates of a dense layer on one image: every weight is used once.
+
+    Args:
+        inputs: values that go in.
+        outputs: units.
+
+    Raises:
+        UserError: a number is below 1.
+
+    Example:
+        >>> dense_macs(3200, 200)
+        640000
+    """
+    _at_least(1, inputs=inputs, outputs=outputs)
+    return inputs * outputs
+
+
+def pair(size: Size) -> tuple[int, int]:
+    """Give a size as (height, width).
+
+    Example:
+        >>> pair(3), pair((3, 5))
+        ((3, 3), (3, 5))
+    """
+    return (size, size) if isinstance(size, int) else size
+
+
+def _output_side(i: int, k: int, p: int, s: int, d: int) -> int:
+    _at_least(1, i=i, k=k, s=s, d=d)
+    _at_least(0, p=p)
+    reach = d * (k - 1) + 1
+    if i + 2 * p < reach:
+        raise UserError(
+            f"a window of {reach} pixels does not fit into {i} with a padding of {p}; "
+            f"give at least {reach - 2 * p} pixels, more padding or a smaller kernel."
+        )
+    return (i + 2 * p - reach) // s + 1
+
+
+def _transposed_side(i: int, k: int, p: int, s: int, d: int, extra: int) -> int:
+    _at_least(1, i=i, k=k, s=s, d=d)
+    _at_least(0, p=p, extra=extra)
+    if extra >= max(s, d):
+        raise UserError(f"extra is {extra}; it must be less than stride {s} or dilation {d}, whichever is larger.")
+    size = s * (i - 1) + d * (k - 1) + 1 - 2 * p + extra
+    if size < 1:
+        raise UserError(f"a padding of {p} leaves nothing of {size + 2 * p} pixels; give less padding.")
+    return size
+
+
+def _weights(in_channels: int, out_channels: int, kernel_size: Size, groups: int) -> int:
+    height, width = pair(kernel_size)
+    _at_least(1, in_channels=in_channels, out_channels=out_channels, kernel_size=min(height, width), groups=groups)
+    if in_channels % groups or out_channels % groups:
+        raise UserError(f"groups is {groups}; it must divide both {in_channels} and {out_channels} channels.")
+    return in_channels // groups * out_channels * height * width
+
+
+def _by_side(rule: Callable[..., int], *sizes: Size) -> Size:
+    """Apply a rule for one side to height and width, or once where all sizes are one number."""
+    if all(isinstance(size, int) for size in sizes):
+        return rule(*sizes)
+    height, width = (rule(*side) for side in zip(*map(pair, sizes), strict=True))
+    return height, width
+
+
+def _at_least(least: int, **numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < least:
+            raise UserError(f"{name} is {number}; give at least {least}.")
