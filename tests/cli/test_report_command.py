@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from analysis.test_html import Parsed, check_self_contained
+from parsed_page import Parsed, check_self_contained
 from PIL import Image
 from small_runs import Ended
 
-from cnnkit import FashionMNISTSample
+from cnnkit import CNN, MLP, FashionMNISTSample
 from cnnkit.analysis.predictions import Predictions, load_predictions
 from cnnkit.cli import main
+from cnnkit.cli.run_page import first_kernels
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
 
@@ -233,6 +234,18 @@ def test_names_of_runs_and_classes_are_text(cli: Callable[..., Ended], tested: R
     assert page.texts["th"].count(HOSTILE) == 1
     assert HOSTILE in page.texts["td"]
     assert "<script" not in Path("page.html").read_text()
+
+
+def test_the_first_layer_is_a_convolution_or_a_dense_layer_that_reads_pixels() -> None:
+    convolution, dense = CNN(3, 10, 32, channels=[8]), MLP(3, 10, (8, 6))
+    kernels, weights = first_kernels(convolution, (3, 32, 32)), first_kernels(dense, (3, 8, 6))
+    assert kernels is not None
+    assert weights is not None
+    assert kernels.shape[:2] == (8, 3)
+    assert torch.equal(weights.flatten(1), next(dense.parameters()).detach())
+    assert weights.shape[1:] == (3, 8, 6)
+    assert first_kernels(dense, (1, 9, 9)) is None
+    assert first_kernels(torch.nn.Flatten(), (3, 8, 6)) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""A page as a browser would take it, and what a self-contained one must not have."""
+
+from html.parser import HTMLParser
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, and the text of each kind of tag; unbalanced tags are an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self.open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            self.texts[self.open[-1]][-1] += data
+
+    def attributes(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def check_self_contained(page: Parsed) -> None:
+    """Nothing is asked for from outside, nothing runs, links lead to places in the page, pictures have words."""
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len({*ids})
+    for tag, attributes in page.tags:
+        assert tag not in {"script", "link", "iframe", "object", "embed", "base", "form", "video", "audio", "source"}
+        assert not any(name.startswith("on") for name in attributes)
+        if tag == "img":
+            assert attributes["src"].startswith("data:image/png;base64,")
+            assert attributes["alt"]
+        else:
+            assert "src" not in attributes
+            assert "srcset" not in attributes
+        if "href" in attributes:
+            assert attributes["href"].removeprefix("#") in ids
+        if tag == "th":
+            assert attributes["scope"] in {"col", "row"}
+    styles = "".join(page.texts["style"])
+    assert "url(" not in styles
+    assert "@import" not in styles
