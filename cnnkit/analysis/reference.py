@@ -1,8 +1,9 @@
 """Convolution and pooling as their definitions read: plain loops over the places of the window, for small examples.
 
 Layers are tested against these functions, and an example done by hand can be checked with them. For real images take
-torch's own, which are thousands of times as fast and, in each docstring, named. Images are (H, W) or (C, H, W), without
-a batch; sizes are one number, or (height, width). Gradients flow through.
+torch's own, which are far faster and named in each docstring. Images are (H, W) or (C, H, W), without
+a batch; sizes are one number, or (height, width). Results have the type of image and kernel, so bytes (uint8) overflow:
+make them floats first. Gradients flow through.
 """
 
 from typing import Literal, get_args
