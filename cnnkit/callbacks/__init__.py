@@ -1,23 +1,46 @@
 """Only what Lightning lacks."""
 
+from cnnkit.callbacks.activations import DeadReLUs
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO, best_and_last, load_checkpoint
 from cnnkit.callbacks.ema import EMA
+from cnnkit.callbacks.evaluation import AfterValidation, Confusion, PRCurves, Reliability
+from cnnkit.callbacks.histograms import Histograms
+from cnnkit.callbacks.hparams import HParams
+from cnnkit.callbacks.layout import Layout
+from cnnkit.callbacks.memory import Memory
+from cnnkit.callbacks.mistakes import Mistakes
+from cnnkit.callbacks.net_pictures import FeatureMaps, Kernels
 from cnnkit.callbacks.norms import LayerNorms
 from cnnkit.callbacks.predictions import KeepPredictions
 from cnnkit.callbacks.progress import EpochProgress
+from cnnkit.callbacks.projector import Projector
 from cnnkit.callbacks.record import Record
 from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested
 from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.tensorboard import RunPictures
 from cnnkit.callbacks.throughput import Throughput
+from cnnkit.callbacks.watch import Watch, watch_callbacks
 
 __all__ = [
     "EMA",
+    "AfterValidation",
+    "Confusion",
+    "DeadReLUs",
     "Diverged",
     "EpochProgress",
+    "FeatureMaps",
+    "HParams",
+    "Histograms",
     "KeepPredictions",
+    "Kernels",
     "LayerNorms",
+    "Layout",
+    "Memory",
+    "Mistakes",
+    "PRCurves",
+    "Projector",
     "Record",
+    "Reliability",
     "RunPictures",
     "SafeCheckpointIO",
     "StopOnNaN",
@@ -25,6 +48,8 @@ __all__ = [
     "StopRequested",
     "StopWhen",
     "Throughput",
+    "Watch",
     "best_and_last",
     "load_checkpoint",
+    "watch_callbacks",
 ]

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
+from cnnkit.callbacks.drawing import log_apart, step_of
 from cnnkit.callbacks.stop import every
 
 
@@ -49,7 +50,7 @@ class LayerNorms(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the epoch's means."""
-        self._log(trainer, pl_module, max(0, trainer.global_step - 1))
+        self._log(trainer, pl_module, step_of(trainer))
         self._sums, self._counts = {}, {}
 
     def _measure(self, module: nn.Module, scale: Tensor | None) -> None:
@@ -75,8 +76,7 @@ class LayerNorms(Callback):
             for kind, column in columns.items()
             for name, value in zip(names, column.tolist(), strict=True)
         }
-        for logger in trainer.loggers:
-            logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+        log_apart(trainer, values, step)
 
 
 def layer_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -9,22 +9,20 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from cnnkit.callbacks.tensorboard import tensorboard
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.run_folder import RunFolder
 
 
 class Record(Callback):
-    """Writes into manifest.json what was run, where, and what came out, and the same into TensorBoard's hparams.
+    """Writes into manifest.json what was run, where, and what came out.
 
     Args:
         run: the run folder.
         facts: what only the caller knows: command, versions, seed, precision.
-        hparams: flat name -> value, the choices that TensorBoard's table compares runs by.
     """
 
-    def __init__(self, run: RunFolder, facts: dict[str, Any], hparams: dict[str, Any]) -> None:
-        self.run, self.facts, self.hparams = run, facts, hparams
+    def __init__(self, run: RunFolder, facts: dict[str, Any]) -> None:
+        self.run, self.facts = run, facts
         self._began = self._seconds_before = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -79,10 +77,6 @@ class Record(Callback):
         self.run.update_manifest(
             **entries, **more, status=status, ended=_now(), epochs=trainer.current_epoch, steps=trainer.global_step
         )
-        board = tensorboard(trainer)
-        if board is not None and status == "finished":
-            score = (entries.get("best") or last).get("val/acc")
-            board.log_hyperparams(self.hparams, {"hp/val_acc": score} if score is not None else {})
 
 
 def best_epoch(run: RunFolder, checkpoint: ModelCheckpoint) -> dict[str, int]:

@@ -10,6 +10,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from cnnkit.analysis.pictures import stretched, tile, to_images
+from cnnkit.callbacks.drawing import step_of, tensorboard
 
 
 class RunPictures(Callback):
@@ -57,7 +58,7 @@ class RunPictures(Callback):
         self._done = True
         if board is not None:
             grid = image_grid(images, getattr(trainer, "datamodule", None))
-            board.experiment.add_image("train/augmented", grid, max(0, trainer.global_step - 1))
+            board.experiment.add_image("train/augmented", grid, step_of(trainer))
             self._graph(board, getattr(pl_module, "net", pl_module), images[:2])
 
     @staticmethod
@@ -76,11 +77,6 @@ class RunPictures(Callback):
         finally:
             for module, mode in modes:
                 module.training = mode
-
-
-def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:
-    """The trainer's TensorBoard logger, if it has one."""
-    return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
 def image_grid(images: Tensor, datamodule: Any, columns: int = 8) -> Tensor:

@@ -152,7 +152,9 @@ def own_conventions() -> Iterator[None]:
 
 def _keep_what_was_given(parser_or_action: Any, before: Any, after: Any) -> None:
     """Remove from the arguments of the class before its defaults, and what the class after does not know."""
-    if not before or "init_args" not in before or before["class_path"] == after["class_path"]:
+    if not before or not before.get("class_path") or "init_args" not in before:
+        return
+    if before["class_path"] == after["class_path"]:
         return
     old, new = parameters_of(before["class_path"]), parameters_of(after["class_path"])
     for name, value in list(before["init_args"].items(branches=True, nested=False)):

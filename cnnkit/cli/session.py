@@ -89,6 +89,7 @@ class Session(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links and the defaults, written once."""
         parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
+        parser.add_argument("--watch", type=callbacks.Watch | None, default=callbacks.Watch(), help="The dashboard.")
         for of_net, of_data in LINKED.items():
             parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
         parser.set_defaults(
@@ -191,11 +192,11 @@ class Session(LightningCLI):
         ours: list[tuple[type[Callback], Callback | None]] = [
             (callbacks.Throughput, callbacks.Throughput()),
             (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
-            (callbacks.RunPictures, callbacks.RunPictures()),
-            (callbacks.LayerNorms, callbacks.LayerNorms()),
+            *((type(c), c) for c in callbacks.watch_callbacks(self._get(self.config_init, "watch"))),
             (callbacks.StopOnNaN, callbacks.StopOnNaN()),
             (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
-            (callbacks.Record, callbacks.Record(self.run, self._facts(), self._hparams())),
+            (callbacks.Record, callbacks.Record(self.run, self._facts())),
+            (callbacks.HParams, callbacks.HParams(self._hparams())),
         ]
         if trainer.enable_checkpointing is not False:
             saved = callbacks.best_and_last(self.run.checkpoints, "val/acc" if validated else None)
