@@ -1,0 +1,266 @@
+"""How far figures from a few runs, or from one test set, can be trusted.
+
+Two questions must not be mixed up. Whether one *trained net* is better than another: both saw the same test images, so
+the images are paired (`mcnemar_exact`, `bootstrap_difference`). Whether one *method* is better than another: each was
+trained with several seeds, and what varies is the run (`summarise`, `t_test_welch`, `paired_t_test`).
+"""
+
+import math
+import statistics
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from cnnkit.analysis.student import regularised_beta, t_quantile, t_two_sided
+from cnnkit.errors import UserError
+
+Key = TypeVar("Key", bound=Hashable)
+NAN = math.nan
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean of n values, and how far it can be trusted.
+
+    Args:
+        mean: NaN of no values.
+        std: standard deviation of the values, with n - 1 below; NaN of fewer than two.
+        low: lower end of the interval of the mean; NaN of fewer than two.
+        high: upper end.
+        n: number of values.
+    """
+
+    mean: float
+    std: float
+    low: float
+    high: float
+    n: int
+
+
+def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
+    """Mean, standard deviation and Student's t interval of the mean: right for few values of a normal distribution.
+
+    Student 1908, "The probable error of a mean", Biometrika 6.
+
+    Args:
+        values: one a run, of runs that differ by their seed alone.
+        level: how often such an interval holds the true mean.
+
+    Example:
+        >>> found = summarise([0.910, 0.912, 0.917])
+        >>> round(found.mean, 4), round(found.std, 4), round(found.low, 4), round(found.high, 4)
+        (0.913, 0.0036, 0.904, 0.922)
+    """
+    n = len(values)
+    if n < 2:
+        return Summary(float(values[0]) if n else NAN, NAN, NAN, NAN, n)
+    mean, std = statistics.fmean(values), statistics.stdev(values)
+    half = t_quantile((1 + level) / 2, n - 1) * std / math.sqrt(n)
+    return Summary(mean, std, mean - half, mean + half, n)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two means; all but ``mean`` is NaN where there are too few values to say.
+
+    Args:
+        mean: of the first less that of the second.
+        low: lower end of its interval.
+        high: upper end.
+        p: probability of a difference at least as large, up or down, if there were none in truth.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+def t_test_welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
+    """Difference of the means of two independent samples that need not vary equally much.
+
+    Welch 1947, "The generalization of 'Student's' problem when several different population variances are involved",
+    Biometrika 34. A sample of one value says nothing about how much it varies, so it decides nothing.
+
+    Args:
+        a: one value a run.
+        b: likewise; there may be more or fewer.
+        level: of the interval.
+
+    Example:
+        >>> found = t_test_welch([0.912, 0.915, 0.917], [0.881, 0.879, 0.886])
+        >>> f"{found.mean:.3f}, {found.low:.3f} to {found.high:.3f}, p = {found.p:.4f}"
+        '0.033, 0.026 to 0.039, p = 0.0003'
+    """
+    if min(len(a), len(b)) < 2:
+        return Difference(statistics.fmean(a) - statistics.fmean(b) if a and b else NAN, NAN, NAN, NAN)
+    of_a, of_b = (statistics.variance(values) / len(values) for values in (a, b))
+    below = of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1)
+    df = (of_a + of_b) ** 2 / below if below else len(a) + len(b) - 2
+    return _difference(statistics.fmean(a) - statistics.fmean(b), math.sqrt(of_a + of_b), df, level)
+
+
+def paired_t_test(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
+    """Mean difference of values that belong together, such as those of the same seed; Student 1908.
+
+    Args:
+        a: one value a pair.
+        b: the other one, in the same order.
+        level: of the interval.
+
+    Raises:
+        UserError: there are not equally many.
+
+    Example:
+        >>> found = paired_t_test([0.91, 0.93, 0.95], [0.90, 0.91, 0.94])
+        >>> f"{found.mean:.4f}, p = {found.p:.4f}"
+        '0.0133, p = 0.0572'
+    """
+    if len(a) != len(b):
+        raise UserError(f"{len(a)} values and {len(b)}: pairs need equally many")
+    differences = [x - y for x, y in zip(a, b, strict=True)]
+    if len(differences) < 2:
+        return Difference(differences[0] if differences else NAN, NAN, NAN, NAN)
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return _difference(statistics.fmean(differences), error, len(differences) - 1, level)
+
+
+def _difference(mean: float, error: float, df: float, level: float) -> Difference:
+    """From the difference, its standard error and the degrees of freedom of that."""
+    half = t_quantile((1 + level) / 2, df) * error
+    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
+    return Difference(mean, mean - half, mean + half, t_two_sided(t, df))
+
+
+def not_distinguishable(
+    scores: Mapping[Key, Sequence[float]], highest: bool = True, level: float = 0.05
+) -> tuple[Key | None, list[Key]]:
+    """The variant with the best mean, and those that the runs do not tell from it.
+
+    Each other variant is held against the best one by Welch's t test; Holm's correction keeps the probability of one
+    false difference or more, over all of them, below ``level``. A variant of a single run, or a best one of a single
+    run, decides nothing and so counts as not told apart. That the best one was found by the same scores favours it
+    slightly: read the marks as a sieve, not as a proof.
+
+    Args:
+        scores: by variant, one score a run. A variant without scores takes no part.
+        highest: whether a higher score is a better one.
+        level: of significance, for all the tests together.
+
+    Returns:
+        The best variant, None if there are no scores, and all that are not told apart from it, itself among them.
+
+    Example:
+        >>> not_distinguishable({"cnn": [0.91, 0.92], "wide": [0.92, 0.93], "mlp": [0.60, 0.61]})
+        ('wide', ['cnn', 'wide'])
+    """
+    scored = {key: values for key, values in scores.items() if len(values)}
+    if not scored:
+        return None, []
+    best = (max if highest else min)(scored, key=lambda key: statistics.fmean(scored[key]))
+    p_values = {key: t_test_welch(scored[best], values).p for key, values in scored.items() if key != best}
+    decided = {key: p for key, p in p_values.items() if not math.isnan(p)}
+    told_apart = {key for key, p in zip(decided, holm(list(decided.values())), strict=True) if p < level}
+    return best, [key for key in scored if key not in told_apart]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values of several tests, corrected so that all may be held against the same level, in the order given.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    adjusted, least, count = [0.0] * len(p_values), 0.0, len(p_values)
+    for rank, place in enumerate(sorted(range(count), key=p_values.__getitem__)):
+        least = max(least, (count - rank) * p_values[place])
+        adjusted[place] = min(1.0, least)
+    return adjusted
+
+
+def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share, such as an accuracy over n images; unlike the usual one it is right near 0 and 1, too.
+
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
+
+    Args:
+        successes: from 0 to n; a mean of several counts need not be whole.
+        n: from 1 on.
+        level: how often such an interval holds the true share.
+
+    Raises:
+        UserError: n is below 1, or successes outside of 0 to n.
+
+    Example:
+        >>> [round(end, 4) for end in wilson_interval(9194, 10_000)]
+        [0.9139, 0.9246]
+    """
+    if not (n >= 1 and 0 <= successes <= n):
+        raise UserError(f"{successes} of {n}: give from 0 to n successes, and n from 1 on")
+    z2, share = statistics.NormalDist().inv_cdf((1 + level) / 2) ** 2, successes / n
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def mcnemar_exact(only_a: int, only_b: int) -> float:
+    """Two-sided p of McNemar's exact test: are two nets right on equally many images?
+
+    Images that both get right, or both get wrong, say nothing about it. If the nets are equally good, each of the
+    others is a fair coin: this is the exact binomial test. McNemar 1947, "Note on the sampling error of the difference
+    between correlated proportions or percentages", Psychometrika 12.
+
+    Args:
+        only_a: images that the first net alone gets right.
+        only_b: images that the second net alone gets right.
+
+    Raises:
+        UserError: a count is negative.
+
+    Example:
+        >>> round(mcnemar_exact(2, 8), 4), mcnemar_exact(5, 5)
+        (0.1094, 1.0)
+    """
+    fewer, more = sorted((only_a, only_b))
+    if fewer < 0:
+        raise UserError(f"{only_a} and {only_b}: counts of images cannot be negative")
+    # P(at most `fewer` heads in fewer + more throws) = I_1/2(more, fewer + 1)
+    return min(1.0, 2 * regularised_beta(0.5, more, fewer + 1)) if fewer < more else 1.0
+
+
+def bootstrap_difference(
+    correct_a: Any, correct_b: Any, draws: int = 10_000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval of the difference in accuracy, a less b, over test sets like this one.
+
+    The images are drawn anew with replacement, each with what both nets say of it. Only how many of them fall among
+    those that one net alone gets right matters, so these counts are drawn, from their multinomial distribution. Efron
+    1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7.
+
+    Args:
+        correct_a: which images the first net gets right, bool (N,).
+        correct_b: the same of the second net, for the same images in the same order.
+        draws: test sets drawn.
+        seed: of the draws.
+        level: of the interval.
+
+    Raises:
+        UserError: there are no images, or not equally many.
+
+    Example:
+        >>> low, high = bootstrap_difference([True] * 90 + [False] * 10, [True] * 80 + [False] * 20)
+        >>> round(low, 2), round(high, 2)
+        (0.04, 0.16)
+    """
+    a, b = np.asarray(correct_a, dtype=bool), np.asarray(correct_b, dtype=bool)
+    if a.shape != b.shape or not a.size:
+        raise UserError(f"{a.size} images and {b.size}: give the same images for both nets, at least one")
+    only_a, only_b = (a & ~b).mean(), (b & ~a).mean()
+    shares = [only_a, only_b, max(0.0, 1 - only_a - only_b)]
+    counts = np.random.default_rng(seed).multinomial(a.size, shares, size=draws)
+    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / a.size, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
