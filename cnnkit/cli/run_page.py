@@ -64,8 +64,9 @@ def _head(found: Found) -> Iterator[Markup]:
             note=True,
         )
     if found.part == "validation":
+        lost = "What was predicted for the test images was not kept; test again to see it. " if found.tested else ""
         yield html.paragraph(
-            "The predictions below are those of the validation images, computed anew in float32. By these images the "
+            f"{lost}Shown are the predictions for the validation images, computed anew in float32. By these images the "
             "best epoch was chosen, so they look a little better than test images would.",
             note=True,
         )

@@ -199,6 +199,17 @@ def test_with_neither_data_nor_test_nor_checkpoint_there_are_curves_and_configur
     assert len(ended.err.splitlines()) == 2  # no net, no images
 
 
+def test_a_run_whose_test_kept_no_predictions_has_its_score_and_says_so(
+    cli: Callable[..., Ended], tested: RunFolder
+) -> None:
+    tested.predictions.unlink()
+    assert cli("report", "--run", "runs").code == 0
+    page = parsed(tested.path / "report.html")
+    assert figures(page)["test accuracy"] == f"{tested.manifest()['test']['test/acc']:.2%}"
+    assert any("was not kept; test again" in text and "validation images" in text for text in page.texts["p"])
+    assert "Classes, on the validation images" in page.texts["h2"]
+
+
 def test_images_of_another_data_set_are_not_shown(cli: Callable[..., Ended], tested: RunFolder) -> None:
     tested.update_manifest(data={"fingerprint": "0123456789abcdef"})
     ended = cli("report", "--run", "runs")
