@@ -35,7 +35,7 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], *, percent: bool 
     count = len(matrix)
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     side = min(max(3.0, 1.4 + 0.42 * count), 10.0)
-    figure, axes = _figure(side, side)
+    figure, axes = new_figure(side, side)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
@@ -57,7 +57,7 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], *, percent: bool 
         fit = max(map(len, shown)) * count < 15 * (side - 1.4)  # characters of this size, 15 an inch
         axes.set_xticks(range(count), shown, rotation=0 if fit else 90, fontsize=size, parse_math=False)
         axes.set_yticks(range(count), shown, fontsize=size, parse_math=False)
-    _labels(axes, "predicted", "true")
+    label_axes(axes, "predicted", "true")
     return figure
 
 
@@ -69,7 +69,7 @@ def reliability_figure(calibration: "Calibration") -> "Figure":
     """
     edges, counts = np.asarray(calibration.edges), np.asarray(calibration.count)
     total = int(counts.sum())
-    figure, (upper, lower) = _figures(4.2, 4.4, rows=2, height_ratios=[3.2, 1], sharex=True)
+    figure, (upper, lower) = new_figures(4.2, 4.4, rows=2, height_ratios=[3.2, 1], sharex=True)
     full = counts > 0
     left, width = edges[:-1][full], np.diff(edges)[full]
     accuracy, confidence = np.asarray(calibration.accuracy)[full], np.asarray(calibration.confidence)[full]
@@ -77,14 +77,14 @@ def reliability_figure(calibration: "Calibration") -> "Figure":
     upper.plot([0, 1], [0, 1], "--", color=GREY, lw=1, zorder=3, label="ideal")
     upper.plot(confidence, accuracy, "o", color=ORANGE, ms=3, zorder=4, label="at mean confidence")
     upper.set(xlim=(0, 1), ylim=(0, 1))
-    _labels(upper, "", "accuracy", f"expected calibration error {calibration.error:.3f}  (n = {total:,})")
+    label_axes(upper, "", "accuracy", f"expected calibration error {calibration.error:.3f}  (n = {total:,})")
     upper.legend(fontsize=7, frameon=False, loc="upper left")
     lower.bar(left, counts[full], width, align="edge", color=GREY, edgecolor="white", zorder=2)
     for x, w, count in zip(left, width, counts[full], strict=True):
         lower.annotate(f"{count:,}", (x + w / 2, count), (0, 2), textcoords="offset points", ha="center", fontsize=5.5)
     lower.margins(y=0.25)
     lower.set_yticks([])
-    _labels(lower, "confidence", "images")
+    label_axes(lower, "confidence", "images")
     return figure
 
 
@@ -95,7 +95,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]], keys: Sequence[str] = ("l
         rows: of metrics.csv; see `cnnkit.analysis.metrics_table.read_metrics`.
         keys: quantities: ``loss`` shows ``train/loss`` and ``val/loss``.
     """
-    figure, panels = _figures(3.6 * len(keys), 2.9, columns=len(keys))
+    figure, panels = new_figures(3.6 * len(keys), 2.9, columns=len(keys))
     for axes, key in zip(panels, keys, strict=True):
         for stage, colour in {"train": BLUE, "val": ORANGE}.items():
             name = f"{stage}/{key}"
@@ -107,7 +107,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]], keys: Sequence[str] = ("l
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color="#e6e6e6", lw=0.6)
         axes.margins(y=0.1)
-        _labels(axes, "epoch", {"acc": "accuracy"}.get(key, key))
+        label_axes(axes, "epoch", {"acc": "accuracy"}.get(key, key))
     return figure
 
 
@@ -132,7 +132,8 @@ def class_accuracy_figure(matrix: np.ndarray, names: Sequence[str]) -> "Figure":
     axes.set_xlim(0, 1)
     axes.set_xticks(np.linspace(0, 1, 6), [f"{tick:.0%}" for tick in np.linspace(0, 1, 6)])
     axes.legend(fontsize=7, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), borderpad=0)
-    _labels(axes, "accuracy" + (f" of the {BARS} lowest of {len(present)} classes" if len(present) > BARS else ""), "")
+    which = f" of the {BARS} lowest of {len(present)} classes" if len(present) > BARS else ""
+    label_axes(axes, f"accuracy{which}", "")
     return figure
 
 
@@ -149,7 +150,7 @@ def bar_figure(values: Sequence[float], names: Sequence[str], label: str, colour
     figure, axes, bars = _bars([short(name) for name in names[:BARS]], values[:BARS], colour)
     axes.bar_label(bars, shown, padding=2, fontsize=7, color=INK)
     axes.margins(x=0.15)
-    _labels(axes, label + (f" (the first {BARS} of {len(values)})" if len(values) > BARS else ""), "")
+    label_axes(axes, label + (f" (the first {BARS} of {len(values)})" if len(values) > BARS else ""), "")
     return figure
 
 
@@ -177,13 +178,14 @@ def short(name: str, most: int = 22) -> str:
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 
-def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    figure, panels = _figures(width, height)
+def new_figure(width: float, height: float) -> "tuple[Figure, Axes]":
+    """An empty figure of that many inches with one pair of axes, in our style."""
+    figure, panels = new_figures(width, height)
     return figure, panels[0]
 
 
-def _figures(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> "tuple[Figure, Any]":
-    """An empty figure of that many inches and its axes, in our style."""
+def new_figures(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> "tuple[Figure, Any]":
+    """The same with a grid of axes, row after row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
@@ -198,7 +200,7 @@ def _figures(width: float, height: float, rows: int = 1, columns: int = 1, **opt
 
 def _bars(names: Sequence[str], values: Any, colour: str) -> "tuple[Figure, Axes, Any]":
     """Horizontal bars, the first on top."""
-    figure, axes = _figure(4.6, 0.8 + 0.22 * max(len(names), 2))
+    figure, axes = new_figure(4.6, 0.8 + 0.22 * max(len(names), 2))
     bars = axes.barh(range(len(names)), values, 0.75, color=colour)
     axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     axes.tick_params(axis="y", length=0)
@@ -206,7 +208,8 @@ def _bars(names: Sequence[str], values: Any, colour: str) -> "tuple[Figure, Axes
     return figure, axes, bars
 
 
-def _labels(axes: "Axes", x: str, y: str, title: str = "") -> None:
+def label_axes(axes: "Axes", x: str, y: str, title: str = "") -> None:
+    """Names of the axes and a title, in our style."""
     axes.set_xlabel(x, fontsize=8, color=INK)
     axes.set_ylabel(y, fontsize=8, color=INK)
     axes.set_title(title, fontsize=9, color=INK)

@@ -140,9 +140,9 @@ def translation_figure(curves: Mapping[str, Sequence[Shifted]]) -> "Figure":
     """
     from matplotlib.ticker import MaxNLocator
 
-    from cnnkit.analysis.plots import BLUE, GREEN, GREY, ORANGE, PINK, _figure, _labels, short
+    from cnnkit.analysis.plots import BLUE, GREEN, GREY, ORANGE, PINK, label_axes, new_figure, short
 
-    figure, axes = _figure(4.8, 3.2)
+    figure, axes = new_figure(4.8, 3.2)
     colours, styles = (BLUE, ORANGE, GREEN, PINK, GREY), ("-", "--", ":", "-.")
     for number, (name, points) in enumerate(curves.items()):
         colour, style = colours[number % len(colours)], styles[number // len(colours) % len(styles)]
@@ -159,5 +159,5 @@ def translation_figure(curves: Mapping[str, Sequence[Shifted]]) -> "Figure":
     legend = axes.legend(fontsize=7, frameon=False, loc="lower left")
     for text in legend.get_texts():
         text.set_parse_math(False)
-    _labels(axes, "shift in pixels, mean of up, down, left and right", "accuracy")
+    label_axes(axes, "shift in pixels, mean of up, down, left and right", "accuracy")
     return figure

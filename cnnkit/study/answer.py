@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from cnnkit.analysis.statistics import Summary, not_distinguishable, summarise
@@ -129,18 +130,22 @@ def _score(summary: Summary, as_percent: bool) -> list[str]:
 
 def _minutes(rows: Sequence[Row]) -> str:
     seconds = [float(row["train_seconds"]) for row in rows if row["train_seconds"]]
-    return f"{sum(seconds) / len(seconds) / 60:.1f}" if seconds else ""
+    return f"{median(seconds) / 60:.1f}" if seconds else ""
 
 
 def caption(rows: Sequence[Row]) -> str:
     """What the table's figures are, in a line."""
     done = [row for row in rows if row["status"] == "done"]
-    machines = sorted({f"{row['cpu']}, {row['threads']} thread(s), {row['precision']}" for row in done})
+    machines = sorted({f"{row['cpu']}, {_threads(row['threads'])}, {row['precision']}" for row in done})
     text = (
         f"Mean ± standard deviation over n seeds, 95 % interval of the mean (t). {len(done)} of {len(rows)} runs; "
-        "like the best: Welch's t test with Holm's correction at 5 %. Minutes of training a run"
+        "like the best: Welch's t test with Holm's correction at 5 %. Minutes of training (median)"
     )
     return f"{text}: {'; '.join(machines)}." if machines else f"{text}."
+
+
+def _threads(number: str) -> str:
+    return "1 thread" if number == "1" else f"{number} threads"
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -181,7 +186,7 @@ def read_rows(file: Path) -> list[Row]:
 
 def figure(title: str, rows: Sequence[Row]) -> Any:
     """A dot for every run, and the mean with its interval for every variant."""
-    from cnnkit.analysis.plots import _figure as new_figure
+    from cnnkit.analysis.plots import new_figure
 
     variants, metric = variants_of(rows), metric_of(rows[0])
     scale = 100 if "acc" in metric else 1

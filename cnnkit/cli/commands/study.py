@@ -126,17 +126,13 @@ def _resolve(plan: Plan, planned: list[Planned]) -> dict[str, Resolved]:
 
 
 def _macs(net: Any, shape: Any) -> int | None:
-    import torch
-    from torch.utils.flop_counter import FlopCounterMode
-
-    from cnnkit.layers.conv import as_height_width
+    from cnnkit.analysis.complexity import complexity
+    from cnnkit.analysis.trace import image_shape
 
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            net.eval()(torch.zeros(1, shape["in_channels"], *as_height_width(shape["image_size"])))
-    except Exception:  # a net that cannot be tried out has no such figure
+        return complexity(net, shape and image_shape(net, shape["image_size"], shape["in_channels"])).macs
+    except UserError:  # a net that cannot be tried out has no such figure
         return None
-    return int(counter.get_total_flops() // 2)
 
 
 def _executor(plan: Plan, jobs: int | None) -> tuple[Execute, int]:
