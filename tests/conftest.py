@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL, Ended
+from small_runs import SMALL, WATCHED, Ended
 
 from cnnkit.cli import main
 from cnnkit.run_folder import RunFolder, find
@@ -53,5 +53,6 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         patch.chdir(folder)
         patch.setenv("CNNKIT_PRECISION", "32-true")
         patch.setenv("PL_GLOBAL_SEED", "0")
-        assert main(["fit", *SMALL, "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--name=small"]) == 0
+        words = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--name=small"]
+        assert main(["fit", *SMALL, WATCHED, *words]) == 0
     return RunFolder(find(folder / "runs").path)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SMALL
+from small_runs import SMALL, WATCHED
 
 from cnnkit.analysis.predictions import load_predictions
 from cnnkit.run_folder import find
@@ -28,7 +28,7 @@ def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> Non
     (tmp_path / "keep.py").write_text(WEIGHTS)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNNKIT_PRECISION": "32-true"}
     # 9 images would be left over for two ranks: 991 validation images in batches of 110, 2,000 test images in 77.
-    odd = ["--data.val_size=991", "--data.eval_batch_size=77", "--model.net.dropout=0", "--trainer.callbacks"]
+    odd = [WATCHED, "--data.val_size=991", "--data.eval_batch_size=77", "--model.net.dropout=0", "--trainer.callbacks"]
     keep = '[{"class_path": "keep.KeepWeights"}]'
 
     def run(*words: str) -> None:
@@ -47,7 +47,7 @@ def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> Non
     first, second = (run.manifest() for run in runs.values())
     assert first["steps"] == second["steps"] == 3
     assert second["device"]["devices"] == 2
-    for name in ("train/loss", "train/acc", "val/loss", "val/acc"):
+    for name in ("train/loss", "train/acc", "val/loss", "val/acc", "val/ece"):
         assert second["last"][name] == pytest.approx(first["last"][name], rel=1e-4), name
 
     run("test", "--run", "runs/two")  # the configuration asks for two processes

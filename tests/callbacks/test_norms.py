@@ -32,7 +32,8 @@ def test_an_epoch_has_one_row_of_norms_and_the_first_step_its_own(
 ) -> None:
     ByHand.gradients.clear()
     Path("by_hand.py").write_text("from test_norms import ByHand\n")
-    run = fit("--trainer.max_epochs=2", "--trainer.log_every_n_steps=2", "--trainer.callbacks+=by_hand.ByHand")
+    words = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=2", "--trainer.callbacks+=by_hand.ByHand"]
+    run = fit("--watch.norms=true", *words)
     found = {int(row["step"]): row for row in rows(run) if "gradients/features.0" in row}
     assert sorted(found) == [0, 2, 5]
     steps = ByHand.gradients
@@ -48,7 +49,7 @@ def test_an_epoch_has_one_row_of_norms_and_the_first_step_its_own(
 
 
 def test_frozen_layers_have_no_gradient_norm(fit: Callable[..., RunFolder]) -> None:
-    run = fit("--model=TransferTask", "--model.net=CNN", *SMALL[:3], "--model.mode=frozen")
+    run = fit("--model=TransferTask", "--model.net=CNN", *SMALL[:3], "--model.mode=frozen", "--watch.norms=true")
     layers = {key for row in rows(run) for key in row if key.startswith("gradients/")}
     assert len(layers) == 1
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SMALL, Ended
+from small_runs import SMALL, WATCHED, Ended
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cnnkit.cli import main
 from cnnkit.run_folder import RunFolder, find
 
-TWO_EPOCHS = [*SMALL, "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"]
+TWO_EPOCHS = [*SMALL, WATCHED, "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"]
 CALLBACK = """
 import os, signal
 from lightning.pytorch.callbacks import Callback
