@@ -1,6 +1,5 @@
 """Attribution against captum, against the definition, and by the properties that the papers promise."""
 
-import doctest
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit import models
-from cnnkit.analysis import attribution
-from cnnkit.analysis import grad_cam as grad_cam_file
 from cnnkit.analysis.attribution import black, integrated_gradients, occlusion
 from cnnkit.analysis.grad_cam import grad_cam, last_block, last_convolution
 from cnnkit.errors import UserError
@@ -222,8 +219,3 @@ def test_without_captum_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPat
         with pytest.raises(UserError, match=r"pip install 'cnnkit\[explain\]'"):
             method(net, batch, batch[:1])
     assert grad_cam(net, batch).shape == (3, 32, 32)
-
-
-def test_the_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(attribution) == (0, 1)
-    assert doctest.testmod(grad_cam_file) == (0, 6)

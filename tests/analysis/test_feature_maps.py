@@ -1,6 +1,5 @@
 """Feature maps are the modules' outputs, and stages are where one would look for them."""
 
-import doctest
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit import models
-from cnnkit.analysis import feature_maps as module
 from cnnkit.analysis.feature_maps import feature_maps, stages
 from cnnkit.errors import UserError
 
@@ -128,7 +126,3 @@ def test_mistakes_are_told_in_a_sentence(mistake: Callable[[], object], expected
     with pytest.raises(UserError) as told:
         mistake()
     assert expected in str(told.value)
-
-
-def test_the_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(module) == (0, 4)

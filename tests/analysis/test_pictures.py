@@ -1,7 +1,5 @@
 """Pictures by their properties: what is where, in which colour."""
 
-import doctest
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from cnnkit.analysis import pictures
 from cnnkit.analysis.pictures import captioned_grid, enlarge, kernel_grid, map_grid, stacked, tile, to_images
 from cnnkit.errors import UserError
 from cnnkit.transforms import Normalize
@@ -109,7 +106,3 @@ def test_pictures_are_stacked_under_their_captions() -> None:
     assert torch.equal(sheet[:, -7:], large)
     assert (sheet == 9).all(0).sum() == 30
     Image.fromarray(sheet.permute(1, 2, 0).numpy())  # has the layout that Pillow takes
-
-
-def test_the_examples_of_the_docstrings() -> None:
-    assert doctest.testmod(pictures) == (0, 5)
