@@ -1,0 +1,166 @@
+"""Image filters as kernels and as a module: what a convolution does when its weights are written down, not learnt."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cnnkit.errors import UserError
+
+FILTERS = {
+    "box": "blur: the mean of a square; 3 pixels wide, or size",
+    "gaussian": "blur: a mean with weights that fall off as a bell; sigma is 1 pixel, or as told",
+    "sharpen": "the image, plus how far each pixel stands out from its four neighbours",
+    "sobel": "edges in any direction: sobel_x and sobel_y as the sides of a vector, its length",
+    "sobel_x": "change from left to right, and so vertical edges; averaged over three rows",
+    "sobel_y": "change from top to bottom, and so horizontal edges; averaged over three columns",
+    "vertical_edge": "each pixel less its right neighbour: the smallest kernel that finds vertical edges",
+    "emboss": "relief: the image as if its bright parts stood out, lit from the upper left",
+    "sepia": "vintage: the brown of old photographs; a 1x1 convolution over the colours",
+}
+LARGEST = 9999  # pixels a side of a kernel
+BLURS = ("box", "gaussian")
+SIGNED = ("sobel_x", "sobel_y", "vertical_edge")  # derivatives, as often below 0 as above
+_SOBEL_X = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
+_SOBEL_Y = [[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]
+_FIXED = {
+    "sharpen": [[0.0, -1.0, 0.0], [-1.0, 5.0, -1.0], [0.0, -1.0, 0.0]],
+    "sobel": [_SOBEL_X, _SOBEL_Y],
+    "sobel_x": _SOBEL_X,
+    "sobel_y": _SOBEL_Y,
+    "vertical_edge": [[1.0, -1.0]],
+    "emboss": [[-2.0, -1.0, 0.0], [-1.0, 1.0, 1.0], [0.0, 1.0, 2.0]],
+    "sepia": [[0.393, 0.769, 0.189], [0.349, 0.686, 0.168], [0.272, 0.534, 0.131]],
+}
+
+
+def kernel(name: str, size: int | None = None, sigma: float | None = None) -> Tensor:
+    """The weights of a filter, float32, as `torch.nn.Conv2d` uses them: not flipped.
+
+    Those of a blur add up to 1, and so do those of ``sharpen`` and ``emboss``: the mean brightness stays. Those of a
+    derivative add up to 0: an even area becomes black.
+
+    Args:
+        name: one of `FILTERS`.
+        size: rows and columns of a blur, odd. Without it, 3 for ``box``, and for ``gaussian`` what holds 3 sigma on
+            either side.
+        sigma: standard deviation of ``gaussian`` in pixels.
+
+    Returns:
+        Rows and columns (k, k); (2, 3, 3) of ``sobel``, which is two kernels; of ``sepia``, a row each colour of the
+        result, a column each of the image.
+
+    Raises:
+        UserError: there is no such filter, or it has no such setting.
+
+    Example:
+        >>> kernel("gaussian", size=3, sigma=0.85).mul(16).round().tolist()
+        [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
+        >>> kernel("sobel_x").tolist()
+        [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
+    """
+    if name not in FILTERS:
+        raise UserError(f"filter is {name!r}: there are {', '.join(FILTERS)}")
+    if size is not None and name not in BLURS:
+        raise UserError(f"size is {size}, but {name} has one size only: leave it out, or take {' or '.join(BLURS)}")
+    if sigma is not None and name != "gaussian":
+        raise UserError(f"sigma is {sigma}, but {name} has none: leave it out, or take gaussian")
+    if name in BLURS:
+        profile = _profile(name, size, sigma)
+        return torch.outer(profile, profile)
+    return torch.tensor(_FIXED[name])
+
+
+def _profile(name: str, size: int | None, sigma: float | None) -> Tensor:
+    """The weights of one row of a blur, (k,): its kernel is their outer product with themselves."""
+    sigma = 1.0 if sigma is None else sigma
+    if not 0 < sigma < math.inf:
+        raise UserError(f"sigma is {sigma}: give pixels above 0")
+    if size is None:
+        size = 3 if name == "box" else 2 * math.ceil(3 * sigma) + 1
+    if size % 2 == 0 or not 1 <= size <= LARGEST:
+        raise UserError(f"size is {size}: give an odd number up to {LARGEST}, so that there is a pixel in the middle")
+    offsets = torch.arange(size, dtype=torch.float64) - size // 2
+    weights = torch.ones_like(offsets) if name == "box" else torch.exp(-(offsets**2) / (2 * sigma**2))
+    return (weights / weights.sum()).float()
+
+
+class ImageFilter(nn.Module):
+    """A filter as a module; each channel is filtered by itself, only ``sepia`` mixes them.
+
+    Args:
+        name: one of `FILTERS`.
+        size: of a blur; see `kernel`.
+        sigma: of ``gaussian``.
+        border: what lies beyond the image: its outermost pixels once more (``replicate``), or the image mirrored at
+            them (``reflect``).
+
+    Example:
+        >>> ImageFilter("vertical_edge")(torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]]))
+        tensor([[[[0., 1., 0., 0.]]]])
+    """
+
+    kernels: Tensor
+
+    def __init__(
+        self,
+        name: str,
+        size: int | None = None,
+        sigma: float | None = None,
+        border: Literal["replicate", "reflect"] = "replicate",
+    ) -> None:
+        super().__init__()
+        if border not in ("replicate", "reflect"):
+            raise UserError(f"border is {border!r}: give 'replicate' or 'reflect'")
+        self.name, self.border = name, border
+        weights = kernel(name, size, sigma)
+        # A blur is done in rows and then in columns: 2 k multiplications a pixel instead of k * k.
+        self.register_buffer("kernels", _profile(name, size, sigma) if name in BLURS else weights)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What the kernel makes of the images, of the same height and width, not clipped.
+
+        Args:
+            images: (B, C, H, W) in [0, 1], grey or RGB. Grey ones become RGB by ``sepia``.
+
+        Raises:
+            UserError: ``sepia`` is given neither 1 nor 3 channels, or the image is too small to be mirrored.
+        """
+        weights = self.kernels.to(images.dtype)
+        if self.name in BLURS:
+            return self._correlate(self._correlate(images, weights[None, :]), weights[:, None])
+        if self.name == "sobel":
+            return torch.hypot(*(self._correlate(images, weight) for weight in weights))
+        if self.name == "sepia":
+            if images.shape[1] not in (1, 3):
+                raise UserError(f"sepia: images have {images.shape[1]} channels; give 3 for colour or 1 for grey")
+            return F.conv2d(images.expand(-1, 3, -1, -1), weights[:, :, None, None])
+        return self._correlate(images, weights)
+
+    def picture(self, images: Tensor) -> Tensor:
+        """The result to look at, in [0, 1]: derivatives by their size, without the sign; what lies beyond is clipped.
+
+        Args:
+            images: (B, C, H, W) in [0, 1].
+        """
+        result: Tensor = self(images)
+        return (result.abs() if self.name in SIGNED else result).clamp(0, 1)
+
+    def extra_repr(self) -> str:
+        """Shows the settings."""
+        return f"{self.name}, {'x'.join(map(str, self.kernels.shape))}, border={self.border}"
+
+    def _correlate(self, images: Tensor, weight: Tensor) -> Tensor:
+        """Each channel with one kernel (k, l); beside an even kernel's middle there is one pixel more on the right."""
+        (rows, columns), channels = weight.shape, images.shape[1]
+        height, width = images.shape[2:]
+        if self.border == "reflect" and not (rows // 2 < height and columns // 2 < width):
+            raise UserError(
+                f"the image is {height}x{width}, too small to be mirrored for a kernel of {rows}x{columns}: "
+                "give border='replicate'"
+            )
+        padding = ((columns - 1) // 2, columns // 2, (rows - 1) // 2, rows // 2)
+        padded = F.pad(images, padding, mode=self.border)
+        return F.conv2d(padded, weight.expand(channels, 1, rows, columns), groups=channels)

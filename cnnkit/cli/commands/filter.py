@@ -1,0 +1,129 @@
+"""``filter``: blur, sharpen, find edges in an image file."""
+
+import argparse
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit.cli.options import Options, add_json, positive
+from cnnkit.errors import UserError
+from cnnkit.run_folder import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DESCRIPTION = """\
+Filter an image file with a kernel that is written down, not learnt; `filter --list` shows them all. Photographs are
+turned upright first, transparent parts become white, grey images stay grey. Derivatives are shown by their size,
+without the sign."""
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+
+
+def arguments() -> Options:
+    """The words of the command."""
+    options = Options("filter", DESCRIPTION)
+    options.add_argument("name", nargs="?", metavar="NAME", help="the filter")
+    options.add_argument("image", nargs="?", metavar="IMAGE", help="an image file")
+    options.add_argument(
+        "-o", "--output", metavar="FILE", help="the result, its format by its suffix (default: IMAGE_NAME.png here)"
+    )
+    options.add_argument("--size", type=positive, metavar="N", help="rows and columns of box and gaussian, odd")
+    options.add_argument("--sigma", type=float, metavar="S", help="standard deviation of gaussian in pixels")
+    options.add_argument("--list", action="store_true", help="show the filters and their kernels")
+    add_json(options)
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Write the filtered image, or list the filters."""
+    if asked.list:
+        return _list(as_json=asked.json)
+    if asked.name is None or asked.image is None:
+        raise UserError("name a filter and an image: filter sobel photo.jpg -o edges.png; filter --list shows them all")
+    image, output = Path(asked.image), Path(asked.output or f"{Path(asked.image).stem}_{asked.name}.png")
+    _check(asked.name, image, output)
+    from cnnkit.analysis.filters import ImageFilter
+    from cnnkit.data.decode import read_image
+
+    image_filter = ImageFilter(asked.name, asked.size, asked.sigma)
+    pixels = read_image(image, 3, None)
+    if (pixels == pixels[:1]).all():
+        pixels = pixels[:1]  # grey
+    result = image_filter.picture(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
+    _write(result, output)
+    if asked.json:
+        print(json.dumps({"filter": asked.name, "image": str(image), "picture": str(output), "shape": result.shape}))
+    else:
+        print(output)
+    return 0
+
+
+def _check(name: str, image: Path, output: Path) -> None:
+    """Whether the words serve, before anything is read."""
+    from cnnkit.analysis.filters import FILTERS
+
+    if name not in FILTERS:
+        from cnnkit.cli.hints import suggest
+
+        raise UserError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
+    if output.suffix.lower() not in FORMATS or output.is_dir():
+        raise UserError(f"output is {output}: give a file that ends in {', '.join(FORMATS)}")
+    if output.exists() and image.exists() and output.samefile(image):
+        raise UserError(f"output is {output}, the image itself: name another file")
+
+
+def _write(pixels: "Tensor", output: Path) -> None:
+    """Write uint8 (C, H, W) as an image file."""
+    from PIL import Image
+
+    array = pixels.permute(1, 2, 0).numpy()
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    kind = FORMATS[output.suffix.lower()]
+    file = io.BytesIO()
+    try:
+        picture.save(file, kind, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
+        with replacing(output, "wb") as target:
+            target.write(file.getvalue())
+    except (OSError, ValueError) as error:  # such as more pixels a side than the format can tell
+        raise UserError(f"{output}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+
+
+def _list(*, as_json: bool) -> int:
+    """Every filter with its kernel."""
+    from cnnkit.analysis.filters import FILTERS, kernel
+
+    if as_json:
+        found: list[dict[str, Any]] = [
+            {"name": name, "what": what, "kernel": kernel(name).tolist()} for name, what in FILTERS.items()
+        ]
+        print(json.dumps(found, indent=2))
+        return 0
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("filter", "kernel", "what it does"):
+        table.add_column(heading)
+    for name, what in FILTERS.items():
+        table.add_row(name, _as_text(kernel(name)), what)
+        table.add_row()
+    Console(highlight=False, markup=False).print(table)
+    return 0
+
+
+def _as_text(weights: "Tensor") -> str:
+    """Rows of numbers, those of a second kernel below; of a large kernel only its size."""
+    rows = weights.flatten(0, -2).tolist()
+    if len(rows) > 6:
+        return f"{len(rows)}x{len(rows[0])}"
+    return "\n".join(" ".join(f"{weight:.3g}".rjust(5) for weight in row) for row in rows)
