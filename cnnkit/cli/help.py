@@ -42,6 +42,13 @@ TensorBoard events and checkpoints/best.ckpt and last.ckpt.
 {_SHARED}  --name NAME              folder of the run below runs/ (default: the config file's name)
   --resume RUN             go on where this run stopped
   --trainer.default_root_dir DIR   instead of runs/
+  --watch.PART false       leave a part of the dashboards out, or ask for one (--watch.histograms true); the parts:
+                           layout images norms relus histograms memory confusion reliability pr_curves mistakes
+                           kernels maps embeddings; a callback of the same class given with --trainer.callbacks+=
+                           takes the place of ours
+  --watch null             none of them
+
+Look at it: tensorboard --logdir runs
 """
 
 EVALUATE = """\

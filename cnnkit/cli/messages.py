@@ -84,6 +84,10 @@ def _of_tree(text: str, asked: Asked) -> str:
         return _unknown_argument(key, owner, option[1], asked)
     if path := re.match(r"Expected a dot import path string: (.+)|module '[\w.]+' has no attribute '(.+)'", leaf):
         name = path[1] or path[2]
+        if key == "watch":
+            return (
+                f"{where}watch: {name!r} is no part of the dashboards; give null for none, or parts as {{maps: false}}"
+            )
         names = class_names(last)
         return f"{where}{key}: there is no class {name!r} for it{suggest(name.rsplit('.', 1)[-1], names)}"
     if ambiguous := re.match(r"Multiple subclasses with name (\S+)\. .*ambiguity: (.*)\.", leaf):
@@ -118,7 +122,7 @@ def _unknown_key(key: str, asked: Asked) -> str:
     if first == "trainer" and rest:
         hint = suggest(rest, parameters_of("lightning.Trainer"), listing=False) or suggest_key(rest)
         return f"{asked.where(key)}{key}: the trainer has no such argument{hint}"
-    top = ("seed_everything", "trainer", "model", "data", "name", "ckpt_path", "config", "run", "resume")
+    top = ("seed_everything", "trainer", "model", "data", "name", "watch", "ckpt_path", "config", "run", "resume")
     hint = suggest(first, top, listing=False) or suggest_key(key) or suggest(first, top)
     return f"{asked.where(first)}{key if not rest else first}: unknown key{hint}"
 
