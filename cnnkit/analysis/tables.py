@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from cnnkit.analysis.statistics import Summary
 from cnnkit.errors import UserError
+
+if TYPE_CHECKING:  # NumPy would cost a tenth of a second
+    from cnnkit.analysis.statistics import Summary
 
 _NUMBER = re.compile(r"\*{0,2}[+-]?\d[\d.,]*\*{0,2}([ %].*)?")
 
@@ -29,10 +32,11 @@ def percent(share: float, digits: int = 2, *, signed: bool = False) -> str:
     return f"{100 * share:{'+' if signed else ''}.{digits}f} %"
 
 
-def accuracy(summary: Summary) -> str:
+def accuracy(summary: "Summary") -> str:
     """Mean, standard deviation and number of an accuracy over several runs.
 
     Example:
+        >>> from cnnkit.analysis.statistics import Summary
         >>> accuracy(Summary(0.91943, 0.00112, 0.9167, 0.9222, 3)), accuracy(Summary(0.9194, *[float("nan")] * 3, 1))
         ('91.94 ± 0.11 % (n = 3)', '91.94 % (n = 1)')
     """

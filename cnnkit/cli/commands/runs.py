@@ -1,0 +1,219 @@
+"""``runs``: a table of runs, one in detail, two compared."""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnkit import run_folder
+from cnnkit.cli.options import Options, add_json, positive
+from cnnkit.errors import UserError
+
+if TYPE_CHECKING:
+    from cnnkit.analysis.runs import RunRecord
+
+DESCRIPTION = """\
+  runs [DIR]       a table of the runs below a folder (runs/ if none is given), the newest first
+  runs show RUN    one run in detail: what was run on what, its scores, its configuration
+  runs diff A B    the scores of two runs side by side, and the keys in which they differ
+
+RUN, A and B are run folders, or folders above: the newest run counts. (A folder that is called show is ./show.)
+
+A key of --sort, --where and --columns is a fact (run, name, when, status, net, parameters, data, seed, epochs,
+seconds, minutes, reason), a score (val/acc, test/acc), or any entry of a run's manifest or configuration
+(machine.cpu, test_looks, model.net.dropout, model.optimizer.lr). The validation scores are those of the best epoch."""
+COLUMNS = ("run", "status", "net", "parameters", "epochs", "minutes", "val/acc", "test/acc")
+
+
+def arguments() -> Options:
+    """The words of the command."""
+    options = Options("runs", DESCRIPTION)
+    options.add_argument("what", nargs="*", metavar="DIR | show RUN | diff A B", help="see above")
+    options.add_argument(
+        "--sort", metavar="KEY", help="the best first: the highest number, of a loss the lowest, text from A to Z"
+    )
+    options.add_argument("--reverse", action="store_true", help="the other way round")
+    options.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="such as 'net=CNN' or 'val/acc>0.9'; all must hold",
+    )
+    options.add_argument("--limit", type=positive, metavar="N", help="the first N only")
+    options.add_argument("--columns", metavar="KEY,...", help=f"instead of {','.join(COLUMNS)}")
+    add_json(options)
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Print what is asked for."""
+    words = asked.what
+    if words[:1] in (["show"], ["diff"]):
+        _check_words(asked, len(words) - 1)
+        (_show if words[0] == "show" else _diff)(words[1:], asked.json)
+    elif len(words) > 1:
+        raise UserError(f"{words[1]}: give one folder; `runs show RUN` and `runs diff A B` look closer")
+    else:
+        _list(Path(words[0] if words else run_folder.ROOT), asked)
+    return 0
+
+
+def _check_words(asked: argparse.Namespace, runs: int) -> None:
+    wanted = {"show": "one, as in `runs show RUN`", "diff": "two, as in `runs diff A B`"}[asked.what[0]]
+    if runs != {"show": 1, "diff": 2}[asked.what[0]]:
+        raise UserError(f"runs {asked.what[0]}: {runs} runs are named; name {wanted}")
+    for flag in ("sort", "reverse", "where", "limit", "columns"):
+        if getattr(asked, flag):
+            raise UserError(f"--{flag}: is for the table of runs; leave it out with {asked.what[0]}")
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+
+def _list(folder: Path, asked: argparse.Namespace) -> None:
+    from cnnkit.analysis.run_choice import check_keys, in_order, read_condition
+    from cnnkit.analysis.runs import read_records
+    from cnnkit.cli.terminal import print_table
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name the one that your runs are in")
+    records = read_records(folder)
+    conditions = [read_condition(text) for text in asked.where]
+    columns = [key.strip() for key in asked.columns.split(",") if key.strip()] if asked.columns else []
+    check_keys(records, [*(c.key for c in conditions), *([asked.sort] if asked.sort else []), *columns])
+    chosen = [record for record in records if all(condition.holds(record) for condition in conditions)]
+    if asked.sort:
+        chosen = in_order(chosen, asked.sort, asked.reverse)
+    elif asked.reverse:
+        chosen.reverse()
+    shown = chosen[: asked.limit]
+    if asked.json:
+        print(json.dumps([_as_json(record, columns) for record in shown], indent=2))
+        return
+    reasons = ["reason"] if not columns and any(record.facts["reason"] for record in shown) else []
+    keys = [*(columns or COLUMNS), *reasons]
+    if shown:
+        print_table(keys, [[_cell(key, record.get(key)) for key in keys] for record in shown])
+    _tell(folder, len(records), len(chosen), len(shown))
+
+
+def _tell(folder: Path, there: int, chosen: int, shown: int) -> None:
+    import sys
+
+    if not there:
+        text = f"no runs below {folder}; `python -m cnnkit fit --config FILE` makes one"
+    elif not chosen:
+        text = f"none of the {there:,} runs below {folder} is like that"
+    else:
+        text = f"{shown:,} of {there:,} runs" if shown < there else ""
+    if text:
+        print(text, file=sys.stderr)
+
+
+def _cell(key: str, value: Any) -> str:
+    """A value as people read it."""
+    from cnnkit.analysis.tables import percent
+
+    if value is None:
+        return ""
+    if key == "when":
+        return str(value)[:16].replace("T", " ")
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return " ".join(str(value).split())
+    if "/acc" in key or key.endswith("_acc"):
+        return percent(value)
+    if isinstance(value, int):
+        return f"{value:,}" if key.endswith("parameters") else str(value)
+    return f"{value:.1f}" if key in ("seconds", "minutes") else f"{value:.4g}"
+
+
+def _as_json(record: "RunRecord", columns: Sequence[str]) -> dict[str, Any]:
+    return _plain({key: record.get(key) for key in columns} if columns else {**record.facts, **record.scores})
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no NaN."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
+
+
+# ---- one run, two runs -----------------------------------------------------------------------------------------------
+
+
+def _show(words: Sequence[str], as_json: bool) -> None:
+    from cnnkit.analysis.runs import flatten, read_record
+
+    record = read_record(run_folder.find(words[0]).path)
+    manifest = flatten(record.manifest)
+    if as_json:
+        print(json.dumps({**_plain(record.facts), "manifest": record.manifest, "config": record.config}, indent=2))
+        return
+    scores = {key for key in manifest if "/" in key}
+    facts = {**record.facts, **{key: value for key, value in manifest.items() if key not in scores | {"started"}}}
+    parts = {
+        "": {key: value for key, value in facts.items() if key == "run" or not isinstance(value, dict)},
+        "scores": {key: manifest[key] for key in manifest if key in scores},
+        "configuration": record.config,
+        "files": _files(record.path),
+    }
+    for title, rows in parts.items():
+        _print_part(title, {key: _cell(key, value) for key, value in rows.items()})
+
+
+def _files(path: Path) -> dict[str, str]:
+    run = run_folder.RunFolder(path)
+    files = (run.config, run.metrics, run.predictions, run.checkpoints / "best.ckpt", run.last)
+    return {str(file.relative_to(path)): f"{file.stat().st_size:,} bytes" for file in files if file.exists()}
+
+
+def _print_part(title: str, rows: dict[str, str]) -> None:
+    from cnnkit.cli.terminal import shown
+
+    rows = {key: value for key, value in rows.items() if value}
+    if rows and title:
+        print(f"\n{title}")
+    width = max(map(len, rows), default=0) + 2
+    for key, value in rows.items():
+        print(f"{shown(key):{width}}{shown(value)}")
+
+
+def _diff(words: Sequence[str], as_json: bool) -> None:
+    from cnnkit.analysis.runs import config_differences, differences, flatten, read_record
+    from cnnkit.cli.terminal import print_table
+
+    a, b = (read_record(run_folder.find(word).path) for word in words)
+    keys = ("status", "reason", "epochs", "seconds", "images_per_second", "parameters", "test_looks")
+    results = {key: (a.get(key), b.get(key)) for key in (*keys, *sorted({*a.scores, *b.scores}))}
+    results = {key: values for key, values in results.items() if values != (None, None)}
+    config = config_differences(a, b)
+    circumstances = differences(
+        *({k: v for k, v in flatten(r.manifest).items() if _is_circumstance(k)} for r in (a, b))
+    )
+    if as_json:
+        runs = {"a": str(a.path), "b": str(b.path)}
+        parts = {"results": results, "configuration": config, "circumstances": circumstances}
+        print(json.dumps({**runs, **{name: _pairs(part) for name, part in parts.items()}}, indent=2))
+        return
+    head = ["", str(a.path), str(b.path)]
+    print_table(head, _side_by_side(results))
+    for title, part in (("configuration", config), ("circumstances", circumstances)):
+        print(f"\n{title}: " + ("these keys differ" if part else "no difference"))
+        if part:
+            print_table(head, _side_by_side(part))
+
+
+def _is_circumstance(key: str) -> bool:
+    """What a run's numbers depend on, besides its configuration."""
+    return key.split(".")[0] in ("code", "versions", "machine", "device", "precision", "data")
+
+
+def _side_by_side(values: dict[str, tuple[Any, Any]]) -> list[list[str]]:
+    return [[key, *("none" if value is None else _cell(key, value) for value in pair)] for key, pair in values.items()]
+
+
+def _pairs(values: dict[str, tuple[Any, Any]]) -> dict[str, dict[str, Any]]:
+    return {key: _plain(dict(zip("ab", pair, strict=True))) for key, pair in values.items()}
