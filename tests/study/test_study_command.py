@@ -51,6 +51,7 @@ def folders() -> list[Path]:
     return sorted(file.parent for file in Path("runs").rglob("config.yaml"))
 
 
+@pytest.mark.timeout(300)
 def test_a_study_runs_once_and_answers(cli: Callable[..., Ended]) -> None:
     folder = make()
     ended = cli("study", "glance")
@@ -115,6 +116,7 @@ def test_what_is_wrong_is_said_before_anything_runs(cli: Callable[..., Ended]) -
     assert "there is no level 'tall'" in cli("study", "glance", "--only", "tall").err
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with SIGKILL")
 def test_a_study_that_was_killed_ends_with_the_same_results(cli: Callable[..., Ended]) -> None:
     text = STUDY.replace("seeds: 4", "seeds: 2")
