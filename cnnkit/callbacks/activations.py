@@ -7,8 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from cnnkit.analysis.dead_units import dead_relus
-from cnnkit.callbacks.drawing import log_apart
-from cnnkit.callbacks.net_pictures import plain_net
+from cnnkit.callbacks.drawing import log_apart, net_of
 from cnnkit.callbacks.validation_images import first_places, validation_images
 
 
@@ -26,7 +25,8 @@ class DeadReLUs(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Run the net once on them, on the first rank."""
-        if not trainer.is_global_zero or trainer.sanity_checking or not trainer.loggers:
+        net = net_of(trainer, pl_module)
+        if net is None or not trainer.is_global_zero or trainer.sanity_checking or not trainer.loggers:
             return
         if self._fixed is None:
             places = first_places(trainer, self.images)
@@ -34,7 +34,7 @@ class DeadReLUs(Callback):
         if self._fixed is not None:
             with trainer.precision_plugin.forward_context():
                 images = trainer.precision_plugin.convert_input(self._fixed)
-                found: Mapping[str, float] = dead_relus(plain_net(pl_module), images)
+                found: Mapping[str, float] = dead_relus(net, images)
             log_apart(trainer, {f"dead/{name}": share for name, share in found.items()})
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
+from lightning.pytorch.strategies import DDPStrategy
+from torch import Tensor, nn
 
 from cnnkit.analysis.plots import png_bytes
 
@@ -80,6 +81,19 @@ def board_of(trainer: L.Trainer) -> Board | None:
 def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:
     """The trainer's TensorBoard logger, if it has one."""
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
+
+
+def net_of(trainer: L.Trainer, module: L.LightningModule) -> nn.Module | None:
+    """The task's net, if one rank alone may look at its weights and run it: None where the ranks share them out."""
+    if is_sharded(trainer):
+        return None
+    net = getattr(module, "net", module)
+    return net if isinstance(net, nn.Module) else module
+
+
+def is_sharded(trainer: L.Trainer) -> bool:
+    """Whether no rank has all the weights: to ask for a norm would then be asking all ranks."""
+    return trainer.world_size > 1 and not isinstance(trainer.strategy, DDPStrategy)
 
 
 def step_of(trainer: L.Trainer) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.callbacks.drawing import tensorboard
+from cnnkit.callbacks.drawing import is_sharded, tensorboard
 from cnnkit.callbacks.norms import layer_weights
 
 
@@ -19,7 +19,9 @@ class Histograms(Callback):
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
         """Write them."""
         board = tensorboard(trainer)
-        if board is None or not trainer.is_global_zero or not (trainer.is_last_batch or trainer.global_step == 0):
+        if board is None or not trainer.is_global_zero or is_sharded(trainer):
+            return
+        if not (trainer.is_last_batch or trainer.global_step == 0):
             return
         for name, weight in layer_weights(pl_module):
             board.experiment.add_histogram(f"weights/{name}", weight.detach().float(), trainer.global_step)

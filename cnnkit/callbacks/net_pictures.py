@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cnnkit.analysis.feature_maps import feature_maps
 from cnnkit.analysis.pictures import enlarge, kernel_grid, map_grid
-from cnnkit.callbacks.drawing import Allowance, board_of
+from cnnkit.callbacks.drawing import Allowance, board_of, net_of
 from cnnkit.callbacks.evaluation import SHARE
 from cnnkit.callbacks.validation_images import as_pictures, first_places, validation_images
 from cnnkit.errors import UserError
@@ -26,8 +26,8 @@ class Kernels(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw; nothing for a net without convolutions."""
-        board = board_of(trainer)
-        first = next((m for m in plain_net(pl_module).modules() if isinstance(m, nn.Conv2d)), None)
+        board, net = board_of(trainer), net_of(trainer, pl_module)
+        first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None) if net is not None else None
         if board is not None and first is not None and self.allowance.due(trainer):
             with self.allowance.spending():
                 board.picture("net/kernels", kernel_grid(first.weight[: self.kernels]))
@@ -55,13 +55,13 @@ class FeatureMaps(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw; nothing for a net without maps."""
-        board = board_of(trainer)
-        if board is None or not self.allowance.due(trainer):
+        board, net = board_of(trainer), net_of(trainer, pl_module)
+        if board is None or net is None or not self.allowance.due(trainer):
             return
         with self.allowance.spending():
             places = first_places(trainer, self.image + 1)[self.image :]
             images = validation_images(trainer, places) if places else None
-            found = {} if images is None else self._maps(trainer, plain_net(pl_module), images)
+            found = {} if images is None else self._maps(trainer, net, images)
             if images is not None and found and not self._image_drawn:
                 board.picture("maps/image", enlarge(as_pictures(trainer, images)[0], 64))
                 self._image_drawn = True
@@ -75,9 +75,3 @@ class FeatureMaps(Callback):
                 return feature_maps(net, trainer.precision_plugin.convert_input(images))
         except UserError:  # a net without maps, as an MLP
             return {}
-
-
-def plain_net(module: L.LightningModule) -> nn.Module:
-    """The net of a task."""
-    net = getattr(module, "net", module)
-    return net if isinstance(net, nn.Module) else module

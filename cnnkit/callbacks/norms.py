@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from cnnkit.callbacks.drawing import log_apart, step_of
+from cnnkit.callbacks.drawing import is_sharded, log_apart, step_of
 from cnnkit.callbacks.stop import every
 
 
@@ -42,8 +42,8 @@ class LayerNorms(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Measure, now and then, on the device; after the very first step the host waits once."""
-        step = trainer.global_step
-        if trainer.is_global_zero and trainer.loggers and (step % every(trainer) == 0 or trainer.is_last_batch):
+        step, asked = trainer.global_step, trainer.is_global_zero and trainer.loggers and not is_sharded(trainer)
+        if asked and (step % every(trainer) == 0 or trainer.is_last_batch):
             self._measure(pl_module, _loss_scale(trainer, optimizer))
             if step == 0:
                 self._log(trainer, pl_module, step)

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from cnnkit.analysis.penultimate import penultimate
 from cnnkit.analysis.pictures import tile
-from cnnkit.callbacks.drawing import board_of
+from cnnkit.callbacks.drawing import board_of, net_of
 from cnnkit.callbacks.evaluation import class_names
-from cnnkit.callbacks.net_pictures import plain_net
 from cnnkit.callbacks.validation_images import as_pictures, first_labels, first_places, validation_images
 from cnnkit.run_folder import replacing
 
@@ -40,14 +39,15 @@ class Projector(Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write them, unless nothing was trained."""
         board, places = board_of(trainer), first_places(trainer, self.images)
-        if board is None or trainer.global_step == self._began_at or not places:
+        net = net_of(trainer, pl_module)
+        if board is None or net is None or trainer.global_step == self._began_at or not places:
             return
         images = validation_images(trainer, places)
         if images is not None:
             labels = first_labels(trainer, len(places))
             names = class_names(trainer, max(labels) + 1)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
-                vectors = penultimate(plain_net(pl_module), trainer.precision_plugin.convert_input(images))
+                vectors = penultimate(net, trainer.precision_plugin.convert_input(images))
             pictures, called = as_pictures(trainer, images), [names[label] for label in labels]
             write_projector(Path(board.folder), vectors.float().cpu(), called, pictures)
 
