@@ -1,6 +1,8 @@
 """Our statistics against scipy's and statsmodels', which only the tests need."""
 
+import csv
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -164,3 +166,23 @@ def test_a_second_comparison_makes_the_first_one_less_sure() -> None:
     assert 0.025 < t_test_welch(a, b).p < 0.05
     assert not_distinguishable({"a": a, "b": b}) == ("a", ["a"])
     assert not_distinguishable({"a": a, "b": b, "c": a[::-1]}) == ("a", ["a", "b", "c"])
+
+
+def test_intervals_and_tests_of_the_stored_studies_are_scipys() -> None:
+    files = sorted((Path(__file__).parents[2] / "experiments").glob("*/results.csv"))
+    assert files
+    for file in files:
+        with file.open(newline="", encoding="utf-8") as opened:
+            rows = [row for row in csv.DictReader(opened) if row["status"] == "done"]
+        scores: dict[tuple[str, ...], list[float]] = {}
+        for row in rows:
+            columns = list(row)
+            levels = tuple(row[name] for name in columns[: columns.index("seed")])
+            scores.setdefault(levels, []).append(float(row[columns[columns.index("status") + 1]]))
+            several = [values for values in scores.values() if len(set(values)) > 1]
+        for values in several:
+            found = summarise(values)
+            expected = scipy.stats.t.interval(0.95, len(values) - 1, np.mean(values), scipy.stats.sem(values))
+            assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
+            expected = scipy.stats.ttest_ind(several[0], values, equal_var=False).pvalue
+            assert t_test_welch(several[0], values).p == pytest.approx(expected, abs=1e-10)

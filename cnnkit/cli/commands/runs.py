@@ -208,7 +208,8 @@ def _diff(words: Sequence[str], as_json: bool) -> None:
 
 def _is_circumstance(key: str) -> bool:
     """What a run's numbers depend on, besides its configuration."""
-    return key.split(".")[0] in ("code", "versions", "machine", "device", "precision", "data")
+    own = key.split(".")[0] in ("code", "versions", "machine", "device", "precision", "data")
+    return own and key not in ("data.augment", "data.seed")  # these follow from the configuration
 
 
 def _side_by_side(values: dict[str, tuple[Any, Any]]) -> list[list[str]]:
