@@ -179,7 +179,7 @@ def test_intervals_and_tests_of_the_stored_studies_are_scipys() -> None:
             columns = list(row)
             levels = tuple(row[name] for name in columns[: columns.index("seed")])
             scores.setdefault(levels, []).append(float(row[columns[columns.index("status") + 1]]))
-            several = [values for values in scores.values() if len(set(values)) > 1]
+        several = [values for values in scores.values() if len(set(values)) > 1]
         for values in several:
             found = summarise(values)
             expected = scipy.stats.t.interval(0.95, len(values) - 1, np.mean(values), scipy.stats.sem(values))
