@@ -10,10 +10,10 @@ from cnnkit.callbacks.norms import layer_weights
 
 
 class Histograms(Callback):
-    """Writes histograms of every layer's weights and gradients, ``weights/<layer>`` and ``gradients/<layer>``.
+    """Writes histograms of every layer's weights and gradients, ``histograms/weights/<layer>`` and so on.
 
     Of the first step and of every epoch's last one, before clipping. They take a while and much room: switched off
-    unless asked for.
+    unless asked for. Their names are not those of the norms: of two kinds of data with one name TensorBoard shows one.
     """
 
     def on_before_optimizer_step(self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: Any) -> None:
@@ -24,6 +24,6 @@ class Histograms(Callback):
         if not (trainer.is_last_batch or trainer.global_step == 0):
             return
         for name, weight in layer_weights(pl_module):
-            board.experiment.add_histogram(f"weights/{name}", weight.detach().float(), trainer.global_step)
+            board.experiment.add_histogram(f"histograms/weights/{name}", weight.detach().float(), trainer.global_step)
             if weight.grad is not None:
-                board.experiment.add_histogram(f"gradients/{name}", weight.grad.float(), trainer.global_step)
+                board.experiment.add_histogram(f"histograms/gradients/{name}", weight.grad.float(), trainer.global_step)
