@@ -2,8 +2,10 @@
 
 import argparse
 import csv
+import functools
 import io
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -52,7 +54,8 @@ def run(asked: argparse.Namespace) -> int:
     from cnnkit.analysis.plots import png_bytes
     from cnnkit.analysis.translation import mean_over_runs, translation_figure
 
-    measured = _measure([run for runs in folders.values() for run in runs], sorted(set(asked.shifts)), asked.images)
+    runs = {str(run): run for runs in folders.values() for run in runs}  # each once
+    measured = _measure(list(runs.values()), sorted(set(asked.shifts)), asked.images)
     curves = {name: mean_over_runs([measured[str(run)] for run in runs]) for name, runs in folders.items()}
     _write(output, png_bytes(translation_figure(curves)))
     if asked.csv:
@@ -93,19 +96,25 @@ def _runs_at(path: Path) -> list[RunFolder]:
 
 def _check_variant(path: Path, runs: Sequence[RunFolder]) -> None:
     """A mean over runs is one of equals with different seeds."""
-    import yaml
+    from cnnkit.cli.arguments import check_yaml
 
-    configs = [yaml.safe_load(run.config.read_text(encoding="utf-8")) for run in runs]
+    configs = [check_yaml(run.config) for run in runs]
+    first, *others = [_what_was_run(config) for config in configs]
+    for run, what in zip(runs[1:], others, strict=True):
+        if different := [key for key in first if what[key] != first[key]]:
+            raise UserError(
+                f"{path}: its runs are no repetitions, {run.path.name} has another {different[0]} than "
+                f"{runs[0].path.name}; name the runs instead"
+            )
     seeds = [config.get("seed_everything") for config in configs]
-    for run, config in zip(runs, configs, strict=True):
-        for key in ("model", "data"):
-            if config.get(key) != configs[0].get(key):
-                raise UserError(
-                    f"{path}: its runs are no repetitions, {run.path.name} has another {key} than "
-                    f"{runs[0].path.name}; name the runs instead"
-                )
     if len(set(seeds)) < len(seeds):
         raise UserError(f"{path}: two of its runs have the same seed, which says nothing of the spread; name the runs")
+
+
+def _what_was_run(config: dict[str, Any]) -> dict[str, Any]:
+    """What repetitions have in common."""
+    lengths = {f"trainer.{key}": (config.get("trainer") or {}).get(key) for key in ("max_epochs", "max_steps")}
+    return {"model": config.get("model"), "data": config.get("data"), **lengths}
 
 
 # ---- measuring -------------------------------------------------------------------------------------------------------
@@ -117,39 +126,38 @@ def _measure(runs: Sequence[RunFolder], shifts: list[int], images: int | None) -
     from cnnkit.cli.predict_images import on_accelerator
     from cnnkit.cli.rebuild import load_task
 
-    found: dict[str, list[Shifted]] = {}
-    first = None
-    for run in runs:
-        data = _test_data(run)
-        same = (data.store.fingerprint, data.image_size)
-        if first not in (None, same):
-            raise UserError(f"{run}: its test images are not those of {runs[0]}; compare runs on the same data")
-        first = same
+    found = {}
+    for run, data in zip(runs, _test_data(runs), strict=True):
         task = on_accelerator(load_task(run.best, [run.config])[0])
-        labels = data.store.test_labels[:images]
         found[str(run)] = accuracy_under_translation(
             task,
             data.store.test_images,
-            labels,
+            data.store.test_labels[:images],
             data.augmentation.normalize,
             shifts,
             device=task.device,
-            progress=lambda starts, run=run: _tracked(starts, str(run)),  # type: ignore[misc]
+            progress=functools.partial(_tracked, str(run)),
         )
     return found
 
 
-def _test_data(run: RunFolder) -> Any:
+def _test_data(runs: Sequence[RunFolder]) -> list[Any]:
+    """The data modules of the runs, set up; all have the same test images."""
     from cnnkit.cli.build import build_data
 
-    data: Any = build_data(run)
-    data.setup("test")
-    if getattr(data, "store", None) is None:
-        raise UserError(f"{run}: {type(data).__name__} has no store to take test images from")
-    return data
+    modules: list[Any] = []
+    for run in runs:
+        data: Any = build_data(run)
+        data.setup("test")
+        modules.append(data)
+        if getattr(data, "store", None) is None:
+            raise UserError(f"{run}: {type(data).__name__} has no store to take test images from")
+        if data.store.fingerprint != modules[0].store.fingerprint:
+            raise UserError(f"{run}: its test images are not those of {runs[0]}; compare runs on the same data")
+    return modules
 
 
-def _tracked(starts: Any, what: str) -> Iterator[int]:
+def _tracked(what: str, starts: Any) -> Iterator[int]:
     from cnnkit.cli.predict_images import tracked
 
     yield from tracked(iter(starts), len(starts), what)
@@ -185,20 +193,18 @@ def _as_json(folders: dict[str, list[RunFolder]], curves: "dict[str, list[Shifte
 
 
 def _print(curves: "dict[str, list[Shifted]]", output: Path) -> None:
-    """A line a shift, a column a curve."""
+    """A row a shift, a column a curve, the interval below the accuracy."""
     from rich.console import Console
     from rich.table import Table
 
     from cnnkit.cli.predict_images import shown
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("shift", justify="right")
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
+    table.add_column("shift\npixels")
     for name, points in curves.items():
-        table.add_column(shown(name), justify="right")
-        table.add_column(f"95 % ({points[0].n:,} {points[0].of})")
+        table.add_column(f"{shown(name)}\n{points[0].n:,} {points[0].of}", justify="right", no_wrap=True)
     for row in zip(*curves.values(), strict=True):
-        cells = [cell for p in row for cell in (f"{p.accuracy:.2%}", f"{p.low:.2%} to {p.high:.2%}")]
-        table.add_row(str(row[0].shift), *cells)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+        table.add_row(str(row[0].shift), *(f"{p.accuracy:.2%}\n{100 * p.low:.2f}-{100 * p.high:.2f}" for p in row))
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
     console.print(table)
-    console.print(f"plot  {shown(output)}")
+    print(f"below each accuracy its 95 % interval\nplot  {shown(output)}")
