@@ -22,7 +22,7 @@ FILTERS = {
 }
 LARGEST = 9999  # pixels a side of a kernel
 BLURS = ("box", "gaussian")
-SIGNED = ("sobel_x", "sobel_y", "vertical_edge")  # derivatives, as often below 0 as above
+STEPS = {"sobel": 4, "sobel_x": 4, "sobel_y": 4, "vertical_edge": 1}  # what derivatives make of a step from 0 to 1
 _SOBEL_X = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
 _SOBEL_Y = [[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]
 _FIXED = {
@@ -140,13 +140,17 @@ class ImageFilter(nn.Module):
         return self._correlate(images, weights)
 
     def picture(self, images: Tensor) -> Tensor:
-        """The result to look at, in [0, 1]: derivatives by their size, without the sign; what lies beyond is clipped.
+        """The result to look at, in [0, 1]: what lies beyond is clipped.
+
+        Derivatives lose their sign and are scaled so that a step from black to white is white.
 
         Args:
             images: (B, C, H, W) in [0, 1].
         """
         result: Tensor = self(images)
-        return (result.abs() if self.name in SIGNED else result).clamp(0, 1)
+        if self.name in STEPS:
+            result = result.abs() / STEPS[self.name]
+        return result.clamp(0, 1)
 
     def extra_repr(self) -> str:
         """Shows the settings."""

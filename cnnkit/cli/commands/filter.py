@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Filter an image file with a kernel that is written down, not learnt; `filter --list` shows them all. Photographs are
-turned upright first, transparent parts become white, grey images stay grey. Derivatives are shown by their size,
-without the sign."""
+turned upright first, transparent parts become white, grey images stay grey. Derivatives are shown without their sign:
+white is a step from black to white."""
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
