@@ -89,7 +89,7 @@ class RunRecord:
 def read_record(path: Path) -> RunRecord:
     """The record of a run folder; a manifest that cannot be read is no error but a reason."""
     try:
-        manifest = RunFolder(path).manifest()
+        manifest: object = RunFolder(path).manifest()
         if isinstance(manifest, dict):
             return RunRecord(path, manifest)
         reason = "manifest.json is no mapping"

@@ -1,7 +1,6 @@
 """One command run through Lightning's CLI: links, defaults, callbacks, the run folder."""
 
 import os
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ import lightning as L
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cnnkit.data
@@ -22,6 +21,7 @@ import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
+from cnnkit.cli.outfit import callbacks_of, facts_of, hparams_of, loggers_of
 from cnnkit.cli.parsing import (
     ModelInstantiator,
     Parser,
@@ -29,20 +29,10 @@ from cnnkit.cli.parsing import (
     refuse_nulls,
     wrong_values_are_user_errors,
 )
-from cnnkit.cli.report import (
-    flat,
-    machine,
-    print_fit_report,
-    print_fit_start,
-    print_scores,
-    versions,
-    write_predictions,
-)
+from cnnkit.cli.report import print_fit_report, print_fit_start, print_scores, write_predictions
 from cnnkit.errors import UserError
-from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.precision import default_precision
 from cnnkit.run_folder import RunFolder
-from cnnkit.study.identity import code_version
 from cnnkit.weights import skip_pretrained
 
 
@@ -150,8 +140,8 @@ class Session(LightningCLI):
         self.run = self.run or self._new_run()
         try:
             return super().instantiate_trainer(
-                logger=self._loggers(trainer.logger),
-                callbacks=self._callbacks(trainer.callbacks or []),
+                logger=loggers_of(self.run, trainer.logger, self.request.resume_step),
+                callbacks=self._callbacks(self.run, trainer.callbacks),
                 plugins=[*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()],
                 **kwargs,
             )
@@ -177,49 +167,13 @@ class Session(LightningCLI):
         os.environ["CNNKIT_RUN"] = str(run.path)
         return run
 
-    def _loggers(self, logger: Any) -> Any:
-        if logger not in (None, True):
-            return logger
-        assert self.run is not None
-        step = self.request.resume_step
-        return [TensorBoard(self.run.path, step), MetricsCSV(self.run.metrics, step)]
-
-    def _callbacks(self, given: list[Callback] | Callback) -> list[Callback]:
-        assert self.run is not None
-        given = [*_as_list(given), *self.watching]
-        trainer = self._get(self.config, "trainer")
+    def _callbacks(self, run: RunFolder, given: Any) -> list[Callback]:
+        trainer, watch = self._get(self.config, "trainer"), self._get(self.config_init, "watch")
         validated = getattr(self.datamodule, "val_size", 1) > 0 and trainer.limit_val_batches != 0
-        ours: list[tuple[type[Callback], Callback | None]] = [
-            (callbacks.Throughput, callbacks.Throughput()),
-            (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
-            *((type(c), c) for c in callbacks.watch_callbacks(self._get(self.config_init, "watch"))),
-            (callbacks.StopOnNaN, callbacks.StopOnNaN()),
-            (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
-            (callbacks.Record, callbacks.Record(self.run, self._facts())),
-            (callbacks.HParams, callbacks.HParams(self._hparams())),
-        ]
-        if trainer.enable_checkpointing is not False:
-            saved = callbacks.best_and_last(self.run.checkpoints, "val/acc" if validated else None)
-            ours += [(ModelCheckpoint, c) for c in saved]
-            ours += [(callbacks.StopOnSignal, callbacks.StopOnSignal(str(self.run.last)))]
-        return given + [c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given)]
-
-    def _facts(self) -> dict[str, Any]:
-        trainer = self._get(self.config, "trainer")
-        return {
-            "command": shlex.join(["python", "-m", "cnnkit", self.request.command, *self.request.given]),
-            "versions": versions(),
-            "machine": machine(),
-            "code": code_version(self.resolved()),
-            "seed": self._get(self.config, "seed_everything"),
-            "precision": {"value": str(trainer.precision), "reason": self.precision_reason},
-        }
-
-    def _hparams(self) -> dict[str, Any]:
+        facts = facts_of(self.request, self.resolved(), self.precision_reason)
         self._dump_config()
-        chosen = {key: self.config_dump[key] for key in ("seed_everything", "model", "data")}
-        trainer = {key: self.config_dump["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}
-        return dict(flat({**chosen, "trainer": trainer}))
+        given = [*_as_list(given), *self.watching]
+        return callbacks_of(run, trainer, watch, given, validated, facts, hparams_of(self.config_dump))
 
     # ---- the commands --------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import yaml
 from cnnkit.errors import UserError
 
 FILE = "study.yaml"
-KEYS = {
+KEYS: dict[str, Any] = {
     "question": str,
     "config": str,
     "overrides": dict,

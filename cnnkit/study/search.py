@@ -87,7 +87,7 @@ def check_search(plan: Plan) -> dict[str, Any]:
     if asked.get("pruner", "median") not in PRUNERS:
         raise UserError(f"{file}: search.pruner is {asked['pruner']!r}; there are {', '.join(PRUNERS)}")
     for key, limits in (asked.get("ranges") or {}).items():
-        numbers = [limits.get("low"), limits.get("high")] if isinstance(limits, dict) else []
+        numbers: list[Any] = [limits.get("low"), limits.get("high")] if isinstance(limits, dict) else []
         whole = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
         if not numbers or not whole or not numbers[0] < numbers[1]:
             raise UserError(f"{file}: search.ranges.{key} is {limits}; give {{low: NUMBER, high: NUMBER, log: true}}")

@@ -1,0 +1,82 @@
+"""What a fit is given besides data and model: loggers, callbacks, and the facts that its manifest records."""
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+
+from cnnkit import callbacks
+from cnnkit.cli.arguments import Request
+from cnnkit.cli.report import flat, machine, versions
+from cnnkit.loggers import MetricsCSV, TensorBoard
+from cnnkit.run_folder import RunFolder
+from cnnkit.study.identity import code_version
+
+
+def loggers_of(run: RunFolder, asked: Any, resume_step: int | None) -> Any:
+    """TensorBoard and metrics.csv, unless something else was asked for."""
+    if asked not in (None, True):
+        return asked
+    return [TensorBoard(run.path, resume_step), MetricsCSV(run.metrics, resume_step)]
+
+
+def callbacks_of(
+    run: RunFolder,
+    trainer: Any,
+    watch: callbacks.Watch | None,
+    given: Sequence[Callback],
+    validated: bool,
+    facts: dict[str, Any],
+    hparams: dict[str, Any],
+) -> list[Callback]:
+    """The user's callbacks first, then ours; one of the user's takes the place of ours of its kind.
+
+    Args:
+        run: the run folder.
+        trainer: its configuration.
+        watch: what TensorBoard shows.
+        given: the user's.
+        validated: whether there are validation scores to choose a checkpoint by.
+        facts: see `facts_of`.
+        hparams: see `hparams_of`.
+    """
+    ours: list[tuple[type[Callback], Callback | None]] = [
+        (callbacks.Throughput, callbacks.Throughput()),
+        (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
+        *((type(c), c) for c in callbacks.watch_callbacks(watch)),
+        (callbacks.StopOnNaN, callbacks.StopOnNaN()),
+        (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
+        (callbacks.Record, callbacks.Record(run, facts)),
+        (callbacks.HParams, callbacks.HParams(hparams)),
+    ]
+    if trainer.enable_checkpointing is not False:
+        saved = callbacks.best_and_last(run.checkpoints, "val/acc" if validated else None)
+        ours += [(ModelCheckpoint, c) for c in saved]
+        ours += [(callbacks.StopOnSignal, callbacks.StopOnSignal(str(run.last)))]
+    return [*given, *(c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given))]
+
+
+def facts_of(request: Request, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
+    """What the manifest says of how the run was started.
+
+    Args:
+        request: what was asked for.
+        resolved: the configuration with all defaults.
+        precision_reason: why this precision.
+    """
+    return {
+        "command": shlex.join(["python", "-m", "cnnkit", request.command, *request.given]),
+        "versions": versions(),
+        "machine": machine(),
+        "code": code_version(resolved),
+        "seed": resolved["seed_everything"],
+        "precision": {"value": str(resolved["trainer"]["precision"]), "reason": precision_reason},
+    }
+
+
+def hparams_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The choices that TensorBoard's table compares runs by, flat."""
+    chosen = {key: config[key] for key in ("seed_everything", "model", "data")}
+    trainer = {key: config["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}
+    return dict(flat({**chosen, "trainer": trainer}))
