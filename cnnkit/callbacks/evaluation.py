@@ -13,7 +13,7 @@ from cnnkit.analysis.calibration import binned
 from cnnkit.analysis.plots import confusion_figure, reliability_figure
 from cnnkit.callbacks.drawing import Allowance, Board, board_of, log_apart
 
-SHARE = 0.0025  # of the run's time that each of these may draw
+SHARE = 0.001  # of the run's time that each of these may draw
 CLASSES = 20  # up to which each class has a number or a curve of its own
 
 

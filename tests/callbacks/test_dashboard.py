@@ -129,13 +129,13 @@ def test_a_head_that_trains_on_embeddings_is_shown_with_the_images_behind_them(c
 def test_a_resumed_run_writes_nothing_twice_and_leaves_nothing_out(
     cli: Callable[..., Ended], trained_once: RunFolder
 ) -> None:
-    Path("signals.py").write_text(
+    Path("leaving.py").write_text(
         "import os, signal\nfrom lightning.pytorch.callbacks import Callback\n"
         "class Stop(Callback):\n"
         "    def on_train_batch_end(self, trainer, *args):\n"
         "        if trainer.global_step == 4: os.kill(os.getpid(), signal.SIGTERM)\n"
     )
-    spec = json.dumps([{"class_path": "signals.Stop"}])
+    spec = json.dumps([{"class_path": "leaving.Stop"}])
     words = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", f"--trainer.callbacks={spec}"]
     assert cli("fit", *SMALL, WATCHED, *words).code == 143
     run = find("runs")

@@ -30,6 +30,6 @@ def test_the_page_does_what_it_says(cli: Callable[..., Ended]) -> None:
         ended = cli(*shlex.split(command, comments=True))
         assert ended.code == 0, ended.err
     assert [row["status"] for row in read_rows(Path("my_dropout/results.csv"))] == ["done"] * 6
-    assert "| n " in Path("my_dropout/README.md").read_text()
+    assert "| minutes |" in Path("my_dropout/README.md").read_text()
     assert {path.name for path in Path("my_dropout").iterdir()} >= {"results.csv", "table.md", "plot.png"}
     assert Path("runs/my_rate/search.db").exists()
