@@ -21,20 +21,31 @@ def local_response_norm(
 
     As printed in the paper, b_i = a_i / (k + alpha * sum_j a_j^2)^beta over the ``size`` channels j around i, cut off
     at the first and last channel. ``torch.nn.functional.local_response_norm`` takes the mean where the paper has the
-    sum: its alpha is this alpha times ``size``.
+    sum: its alpha is this alpha times ``size``. It pools over a fifth dimension, which on a CPU takes three times as
+    long as shifted sums over channels that lie side by side in memory. The divisor is float32 whatever the activations
+    are: in bfloat16 the smallest step above k = 2 is 0.016, and there would be nothing left of the energy.
 
     Args:
         images: activations (B, C, H, W).
         size: channels in a neighbourhood, an odd number.
         alpha: weight of the energy.
         beta: exponent.
-        k: constant that keeps the divisor from zero.
+        k: constant that keeps the divisor from zero, above 0.
+
+    Returns:
+        (B, C, H, W), of the type that the images are.
 
     Example:
         >>> local_response_norm(torch.ones(1, 1, 1, 1), size=5, alpha=1.0, beta=1.0, k=2.0).item()
         0.3333333432674408
     """
-    return F.local_response_norm(images, size, alpha * size, beta, k)
+    last = images.permute(0, 2, 3, 1)  # a view whose channels are neighbours if the images are channels_last
+    exact = last.to(torch.promote_types(images.dtype, torch.float32))
+    squares = F.pad(exact.square(), (size // 2, size // 2))
+    energy = squares.narrow(-1, 0, images.shape[1])
+    for start in range(1, size):
+        energy = energy + squares.narrow(-1, start, images.shape[1])
+    return (exact * (k + alpha * energy).pow(-beta)).to(images.dtype).permute(0, 3, 1, 2)
 
 
 class LocalResponseNorm(nn.Module):

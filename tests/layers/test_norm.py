@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from cnnkit.errors import UserError
@@ -33,6 +34,23 @@ def test_local_response_norm_follows_the_papers_formula(constants):
     torch.testing.assert_close(local_response_norm(images, *constants), expected)
     torch.testing.assert_close(LocalResponseNorm(*constants)(images), expected)
     torch.testing.assert_close(local_response_norm(images.to(memory_format=torch.channels_last), *constants), expected)
+
+
+def test_local_response_norm_has_the_gradient_of_torchs():
+    images = torch.randn(2, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weights = torch.randn(2, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    outputs = (local_response_norm(images, 5, 0.1), F.local_response_norm(images, 5, 0.5, 0.75, 2.0))
+    found, expected = (torch.autograd.grad((output * weights).sum(), images)[0] for output in outputs)
+    torch.testing.assert_close(found, expected)
+
+
+def test_local_response_norm_keeps_the_energy_in_bfloat16():
+    """A divisor in bfloat16 would be 2 at every energy below 78, and one scale fits all."""
+    strong = torch.tensor([1.0, 8.0]).reshape(2, 1, 1, 1).expand(2, 5, 1, 1)
+    normed = local_response_norm(strong.bfloat16(), alpha=1e-3)
+    assert normed.dtype == torch.bfloat16
+    torch.testing.assert_close(normed.float(), local_response_norm(strong, alpha=1e-3), rtol=2**-8, atol=0)
+    assert normed[1, 2, 0, 0] / 8 < 0.95 * normed[0, 2, 0, 0]
 
 
 def test_make_norm_by_name():
