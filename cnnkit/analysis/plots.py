@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnnkit.analysis.terminal import shown
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -174,7 +176,7 @@ def short(name: str, most: int = 22) -> str:
     >>> short("a very long name of a class")
     'a very long name of a…'
     """
-    name = "".join(c if c.isprintable() else "?" for c in str(name))
+    name = shown(name)
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 

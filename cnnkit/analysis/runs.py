@@ -14,6 +14,21 @@ from cnnkit.run_folder import RunFolder
 
 # Of a configuration: where a run stands, not what it is.
 PLACES = ("name", "ckpt_path", "trainer.default_root_dir")
+# Where a run stands, what it shows and how it comes by its batches does not change its numbers.
+WITHOUT_EFFECT = (
+    "ckpt_path",
+    "config",
+    "name",
+    "watch",
+    "trainer.default_root_dir",
+    "trainer.enable_progress_bar",
+    "trainer.logger",
+    "data.init_args.data_dir",
+    "data.init_args.mirror",
+    "data.init_args.num_workers",
+    "data.init_args.resident",
+    "model.init_args.cache_dir",
+)
 
 
 @dataclass(frozen=True)

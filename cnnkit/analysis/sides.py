@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from cnnkit.analysis.predictions import Predictions, load_predictions
-from cnnkit.analysis.runs import RunRecord, config_differences, read_record
+from cnnkit.analysis.repetitions import read_repetitions
+from cnnkit.analysis.runs import RunRecord
 from cnnkit.errors import UserError
-from cnnkit.run_folder import ROOT, RunFolder
-
-# Keys of a configuration that may differ between the repetitions of one run.
-_FREE = ("seed_everything", "trainer.enable_progress_bar")
+from cnnkit.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,13 @@ class Side:
 def read_sides(paths: Sequence[str | Path]) -> tuple[list[Side], list[str]]:
     """The sides that paths stand for, in that order, and notes about runs that were left out.
 
-    A run folder is a side. So is a folder of run folders: its finished runs with the configuration and code of the
-    newest one, one a seed. A folder of such folders, as a study makes it, is as many sides. A folder with a
-    ``study.yaml`` stands for the runs of that study.
+    Each folder of repetitions is a side, see `read_repetitions`.
 
     Raises:
         UserError: there are fewer than two sides, a run is missing or not tested, or the sides cannot be compared.
     """
     notes: list[str] = []
-    sides = [_side(name, runs, notes) for path in paths for name, runs in _groups(Path(path))]
+    sides = [_side(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
     if len(sides) < 2:
         raise UserError(f"{paths[0]}: this is one side; name at least two runs, or folders of runs, to compare")
     places = [record.path.resolve() for side in sides for record in side.runs]
@@ -70,68 +66,13 @@ def read_sides(paths: Sequence[str | Path]) -> tuple[list[Side], list[str]]:
     return sides, notes
 
 
-def _groups(path: Path) -> list[tuple[Path, list[Path]]]:
-    """Names and run folders of the sides that a path stands for."""
-    if (path / "config.yaml").is_file():
-        return [(path, [path])]
-    if (path / "study.yaml").is_file():
-        made = Path(ROOT) / path.resolve().name
-        if not made.is_dir():
-            raise UserError(f"{path}: {made} has no runs of this study; python -m cnnkit study {path} makes them")
-        path = made
-    if not path.is_dir():
-        raise UserError(f"{path}: no such run folder; `python -m cnnkit runs` lists those there are")
-    places = [path, *sorted(child for child in path.iterdir() if child.is_dir())]
-    groups = [(place, [file.parent for file in sorted(place.glob("*/config.yaml"))]) for place in places]
-    found = [(place, runs) for place, runs in groups if runs]
-    if not found:
-        raise UserError(
-            f"{path}: not a run folder, nor a folder of runs; `python -m cnnkit runs` lists those there are"
-        )
-    return found
-
-
-def _side(name: Path, folders: list[Path], notes: list[str]) -> Side:
-    records = [read_record(folder) for folder in folders]
-    if name != folders[0]:
-        records = _repetitions(name, records, notes)
+def _side(name: Path, records: list[RunRecord]) -> Side:
     untested = [record for record in records if not RunFolder(record.path).predictions.is_file()]
     if untested:
         more = f" (and {len(untested) - 1} more of its runs)" if len(untested) > 1 else ""
         raise UserError(f"{untested[0].path}: not tested{more}; python -m cnnkit test --run {untested[0].path}")
     loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
     return Side(str(name), tuple(records), loaded)
-
-
-def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list[RunRecord]:
-    """The finished runs that are like the newest one but for their seed, the newest of each seed, in order of seeds."""
-    finished = sorted((r for r in records if r.get("status") == "finished"), key=lambda r: str(r.get("when")))
-    if not finished:
-        raise UserError(
-            f"{name}: none of its {len(records)} runs is finished; `python -m cnnkit runs {name}` says more"
-        )
-    if len(finished) < len(records):
-        notes.append(f"{name}: {len(records) - len(finished)} of {len(records)} runs are not finished: left out")
-    newest = finished[-1]
-    others = {record.path: reason for record in finished if (reason := _unlike(record, newest))}
-    if others:
-        notes.append(f"{name}: {len(others)} finished runs are unlike {newest.path.name}, left out: {_first(others)}")
-    alike = {record.get("seed"): record for record in finished if record.path not in others}
-    if repeated := len(finished) - len(others) - len(alike):
-        notes.append(f"{name}: {repeated} older runs with a seed that was used again: left out")
-    return [alike[seed] for seed in sorted(alike, key=lambda seed: (seed is None, seed))]
-
-
-def _unlike(record: RunRecord, other: RunRecord) -> str:
-    """In what two runs differ besides the seed, or nothing."""
-    keys = [key for key in config_differences(record, other) if key not in _FREE]
-    keys += [key for key in ("code", "data.fingerprint", "data.split") if record.get(key) != other.get(key)]
-    return ", ".join(keys[:3])
-
-
-def _first(reasons: dict[Path, str]) -> str:
-    place, reason = next(iter(reasons.items()))
-    return f"{place.name} in {reason}"
 
 
 def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:

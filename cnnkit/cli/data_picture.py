@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cnnkit.analysis.pictures import enlarge, tile, to_images
 from cnnkit.analysis.plots import short
+from cnnkit.analysis.terminal import shown
 from cnnkit.data import ImageDataModule
 from cnnkit.transforms import Counter, Mix, Transform
 
@@ -113,10 +114,10 @@ def _picture(images: Tensor, groups: int = 1) -> Image.Image:
 def _text(text: str, size: int = 12) -> Image.Image:
     """A line of text, as large as it needs."""
     font = ImageFont.load_default(size)
-    shown = "".join(c if c.isprintable() else "?" for c in text)[:160]
-    box = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), shown, font)
+    text = shown(text)[:160]
+    box = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), text, font)
     line = Image.new("RGB", (int(box[2]) + 1, int(box[3]) + 2), "white")
-    ImageDraw.Draw(line).text((0, 0), shown, "black", font)
+    ImageDraw.Draw(line).text((0, 0), text, "black", font)
     return line
 
 

@@ -15,6 +15,7 @@ from rich.progress import track
 from torch import Tensor
 
 from cnnkit import run_folder
+from cnnkit.analysis.terminal import shown
 from cnnkit.cli import help as texts
 from cnnkit.cli.hints import suggest
 from cnnkit.cli.rebuild import load_task
@@ -215,8 +216,3 @@ def tracked(items: Iterator[Any], total: int, what: str) -> Iterator[Any]:
     """With a line of progress, where there is a terminal."""
     console, quiet = Console(stderr=True), not sys.stderr.isatty()
     yield from track(items, what, total, console=console, transient=True, disable=quiet)
-
-
-def shown(text: object) -> str:
-    """Without what would move a terminal's cursor, or cannot be printed: file names may hold anything."""
-    return "".join(c if c.isprintable() else "?" for c in str(text))

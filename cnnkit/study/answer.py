@@ -9,6 +9,7 @@ from typing import Any
 
 from cnnkit.analysis.statistics import Summary, not_distinguishable, summarise
 from cnnkit.analysis.tables import count, markdown_table, replace_between_markers
+from cnnkit.analysis.terminal import print_table, shown
 from cnnkit.run_folder import replacing, write_atomically
 from cnnkit.study.engine import Outcome, Resolved
 from cnnkit.study.plan import Plan
@@ -206,15 +207,8 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     return drawn
 
 
-def print_table(plan: Plan, rows: Sequence[Row]) -> None:
-    """The table on a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-
+def print_answer(plan: Plan, rows: Sequence[Row]) -> None:
+    """The question and its table on a terminal."""
     head, lines = table(rows)
-    shown = Table(title=f"{plan.name}: {plan.question}", title_justify="left")
-    for name in head:
-        shown.add_column(name)
-    for line in lines:
-        shown.add_row(*(cell.replace("**", "") for cell in line))
-    Console().print(shown)
+    print(f"\n{shown(plan.question)}")
+    print_table(head, [[cell.replace("**", "") for cell in line] for line in lines])

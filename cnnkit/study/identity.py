@@ -12,25 +12,11 @@ from typing import Any
 import yaml
 
 import cnnkit
+from cnnkit.analysis.runs import WITHOUT_EFFECT
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
 
 DECIDING = ("layers", "models", "transforms", "data", "tasks", "optim.py", "metrics.py", "precision.py", "weights.py")
-# Where a run stands, what it shows and how it comes by its batches does not change its numbers.
-WITHOUT_EFFECT = (
-    "ckpt_path",
-    "config",
-    "name",
-    "watch",
-    "trainer.default_root_dir",
-    "trainer.enable_progress_bar",
-    "trainer.logger",
-    "data.init_args.data_dir",
-    "data.init_args.mirror",
-    "data.init_args.num_workers",
-    "data.init_args.resident",
-    "model.init_args.cache_dir",
-)
 
 
 def code_version(config: dict[str, Any]) -> str:

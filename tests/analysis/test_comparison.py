@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+import yaml
 from fake_runs import fake_run, rightly
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -122,6 +123,16 @@ def test_of_a_folder_the_runs_count_that_repeat_the_newest_one(tmp_path: Path) -
         "2 finished runs are unlike again, left out: changed in code",
         "1 older runs with a seed that was used again: left out",
     ]
+
+
+def test_where_the_data_lie_and_who_reads_them_makes_no_other_configuration(tmp_path: Path) -> None:
+    folder = seeds(tmp_path / "a", [0.9, 0.8])
+    file = folder / "run1/config.yaml"
+    config = yaml.safe_load(file.read_text())
+    config["data"]["init_args"] |= {"data_dir": "/elsewhere", "num_workers": 2}
+    file.write_text(yaml.safe_dump(config | {"watch": {"class_path": "cnnkit.Watch", "init_args": {"graph": False}}}))
+    sides, notes = read_sides([folder, seeds(tmp_path / "bb", [0.5, 0.6])])
+    assert (len(sides[0].runs), notes) == (2, [])
 
 
 def test_a_study_stands_for_its_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ def seeds(cli: Callable[..., Ended], trained_once: RunFolder) -> Path:
         config = (folder / "config.yaml").read_text()
         assert "seed_everything: 0\n" in config
         (folder / "config.yaml").write_text(config.replace("seed_everything: 0\n", f"seed_everything: {number}\n"))
+        RunFolder(folder).update_manifest(seed=number)
     checkpoint = torch.load("runs/small/1/checkpoints/best.ckpt", weights_only=True)
     state = checkpoint["state_dict"]
     name = [name for name in state if name.endswith("weight")][-1]
@@ -73,7 +74,7 @@ def test_a_run_has_the_accuracies_that_one_computes_by_hand(
 def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Callable[..., Ended], seeds: Path) -> None:
     words = ["--shifts", "0", "2", "--images", "100", "-o", "plot.png", "--csv", "points.csv"]
     ended = cli("translation", "--run", "runs/small", "runs/small/0", "runs/small/1", *words)
-    assert (ended.code, ended.err) == (0, "")
+    assert (ended.code, ended.err) == (0, "note: runs/small: 1 of 3 runs are not finished: left out\n")
     with Path("points.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["name"], row["shift"]) for row in rows] == [(name, s) for name in ("small", "0", "1") for s in "02"]
@@ -96,14 +97,16 @@ def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Callable[..., Ended],
 
 def test_only_repetitions_are_averaged(cli: Callable[..., Ended], seeds: Path) -> None:
     config = seeds / "1/config.yaml"
-    before = config.read_text()
-    config.write_text(before.replace("dropout: 0.2", "dropout: 0.3"))
-    ended = cli("translation", "--run", "runs/small")
-    assert ended.err.startswith("error: runs/small: its runs are no repetitions, 1 has another model"), ended.err
-    config.write_text(before.replace("seed_everything: 1", "seed_everything: 0"))
-    ended = cli("translation", "--run", "runs/small")
-    assert ended.err.startswith("error: runs/small: two of its runs have the same seed"), ended.err
-    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    config.write_text(config.read_text().replace("dropout: 0.2", "dropout: 0.3"))
+    ended = cli("translation", "--run", "runs", "--images", "10", "--shifts", "0", "--json")
+    found = json.loads(ended.out)
+    (curve,) = found["curves"]
+    assert (curve["name"], len(curve["runs"])) == ("small", 1)
+    assert [note.partition(": ")[2] for note in found["notes"]] == [
+        "1 of 3 runs are not finished: left out",
+        f"1 finished runs are unlike {Path(curve['runs'][0]).name}, left out: "
+        f"{1 - int(Path(curve['runs'][0]).name)} in model.net.dropout",
+    ]
 
 
 def test_all_runs_must_have_the_same_test_images(cli: Callable[..., Ended], seeds: Path) -> None:
@@ -124,8 +127,8 @@ def test_all_runs_must_have_the_same_test_images(cli: Callable[..., Ended], seed
 
 MISTAKES = [
     ("--run nowhere", "nowhere: no such run folder"),
-    ("--run empty", "empty: neither a run nor a folder with finished runs; name one that is"),
-    ("--run runs", "runs: neither a run nor a folder with finished runs; name the folders below it, runs/*"),
+    ("--run empty", "empty: not a run folder, nor a folder of runs"),
+    ("--run runs", "runs/small: none of its 1 runs is finished"),
     ("--run RUN --shifts 0 28", "shift is 28: the images' smaller side is 28 pixels, give 0 to 27"),
     ("--run RUN --shifts -1", "--shifts: expected"),
     ("--run RUN --images 0", "--images: expected a whole number from 1 on"),

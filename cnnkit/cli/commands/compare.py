@@ -84,7 +84,7 @@ def _letter(place: int) -> str:
 
 
 def _print(sides: "Sequence[Side]", pairs: "Sequence[Pair]", same: "np.ndarray", places: "np.ndarray") -> None:
-    from cnnkit.cli.terminal import print_table
+    from cnnkit.analysis.terminal import print_table
 
     images = len(sides[0].predictions[0].labels)
     print_table(
@@ -136,7 +136,7 @@ def _verdict(pair: "Pair") -> str:
 
 def _print_agreement(sides: "Sequence[Side]", same: "np.ndarray") -> None:
     """Two by two: which of two nets is right."""
-    from cnnkit.cli.terminal import print_table
+    from cnnkit.analysis.terminal import print_table
 
     a, b = (side.predictions[0].correct for side in sides)
     counts = [[f"{int((x & y).sum()):,}" for y in (b, ~b)] for x in (a, ~a)]

@@ -53,8 +53,9 @@ def run(asked: argparse.Namespace) -> int:
     numbers = list(dict.fromkeys(asked.test_images))
     _check_output(output, files, len(files) + len(numbers), maps=asked.maps)
 
+    from cnnkit.analysis.terminal import shown
     from cnnkit.cli import explain_images as work
-    from cnnkit.cli.predict_images import on_accelerator, preprocessing_of, shown, tracked
+    from cnnkit.cli.predict_images import on_accelerator, preprocessing_of, tracked
     from cnnkit.cli.rebuild import load_task
 
     task, checkpoint = load_task(run.best, [run.config])
@@ -138,7 +139,7 @@ def _print(found: Sequence["Explained"], output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cnnkit.cli.predict_images import shown
+    from cnnkit.analysis.terminal import shown
 
     known = any(each.label is not None for each in found)
     other = any(each.explained != each.top[0] for each in found)

@@ -76,7 +76,7 @@ def _check_words(asked: argparse.Namespace, runs: int) -> None:
 def _list(folder: Path, asked: argparse.Namespace) -> None:
     from cnnkit.analysis.run_choice import check_keys, in_order, read_condition
     from cnnkit.analysis.runs import read_records
-    from cnnkit.cli.terminal import print_table
+    from cnnkit.analysis.terminal import print_table
 
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that your runs are in")
@@ -171,7 +171,7 @@ def _files(path: Path) -> dict[str, str]:
 
 
 def _print_part(title: str, rows: dict[str, str]) -> None:
-    from cnnkit.cli.terminal import shown
+    from cnnkit.analysis.terminal import shown
 
     rows = {key: value for key, value in rows.items() if value}
     if rows and title:
@@ -183,7 +183,7 @@ def _print_part(title: str, rows: dict[str, str]) -> None:
 
 def _diff(words: Sequence[str], as_json: bool) -> None:
     from cnnkit.analysis.runs import config_differences, differences, flatten, read_record
-    from cnnkit.cli.terminal import print_table
+    from cnnkit.analysis.terminal import print_table
 
     a, b = (read_record(run_folder.find(word).path) for word in words)
     keys = ("status", "reason", "epochs", "seconds", "images_per_second", "parameters", "test_looks")

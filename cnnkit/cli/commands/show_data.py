@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.analysis.terminal import shown
 from cnnkit.cli.options import Options, add_json
 from cnnkit.errors import UserError
 from cnnkit.run_folder import replacing
@@ -121,7 +122,7 @@ def _print(figures: dict[str, Any], output: Path) -> None:
     for part in figures["images"]:
         table.add_column(part, justify="right")
     for each in classes[:SHOWN]:
-        table.add_row(escape(_shown(each["name"])), *(f"{each[part]:,}" for part in figures["images"]))
+        table.add_row(escape(shown(each["name"])), *(f"{each[part]:,}" for part in figures["images"]))
     if len(classes) > SHOWN:
         table.add_row(f"… and {len(classes) - SHOWN} more", *[""] * len(figures["images"]))
     table.add_section()
@@ -145,8 +146,3 @@ def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _numbers(values: list[float]) -> str:
     return " ".join(f"{value:.4f}" for value in values)
-
-
-def _shown(text: str) -> str:
-    """Without what would move a terminal's cursor: the name of a folder may hold anything."""
-    return "".join(c if c.isprintable() else "?" for c in text)

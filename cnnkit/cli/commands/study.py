@@ -43,7 +43,7 @@ def arguments() -> Options:
 
 def run(asked: argparse.Namespace) -> int:
     """Carry a study out; 0 done, 1 some runs failed, 128 + n stopped by signal n."""
-    from cnnkit.study.answer import is_whole, print_table, rows_of, write_answer
+    from cnnkit.study.answer import is_whole, print_answer, rows_of, write_answer
 
     plan = read_plan(asked.folder)
     root = Path(asked.root) / plan.name
@@ -71,7 +71,7 @@ def run(asked: argparse.Namespace) -> int:
         everything = [failed.get(p) or Outcome(p, engine.find(p)) for p in planned]
         rows = rows_of(plan, everything, engine.resolved)
         place = write_answer(plan, rows, plan.folder if is_whole(plan, rows) else root)
-        print_table(plan, rows)
+        print_answer(plan, rows)
         print(f"written to {place}/: results.csv, table.md, plot.png")
     for outcome in failed.values():
         print(f"failed: {outcome.planned.title}: {outcome.reason}", file=sys.stderr)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Move the test images of runs up, down, left and right, fill with black, and print and draw the accuracy against the
-shift, the mean of the four directions. A folder of runs that differ by their seeds alone is one curve: their mean. Its
-interval is then Student's t over the runs, else Wilson's over the images.
+shift, the mean of the four directions. A folder of runs that differ by their seeds alone is one curve, their mean with
+Student's interval over the runs; the folder of a study is a curve a variant. A single run has Wilson's interval over
+the images.
 
 This looks at the test set. It says what a finished net is like; do not choose between nets by it."""
 COLUMNS = ("name", "shift", "accuracy", "low", "high", "n", "of")
@@ -31,7 +32,11 @@ def arguments() -> Options:
     """The words of the command."""
     options = Options("translation", DESCRIPTION)
     options.add_argument(
-        "--run", nargs="+", required=True, metavar="RUN", help="run folders, and folders of runs with several seeds"
+        "--run",
+        nargs="+",
+        required=True,
+        metavar="RUN",
+        help="run folders, folders of runs with several seeds, studies",
     )
     options.add_argument(
         "--shifts", nargs="+", type=natural, default=list(range(7)), metavar="N", help="pixels (default: 0 to 6)"
@@ -50,7 +55,8 @@ def run(asked: argparse.Namespace) -> int:
     output = Path(asked.output)
     if output.suffix.lower() != ".png" or output.is_dir():
         raise UserError(f"output is {output}: give a file that ends in .png")
-    folders = _named(list(dict.fromkeys(asked.run)))
+    notes: list[str] = []
+    folders = _named(asked.run, notes)
     from cnnkit.analysis.plots import png_bytes
     from cnnkit.analysis.translation import mean_over_runs, translation_figure
 
@@ -61,60 +67,27 @@ def run(asked: argparse.Namespace) -> int:
     if asked.csv:
         _write(Path(asked.csv), _as_csv(curves).encode())
     if asked.json:
-        print(json.dumps(_as_json(folders, curves, output), indent=2))
+        print(json.dumps(_as_json(folders, curves, notes, output), indent=2))
     else:
         _print(curves, output)
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
     return 0
 
 
 # ---- which runs ------------------------------------------------------------------------------------------------------
 
 
-def _named(paths: Sequence[str]) -> dict[str, list[RunFolder]]:
+def _named(paths: Sequence[str], notes: list[str]) -> dict[str, list[RunFolder]]:
     """The runs of each curve, by the folder's name, or by its path where two have the same name."""
-    names = [Path(path).resolve().name for path in paths]
+    from cnnkit.analysis.repetitions import read_repetitions
+
+    found = {folder: runs for path in paths for folder, runs in read_repetitions(path, notes)}  # each once
+    names = [folder.resolve().name for folder in found]
     return {
-        name if names.count(name) == 1 else path: _runs_at(Path(path)) for path, name in zip(paths, names, strict=True)
+        name if names.count(name) == 1 else str(folder): [RunFolder(run.path) for run in runs]
+        for name, (folder, runs) in zip(names, found.items(), strict=True)
     }
-
-
-def _runs_at(path: Path) -> list[RunFolder]:
-    """The run at a path, or the finished runs directly below it, which must be of one configuration."""
-    if (path / "config.yaml").is_file():
-        return [RunFolder(path)]
-    if not path.exists():
-        raise UserError(f"{path}: no such run folder; `ls runs` shows those there are")
-    below = [RunFolder(file.parent) for file in sorted(path.glob("*/config.yaml"))]
-    finished = [run for run in below if run.manifest().get("status") == "finished"]
-    if not finished:
-        deeper = any(path.glob("*/*/config.yaml"))
-        reason = f"name the folders below it, {path}/*" if deeper else "name one that is"
-        raise UserError(f"{path}: neither a run nor a folder with finished runs; {reason}")
-    _check_variant(path, finished)
-    return finished
-
-
-def _check_variant(path: Path, runs: Sequence[RunFolder]) -> None:
-    """A mean over runs is one of equals with different seeds."""
-    from cnnkit.cli.arguments import check_yaml
-
-    configs = [check_yaml(run.config) for run in runs]
-    first, *others = [_what_was_run(config) for config in configs]
-    for run, what in zip(runs[1:], others, strict=True):
-        if different := [key for key in first if what[key] != first[key]]:
-            raise UserError(
-                f"{path}: its runs are no repetitions, {run.path.name} has another {different[0]} than "
-                f"{runs[0].path.name}; name the runs instead"
-            )
-    seeds = [config.get("seed_everything") for config in configs]
-    if len(set(seeds)) < len(seeds):
-        raise UserError(f"{path}: two of its runs have the same seed, which says nothing of the spread; name the runs")
-
-
-def _what_was_run(config: dict[str, Any]) -> dict[str, Any]:
-    """What repetitions have in common."""
-    lengths = {f"trainer.{key}": (config.get("trainer") or {}).get(key) for key in ("max_epochs", "max_steps")}
-    return {"model": config.get("model"), "data": config.get("data"), **lengths}
 
 
 # ---- measuring -------------------------------------------------------------------------------------------------------
@@ -182,12 +155,15 @@ def _as_csv(curves: "dict[str, list[Shifted]]") -> str:
     return text.getvalue()
 
 
-def _as_json(folders: dict[str, list[RunFolder]], curves: "dict[str, list[Shifted]]", output: Path) -> dict[str, Any]:
+def _as_json(
+    folders: dict[str, list[RunFolder]], curves: "dict[str, list[Shifted]]", notes: list[str], output: Path
+) -> dict[str, Any]:
     return {
         "curves": [
             {"name": name, "runs": [str(run) for run in folders[name]], "points": [asdict(point) for point in points]}
             for name, points in curves.items()
         ],
+        "notes": notes,
         "picture": str(output),
     }
 
@@ -197,7 +173,7 @@ def _print(curves: "dict[str, list[Shifted]]", output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from cnnkit.cli.predict_images import shown
+    from cnnkit.analysis.terminal import shown
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
     table.add_column("shift\npixels")
