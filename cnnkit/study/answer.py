@@ -2,6 +2,7 @@
 
 import csv
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -202,7 +203,7 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     axes.set_yticks(range(len(variants)), [", ".join(levels) or "run" for levels in reversed(variants)])
     axes.set_ylim(-0.6, len(variants) - 0.4)
     axes.set_xlabel(f"{metric}{' in %' if scale == 100 else ''}: runs, mean and 95 % interval")
-    axes.set_title(title, fontsize=9, loc="left")
+    drawn.suptitle("\n".join(textwrap.wrap(title, 95)), x=0.01, ha="left", fontsize=9)
     axes.grid(axis="x", alpha=0.3)
     return drawn
 
