@@ -11,6 +11,7 @@ from pathlib import Path
 from cnnkit import __version__
 from cnnkit.cli import help as texts
 from cnnkit.cli.tools import TOOLS, run_tool
+from cnnkit.memory import keep_freed_memory
 
 
 def main(args: list[str] | None = None) -> int:
@@ -46,6 +47,7 @@ def main(args: list[str] | None = None) -> int:
     # A researcher's own module in the current folder is found by the console script as by `python -m`.
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    keep_freed_memory()
     if command in TOOLS:
         return run_tool(command, args[1:], debug=debug)
 

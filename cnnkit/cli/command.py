@@ -68,7 +68,6 @@ def quieten() -> None:
         ".*does not have many workers.*",
         ".*The number of training batches.*is smaller than the logging interval.*",
         ".*callbacks used to create the checkpoint need to be provided.*",
-        ".*It is recommended to use `self.log.*sync_dist=True.*",  # torchmetrics has summed over the ranks
         ".*is already saved during checkpointing.*",
         ".*exists and is not empty.*",
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
