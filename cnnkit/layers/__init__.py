@@ -1,5 +1,6 @@
 """Pieces of nets: plain ``nn.Module``, one concept a file."""
 
+from cnnkit.layers.activation import ActivationName, get_activation, make_activation
 from cnnkit.layers.aux_head import (
     AuxiliaryHead,
     AuxiliaryHeads,
@@ -10,13 +11,11 @@ from cnnkit.layers.aux_head import (
     try_out,
 )
 from cnnkit.layers.conv import (
-    ActivationName,
     ConvNormAct,
     ImageSize,
     Pointwise,
     as_height_width,
     chain_output_size,
-    make_activation,
 )
 from cnnkit.layers.drop_path import DropPath, drop_path
 from cnnkit.layers.inception import Inception
@@ -71,6 +70,7 @@ __all__ = [
     "compile_once",
     "drop_path",
     "forward_with_heads",
+    "get_activation",
     "init_he",
     "local_response_norm",
     "make_activation",

@@ -1,35 +1,12 @@
 """The convolution with what usually follows it, and the arithmetic of image sizes through a chain of layers."""
 
-from collections.abc import Callable
-from typing import Literal
-
 from torch import nn
 
 from cnnkit.errors import UserError
+from cnnkit.layers.activation import ActivationName, make_activation
 from cnnkit.layers.norm import NormName, make_norm
 
-ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
 ImageSize = int | tuple[int, int]
-
-_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
-
-
-def make_activation(name: ActivationName) -> nn.Module:
-    """Build an activation function by its name.
-
-    Raises:
-        UserError: the name is unknown.
-    """
-    if name not in _ACTIVATIONS:
-        raise UserError(f"activation {name!r} is unknown; choose one of {', '.join(_ACTIVATIONS)}.")
-    return _ACTIVATIONS[name]()
 
 
 class ConvNormAct(nn.Sequential):

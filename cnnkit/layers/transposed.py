@@ -3,7 +3,7 @@
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers.conv import ActivationName, make_activation
+from cnnkit.layers.activation import ActivationName, make_activation
 from cnnkit.layers.norm import NormName, make_norm
 
 

@@ -1,9 +1,9 @@
 """The plain convolutional net: convolution, pooling, ReLU, a few times over, then fully connected layers.
 
 The pattern of LeCun et al. 1998 with ReLU; by default the small net of many Fashion-MNIST courses (two 3x3
-convolutions of 64 and 128 filters). Pooling stands before the ReLU: for maximum pooling the result is the same, and
-the ReLU has a quarter of the pixels to work on. With ``pool_every=2`` and padding 1 it is the pattern of VGG (Simonyan
-& Zisserman 2014); ``global_pool`` is the head of network in network (Lin et al. 2013).
+convolutions of 64 and 128 filters). Pooling stands before the activation: for maximum pooling the result is the same,
+and the activation has a quarter of the pixels to work on. With ``pool_every=2`` and padding 1 it is the pattern of VGG
+(Simonyan & Zisserman 2014); ``global_pool`` is the head of network in network (Lin et al. 2013).
 """
 
 from itertools import pairwise
@@ -12,7 +12,17 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import ImageSize, NormName, PoolName, as_height_width, chain_output_size, make_norm, make_pool
+from cnnkit.layers import (
+    ActivationName,
+    ImageSize,
+    NormName,
+    PoolName,
+    as_height_width,
+    chain_output_size,
+    make_activation,
+    make_norm,
+    make_pool,
+)
 
 
 class CNN(nn.Module):
@@ -37,6 +47,7 @@ class CNN(nn.Module):
         global_pool: average over all pixels before the head, which then no longer depends on the image size.
         hidden_sizes: units of every hidden layer of the head; may be empty.
         dropout: probability of dropping an input of each fully connected layer in training.
+        activation: activation function after every pooling, or convolution without one, and every hidden layer.
 
     Raises:
         UserError: the image is too small for the layers, or an argument is out of range.
@@ -63,6 +74,7 @@ class CNN(nn.Module):
         global_pool: bool = False,
         hidden_sizes: tuple[int, ...] = (200,),
         dropout: float = 0.0,
+        activation: ActivationName = "relu",
     ) -> None:
         super().__init__()
         if pool_every < 1 or not channels:
@@ -74,7 +86,7 @@ class CNN(nn.Module):
             features += [nn.Conv2d(before, after, kernel_size, stride, padding, dilation, bias=norm != "batch")]
             features += [] if norm == "none" else [make_norm(norm, after)]
             features += [make_pool(pooling, pool_size, after)] if index % pool_every == 0 else []
-            features += [nn.ReLU()]
+            features += [make_activation(activation)]
         self.features = nn.Sequential(*features)
 
         height, width = chain_output_size("CNN", image_size, self.features)
@@ -83,8 +95,8 @@ class CNN(nn.Module):
         sizes = (channels[-1] if global_pool else channels[-1] * height * width, *hidden_sizes, num_classes)
         for before, after in pairwise(sizes):
             head += [nn.Dropout(dropout)] if dropout else []
-            head += [nn.Linear(before, after), nn.ReLU()]
-        self.head = nn.Sequential(*head[:-1])  # no ReLU on the logits
+            head += [nn.Linear(before, after), make_activation(activation)]
+        self.head = nn.Sequential(*head[:-1])  # no activation on the logits
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""

@@ -1,7 +1,7 @@
 """Residual nets for small images: He et al. 2015, arXiv 1512.03385, section 4.2; pre-activation: arXiv 1603.05027.
 
 The stem is one 3x3 convolution without pooling, so a 32-pixel image is halved only between the stages. With
-``residual=False`` every way around a block is left out: the plain net of the paper's figure 6. Differences from the
+``residual=False`` there are no skip connections: the plain net of the paper's figure 6. Differences from the
 paper: none in the net; its test errors are means of best epochs on the test set, ours are of one chosen by validation.
 """
 
@@ -11,7 +11,19 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import BasicBlock, Bottleneck, ImageSize, PreActBlock, ShortcutName, as_height_width, init_he
+from cnnkit.layers import (
+    ActivationName,
+    BasicBlock,
+    Bottleneck,
+    ImageSize,
+    NormName,
+    PreActBlock,
+    ShortcutName,
+    as_height_width,
+    get_activation,
+    init_he,
+    make_norm,
+)
 
 BlockName = Literal["basic", "bottleneck", "preact"]
 _BLOCKS: dict[str, type[BasicBlock | Bottleneck | PreActBlock]] = {
@@ -34,13 +46,16 @@ class ResNet(nn.Module):
         depth: layers with weights along the longest way: 6 n + 2 for three stages of n basic or preact blocks, 9 n + 2
             of bottleneck blocks. Not looked at where ``blocks`` is given.
         block: ``basic`` (two 3x3 convolutions), ``bottleneck`` (1x1, 3x3, 1x1) or ``preact`` (two, activated before).
-        residual: false leaves out the ways around the blocks: the matching plain net.
+        residual: false leaves out the skip connections: the matching plain net.
         shortcut: where shapes change, ``A`` pads with zeros and has no parameters, ``B`` is a 1x1 convolution.
         widths: filters of the stages; a bottleneck stage hands on four times as many.
         blocks: blocks in each stage; none given: equally many, as ``depth`` says.
         drop_path: probability of leaving out the last block in training, falling evenly to 0 at the first (Huang et
             al. 2016).
         squeeze_excite: weigh the channels of every block (Hu et al. 2017).
+        norm: normalization beside every convolution; ``none`` shows what gradients do without it. The convolutions
+            have a bias where it is not batch norm.
+        activation: activation function.
 
     Raises:
         UserError: the depth does not fit the stages, or an argument is out of range.
@@ -63,6 +78,8 @@ class ResNet(nn.Module):
         blocks: tuple[int, ...] | None = None,
         drop_path: float = 0.0,
         squeeze_excite: bool = False,
+        norm: NormName = "batch",
+        activation: ActivationName = "relu",
     ) -> None:
         super().__init__()
         if block not in _BLOCKS:
@@ -75,32 +92,33 @@ class ResNet(nn.Module):
         if len(counts) != len(widths) or min(counts) < 1:
             raise UserError(f"blocks is {counts} and widths {widths}; give both for the same stages, at least 1 block.")
 
-        self.conv1 = nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=False)
-        # Before the first pre-activation block there is nothing to normalise twice.
-        self.bn1 = nn.Identity() if kind is PreActBlock else nn.BatchNorm2d(widths[0])
+        self.activate, self.preact = get_activation(activation), kind is PreActBlock
+        self.conv1 = nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=norm != "batch")
+        # Before the first pre-activation block there is nothing to normalize twice.
+        self.bn1 = nn.Identity() if self.preact else make_norm(norm, widths[0])
         channels, number = widths[0], 0
         for stage, (width, count) in enumerate(zip(widths, counts, strict=True), start=1):
             layer = nn.Sequential()
             for index in range(count):
                 stride = 2 if stage > 1 and index == 0 else 1
                 rate = drop_path * number / max(1, sum(counts) - 1)
-                layer.append(kind(channels, width, stride, residual, shortcut, rate, squeeze_excite))
+                layer.append(kind(channels, width, stride, residual, shortcut, rate, squeeze_excite, norm, activation))
                 channels, number = width * kind.expansion, number + 1
             self.add_module(f"layer{stage}", layer)
         self.stages = len(widths)
-        self.norm = nn.BatchNorm2d(channels) if kind is PreActBlock else nn.Identity()
+        self.norm = make_norm(norm, channels) if self.preact else nn.Identity()
         self.linear = nn.Linear(channels, num_classes)
         init_he(*(child for child in self.children() if child is not self.linear))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
         maps = self.conv1(images)  # (B, 3, 32, 32) -> (B, 16, 32, 32)
-        if not isinstance(self.bn1, nn.Identity):
-            maps = self.bn1(maps).relu()
+        if not self.preact:
+            maps = self.activate(self.bn1(maps))
         for stage in range(1, self.stages + 1):  # -> (B, 16, 32, 32) -> (B, 32, 16, 16) -> (B, 64, 8, 8)
             maps = self.get_submodule(f"layer{stage}")(maps)
-        if not isinstance(self.norm, nn.Identity):
-            maps = self.norm(maps).relu()
+        if self.preact:
+            maps = self.activate(self.norm(maps))
         logits: torch.Tensor = self.linear(maps.mean((2, 3)))  # (B, 64) -> (B, K)
         return logits
 

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -5,9 +7,11 @@ from torch import nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers import (
+    ActivationName,
     ConvNormAct,
     LocalResponseNorm,
     chain_output_size,
+    get_activation,
     local_response_norm,
     make_activation,
     make_norm,
@@ -118,3 +122,9 @@ def test_a_kernel_that_does_not_fit_is_named_with_the_smallest_size_that_would()
 def test_an_impossible_image_size_is_refused(size):
     with pytest.raises(UserError, match="image_size is"):
         chain_output_size("Net", size)
+
+
+@pytest.mark.parametrize("name", get_args(ActivationName))
+def test_an_activation_is_the_same_as_module_and_as_function(name):
+    values = torch.linspace(-3, 3, 13)
+    torch.testing.assert_close(make_activation(name)(values), get_activation(name)(values))

@@ -81,3 +81,18 @@ def test_drop_path_leaves_whole_branches_out_in_training_only(block):
         dropped = (net.train()(images) == images).flatten(1).all(1)
         assert 10 < dropped.sum() < 50
         assert not (net.eval()(images) == images).flatten(1).all(1).any()
+
+
+@every_block
+def test_a_block_without_norm_has_convolutions_with_biases_alone(block):
+    net = block(8, 16, stride=2, norm="none", activation="tanh")
+    assert {type(m) for m in net.modules() if list(m.parameters(recurse=False))} == {nn.Conv2d}
+    assert all(m.bias is not None for name, m in net.named_modules() if name.startswith("conv"))
+    assert net(maps(8)).shape == (3, 16 * block.expansion, 4, 4)
+
+
+def test_a_basic_block_without_norm_is_the_sum_of_its_parts():
+    block = BasicBlock(8, 8, norm="none", activation="sigmoid")
+    with torch.no_grad():
+        expected = (maps(8) + block.conv2(block.conv1(maps(8)).sigmoid())).sigmoid()
+        torch.testing.assert_close(block(maps(8)), expected)

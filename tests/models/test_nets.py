@@ -36,6 +36,7 @@ NETS = [
     Row(CNN, {"channels": (8, 16), "pooling": "min", "dropout": 0.3}, 83_458, 118_802),
     Row(CNN, {"channels": (8, 16), "pooling": "sum", "norm": "local_response"}, 83_458, 118_802),
     Row(CNN, {"channels": (8, 16), "pooling": "avg"}, 83_458, 118_802),
+    Row(CNN, {"channels": (8, 16), "activation": "sigmoid"}, 83_458, 118_802),
     Row(LeNet5, {}, 61_706, 83_126),
     Row(LeNet5, {"padding": 0, "activation": "tanh", "pooling": "avg"}, 44_426, 62_006),
     Row(AlexNet, {}, 829_162, 1_035_562),
@@ -55,6 +56,9 @@ NETS = [
     Row(ResNet, {"block": "bottleneck", "depth": 29}, 269_946, 270_234),
     Row(ResNet, {"block": "bottleneck", "depth": 29, "shortcut": "B"}, 312_826, 313_114),
     Row(ResNet, {"widths": (8, 16), "blocks": (1, 2), "drop_path": 0.2, "squeeze_excite": True}, 10_338, 10_482),
+    Row(ResNet, {"norm": "none", "activation": "tanh"}, 268_746, 269_034),  # 688 channels: a bias each, not two of norm
+    Row(ResNet, {"norm": "none", "block": "preact", "shortcut": "B"}, 271_306, 271_594),
+    Row(ResNet, {"norm": "local_response", "block": "bottleneck", "depth": 29}, 267_914, 268_202),
     Row(TimmNet, {"name": "test_resnet", "resize": 64, "options": {"zero_init_last": False}}, 373_370, 373_658),
 ]
 

@@ -1,0 +1,49 @@
+"""Activation functions by their names, as modules and as functions."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnkit.errors import UserError
+
+ActivationName = Literal["relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid"]
+
+_ACTIVATIONS: dict[str, tuple[Callable[[], nn.Module], Callable[[Tensor], Tensor]]] = {
+    "relu": (nn.ReLU, torch.relu),
+    "leaky_relu": (nn.LeakyReLU, F.leaky_relu),
+    "gelu": (nn.GELU, F.gelu),
+    "silu": (nn.SiLU, F.silu),
+    "tanh": (nn.Tanh, torch.tanh),
+    "sigmoid": (nn.Sigmoid, torch.sigmoid),
+}
+
+
+def make_activation(name: ActivationName) -> nn.Module:
+    """Build an activation function by its name.
+
+    Raises:
+        UserError: the name is unknown.
+    """
+    return _find(name)[0]()
+
+
+def get_activation(name: ActivationName) -> Callable[[Tensor], Tensor]:
+    """Look up an activation function by its name, for a net that shows no module of it.
+
+    Raises:
+        UserError: the name is unknown.
+
+    Example:
+        >>> get_activation("relu")(torch.tensor([-1.0, 2.0])).tolist()
+        [0.0, 2.0]
+    """
+    return _find(name)[1]
+
+
+def _find(name: str) -> tuple[Callable[[], nn.Module], Callable[[Tensor], Tensor]]:
+    if name not in _ACTIVATIONS:
+        raise UserError(f"activation {name!r} is unknown; choose one of {', '.join(_ACTIVATIONS)}.")
+    return _ACTIVATIONS[name]
