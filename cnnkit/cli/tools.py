@@ -18,6 +18,7 @@ TOOLS = {
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config configs/quickstart.yaml"),
     "translation": ("accuracy when the test images are shifted", "translation --run runs/quickstart"),
+    "challenges": ("accuracy when test images are dark, turned, hidden", "challenges --run runs/quickstart"),
     "filter": ("blur, sharpen, find edges in an image file", "filter sobel photo.jpg -o edges.png"),
     "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
     "compare": ("is one run really better than another?", "compare runs/a runs/b"),

@@ -6,14 +6,9 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from cnnkit.analysis.robustness import Point, accuracy_under_change, mean_over_runs
 from cnnkit.analysis.statistics import wilson_interval
-from cnnkit.analysis.translation import (
-    Shifted,
-    accuracy_under_translation,
-    mean_over_runs,
-    translate,
-    translation_figure,
-)
+from cnnkit.analysis.translation import shifted_views, translate, translation_figure
 from cnnkit.errors import UserError
 
 
@@ -45,11 +40,11 @@ def test_translate_is_scipys_shift_with_black_beyond(dx: int, dy: int) -> None:
 
 def test_a_net_that_knows_places_fails_as_counted_by_hand() -> None:
     images, labels = dots()
-    found = accuracy_under_translation(by_place, images, labels, scaled, [0, 1, 3], batch_size=4)
+    found = accuracy_under_change(by_place, images, labels, scaled, shifted_views, [0, 1, 3], batch_size=4)
     # No moved dot is where it was. The first one, whose class is 0, is right where it has left the window: by 1 pixel
     # it does so upwards and to the left, by 3 pixels in all four directions.
     assert [point.accuracy for point in found] == pytest.approx([1.0, 2 / 36, 4 / 36])
-    assert [(point.shift, point.n, point.of) for point in found] == [(s, 9, "images") for s in (0, 1, 3)]
+    assert [(point.strength, point.n, point.of) for point in found] == [(s, 9, "images") for s in (0, 1, 3)]
     assert (found[0].low, found[0].high) == wilson_interval(9, 9)
 
 
@@ -62,12 +57,12 @@ def test_a_net_that_looks_everywhere_does_not_mind_until_the_object_leaves() -> 
         brightest = images.flatten(1).amax(1)
         return torch.stack([1 - brightest, brightest], dim=1)
 
-    found = accuracy_under_translation(net, images, bright, scaled, [0, 1, 2, 3, 4, 5])
+    found = accuracy_under_change(net, images, bright, scaled, shifted_views, [0, 1, 2, 3, 4, 5])
     # The four bright dots are in the middles of the window's sides; moved by 4 or 5 of 9 pixels, one, or three, leave.
     assert [point.accuracy for point in found] == pytest.approx([1, 1, 1, 1, 1 - 1 / 9, 1 - 3 / 9])
 
 
-def test_directions_count_alike_and_black_comes_in_before_normalising() -> None:
+def test_directions_count_alike_and_black_comes_in_before_normalizing() -> None:
     seen: list[Tensor] = []
 
     def net(images: Tensor) -> Tensor:
@@ -78,7 +73,7 @@ def test_directions_count_alike_and_black_comes_in_before_normalising() -> None:
     images = torch.full((5, 3, 4, 5), 200, dtype=torch.uint8)
     images[:, :, 0, 2] = 255  # where the net looks: bright unless black has come in, which is from above
     labels = torch.zeros(5, dtype=torch.int64)
-    found = accuracy_under_translation(net, images, labels, lambda each: (scaled(each) - 0.5) * 2, [1])
+    found = accuracy_under_change(net, images, labels, lambda each: (scaled(each) - 0.5) * 2, shifted_views, [1])
     assert found[0].accuracy == 0.75
     assert len(seen) == 4
     assert all(each.amin() == -1 for each in seen)  # black
@@ -87,15 +82,15 @@ def test_directions_count_alike_and_black_comes_in_before_normalising() -> None:
 def test_no_images_and_shifts_that_leave_nothing() -> None:
     images, labels = dots()
     with pytest.raises(UserError, match="shift is 9: the images' smaller side is 9 pixels, give 0 to 8"):
-        accuracy_under_translation(by_place, images, labels, scaled, [0, 9])
-    with pytest.raises(UserError, match="there are no images to shift"):
-        accuracy_under_translation(by_place, images[:0], labels[:0], scaled)
+        accuracy_under_change(by_place, images, labels, scaled, shifted_views, [0, 9])
+    with pytest.raises(UserError, match="there are no images to change"):
+        accuracy_under_change(by_place, images[:0], labels[:0], scaled, shifted_views, [1])
 
 
 def test_runs_are_averaged_with_students_interval() -> None:
-    curves = [[Shifted(0, a, 0, 1, 100), Shifted(2, a - 0.5, 0, 1, 100)] for a in (0.90, 0.92, 0.94)]
+    curves = [[Point(0, a, 0, 1, 100), Point(2, a - 0.5, 0, 1, 100)] for a in (0.90, 0.92, 0.94)]
     first, second = mean_over_runs(curves)
-    assert (first.shift, first.n, first.of) == (0, 3, "runs")
+    assert (first.strength, first.n, first.of) == (0, 3, "runs")
     half = 4.302653 * 0.02 / 3**0.5  # the 97.5 % quantile of Student's t with 2 degrees of freedom
     assert (first.low, first.accuracy, first.high) == pytest.approx((0.92 - half, 0.92, 0.92 + half))
     assert second.accuracy == pytest.approx(0.42)
@@ -103,8 +98,8 @@ def test_runs_are_averaged_with_students_interval() -> None:
 
 
 def test_the_figure_has_a_line_and_a_band_a_name() -> None:
-    few = [Shifted(0, 0.9, 0.8, 0.95, 50), Shifted(3, 0.4, 0.3, 0.5, 50)]
-    mean = [Shifted(0, 0.8, 0.7, 0.9, 3, "runs"), Shifted(3, 0.7, 0.6, 0.8, 3, "runs")]
+    few = [Point(0, 0.9, 0.8, 0.95, 50), Point(3, 0.4, 0.3, 0.5, 50)]
+    mean = [Point(0, 0.8, 0.7, 0.9, 3, "runs"), Point(3, 0.7, 0.6, 0.8, 3, "runs")]
     (axes,) = translation_figure({"MLP $1": few, "CNN": mean}).axes
     assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 0.9], [3, 0.4]], [[0, 0.8], [3, 0.7]]]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["MLP $1", "CNN (3 runs)"]
