@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -65,6 +66,62 @@ def build_accuracy(num_classes: int | None = None) -> MulticlassAccuracy:
         0.667
     """
     return MulticlassAccuracy(num_classes=num_classes, average="micro", validate_args=False)
+
+
+class TopKAccuracy(Metric):
+    """Share of samples whose class is among the k likeliest; independent of the number of classes.
+
+    Args:
+        k: classes that a prediction may name; 5 is ImageNet's convention (Krizhevsky et al. 2012).
+        kwargs: arguments of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = TopKAccuracy(2)
+        >>> metric.update(torch.tensor([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]]), torch.tensor([1, 2]))
+        >>> metric.compute().item()
+        0.5
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    correct: torch.Tensor
+    count: torch.Tensor
+
+    def __init__(self, k: int = 5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.k = k
+        self.add_state("correct", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add one batch.
+
+        Args:
+            logits: (B, K), or probabilities.
+            labels: int64 (B,).
+        """
+        likeliest = logits.topk(min(self.k, logits.shape[1]), dim=1).indices
+        self.correct = self.correct + (likeliest == labels[:, None]).sum()
+        self.count = self.count + len(labels)
+
+    def compute(self) -> torch.Tensor:
+        """Return the share of all samples; NaN before the first."""
+        return self.correct / self.count
+
+
+def count_classes(net: nn.Module) -> int | None:
+    """The number of logits of a net: its ``num_classes``, else the width of its last dense layer; None if unknown.
+
+    Example:
+        >>> count_classes(nn.Sequential(nn.Linear(4, 100), nn.ReLU(), nn.Linear(100, 20)))
+        20
+    """
+    said = getattr(net, "num_classes", None)
+    if isinstance(said, int):
+        return said
+    dense = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    return dense[-1].out_features if dense else None
 
 
 def hard_labels(labels: torch.Tensor) -> torch.Tensor:

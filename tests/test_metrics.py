@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
+from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
 
 SIZES = [64, 64, 64, 7]
 
@@ -35,6 +36,23 @@ def test_accuracy_counts_samples(num_classes):
         metric.update(torch.tensor(logits), torch.tensor(labels))
         right.append(logits.argmax(1) == labels)
     assert metric.compute().item() == pytest.approx(np.concatenate(right).mean())
+
+
+@pytest.mark.parametrize("k", [1, 3, 5, 7])
+def test_top_k_counts_samples_whose_class_is_among_the_k_likeliest(k):
+    metric, right = TopKAccuracy(k), []
+    for logits, labels in batches():
+        metric.update(torch.tensor(logits), torch.tensor(labels))
+        right.append((np.argsort(-logits, axis=1)[:, :k] == labels[:, None]).any(1))
+    assert metric.compute().item() == pytest.approx(np.concatenate(right).mean())
+
+
+def test_the_number_of_classes_is_that_of_the_logits():
+    told = nn.Linear(3, 4)
+    told.num_classes = 7
+    assert count_classes(told) == 7
+    assert count_classes(nn.Sequential(nn.Linear(4, 30), nn.Linear(30, 12), nn.ReLU())) == 12
+    assert count_classes(nn.Conv2d(1, 2, 3)) is None
 
 
 def test_a_reset_starts_afresh_and_merging_adds_up():

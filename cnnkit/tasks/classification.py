@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
-from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
+from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
 from cnnkit.optim import (
     fill_length,
     fused_if_possible,
@@ -114,8 +114,14 @@ class ClassificationTask(L.LightningModule):
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), logits
 
     def build_metrics(self) -> MetricCollection:
-        """The metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``."""
-        return MetricCollection({"acc": build_accuracy()})
+        """The metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
+
+        Accuracy; and with more than ten classes the share of images whose class is among the five likeliest.
+        """
+        metrics: dict[str, Metric | MetricCollection] = {"acc": build_accuracy()}
+        if (count_classes(self.net) or 0) > 10:
+            metrics["acc_top5"] = TopKAccuracy(5)
+        return MetricCollection(metrics)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The optimiser's parameter groups; ``lr_scale`` in one is a factor on its learning rate."""

@@ -182,6 +182,20 @@ def test_the_net_must_fit_the_images() -> None:
         trainer().fit(ClassificationTask(net(image_size=32)), datamodule=FashionMNISTSample())
 
 
+@pytest.mark.parametrize(("classes", "logged"), [(10, False), (11, True)])
+def test_with_more_than_ten_classes_top_5_stands_beside_top_1(classes: int, logged: bool) -> None:
+    torch.manual_seed(0)
+    images, labels = torch.randn(64, 1, 28, 28), torch.randint(0, classes, (64,))
+    task = ClassificationTask(net(num_classes=classes))
+    run = trainer()
+    (scores,) = run.test(task, DataLoader(TensorDataset(images, labels), 20), verbose=False)
+    assert ("test/acc_top5" in scores) is logged
+    if logged:
+        with torch.no_grad():
+            likeliest = task.eval()(images).topk(5).indices
+        assert scores["test/acc_top5"] == pytest.approx((likeliest == labels[:, None]).any(1).float().mean().item())
+
+
 def test_a_step_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> Callable[..., Any]:
         def raise_(*args: Any, **kwargs: Any) -> Any:
