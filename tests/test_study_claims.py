@@ -1,0 +1,80 @@
+"""Every figure in an answer of the experiments' pages follows from the study's results.csv, by SciPy."""
+
+import csv
+import re
+from statistics import median
+
+import pytest
+import yaml
+from study_figures import EXPERIMENTS, Results
+
+CLAIMS = yaml.safe_load((EXPERIMENTS.parent / "tests/study_claims.yaml").read_text(encoding="utf-8"))
+ANSWERS, INDEX = CLAIMS["answers"], CLAIMS["index"]
+
+
+def squeeze(text: str) -> str:
+    return " ".join(text.split())
+
+
+def measured(folders: dict) -> list[str]:
+    return [folder for folder in folders if (EXPERIMENTS / folder / "results.csv").exists()]
+
+
+@pytest.mark.parametrize("folder", measured(ANSWERS))
+def test_the_answer_is_what_the_results_say(folder: str) -> None:
+    page, results = squeeze((EXPERIMENTS / folder / "README.md").read_text(encoding="utf-8")), Results(folder)
+    for template in ANSWERS[folder]:
+        assert squeeze(results.fill(template)) in page
+
+
+@pytest.mark.parametrize("folder", measured(INDEX))
+def test_the_index_says_the_same(folder: str) -> None:
+    index = squeeze((EXPERIMENTS / "README.md").read_text(encoding="utf-8"))
+    assert squeeze(f"| {Results(folder).fill(INDEX[folder])} |") in index
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in EXPERIMENTS.glob("*/results.csv")))
+def test_every_study_has_its_answer_tested_and_its_budget_is_what_it_cost(folder: str) -> None:
+    assert folder in ANSWERS
+    minutes = sum(float(row["train_seconds"]) for runs in Results(folder).rows.values() for row in runs) / 60
+    budget = re.search(r"budget: (\d+) minutes on one", (EXPERIMENTS / folder / "study.yaml").read_text())
+    assert budget is not None
+    assert 0.95 * minutes <= float(budget[1]) <= 1.6 * minutes + 2
+
+
+def gradients(folder: str) -> dict[str, tuple[list[float], list[float]]]:
+    with (EXPERIMENTS / folder / "gradients.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        name: tuple([float(r[column]) for r in rows if r["variant"] == name] for column in ("first_step", "last_epoch"))
+        for name in dict.fromkeys(row["variant"] for row in rows)
+    }
+
+
+def test_gradients_of_the_deep_plain_net() -> None:
+    page = squeeze((EXPERIMENTS / "residual_depth/README.md").read_text(encoding="utf-8"))
+    found = gradients("residual_depth")
+    first = found["plain-56"][0]
+    assert f"grow from {min(first):.2f} near the logits to {max(first):.0f} near the image ({first[0]:.0f} at" in page
+    ends = {name: median(last) for name, (_, last) in found.items()}
+    others = [end for name, end in ends.items() if name != "plain-56"]
+    assert f"is {ends['plain-56']:.2f}, where the three other nets have {min(others):.2f} to {max(others):.2f}" in page
+    low, high = ((min(f[:-1]), max(f[:-1])) for f in (found["residual-20"][0], found["residual-56"][0]))
+    assert f"within {low[0]:.2f} to {low[1]:.2f} at 20 layers and {high[0]:.2f} to {high[1]:.2f} at 56" in page
+
+
+def test_gradients_with_and_without_heads() -> None:
+    page = squeeze((EXPERIMENTS / "auxiliary_loss/README.md").read_text(encoding="utf-8"))
+    first = gradients("auxiliary_loss")["none"][0]
+    least = min(first)
+    assert f"{first[0]:.1f} at the first convolution and {least:.2f} at layer3.3.conv1, a factor of" in page
+    assert f"a factor of {first[0] / least:.0f}" in page
+
+
+def test_accuracies_of_shifted_images() -> None:
+    page = (EXPERIMENTS / "translation/README.md").read_text(encoding="utf-8")
+    with (EXPERIMENTS / "translation/shift.csv").open(newline="", encoding="utf-8") as file:
+        points = {(row["name"], row["shift"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+    for line in re.findall(r"^\| (\d) \|(.*)\|$", page, re.MULTILINE):
+        shown = re.findall(r"([\d.]+) %", line[1])
+        assert shown == [f"{100 * points[name, line[0]]:.2f}" for name in ("MLP", "CNN", "CNN_global_pooling")]
