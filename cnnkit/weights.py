@@ -39,8 +39,8 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
 
     Args:
         path: a ``.safetensors`` file; a file of torch (``.pt``, ``.pth``, ``.ckpt``) with a dict of tensors, alone or
-            as its ``state_dict``; or a run folder, or one above several, whose newest run's best checkpoint counts.
-            A checkpoint of a task gives the weights of its net, under the net's own names.
+            as its ``state_dict``; or a run folder, or a name of runs, whose newest finished one counts: its best
+            checkpoint. A checkpoint of a task gives the weights of its net, under the net's own names.
 
     Raises:
         UserError: if the path is a URL, is missing or damaged, or holds anything but tensors by name.
@@ -49,9 +49,11 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
         raise UserError(f"{path}: weights are read from local files only; download it first")
     file = Path(path)
     if file.is_dir():
-        file = run_folder.find(file).best
-    if not file.is_file():
-        raise UserError(f"{file}: no such file of weights; give a .safetensors or .pth file, or a run folder")
+        file = run_folder.choose_finished(file).best
+    try:
+        run_folder.check_regular(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: no such file of weights; give a .safetensors or .pth file, or a run folder") from None
     found = _load(file)
     nested = found.get("state_dict", found) if isinstance(found, dict) else None
     if not isinstance(nested, dict) or not nested or not all(torch.is_tensor(value) for value in nested.values()):
@@ -69,6 +71,8 @@ def _load(file: Path) -> Any:
                 if archive.testzip() is not None:
                     raise zipfile.BadZipFile("checksum")
         return torch.load(file, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); see to its permissions") from None
     except Exception as error:  # damage shows as nearly any kind
         unsafe = isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error)
         reason = "holds other things than tensors, and is not read" if unsafe else "damaged, or no file of weights"

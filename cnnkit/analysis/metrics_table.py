@@ -1,10 +1,11 @@
-"""The numbers that a run has logged, read back from its metrics.csv; standard library only."""
+"""The numbers that a run has logged, read back from its metrics.csv; no torch."""
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cnnkit.errors import UserError
+from cnnkit.run_folder import open_regular
 
 Row = Mapping[str, float]
 
@@ -19,11 +20,15 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         UserError: if the file is no table of numbers with a column ``step``.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with open_regular(path, newline="") as file:
             table = csv.DictReader(file)
             rows = [{name: float(cell) for name, cell in row.items() if cell} for row in table]
     except FileNotFoundError:
         return []
+    except UserError:  # no file
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); see to its permissions") from None
     except (ValueError, TypeError, AttributeError, csv.Error) as error:  # a row too long is a list, and no text a fault
         raise UserError(f"{path}: no table of numbers ({error}); was it edited? A new run writes a new one") from None
     if not all("step" in row for row in rows):

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from cnnkit.errors import UserError
-from cnnkit.run_folder import replacing
+from cnnkit.run_folder import check_regular, replacing
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ def load_predictions(path: Path) -> Predictions:
         UserError: if it is missing or no such file.
     """
     try:
+        check_regular(path)
         found = load_file(path)
         return Predictions(**{name: found[name] for name in ("probabilities", "predicted", "labels", "index")})
     except FileNotFoundError:

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from cnnkit.analysis.runs import WITHOUT_EFFECT, RunRecord, config_differences, read_record
+from cnnkit.analysis.runs import RunRecord, config_differences, read_record
 from cnnkit.errors import UserError
 from cnnkit.run_folder import ROOT
+from cnnkit.run_folder.keys import WITHOUT_EFFECT, stands_for
 
 # Keys of a configuration that may differ between the repetitions of a run, or keys above them.
-_FREE = ("seed_everything", *(key.replace(".init_args", "") for key in WITHOUT_EFFECT))
+_FREE = ("seed_everything", *WITHOUT_EFFECT)
 
 
 def read_repetitions(path: str | Path, notes: list[str]) -> list[tuple[Path, list[RunRecord]]]:
@@ -74,13 +75,9 @@ def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list
 
 def _unlike(record: RunRecord, other: RunRecord) -> str:
     """In what two runs differ besides the seed, or nothing."""
-    keys = [key for key in config_differences(record, other) if not _is_free(key)]
+    keys = [key for key in config_differences(record, other) if not stands_for(_FREE, key)]
     keys += [key for key in ("code", "data.fingerprint", "data.split") if record.get(key) != other.get(key)]
     return ", ".join(keys[:3])
-
-
-def _is_free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
 
 
 def _first(reasons: dict[Path, str]) -> str:

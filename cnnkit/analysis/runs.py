@@ -10,25 +10,8 @@ from typing import Any
 import yaml
 
 from cnnkit.errors import UserError
-from cnnkit.run_folder import RunFolder
-
-# Of a configuration: where a run stands, not what it is.
-PLACES = ("name", "ckpt_path", "trainer.default_root_dir")
-# Where a run stands, what it shows and how it comes by its batches does not change its numbers.
-WITHOUT_EFFECT = (
-    "ckpt_path",
-    "config",
-    "name",
-    "watch",
-    "trainer.default_root_dir",
-    "trainer.enable_progress_bar",
-    "trainer.logger",
-    "data.init_args.data_dir",
-    "data.init_args.mirror",
-    "data.init_args.num_workers",
-    "data.init_args.resident",
-    "model.init_args.cache_dir",
-)
+from cnnkit.run_folder import RunFolder, open_regular
+from cnnkit.run_folder.keys import PLACES
 
 
 @dataclass(frozen=True)
@@ -76,9 +59,9 @@ class RunRecord:
     def config(self) -> dict[str, Any]:
         """The resolved configuration, see `flatten`; empty if it cannot be read."""
         try:
-            text = RunFolder(self.path).config.read_text(encoding="utf-8")
-            return flatten(_dict(yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            with open_regular(RunFolder(self.path).config) as file:
+                return flatten(_dict(yaml.load(file.read(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))))
+        except (OSError, ValueError, yaml.YAMLError):  # UserError and bytes that are no text are ValueErrors
             return {}
 
     def get(self, key: str) -> Any:
@@ -104,15 +87,13 @@ class RunRecord:
 def read_record(path: Path) -> RunRecord:
     """The record of a run folder; a manifest that cannot be read is no error but a reason."""
     try:
-        manifest: object = RunFolder(path).manifest()
-        if isinstance(manifest, dict):
-            return RunRecord(path, manifest)
-        reason = "manifest.json is no mapping"
-    except (UserError, UnicodeDecodeError):  # both are ValueErrors
-        reason = "manifest.json is no JSON"
-    except OSError as error:
-        reason = f"manifest.json: {error.strerror}"
-    return RunRecord(path, {}, reason)
+        return RunRecord(path, RunFolder(path).manifest())
+    except UserError as error:
+        text = str(error)
+    reason = (
+        "is no mapping" if "(no mapping)" in text else "is no JSON" if "not a manifest" in text else "cannot be read"
+    )
+    return RunRecord(path, {}, f"manifest.json {reason}")
 
 
 def read_records(folder: Path) -> list[RunRecord]:

@@ -1,7 +1,8 @@
 """Only what Lightning lacks."""
 
 from cnnkit.callbacks.activations import DeadReLUs
-from cnnkit.callbacks.checkpoint import SafeCheckpointIO, best_and_last, load_checkpoint
+from cnnkit.callbacks.checkpoint import SafeCheckpointIO, best_and_last
+from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.callbacks.ema import EMA
 from cnnkit.callbacks.evaluation import AfterValidation, Confusion, PRCurves, Reliability
 from cnnkit.callbacks.histograms import Histograms

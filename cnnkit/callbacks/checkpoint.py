@@ -1,7 +1,6 @@
 """Checkpoints that are whole or not there, and that run no code when they are read."""
 
 import os
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.errors import UserError
 
 
@@ -58,28 +58,6 @@ class SafeCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | os.PathLike) -> None:
         """Delete the file."""
         Path(path).unlink(missing_ok=True)
-
-
-def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without running any code in it.
-
-    Raises:
-        UserError: if the path is a URL, is missing, damaged, or holds anything but tensors and plain values.
-    """
-    if "://" in str(path):
-        raise UserError(f"{path}: checkpoints are read from local files only; download it first")
-    try:
-        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile("checksum")
-        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such checkpoint") from None
-    except Exception as error:
-        unsafe = "weights_only" in str(error) or "Unsupported" in str(error)
-        reason = "holds more than weights and plain values, and is not read" if unsafe else "damaged or no checkpoint"
-        raise UserError(f"{path}: {reason}; name another one (checkpoints/last.ckpt, checkpoints/best.ckpt)") from error
-    return loaded
 
 
 class _MovableCheckpoint(ModelCheckpoint):

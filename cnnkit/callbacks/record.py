@@ -1,6 +1,5 @@
 """Keeps the run's manifest."""
 
-import contextlib
 import datetime
 import time
 from pathlib import Path
@@ -9,8 +8,11 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.callbacks.throughput import Throughput
-from cnnkit.run_folder import RunFolder
+from cnnkit.errors import UserError
+from cnnkit.loggers import MetricsCSV
+from cnnkit.run_folder import RunFolder, report_not_written
 
 
 class Record(Callback):
@@ -30,16 +32,23 @@ class Record(Callback):
         self._began = time.perf_counter()
         if not trainer.is_global_zero:
             return
-        before = self.run.manifest()
+        try:
+            before = self.run.manifest()
+        except UserError:  # it is set aside with the first change
+            before = {}
+        changes = {key: list(pair) for key, pair in self.facts.get("changes", {}).items()}
+        facts = {key: value for key, value in self.facts.items() if key != "changes"}
         if "started" in before and trainer.global_step > 0:
-            resume = {"command": self.facts["command"], "from_step": trainer.global_step, "started": _now()}
+            resume = {"command": facts["command"], "from_step": trainer.global_step, "started": _now()}
+            resume |= {"changes": changes} if changes else {}
+            resume |= {"git": facts["git"]} if facts.get("git") != before.get("git") else {}
             self._seconds_before = before.get("times", {}).get("fit_seconds", 0.0)
-            self.run.update_manifest(resumes=[*before.get("resumes", []), resume], status="running", reason=None)
+            self._write(resumes=[*before.get("resumes", []), resume], status="running", reason=None)
             return
         describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
         parameters = list(pl_module.parameters())
-        self.run.update_manifest(
-            **self.facts,
+        self._write(
+            **facts,
             status="running",
             started=_now(),
             device={"accelerator": type(trainer.accelerator).__name__, "devices": trainer.world_size},
@@ -51,6 +60,18 @@ class Record(Callback):
             },
         )
 
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Bring the metrics of what the checkpoint ends to the disk before it: a kill in between loses no row.
+
+        Lightning hands an epoch's metrics to the loggers only after the checkpoints are saved; it does so again.
+        """
+        tables = [logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
+        pending = pending_metrics(trainer) if tables else {}
+        for table in tables:
+            if pending and trainer.is_global_zero:
+                table.log_metrics({**pending, "epoch": trainer.current_epoch}, max(0, trainer.global_step - 1))
+            table.write()
+
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what came out."""
         self._finish(trainer, "finished")
@@ -58,8 +79,7 @@ class Record(Callback):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write how far it came and why it ended."""
         status = "stopped" if type(exception).__name__ in ("StopRequested", "KeyboardInterrupt") else "failed"
-        with contextlib.suppress(OSError):  # a full disk must not hide what happened
-            self._finish(trainer, status, reason=f"{type(exception).__name__}: {exception}")
+        self._finish(trainer, status, reason=f"{type(exception).__name__}: {exception}")
 
     def _finish(self, trainer: L.Trainer, status: str, **more: Any) -> None:
         if not trainer.is_global_zero or not self._began:
@@ -74,19 +94,58 @@ class Record(Callback):
         best = trainer.checkpoint_callback
         if isinstance(best, ModelCheckpoint) and best.best_model_score is not None and best.monitor:
             entries["best"] = {best.monitor: float(best.best_model_score), **best_epoch(self.run, best)}
-        self.run.update_manifest(
+        entries |= self._scores_of_before(entries.get("best", {}))
+        self._write(
             **entries, **more, status=status, ended=_now(), epochs=trainer.current_epoch, steps=trainer.global_step
         )
+
+    def _scores_of_before(self, best: dict[str, Any]) -> dict[str, Any]:
+        """Scores of a best checkpoint that a longer run has replaced are no longer the run's."""
+        try:
+            manifest = self.run.manifest()
+        except UserError:
+            return {}
+        step, moved = (manifest.get("best") or {}).get("step"), []
+        if step is None or best.get("step") in (None, step):
+            return {}
+        for command in ("validate", "test"):
+            if command in manifest:
+                of = {"checkpoint": "best.ckpt", "step": step, **(manifest.get(f"{command}_of") or {})}
+                moved.append({"command": command, **of, "scores": manifest[command]})
+        if not moved:
+            return {}
+        self.run.predictions.unlink(missing_ok=True)
+        others = [*(manifest.get("other_scores") or []), *moved]
+        return {"other_scores": others, "validate": None, "validate_of": None, "test": None, "test_of": None}
+
+    def _write(self, **entries: Any) -> None:
+        """Update the manifest; a disk that is full or a folder that is not ours must not end the training."""
+        try:
+            self.run.update_manifest(**entries)
+        except OSError as error:
+            report_not_written(self.run.manifest_file, error)
 
 
 def best_epoch(run: RunFolder, checkpoint: ModelCheckpoint) -> dict[str, int]:
     """Epoch (counted from 1) and step of the best checkpoint, read from the file itself."""
-    from cnnkit.callbacks.checkpoint import load_checkpoint
-
     if not Path(checkpoint.best_model_path or "?").exists():  # the disk was full, say
         return {}
-    found = load_checkpoint(checkpoint.best_model_path)
+    try:
+        found = load_checkpoint(checkpoint.best_model_path)
+    except UserError:  # somebody has changed it; what is known is known
+        return {}
     return {"epoch": int(found["epoch"]) + 1, "step": int(found["global_step"])}
+
+
+def pending_metrics(trainer: L.Trainer) -> dict[str, float]:
+    """What was logged at the end of an epoch and no logger has yet; empty within an epoch.
+
+    Lightning has no public access to it: `logged_metrics` mixes it with what was logged long ago.
+    """
+    connector: Any = trainer._logger_connector
+    if trainer._results is None or connector._first_loop_iter is not None:
+        return {}
+    return {name: float(value) for name, value in connector.metrics["log"].items()}
 
 
 def _now() -> str:

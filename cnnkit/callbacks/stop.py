@@ -1,5 +1,6 @@
 """Stopping early, by hand or because the loss is no number any more, without losing anything."""
 
+import contextlib
 import math
 import os
 import signal
@@ -21,7 +22,7 @@ class StopRequested(Exception):
 
 
 class Diverged(Exception):
-    """The loss is NaN or infinite."""
+    """The loss or the weights are NaN or infinite."""
 
 
 class StopOnSignal(Checkpoint):
@@ -54,7 +55,8 @@ class StopOnSignal(Checkpoint):
         # Only a note: the step that is under way must end before anything is saved.
         self._signum = signum
         signal.signal(signum, signal.SIG_DFL)
-        os.write(2, b"\nstopping after this step; once more to leave at once\n")  # print is not safe in a handler
+        with contextlib.suppress(OSError):  # print is not safe in a handler
+            os.write(2, b"\nstopping after this step; once more to leave at once\n")
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -109,14 +111,38 @@ class StopOnSignal(Checkpoint):
 
 
 class StopOnNaN(Callback):
-    """Ends a run whose loss is NaN or infinite before such weights overwrite a checkpoint.
+    """Ends a run whose loss or weights are NaN or infinite before such weights overwrite a checkpoint.
 
-    Looks once every ``trainer.log_every_n_steps`` steps and at every epoch's end, when the host waits for the device
-    anyway.
+    Looks at the loss once every ``trainer.log_every_n_steps`` steps and at every epoch's end, when the host waits for
+    the device anyway, and at the weights and the optimizer's state whenever they are about to be saved: an infinite
+    gradient in an epoch's last step leaves a finite loss behind.
     """
 
     def __init__(self) -> None:
         self._finite: torch.Tensor | None = None
+        self._infinite_by_design: set[str] = set()
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Note buffers that are infinite from the start, such as the masks of attention."""
+        self._infinite_by_design = {
+            n for n, b in pl_module.named_buffers() if b.is_floating_point() and b.isinf().any()
+        }
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Refuse to save weights that no run can go on from; one wait for the device.
+
+        Infinite moments of an optimizer can be harmless (the step is 0), NaN in them never is.
+        """
+        weights = [v for n, v in checkpoint["state_dict"].items() if _floats(v) and n not in self._infinite_by_design]
+        states = [s for o in checkpoint.get("optimizer_states", ()) for s in o.get("state", {}).values()]
+        moments = [v for state in states for v in state.values() if _floats(v)]
+        device = pl_module.device  # some optimizers count their steps on the CPU
+        bad = [~w.isfinite().all().to(device) for w in weights] + [m.isnan().any().to(device) for m in moments]
+        if bad and bool(torch.stack(bad).any()):
+            raise Diverged(
+                f"the weights are no finite numbers after step {trainer.global_step} and are not saved; "
+                "lower the learning rate, or set trainer.gradient_clip_val. The checkpoints are from before"
+            )
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -134,6 +160,10 @@ class StopOnNaN(Callback):
                     f"the loss was no finite number at or before step {trainer.global_step}; "
                     "lower the learning rate or train in 32-true. The checkpoints are from before"
                 )
+
+
+def _floats(value: Any) -> bool:
+    return torch.is_tensor(value) and value.is_floating_point() and value.numel() > 0
 
 
 def every(trainer: L.Trainer) -> int:

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from cnnkit import __version__
 from cnnkit.cli import help as texts
+from cnnkit.cli.streams import steady_streams
 from cnnkit.cli.tools import TOOLS, run_tool
 from cnnkit.memory import keep_freed_memory
+from cnnkit.run_folder import not_written
+
+NOT_WRITTEN = 4
 
 
 def main(args: list[str] | None = None) -> int:
@@ -22,10 +26,16 @@ def main(args: list[str] | None = None) -> int:
 
     Returns:
         The exit code: 0 done, 1 the run failed, 2 a mistake in what was asked for, 3 some images could not
-        be read, 128 + n stopped by signal n.
+        be read, 4 done, but something could not be written, 128 + n stopped by signal n.
     """
     began = time.perf_counter()
-    args = list(sys.argv[1:] if args is None else args)
+    not_written().clear()
+    with steady_streams() as failed:
+        code = _run(list(sys.argv[1:] if args is None else args), began)
+    return NOT_WRITTEN if code == 0 and (failed or not_written()) else code
+
+
+def _run(args: list[str], began: float) -> int:
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
     command = args[0] if args else "--help"

@@ -33,7 +33,6 @@ class Request:
     args: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     run: RunFolder | None = None
-    resume_step: int | None = None
     asked_of_net: dict[str, Any] = field(default_factory=dict)
 
 
@@ -84,11 +83,8 @@ def _take_run(request: Request, flag: str, value: str) -> None:
         raise UserError(
             f"{flag} is not for {request.command}: use {'--resume' if request.command == 'fit' else '--run'}"
         )
-    request.run = run_folder.find(value)
-    if request.command == "fit":
-        from cnnkit.callbacks import load_checkpoint
-
-        request.resume_step = int(load_checkpoint(request.run.last)["global_step"])
+    choose = run_folder.choose_resumable if flag == "--resume" else run_folder.choose_finished
+    request.run = choose(value)
 
 
 def config_name(args: list[str]) -> str:
@@ -119,7 +115,7 @@ def check_yaml(file: Path) -> dict[str, Any]:
         UserError: if it is missing, no text, no YAML, empty, no mapping, or has a key twice.
     """
     try:
-        with file.open(encoding="utf-8") as stream:
+        with run_folder.open_regular(file) as stream:
             found = yaml.load(stream, _StrictLoader)
     except FileNotFoundError:
         raise UserError(f"{file}: no such configuration file{_near(file)}") from None

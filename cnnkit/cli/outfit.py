@@ -8,7 +8,8 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 
 from cnnkit import callbacks
 from cnnkit.cli.arguments import Request
-from cnnkit.cli.report import flat, machine, versions
+from cnnkit.cli.provenance import git_state, machine, versions
+from cnnkit.cli.report import flat
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.run_folder import RunFolder
 from cnnkit.study.identity import code_version
@@ -70,6 +71,7 @@ def facts_of(request: Request, resolved: dict[str, Any], precision_reason: str) 
         "versions": versions(),
         "machine": machine(),
         "code": code_version(resolved),
+        "git": git_state(),
         "seed": resolved["seed_everything"],
         "precision": {"value": str(resolved["trainer"]["precision"]), "reason": precision_reason},
     }

@@ -145,8 +145,8 @@ def _options(given: dict[str, list[str]]) -> Options:
     files = list(dict.fromkeys(file for path in given["images"] for file in image_files(path)))
     if not files:
         raise UserError(f"{', '.join(given['images'])}: no image in it ({' '.join(sorted(IMAGE_SUFFIXES))})")
-    run = run_folder.find(last["run"]) if "run" in last else None
-    options = Options(Path(last.get("ckpt_path") or (run.best if run else "")), files)
+    run = run_folder.choose_finished(last["run"]) if "run" in last else None
+    options = Options(run_folder.choose_checkpoint(run, last.get("ckpt_path")), files)
     options.configs = [*([run.config] if run else []), *given.get("config", [])]
     options.output = Path(last.get("output", options.output))
     if options.output.is_dir() or options.output.suffix.lower() in IMAGE_SUFFIXES:

@@ -1,36 +1,11 @@
 """What a command says when it is done."""
 
 import csv
-import importlib.metadata
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cnnkit.run_folder import RunFolder, replacing
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
-    names = ("cnnkit", "torch", "torchvision", "lightning", "torchmetrics", "timm", "numpy")
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, Any]:
-    """What a run's speed depends on, beside the device."""
-    info = Path("/proc/cpuinfo")
-    names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    cpu = names[0].partition(":")[2].strip() if names else platform.processor()
-    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
 def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str) -> None:
@@ -63,13 +38,10 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     _print(rows)
 
 
-def print_scores(run: RunFolder | None, command: str, checkpoint: str, scores: dict[str, float]) -> None:
-    """Print loss and metrics, and keep them in the run's manifest."""
-    if run is not None:
-        looks = run.manifest().get("test_looks", 0) + 1
-        run.update_manifest(**({command: scores, "test_looks": looks} if command == "test" else {command: scores}))
+def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> None:
+    """Print loss and metrics, and of which checkpoint they are."""
     rows = {key: f"{value:.2%}" if "acc" in key else f"{value:.4f}" for key, value in scores.items()}
-    _print({**rows, "checkpoint": checkpoint})
+    _print({**rows, "checkpoint": str(checkpoint)})
 
 
 def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:

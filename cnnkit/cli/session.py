@@ -1,5 +1,6 @@
 """One command run through Lightning's CLI: links, defaults, callbacks, the run folder."""
 
+import contextlib
 import os
 import sys
 import time
@@ -29,7 +30,9 @@ from cnnkit.cli.parsing import (
     refuse_nulls,
     wrong_values_are_user_errors,
 )
-from cnnkit.cli.report import print_fit_report, print_fit_start, print_scores, write_predictions
+from cnnkit.cli.report import print_fit_report, print_fit_start
+from cnnkit.cli.resume import Resume, check_start, prepare_resume
+from cnnkit.cli.scoring import predict, score
 from cnnkit.errors import UserError
 from cnnkit.precision import default_precision
 from cnnkit.run_folder import RunFolder
@@ -49,25 +52,28 @@ class Session(LightningCLI):
         self.request, self.began, self.watching = request, began, watching
         self.run: RunFolder | None = request.run
         self.made = False  # whether this process made the folder
+        self.resume: Resume | None = None
+        self.held = contextlib.ExitStack()  # the run folder's lock
         self.precision_reason = "asked for"
         self.predictions = callbacks.KeepPredictions()
-        super().__init__(
-            L.LightningModule,
-            L.LightningDataModule,
-            save_config_callback=None,
-            trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "enable_model_summary": False},
-            seed_everything_default=0,
-            parser_kwargs={
-                "exit_on_error": False,
-                "allow_abbrev": False,
-                request.command: {"exit_on_error": False, "allow_abbrev": False},
-            },
-            parser_class=Parser,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            args=[request.command, *request.args],
-            auto_configure_optimizers=False,
-        )
+        with self.held:
+            super().__init__(
+                L.LightningModule,
+                L.LightningDataModule,
+                save_config_callback=None,
+                trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "enable_model_summary": False},
+                seed_everything_default=0,
+                parser_kwargs={
+                    "exit_on_error": False,
+                    "allow_abbrev": False,
+                    request.command: {"exit_on_error": False, "allow_abbrev": False},
+                },
+                parser_class=Parser,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                args=[request.command, *request.args],
+                auto_configure_optimizers=False,
+            )
 
     # ---- the parser ----------------------------------------------------------------------------------------------
 
@@ -79,6 +85,7 @@ class Session(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links and the defaults, written once."""
         parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
+        parser.add_argument("--weights", type=str | None, default=None, help="Weights that the whole net starts with.")
         parser.add_argument("--watch", type=callbacks.Watch | None, default=callbacks.Watch(), help="The dashboard.")
         for of_net, of_data in LINKED.items():
             parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
@@ -114,15 +121,32 @@ class Session(LightningCLI):
             choice = default_precision(str(trainer.accelerator))
             trainer.precision, self.precision_reason = choice.precision, choice.reason
 
+        if self.request.command == "fit":
+            self._prepare_fit()
+
+    def _prepare_fit(self) -> None:
+        asked = self._get(self.config, "ckpt_path")
+        if self.request.run is None:
+            if asked is not None:
+                raise UserError(
+                    f"ckpt_path is {asked!r}: a run goes on in its own folder (--resume RUN, and --ckpt_path best or "
+                    "last); for a new run from the weights of a file or run: --weights FILE"
+                )
+            return
+        if is_first_process():
+            self.held.enter_context(run_folder.hold_writer_lock(self.request.run.path, "fit --resume"))
+        resolved = {**self.resolved(), "name": self._get(self.config, "name")}  # not what the folder is called now
+        self.resume = prepare_resume(self.request, resolved, asked)
+
     def instantiate_classes(self) -> None:
         """Data, model, trainer; a value that a constructor refuses is the user's mistake."""
         with wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()):
             super().instantiate_classes()
 
     def _loads_weights(self) -> bool:
-        """Whether a checkpoint will bring the net's weights."""
-        resumes = self.request.resume_step is not None or self._get(self.config, "ckpt_path") is not None
-        return self.request.command != "fit" or resumes
+        """Whether a checkpoint, or a file for the whole net, will bring the net's weights."""
+        given = self.resume is not None or self._get(self.config, "weights") is not None
+        return self.request.command != "fit" or given
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""
@@ -134,13 +158,14 @@ class Session(LightningCLI):
         trainer = self._get(self.config_init, "trainer")
         if 0 in (trainer.limit_train_batches, trainer.max_epochs, trainer.max_steps):
             raise UserError("there is no step to train: one of trainer.limit_train_batches, max_epochs, max_steps is 0")
+        check_start(self.resume, self._get(self.config, "weights"), self.model, self.datamodule)
         if trainer.fast_dev_run:
             return super().instantiate_trainer(**kwargs)
         self.made = self.run is None
         self.run = self.run or self._new_run()
         try:
             return super().instantiate_trainer(
-                logger=loggers_of(self.run, trainer.logger, self.request.resume_step),
+                logger=loggers_of(self.run, trainer.logger, self.resume.step if self.resume else None),
                 callbacks=self._callbacks(self.run, trainer.callbacks),
                 plugins=[*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()],
                 **kwargs,
@@ -165,12 +190,15 @@ class Session(LightningCLI):
             return RunFolder(Path(os.environ.get("CNNKIT_RUN", root)))
         run = run_folder.create(root, self._get(self.config, "name") or config_name(self.request.args))
         os.environ["CNNKIT_RUN"] = str(run.path)
+        self.held.enter_context(run_folder.hold_writer_lock(run.path, "fit"))
         return run
 
     def _callbacks(self, run: RunFolder, given: Any) -> list[Callback]:
         trainer, watch = self._get(self.config, "trainer"), self._get(self.config_init, "watch")
         validated = getattr(self.datamodule, "val_size", 1) > 0 and trainer.limit_val_batches != 0
         facts = facts_of(self.request, self.resolved(), self.precision_reason)
+        if self.resume is not None:
+            facts["changes"] = self.resume.changes
         self._dump_config()
         given = [*_as_list(given), *self.watching]
         return callbacks_of(run, trainer, watch, given, validated, facts, hparams_of(self.config_dump))
@@ -178,8 +206,8 @@ class Session(LightningCLI):
     # ---- the commands --------------------------------------------------------------------------------------------
 
     def before_fit(self) -> None:
-        """Write config.yaml; a resume may have changed it, such as trainer.max_epochs."""
-        if self.run is not None and is_first_process():
+        """Write config.yaml; that of a resume only if it was changed, such as trainer.max_epochs."""
+        if self.run is not None and is_first_process() and (self.resume is None or self.resume.changes):
             text = f"# python -m cnnkit fit --config {self.run.config}\n{self._dump()}"
             run_folder.write_atomically(self.run.config, text)
 
@@ -200,8 +228,7 @@ class Session(LightningCLI):
 
     def fit(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Train; on a signal, say how to go on."""
-        if self.run is not None and self.request.resume_step is not None:
-            kwargs["ckpt_path"] = str(self.run.last)
+        kwargs["ckpt_path"] = self.resume and str(self.resume.checkpoint)
         try:
             if self.run is not None and is_first_process():
                 print_fit_start(self.run, model, self.datamodule, f"{self.trainer.precision} ({self.precision_reason})")
@@ -211,13 +238,21 @@ class Session(LightningCLI):
             if is_first_process():
                 print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
             raise
+        except KeyboardInterrupt:
+            if (
+                self.run is not None
+                and not any(self.run.checkpoints.glob("*.ckpt"))
+                and self.trainer.checkpoint_callback
+            ):
+                self._discard()
+            raise
         except BaseException:
             if self.trainer.global_step == 0:
                 self._discard()
             raise
         if self.run is not None and self.trainer.is_global_zero:
             print_fit_report(self.run, time.perf_counter() - self.began)
-            if self.trainer.global_step == self.request.resume_step:
+            if self.resume is not None and self.trainer.global_step == self.resume.step:
                 print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
 
     def _discard(self) -> None:
@@ -227,37 +262,15 @@ class Session(LightningCLI):
 
     def validate(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Score the validation images."""
-        self._score("validate", model, kwargs)
+        score(self, "validate", model, kwargs)
 
     def test(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Score the official test set."""
-        self._score("test", model, kwargs)
-
-    def _score(self, command: str, model: L.LightningModule, kwargs: dict[str, Any]) -> None:
-        self._need_weights(kwargs)
-        scores = getattr(self.trainer, command)(model, **{**kwargs, "verbose": False})
-        if self.trainer.is_global_zero:
-            asked = self._get(self.config, "trainer")
-            limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
-            whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch
-            run = self.run if whole else None
-            if run is not None and self.predictions.found is not None:
-                self.predictions.found.save(run.predictions)
-            print_scores(run, command, kwargs["ckpt_path"], scores[0] if scores else {})
+        score(self, "test", model, kwargs)
 
     def predict(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Write the class probabilities of the test images to predictions.csv."""
-        self._need_weights(kwargs)
-        kwargs["return_predictions"] = True
-        found = self.trainer.predict(model, **kwargs)
-        if self.trainer.is_global_zero:
-            write_predictions(self.run, found or [], self.datamodule)
-
-    def _need_weights(self, kwargs: dict[str, Any]) -> None:
-        if self.run is not None and kwargs.get("ckpt_path") is None:
-            kwargs["ckpt_path"] = str(self.run.best)
-        if kwargs.get("ckpt_path") is None:
-            raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
+        predict(self, model, kwargs)
 
 
 def is_first_process() -> bool:

@@ -36,9 +36,6 @@ def run_tool(command: str, words: list[str], *, debug: bool = False) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `| head`
-        sys.stderr.close()
-        return 0
     except Exception as error:
         if debug:
             traceback.print_exc()

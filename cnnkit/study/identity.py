@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 
 import cnnkit
-from cnnkit.analysis.runs import WITHOUT_EFFECT
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
+from cnnkit.run_folder.keys import WITHOUT_EFFECT
 
 DECIDING = ("layers", "models", "transforms", "data", "tasks", "optim.py", "metrics.py", "precision.py", "weights.py")
 
@@ -58,15 +58,21 @@ def identity(config: dict[str, Any], code: str, data: dict[str, Any], *, any_pre
         any_precision: leave the precision out of it, where it was left to the machine.
     """
     kept = json.loads(json.dumps(config, default=str))
-    for dotted in (*WITHOUT_EFFECT, *(["trainer.precision"] if any_precision else [])):
-        *above, last = dotted.split(".")
-        place = kept
-        for key in above:
-            place = place.get(key) or {} if isinstance(place, dict) else {}
-        if isinstance(place, dict):
-            place.pop(last, None)
+    for key in (*WITHOUT_EFFECT, *(["trainer.precision"] if any_precision else [])):
+        _drop(kept, key.split("."))
     facts = [kept, code, data.get("fingerprint"), data.get("split")]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _drop(config: Any, names: list[str]) -> None:
+    """Remove a key, which may stand among the ``init_args`` of the class above it."""
+    for place in (config, config.get("init_args")) if isinstance(config, dict) else ():
+        if isinstance(place, dict) and names[0] in place:
+            if len(names) == 1:
+                del place[names[0]]
+            else:
+                _drop(place[names[0]], names[1:])
+            return
 
 
 class Found:

@@ -9,7 +9,12 @@ import torch
 from cnnkit.callbacks import SafeCheckpointIO, load_checkpoint
 from cnnkit.errors import UserError
 
-STATE = {"state_dict": {"w": torch.arange(4.0)}, "epoch": 2}
+STATE = {
+    "state_dict": {"w": torch.arange(4.0)},
+    "epoch": 2,
+    "global_step": 6,
+    "pytorch-lightning_version": "2.6.6",
+}
 
 
 class Evil:

@@ -134,6 +134,7 @@ def test_a_finished_run_can_be_made_longer(cli: Callable[..., Ended]) -> None:
 
 def test_a_run_that_came_to_no_checkpoint_cannot_be_resumed(cli: Callable[..., Ended], whole: RunFolder) -> None:
     whole.last.unlink()
+    whole.best.unlink()
     ended = cli("fit", "--resume", str(whole))
     assert ended.code == 2
     assert "last.ckpt: no such checkpoint" in ended.err

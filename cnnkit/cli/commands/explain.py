@@ -26,7 +26,7 @@ The exit code is 3 if some files could not be read; the others are explained."""
 def arguments() -> Options:
     """The words of the command."""
     options = Options("explain", DESCRIPTION)
-    options.add_argument("--run", required=True, metavar="RUN", help="a run folder, or one above it: its newest run")
+    options.add_argument("--run", required=True, metavar="RUN", help="a run folder, or a name: its newest finished run")
     options.add_argument("--images", nargs="+", default=[], metavar="PATH", help="image files, and folders of them")
     options.add_argument(
         "--test_images", nargs="+", default=[], metavar="N", type=natural, help="test images of the run's own data"
@@ -47,7 +47,7 @@ def run(asked: argparse.Namespace) -> int:
     """Explain the images, print a table; 3 if some files could not be read."""
     if not asked.images and not asked.test_images:
         raise UserError("no images: name files (--images photo.jpg) or some of the run's test images (--test_images 0)")
-    run = run_folder.find(asked.run)
+    run = run_folder.choose_finished(asked.run)
     files = _files(asked.images)
     output = Path(asked.output) if asked.output else run.path / "explanations"
     numbers = list(dict.fromkeys(asked.test_images))

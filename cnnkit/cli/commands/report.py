@@ -24,7 +24,7 @@ tested, the page shows the validation images and says so."""
 def arguments() -> Options:
     """The words of the command."""
     options = Options("report", DESCRIPTION)
-    options.add_argument("--run", required=True, metavar="RUN", help="a run folder, or one above it: its newest run")
+    options.add_argument("--run", required=True, metavar="RUN", help="a run folder, or a name: its newest finished run")
     options.add_argument("-o", "--output", metavar="FILE", help="the page; report.html in the run folder if not given")
     options.add_argument("--open", choices=("yes", "no"), default="no", help="show it in the browser (default: no)")
     add_json(options)
@@ -33,7 +33,7 @@ def arguments() -> Options:
 
 def run(asked: argparse.Namespace) -> int:
     """Write the page, print its main figures and where it is."""
-    run = run_folder.find(asked.run)
+    run = run_folder.choose_finished(asked.run)
     output = Path(asked.output) if asked.output else run.path / "report.html"
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
         raise UserError(f"output is {output}: give a file that ends in .html")

@@ -82,7 +82,7 @@ def _of_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
 
     if asked.others:
         raise UserError(f"{asked.others[0]}: the net of a run is what it is; give a --config FILE to change it")
-    run = run_folder.find(asked.run)
+    run = run_folder.choose_finished(asked.run)
     task, checkpoint = load_task(run.best, [run.config, *asked.config])
     return task, _image(task, checkpoint.get("data") or {})
 

@@ -1,0 +1,85 @@
+"""Standard output and error that may end before the work does: ``| head``, a full disk, a closed terminal."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+class SteadyStream:
+    """Hands on to a stream until that fails, and drops the rest.
+
+    Args:
+        stream: such as `sys.stdout`.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """As the stream's."""
+        if self.error is None:
+            try:
+                return int(self.stream.write(text))
+            except OSError as error:
+                self._end(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream's."""
+        if self.error is None:
+            try:
+                self.stream.flush()
+            except OSError as error:
+                self._end(error)
+
+    def _end(self, error: OSError) -> None:
+        self.error = error
+        # What the stream still holds would fail once more when Python ends: let it go nowhere.
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextlib.contextmanager
+def steady_streams() -> Iterator[dict[str, OSError]]:
+    """Within it `sys.stdout` and `sys.stderr` raise no error.
+
+    Yields:
+        Filled at the end: what failed, by the stream's name; a reader that has gone away is no failure.
+    """
+    _open_closed_ones()
+    before = sys.stdout, sys.stderr
+    failed: dict[str, OSError] = {}
+    out, err = SteadyStream(sys.stdout), SteadyStream(sys.stderr)
+    sys.stdout, sys.stderr = out, err
+    try:
+        yield failed
+    finally:
+        for name, stream in (("standard output", out), ("standard error", err)):
+            stream.flush()
+            if stream.error is not None and not isinstance(stream.error, BrokenPipeError):
+                failed[name] = stream.error
+        if "standard output" in failed:
+            print(f"standard output: cannot be written ({failed['standard output'].strerror})", file=sys.stderr)
+        sys.stdout, sys.stderr = before
+
+
+def _open_closed_ones() -> None:
+    """A closed descriptor 1 or 2 would become that of the next file, which then gets what is printed."""
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115

@@ -1,0 +1,130 @@
+"""Files that are whole or not there, and readers that never wait for a pipe."""
+
+import contextlib
+import errno
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from cnnkit.errors import UserError
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+_not_written: dict[str, str] = {}
+
+
+# ---- writing ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file to write: beside the target, flushed to the disk, then renamed into place; nothing on an error.
+
+    Args:
+        path: the target.
+        mode: ``w`` for text, ``wb`` for bytes.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # File names may hold bytes that are no UTF-8; they are written as they are.
+    text = {} if "b" in mode else {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    try:
+        with temporary.open(mode, **text) as file:  # type: ignore[call-overload]
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):  # the error that brought us here says more
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole text file or none of it."""
+    with replacing(path) as file:
+        file.write(text)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Delete what `replacing` has left in a folder for processes that were killed."""
+    for file in folder.glob(".*.tmp"):
+        name = _TEMPORARY.fullmatch(file.name)
+        if name and not is_alive(int(name[1])):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process of this machine has the number; on Windows, where asking is dangerous, only this one."""
+    if pid == os.getpid() or os.name != "posix":
+        return pid == os.getpid()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def report_not_written(path: Path | str, error: OSError, consequence: str = "") -> None:
+    """Say once for each file that it could not be written, and remember it for the exit code."""
+    if str(path) not in _not_written:
+        reason = error.strerror or type(error).__name__
+        _not_written[str(path)] = reason
+        print(f"{path}: cannot be written ({reason}){consequence}", file=sys.stderr)
+
+
+def not_written() -> dict[str, str]:
+    """Files that could not be written, with the reasons; a command clears them when it starts."""
+    return _not_written
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """See that a path is a file: a pipe or device would be waited for, perhaps for ever.
+
+    Raises:
+        UserError: it is anything else.
+        FileNotFoundError: there is nothing.
+        OSError: it cannot be looked at.
+    """
+    mode = Path(path).stat().st_mode
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "no file")
+        raise UserError(f"{path}: {kind}, where a file is needed; name a file")
+
+
+@contextlib.contextmanager
+def open_regular(path: str | os.PathLike[str], mode: str = "r", **options: Any) -> Iterator[IO[Any]]:
+    """Open a file to read, and nothing but a file; see `check_regular`.
+
+    Args:
+        path: the file.
+        mode: ``r`` for UTF-8 text, ``rb`` for bytes.
+        **options: as for the built-in ``open``.
+    """
+    check_regular(path)
+    # A pipe that takes the file's place now is opened without waiting for a writer, and then refused.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        file = os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"}) | options)
+    except BaseException:
+        os.close(handle)
+        raise
+    with file:
+        yield file
