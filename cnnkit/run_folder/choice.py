@@ -21,7 +21,7 @@ def find(path: str | Path) -> RunFolder:
 
 
 def choose_finished(path: str | Path) -> RunFolder:
-    """The run at ``path``, or the newest finished one of a name; one line says which it is, and what it passed over.
+    """The run at ``path``, or the newest finished one of a name; of several, one line says which.
 
     Args:
         path: a run folder, a folder of runs of one name, or the name.
@@ -63,6 +63,8 @@ def choose_checkpoint(run: RunFolder | None, asked: str | None) -> Path:
     Raises:
         UserError: there is no such file.
     """
+    if asked is not None and "://" in asked:
+        raise UserError(f"{asked}: checkpoints are read from local files only; download it first")
     if run is None:
         if asked is None:
             raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
@@ -77,8 +79,8 @@ def choose_checkpoint(run: RunFolder | None, asked: str | None) -> Path:
         if place.exists():
             return place
     there = sorted(file.name for file in run.checkpoints.glob("*.ckpt")) if run is not None else []
-    hint = f"the run has {', '.join(there)}" if there else "name another file" if run is None else "the run has none"
-    raise UserError(f"{places[0]}: no such checkpoint; {hint}")
+    hint = f"; the run has {', '.join(there) or 'none'}" if run is not None else ""
+    raise UserError(f"{places[0]}: no such checkpoint{hint}")
 
 
 def _choose(path: str | Path, hindrance: Callable[[RunFolder], str], wanted: str) -> RunFolder:
@@ -94,7 +96,8 @@ def _choose(path: str | Path, hindrance: Callable[[RunFolder], str], wanted: str
         reason = hindrance(run)
         if not reason:
             newer = f"; passed over, newer: {', '.join(passed_over)}" if passed_over else ""
-            print(f"run: {run}{newer}", file=sys.stderr)
+            if len(candidates) > 1:
+                print(f"run: {run}{newer}", file=sys.stderr)
             return run
         passed_over.append(f"{run.path.name} ({reason})")
     raise UserError(

@@ -116,15 +116,15 @@ def open_regular(path: str | os.PathLike[str], mode: str = "r", **options: Any) 
         **options: as for the built-in ``open``.
     """
     check_regular(path)
-    # A pipe that takes the file's place now is opened without waiting for a writer, and then refused.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    handle = os.open(path, flags)
-    try:
+
+    def without_waiting(name: str, flags: int) -> int:
+        """A pipe that takes the file's place now is opened at once, too, and then refused."""
+        handle = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "no regular file", str(path))
-        file = os.fdopen(handle, mode, **({} if "b" in mode else {"encoding": "utf-8"}) | options)
-    except BaseException:
-        os.close(handle)
-        raise
-    with file:
+            os.close(handle)
+            raise OSError(errno.EINVAL, "no regular file", name)
+        return handle
+
+    text = {} if "b" in mode else {"encoding": "utf-8"}
+    with open(path, mode, opener=without_waiting, **text | options) as file:
         yield file

@@ -76,7 +76,7 @@ TYPED = [
     ("c.yaml", "c.yaml: this word belongs to no --key; did you mean --config c.yaml?"),
     ("hello", "hello: this word belongs to no --key"),
     ("--config d.yaml", "d.yaml: no such configuration file; did you mean c.yaml?"),
-    ("--config .", ".: cannot be read"),
+    ("--config .", ".: a folder, where a file is needed"),
     ("--data CIFAR100", "data: there is no class 'CIFAR100' for it; did you mean CIFAR10?"),
     ("--model.net.num_classes 5", "model.net.num_classes is 5, but the images of FashionMNISTSample have 10; leave it"),
     ("--model.net.image_size=8", "model.net.image_size is 8, but the images of FashionMNISTSample have 28; leave it"),
