@@ -1,24 +1,25 @@
-"""Which floating-point precision trains fastest here without changing results: asked of the machine, not assumed.
+"""Which floating-point precision a net trains in here: a function of machine and net, so that a repeat gets the same.
 
-bfloat16 has float32's range and needs no loss scaling (Kalamkar et al. 2019, arXiv 1905.12322). On a CPU it is faster
-only with instructions for it, and some releases of torch take a slow path even there; hence the probe.
+bfloat16 has float32's range and needs no loss scaling (Kalamkar et al. 2019, arXiv 1905.12322). No clock is read: on a
+busy machine a stopwatch chose now one precision, now the other, and with it other scores.
 """
 
 import os
-import time
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from cnnkit.errors import UserError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 VARIABLE = "CNNKIT_PRECISION"
-_WORTHWHILE = 1.1  # bfloat16 must be this much faster
 _TOLERANCE = 0.02  # relative, in the 2-norm: five times the rounding error 2^-8 of one bfloat16 number
+_MOSTLY = 0.5  # share of depthwise convolutions from which a CPU is faster in float32, see docs/scaling.md
+_SHORT = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}  # as Lightning reads them
 
 
 class PrecisionChoice(NamedTuple):
@@ -28,32 +29,52 @@ class PrecisionChoice(NamedTuple):
     reason: str
 
 
-def default_precision(accelerator: str = "auto") -> PrecisionChoice:
-    """Choose ``bf16-mixed`` where it is faster, else ``32-true``.
+def default_precision(accelerator: str = "auto", net: nn.Module | None = None) -> PrecisionChoice:
+    """Choose ``bf16-mixed`` where machine and net compute in it fast and right, else ``32-true``.
 
-    The environment variable ``CNNKIT_PRECISION`` overrides the choice. On a CPU with bfloat16 instructions a
-    convolution is timed in both precisions, for some 0.2 s once a process.
+    On a CPU that asks for AVX-512 or AMX instructions for bfloat16, for a convolution whose output and gradients agree
+    with float32, and for a net that is not mostly depthwise. The environment variable ``CNNKIT_PRECISION`` overrides
+    the choice.
 
     Args:
         accelerator: Lightning's name of the device: auto, gpu, cuda, mps, cpu, ...
+        net: the net that is to be trained; without it only the machine decides.
 
     Raises:
         UserError: ``CNNKIT_PRECISION`` is none of Lightning's precisions.
     """
     wish = os.environ.get(VARIABLE)
+    device = device_of(accelerator)
     if wish:
         if wish not in PRECISIONS:
             raise UserError(f"{VARIABLE} is {wish!r}; unset it or choose one of {', '.join(PRECISIONS)}.")
-        return PrecisionChoice(wish, f"set by {VARIABLE}")
-    device = _device(accelerator)
+        used = precision_in_effect(wish, accelerator)
+        return PrecisionChoice(used, f"set by {VARIABLE}" + ("" if used == wish else f" to {wish}"))
     if device == "cuda":
         return _cuda_choice()
     if device == "cpu":
-        return _cpu_choice()
+        return _cpu_choice(net)
     return PrecisionChoice("32-true", f"bfloat16 is not tried on {device}")
 
 
-def _device(accelerator: str) -> str:
+def precision_in_effect(precision: str | int, accelerator: str = "auto") -> str:
+    """The precision in which Lightning's Trainer computes when it is asked for another.
+
+    Args:
+        precision: what it is asked for, in any of its spellings.
+        accelerator: as in `default_precision`.
+
+    Example:
+        >>> precision_in_effect("16-mixed", "cpu"), precision_in_effect(32, "cpu")
+        ('bf16-mixed', '32-true')
+    """
+    full = _SHORT.get(str(precision), str(precision))
+    # On a CPU float16 autocast would be for inference alone, and Lightning takes bfloat16 in its place.
+    return "bf16-mixed" if full == "16-mixed" and device_of(accelerator) == "cpu" else full
+
+
+def device_of(accelerator: str) -> str:
+    """The kind of device that Lightning's name of an accelerator means on this machine."""
     if accelerator not in ("auto", "gpu"):
         return accelerator
     if torch.cuda.is_available():
@@ -63,21 +84,35 @@ def _device(accelerator: str) -> str:
     return "cpu"
 
 
+def depthwise_share(net: nn.Module) -> float:
+    """Share of a net's convolutions with kernels above 1x1 that are depthwise: one filter or more for each channel.
+
+    Example:
+        >>> depthwise_share(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 9, 1)))
+        0.5
+    """
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    spatial = [m for m in net.modules() if isinstance(m, kinds) and max(m.kernel_size) > 1]
+    depthwise = [m for m in spatial if m.groups == m.in_channels > 1]
+    return len(depthwise) / len(spatial) if spatial else 0.0
+
+
 def _cuda_choice() -> PrecisionChoice:
     if torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False):
         return PrecisionChoice("bf16-mixed", "the GPU computes in bfloat16")
     return PrecisionChoice("32-true", "the GPU has no bfloat16; 16-mixed may be faster")
 
 
-@cache
-def _cpu_choice() -> PrecisionChoice:
+def _cpu_choice(net: nn.Module | None) -> PrecisionChoice:
     if not _cpu_has_bf16():
         return PrecisionChoice("32-true", "the CPU has no bfloat16 instructions of AVX-512 or AMX")
-    ratio, error = _probe()
+    if net is not None and (share := depthwise_share(net)) > _MOSTLY:
+        why = "which a CPU trains faster in float32"
+        return PrecisionChoice("32-true", f"{share:.0%} of the net's convolutions are depthwise, {why}")
+    error = _bf16_error()
     if not error <= _TOLERANCE:  # NaN too
         return PrecisionChoice("32-true", f"bfloat16 convolutions on this CPU are off by {error:.1%}")
-    measured = f"a bfloat16 convolution ran {ratio:.1f} times as fast as float32 on this CPU"
-    return PrecisionChoice("bf16-mixed" if ratio >= _WORTHWHILE else "32-true", measured)
+    return PrecisionChoice("bf16-mixed", "the CPU has bfloat16 instructions")
 
 
 def _cpu_has_bf16() -> bool:
@@ -90,43 +125,26 @@ def _cpu_has_bf16() -> bool:
     return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
 
 
-def _probe(budget_s: float = 0.15) -> tuple[float, float]:
-    """Time a 3x3 convolution, forward and backward, in turns; return float32's best over bf16's best, and the error.
+@cache
+def _bf16_error() -> float:
+    """How far output and gradients of a bfloat16 convolution are from float32's: the largest relative 2-norm.
 
-    On one thread: with more, another process on one of the cores makes both wait for each other at every kernel's end,
-    and the ratio then counts kernels. Torch's random state, grad mode and number of threads are left as they were.
+    Some releases of torch have been wrong here. Torch's random state and grad mode are left as they were.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            return _compare(budget_s)
-    finally:
-        torch.set_num_threads(threads)
+    with torch.inference_mode(False), torch.enable_grad():
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randn(4, 16, 8, 8, generator=generator).to(memory_format=torch.channels_last)
+        weight = torch.randn(32, 16, 3, 3, generator=generator).to(memory_format=torch.channels_last)
+        images.requires_grad_()
+        weight.requires_grad_()
+        pairs = zip(_convolve(images, weight, False), _convolve(images, weight, True), strict=True)
+        return max(float((exact - rounded).norm() / exact.norm()) for exact, rounded in pairs)
 
 
-def _compare(budget_s: float) -> tuple[float, float]:
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(16, 32, 16, 16, generator=generator).to(memory_format=torch.channels_last)
-    weight = torch.randn(64, 32, 3, 3, generator=generator).to(memory_format=torch.channels_last)
-    images.requires_grad_()
-    weight.requires_grad_()
-    exact, rounded = _convolve(images, weight, False)[1], _convolve(images, weight, True)[1]  # also warms up
-    error = max(float((a - b).norm() / a.norm()) for a, b in zip(exact, rounded, strict=True))
-    best = {False: float("inf"), True: float("inf")}
-    end = time.perf_counter() + budget_s
-    while time.perf_counter() < end:
-        for bf16 in best:
-            best[bf16] = min(best[bf16], _convolve(images, weight, bf16)[0])
-    return best[False] / best[True], error
-
-
-def _convolve(images: torch.Tensor, weight: torch.Tensor, bf16: bool) -> tuple[float, list[torch.Tensor]]:
-    """Return the seconds of one forward and backward pass, and its output and gradients in float32."""
-    start = time.perf_counter()
+def _convolve(images: torch.Tensor, weight: torch.Tensor, bf16: bool) -> list[torch.Tensor]:
+    """Output and gradients of one forward and backward pass, in float32."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         output = F.conv2d(images, weight, padding=1)
     # Not with grad_outputs, for which torch imports a computer algebra system (0.4 s).
     gradients = torch.autograd.grad(output.sum(), (images, weight))
-    seconds = time.perf_counter() - start
-    return seconds, [tensor.detach().float() for tensor in (output, *gradients)]
+    return [tensor.detach().float() for tensor in (output, *gradients)]

@@ -64,6 +64,7 @@ def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list
     if len(finished) < len(records):
         notes.append(f"{name}: {len(records) - len(finished)} of {len(records)} runs are not finished: left out")
     newest = finished[-1]
+    _refuse_two_precisions(name, finished)
     others = {record.path: reason for record in finished if (reason := _unlike(record, newest))}
     if others:
         notes.append(f"{name}: {len(others)} finished runs are unlike {newest.path.name}, left out: {_first(others)}")
@@ -73,11 +74,30 @@ def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list
     return [alike[seed] for seed in sorted(alike, key=lambda seed: (seed is None, seed))]
 
 
+def _refuse_two_precisions(name: Path, records: list[RunRecord]) -> None:
+    """See that runs that would be repetitions of the newest one were computed in its precision."""
+    of_precision = ("trainer.precision", "precision.value")
+    newest = records[-1]
+    unlike = {record.path: {*_unlike_in(record, newest)} for record in records}
+    repeated = {record.get("seed") for record in records if not unlike[record.path]}  # what they replace is left out
+    odd = [r for r in records if unlike[r.path] and unlike[r.path] <= {*of_precision} and r.get("seed") not in repeated]
+    if odd:
+        a, b = (f"{r.path.name} in {r.get('precision.value')}" for r in (odd[0], newest))
+        raise UserError(
+            f"{name}: its runs were computed in different precisions ({a}, {b}), which cannot be pooled; "
+            "move those of one to another folder, or train them again with one trainer.precision"
+        )
+
+
 def _unlike(record: RunRecord, other: RunRecord) -> str:
     """In what two runs differ besides the seed, or nothing."""
+    return ", ".join(_unlike_in(record, other)[:3])
+
+
+def _unlike_in(record: RunRecord, other: RunRecord) -> list[str]:
     keys = [key for key in config_differences(record, other) if not stands_for(_FREE, key)]
-    keys += [key for key in ("code", "data.fingerprint", "data.split") if record.get(key) != other.get(key)]
-    return ", ".join(keys[:3])
+    facts = ("code", "precision.value", "data.fingerprint", "data.split")
+    return keys + [key for key in facts if record.get(key) != other.get(key)]
 
 
 def _first(reasons: dict[Path, str]) -> str:

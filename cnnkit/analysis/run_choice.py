@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cnnkit.analysis.runs import RunRecord
+from cnnkit.analysis.runs import RunRecord, lower_is_better
 from cnnkit.errors import UserError
 
 _CONDITION = re.compile(r"\s*([^<>=!\s]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*")
@@ -85,7 +85,7 @@ def in_order(records: Iterable[RunRecord], key: str, reverse: bool = False) -> l
     listed = list(records)
     valued = [record for record in listed if _rank(record.get(key)) is not None]
     numbers = all(not isinstance(record.get(key), str) for record in valued)
-    down = (numbers and "loss" not in key) is not reverse
+    down = (numbers and not lower_is_better(listed, key)) is not reverse
     ordered = sorted(valued, key=lambda r: _rank(r.get(key)) or (0, 0.0, ""), reverse=down)
     return ordered + [record for record in listed if _rank(record.get(key)) is None]
 

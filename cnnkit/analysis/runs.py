@@ -1,7 +1,7 @@
 """Run folders as records to list, choose and compare; standard library and YAML alone, so that it costs no torch."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from cnnkit.errors import UserError
+from cnnkit.metric_names import MONITOR, is_lower_better
 from cnnkit.run_folder import RunFolder, open_regular
 from cnnkit.run_folder.keys import PLACES
 
@@ -46,6 +47,7 @@ class RunRecord:
             "epochs": of("epochs"),
             "seconds": seconds,
             "minutes": None if seconds is None else seconds / 60,
+            "monitor": _dict(of("monitor")).get("metric"),
             "reason": self.reason or of("reason"),
         }
 
@@ -82,6 +84,28 @@ class RunRecord:
     @cached_property
     def _entries(self) -> dict[str, Any]:
         return flatten(self.manifest)
+
+
+def score_columns(records: Sequence[RunRecord]) -> list[str]:
+    """What a table of these runs shows of their scores: what their best epochs were chosen by, and the same in the test.
+
+    Accuracy where no run says otherwise.
+    """
+    monitored = list(dict.fromkeys(record.facts["monitor"] or MONITOR for record in records)) or [MONITOR]
+    tested = [name.replace("val/", "test/", 1) for name in monitored if name.startswith("val/")]
+    there = {name for record in records for name in record.scores}
+    return [*monitored, *(name for name in dict.fromkeys([*tested, "test/acc"]) if name in there or name == "test/acc")]
+
+
+def lower_is_better(records: Sequence[RunRecord], key: str) -> bool:
+    """Whether the best run has the lowest value of a key: as the runs that monitor it say, else by its name."""
+    modes = (_dict(record.manifest.get("monitor")) for record in records)
+    said = next((mode.get("mode") for mode in modes if _same_score(mode.get("metric"), key)), None)
+    return is_lower_better(key) if said is None else said == "min"
+
+
+def _same_score(monitored: Any, key: str) -> bool:
+    return isinstance(monitored, str) and monitored.partition("/")[2] == key.partition("/")[2] != ""
 
 
 def read_record(path: Path) -> RunRecord:

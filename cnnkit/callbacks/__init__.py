@@ -1,7 +1,8 @@
 """Only what Lightning lacks."""
 
 from cnnkit.callbacks.activations import DeadReLUs
-from cnnkit.callbacks.checkpoint import SafeCheckpointIO, best_and_last
+from cnnkit.callbacks.best import BestCheckpoint, best_and_last, best_of
+from cnnkit.callbacks.checkpoint import SafeCheckpointIO
 from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.callbacks.ema import EMA
 from cnnkit.callbacks.evaluation import AfterValidation, Confusion, PRCurves, Reliability
@@ -20,11 +21,13 @@ from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequest
 from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.tensorboard import RunPictures
 from cnnkit.callbacks.throughput import Throughput
+from cnnkit.callbacks.warn_on_nan import WarnOnNaN
 from cnnkit.callbacks.watch import Watch, watch_callbacks
 
 __all__ = [
     "EMA",
     "AfterValidation",
+    "BestCheckpoint",
     "Confusion",
     "DeadReLUs",
     "Diverged",
@@ -49,8 +52,10 @@ __all__ = [
     "StopRequested",
     "StopWhen",
     "Throughput",
+    "WarnOnNaN",
     "Watch",
     "best_and_last",
+    "best_of",
     "load_checkpoint",
     "watch_callbacks",
 ]

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
 
 from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.errors import UserError
@@ -58,37 +57,3 @@ class SafeCheckpointIO(CheckpointIO):
     def remove_checkpoint(self, path: str | os.PathLike) -> None:
         """Delete the file."""
         Path(path).unlink(missing_ok=True)
-
-
-class _MovableCheckpoint(ModelCheckpoint):
-    """Lightning's, whose memory of the best score survives that the run folder is moved or copied."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As Lightning's, for the files of the same names in the folder where they are now."""
-
-        def here(path: str) -> str:
-            return str(Path(self.dirpath or "") / Path(path).name) if path else path
-
-        moved = {key: here(state_dict[key]) for key in ("best_model_path", "kth_best_model_path", "last_model_path")}
-        best_k = {here(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": best_k, "dirpath": self.dirpath})
-
-
-def best_and_last(folder: Path, monitor: str | None = "val/acc", mode: str = "max") -> list[ModelCheckpoint]:
-    """The run's two checkpoints: ``best.ckpt`` by the monitored score, and ``last.ckpt``.
-
-    Two callbacks, the best one first, so that ``last.ckpt`` knows it. Lightning's ``save_last`` writes the last one
-    only when it has just written a best one.
-    """
-
-    def saves(name: str, monitor: str | None) -> ModelCheckpoint:
-        return _MovableCheckpoint(
-            dirpath=folder,
-            filename=name,
-            monitor=monitor,
-            mode=mode,
-            auto_insert_metric_name=False,
-            enable_version_counter=False,
-        )
-
-    return ([saves("best", monitor)] if monitor else []) + [saves("last", None)]

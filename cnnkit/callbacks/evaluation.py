@@ -102,6 +102,8 @@ class Reliability(AfterValidation):
         bins: of equal width.
     """
 
+    logs = ("val/ece",)
+
     def __init__(self, bins: int = 15) -> None:
         super().__init__()
         self.bins = bins

@@ -3,19 +3,21 @@
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
+from cnnkit.callbacks.best import best_of
 from cnnkit.callbacks.drawing import step_of, tensorboard
+from cnnkit.callbacks.logged import task_metrics
+from cnnkit.metric_names import MONITOR
 
-BEST = "hp/val_acc"
-METRICS = (BEST, "val/acc", "val/loss", "val/ece", "train/acc", "train/loss", "images_per_second", "memory/peak_mb")
+METRICS = ("val/acc", "val/loss", "val/ece", "train/acc", "train/loss", "images_per_second", "memory/peak_mb")
 
 
 class HParams(Callback):
     """Gives a run its row in TensorBoard's hparams: there from the start, its metrics those of the scalars.
 
-    The last values of accuracies, losses and speed, so that a run that goes on or was stopped can be compared, too; and
-    when it has ended ``hp/val_acc``, the best validation accuracy.
+    The last values of what the task logs and of speed, so that a run that goes on or was stopped can be compared, too;
+    and when it has ended the best score, by which its checkpoint was chosen: ``hp/val_acc``, say.
 
     Args:
         choices: flat name -> value, by which runs are compared.
@@ -43,21 +45,35 @@ class HParams(Callback):
         if not self._done and board is not None and trainer.is_global_zero:
             plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in self.choices.items()}
             writer: Any = board.experiment._get_file_writer()
-            for summary in hparams(plain, dict.fromkeys(METRICS, 0.0))[:2]:  # type: ignore[no-untyped-call]
+            for summary in hparams(plain, dict.fromkeys(_metrics(trainer, pl_module), 0.0))[:2]:  # type: ignore[no-untyped-call]
                 writer.add_summary(summary)
         self._done = True
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the best score, unless nothing was trained."""
-        board, score = tensorboard(trainer), best_accuracy(trainer)
+        board, score = tensorboard(trainer), best_score(trainer)
         if board is not None and trainer.is_global_zero and score is not None and trainer.global_step > self._began_at:
-            board.log_metrics({BEST: score}, step_of(trainer))
+            board.log_metrics({_name(trainer): score}, step_of(trainer))
 
 
-def best_accuracy(trainer: L.Trainer) -> float | None:
-    """The best ``val/acc``, if that is what checkpoints are chosen by, else the last; None where there is none."""
-    best = trainer.checkpoint_callback
-    if isinstance(best, ModelCheckpoint) and best.monitor == "val/acc" and best.best_model_score is not None:
-        return float(best.best_model_score)
-    last = trainer.callback_metrics.get("val/acc")
-    return None if last is None else float(last)
+def best_score(trainer: L.Trainer) -> float | None:
+    """The best monitored score, else the last ``val/acc``; None where there is none."""
+    best = best_of(trainer)
+    if best is not None and best.found():
+        return best.scores[str(best.monitor)]
+    last = trainer.callback_metrics.get(MONITOR)
+    return None if best is not None or last is None else float(last)
+
+
+def _name(trainer: L.Trainer) -> str:
+    best = best_of(trainer)
+    return f"hp/{(best.monitor if best and best.monitor else MONITOR).replace('/', '_')}"
+
+
+def _metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str]:
+    """The best score first, then the usual ones, then the task's own."""
+    own = task_metrics(trainer, module) or []
+    best = best_of(trainer)
+    monitored = [best.monitor] if best and best.monitor else []
+    names = [_name(trainer), *monitored, *METRICS, *(f"{stage}/{name}" for name in own for stage in ("val", "train"))]
+    return list(dict.fromkeys(names))

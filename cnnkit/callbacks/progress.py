@@ -8,13 +8,10 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-SHOWN = {
-    "train/loss": ".4f",
-    "train/acc": ".2%",
-    "val/loss": ".4f",
-    "val/acc": ".2%",
-    "images_per_second": ",.0f",
-}
+from cnnkit.callbacks.best import best_of
+from cnnkit.metric_names import format_metric
+
+FIRST, LAST = ("train/loss", "train/acc", "val/loss", "val/acc"), "images_per_second"
 
 
 class EpochProgress(ProgressBar):
@@ -94,6 +91,22 @@ class EpochProgress(ProgressBar):
             self._task = None
         if self._enabled and self._epoch:
             have = trainer.callback_metrics
-            numbers = "  ".join(f"{key} {float(have[key]):{style}}" for key, style in SHOWN.items() if key in have)
+            numbers = "  ".join(f"{name} {format_metric(name, float(have[name]))}" for name in shown(trainer))
             self.console.print(f"{self._epoch}  {numbers}")
         self._epoch = ""
+
+
+def shown(trainer: L.Trainer) -> list[str]:
+    """Names of what the epoch's line shows: the scalars that the task logs of training and validation, and the speed.
+
+    Not those of parts (``train/loss_aux/<head>``), of single steps and of callbacks, unless it is what the best
+    checkpoint is chosen by.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    best = best_of(trainer)
+    monitored = best.monitor if best else None
+    hidden = {name for callback in callbacks for name in getattr(callback, "logs", ())}
+    have = [name for name in trainer.callback_metrics if not name.endswith("_step") and name not in hidden]
+    own = {stage: sorted(n for n in have if n.startswith(stage) and n.count("/") == 1) for stage in ("train/", "val/")}
+    order = [*FIRST[:2], *own["train/"], *FIRST[2:], *own["val/"], *([monitored] if monitored else []), LAST]
+    return [name for name in dict.fromkeys(order) if name in trainer.callback_metrics]

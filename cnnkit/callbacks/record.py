@@ -2,13 +2,12 @@
 
 import datetime
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
-from cnnkit.callbacks.checkpoint_reading import load_checkpoint
+from cnnkit.callbacks.best import best_of
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV
@@ -45,10 +44,12 @@ class Record(Callback):
             self._seconds_before = before.get("times", {}).get("fit_seconds", 0.0)
             self._write(resumes=[*before.get("resumes", []), resume], status="running", reason=None)
             return
+        facts["precision"] = {**facts.get("precision", {}), "value": str(trainer.precision)}  # what is computed in
         describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
         parameters = list(pl_module.parameters())
         self._write(
             **facts,
+            monitor={"metric": best.monitor, "mode": best.mode} if (best := best_of(trainer)) else None,
             status="running",
             started=_now(),
             device={"accelerator": type(trainer.accelerator).__name__, "devices": trainer.world_size},
@@ -91,9 +92,9 @@ class Record(Callback):
         if clock is not None and clock.train_seconds:
             entries["times"]["train_seconds"] = round(clock.train_seconds, 2)
             entries["images_per_second"] = round(clock.train_images / clock.train_seconds, 1)
-        best = trainer.checkpoint_callback
-        if isinstance(best, ModelCheckpoint) and best.best_model_score is not None and best.monitor:
-            entries["best"] = {best.monitor: float(best.best_model_score), **best_epoch(self.run, best)}
+        best = best_of(trainer)
+        if best is not None and (found := best.found()):
+            entries["best"] = found
         entries |= self._scores_of_before(entries.get("best", {}))
         self._write(
             **entries, **more, status=status, ended=_now(), epochs=trainer.current_epoch, steps=trainer.global_step
@@ -124,17 +125,6 @@ class Record(Callback):
             self.run.update_manifest(**entries)
         except OSError as error:
             report_not_written(self.run.manifest_file, error)
-
-
-def best_epoch(run: RunFolder, checkpoint: ModelCheckpoint) -> dict[str, int]:
-    """Epoch (counted from 1) and step of the best checkpoint, read from the file itself."""
-    if not Path(checkpoint.best_model_path or "?").exists():  # the disk was full, say
-        return {}
-    try:
-        found = load_checkpoint(checkpoint.best_model_path)
-    except UserError:  # somebody has changed it; what is known is known
-        return {}
-    return {"epoch": int(found["epoch"]) + 1, "step": int(found["global_step"])}
 
 
 def pending_metrics(trainer: L.Trainer) -> dict[str, float]:

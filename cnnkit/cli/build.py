@@ -16,9 +16,6 @@ from cnnkit.errors import UserError
 class _Objects(Session):
     """A session that ends when task and data module are built."""
 
-    def before_instantiate_classes(self) -> None:
-        """Nothing: there is no precision to choose."""
-
     def _loads_weights(self) -> bool:
         return not self.pretrained
 

@@ -11,6 +11,7 @@ from cnnkit.cli.arguments import Request
 from cnnkit.cli.provenance import git_state, machine, versions
 from cnnkit.cli.report import flat
 from cnnkit.loggers import MetricsCSV, TensorBoard
+from cnnkit.metric_names import Mode
 from cnnkit.run_folder import RunFolder
 from cnnkit.study.identity import code_version
 
@@ -27,9 +28,10 @@ def callbacks_of(
     trainer: Any,
     watch: callbacks.Watch | None,
     given: Sequence[Callback],
-    validated: bool,
     facts: dict[str, Any],
     hparams: dict[str, Any],
+    monitor: str | None,
+    mode: Mode,
 ) -> list[Callback]:
     """The user's callbacks first, then ours; one of the user's takes the place of ours of its kind.
 
@@ -38,21 +40,23 @@ def callbacks_of(
         trainer: its configuration.
         watch: what TensorBoard shows.
         given: the user's.
-        validated: whether there are validation scores to choose a checkpoint by.
         facts: see `facts_of`.
         hparams: see `hparams_of`.
+        monitor: what the best checkpoint is chosen by; None: there is nothing to choose by.
+        mode: which values of it are better.
     """
     ours: list[tuple[type[Callback], Callback | None]] = [
         (callbacks.Throughput, callbacks.Throughput()),
         (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
         *((type(c), c) for c in callbacks.watch_callbacks(watch)),
         (callbacks.StopOnNaN, callbacks.StopOnNaN()),
+        (callbacks.WarnOnNaN, callbacks.WarnOnNaN()),
         (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
         (callbacks.Record, callbacks.Record(run, facts)),
         (callbacks.HParams, callbacks.HParams(hparams)),
     ]
     if trainer.enable_checkpointing is not False:
-        saved = callbacks.best_and_last(run.checkpoints, "val/acc" if validated else None)
+        saved = callbacks.best_and_last(run.checkpoints, monitor, mode)
         ours += [(ModelCheckpoint, c) for c in saved]
         ours += [(callbacks.StopOnSignal, callbacks.StopOnSignal(str(run.last)))]
     return [*given, *(c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given))]

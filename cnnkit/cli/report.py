@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnkit.metric_names import MONITOR, format_metric, title_of
 from cnnkit.run_folder import RunFolder, replacing
 
 
@@ -24,8 +25,13 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     manifest = run.manifest()
     best, last = manifest.get("best", {}), manifest.get("last", {})
     rows = {}
-    if "val/acc" in best:
-        rows["best validation accuracy"] = f"{best['val/acc']:.2%} in epoch {best.get('epoch', '?')}"
+    monitor = manifest.get("monitor", {}).get("metric", MONITOR)
+    if monitor in best:
+        rows[title_of(monitor)] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
+        others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}
+        rows["scores of that epoch"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in others.items())
+    elif any(name.startswith("val/") for name in last):
+        rows[title_of(monitor)] = "none: no validation came to a finite number"
     elif "train/acc" in last:
         rows["training accuracy"] = f"{last['train/acc']:.2%} (nothing was validated)"
     times = manifest.get("times", {})
@@ -40,7 +46,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
 
 def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> None:
     """Print loss and metrics, and of which checkpoint they are."""
-    rows = {key: f"{value:.2%}" if "acc" in key else f"{value:.4f}" for key, value in scores.items()}
+    rows = {key: format_metric(key, value) for key, value in scores.items()}
     _print({**rows, "checkpoint": str(checkpoint)})
 
 

@@ -15,6 +15,7 @@ from cnnkit.analysis.html import Markup, Section
 from cnnkit.analysis.metrics_table import quantities
 from cnnkit.analysis.pictures import kernel_grid
 from cnnkit.cli.run_findings import Found
+from cnnkit.metric_names import MONITOR, format_metric, title_of
 
 WORST = 24  # wrong images shown
 KERNELS = 64  # kernels shown
@@ -43,8 +44,9 @@ def headline(found: Found) -> dict[str, str]:
     """The run's main figures by name, as they are printed."""
     manifest, best, times = found.manifest, found.manifest.get("best", {}), found.manifest.get("times", {})
     values = {"test accuracy": f"{found.tested['test/acc']:.2%}" if "test/acc" in found.tested else "not tested"}
-    if "val/acc" in best:
-        values["best validation accuracy"] = f"{best['val/acc']:.2%}"
+    monitor = manifest.get("monitor", {}).get("metric", MONITOR)
+    if monitor in best:
+        values[title_of(monitor)] = format_metric(monitor, best[monitor])
         values["in epoch"] = f"{best.get('epoch', '?')} of {manifest.get('epochs', '?')}"
     if found.calibration is not None:
         values[f"calibration error ({found.part})"] = f"{found.calibration.error:.3f}"
@@ -88,12 +90,11 @@ def _sections(found: Found) -> Iterator[Section]:
 
 
 def _curves(found: Found) -> Iterator[Markup]:
-    names = quantities(found.rows)
-    keys = [key for key in ("loss", "acc") if key in names]
-    if not keys:
+    names, monitor = quantities(found.rows), found.manifest.get("monitor", {}).get("metric", MONITOR)
+    if not (keys := [key for key in dict.fromkeys(("loss", "acc", monitor.partition("/")[2])) if key in names]):
         return
     ends = [row for row in found.rows if any(name.startswith("val/") or name == "train/loss" for name in row)]
-    alt = f"Loss and accuracy of training and validation over {len(ends)} epochs; the last figures are in the table."
+    alt = f"{', '.join(keys)} of training and validation over {len(ends)} epochs; the last figures are in the table."
     yield html.picture(plots.png_bytes(plots.curves_figure(found.rows, keys)), alt, width=690, kind="drawing")
     columns = [name for name in ends[-1] if name.startswith(("train/", "val/")) and not name.endswith("_step")]
     if len(ends) <= 100:

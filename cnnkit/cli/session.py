@@ -33,8 +33,9 @@ from cnnkit.cli.parsing import (
 from cnnkit.cli.report import print_fit_report, print_fit_start
 from cnnkit.cli.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.scoring import predict, score
+from cnnkit.cli.settle import refuse_monitor, settle_monitor, settle_precision
 from cnnkit.errors import UserError
-from cnnkit.precision import default_precision
+from cnnkit.metric_names import MONITOR, Mode
 from cnnkit.run_folder import RunFolder
 from cnnkit.weights import skip_pretrained
 
@@ -86,6 +87,8 @@ class Session(LightningCLI):
         """The links and the defaults, written once."""
         parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
         parser.add_argument("--weights", type=str | None, default=None, help="Weights that the whole net starts with.")
+        parser.add_argument("--monitor", type=str, default=MONITOR, help="What the best checkpoint is chosen by.")
+        parser.add_argument("--mode", type=Mode, default="auto", help="Which is better; auto: by the metric's name.")
         parser.add_argument("--watch", type=callbacks.Watch | None, default=callbacks.Watch(), help="The dashboard.")
         for of_net, of_data in LINKED.items():
             parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
@@ -113,13 +116,9 @@ class Session(LightningCLI):
         self.parser.add_instantiator(ModelInstantiator(cli=self, key="model"), L.LightningModule, prepend=True)
 
     def before_instantiate_classes(self) -> None:
-        """Decide on the precision, so that the saved configuration says what was used."""
+        """Refuse what cannot be."""
         for part in ("trainer", "model", "data"):
             refuse_nulls(self._get(self.config, part), part)
-        trainer = self.config[self.request.command].trainer
-        if trainer.precision is None:
-            choice = default_precision(str(trainer.accelerator))
-            trainer.precision, self.precision_reason = choice.precision, choice.reason
 
         if self.request.command == "fit":
             self._prepare_fit()
@@ -151,7 +150,9 @@ class Session(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""
         refuse_contradictions(self.request.asked_of_net, self.datamodule)
+        self._settle_precision()
         if self.request.command != "fit":
+            refuse_monitor(self.request)
             return self._plain_trainer()
         if hasattr(self.datamodule, "describe") and is_first_process():
             self.datamodule.prepare_data()  # missing data must not leave a run folder behind
@@ -174,6 +175,12 @@ class Session(LightningCLI):
             self._discard()
             raise
 
+    def _settle_precision(self) -> None:
+        """Decide on the precision, so that the saved configuration says what was used."""
+        trainer, fits = self._get(self.config_init, "trainer"), self.request.command == "fit"
+        precision, self.precision_reason = settle_precision(trainer, self.model, not fits and is_first_process())
+        trainer.precision = self._get(self.config, "trainer").precision = precision
+
     def _plain_trainer(self) -> L.Trainer:
         quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False}
         trainer = self._get(self.config_init, "trainer")
@@ -195,13 +202,14 @@ class Session(LightningCLI):
 
     def _callbacks(self, run: RunFolder, given: Any) -> list[Callback]:
         trainer, watch = self._get(self.config, "trainer"), self._get(self.config_init, "watch")
-        validated = getattr(self.datamodule, "val_size", 1) > 0 and trainer.limit_val_batches != 0
+        monitor = settle_monitor(self._get(self.config, "monitor"), trainer, self.datamodule)
         facts = facts_of(self.request, self.resolved(), self.precision_reason)
         if self.resume is not None:
             facts["changes"] = self.resume.changes
         self._dump_config()
         given = [*_as_list(given), *self.watching]
-        return callbacks_of(run, trainer, watch, given, validated, facts, hparams_of(self.config_dump))
+        mode = self._get(self.config, "mode")
+        return callbacks_of(run, trainer, watch, given, facts, hparams_of(self.config_dump), monitor, mode)
 
     # ---- the commands --------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, SequentialSampler
 
 from cnnkit.errors import UserError
 from cnnkit.transforms import mix_seed
@@ -47,6 +47,7 @@ class Batches:
         batch_size: images a batch, over all ranks together: one config means one experiment on 1 GPU or 8.
         seed: names the order of every epoch.
         shuffle: a new order each epoch; else the order of ``indices``.
+        repeat: the shuffled order of the first epoch in every epoch, for ``trainer.overfit_batches``.
         drop_last: leave out an incomplete last batch, so that every step sees ``batch_size`` images. Never for
             evaluation.
         rank: this process among ``world_size``; each gets its part of every batch.
@@ -68,6 +69,7 @@ class Batches:
         *,
         seed: int = 0,
         shuffle: bool = False,
+        repeat: bool = False,
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -81,7 +83,7 @@ class Batches:
             raise UserError(f"batch_size {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
         self.images: Images = images
         self.labels, self.indices = labels, indices
-        self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
+        self.batch_size, self.seed, self.shuffle, self.repeat = batch_size, seed, shuffle, repeat
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
         self.epoch = 0
         self.position = 0  # batches dealt out in this epoch
@@ -97,7 +99,7 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """The image indices of a whole epoch, int64 (M,), on the images' device."""
-        if not self.shuffle:
+        if self.repeat or not self.shuffle:
             epoch = 0
         if self._order is None or self._order[0] != epoch:
             order = self.indices
@@ -147,9 +149,9 @@ class Batches:
             yield found
 
     @property
-    def sampler(self) -> "Batches":
-        """Where Lightning looks for ``set_epoch``."""
-        return self
+    def sampler(self) -> "Batches | SequentialSampler":
+        """Where Lightning looks for ``set_epoch``; an order that stays the same is sequential to it."""
+        return SequentialSampler(range(len(self))) if self.repeat else self
 
     def set_epoch(self, epoch: int) -> None:
         """Deal out the order of this epoch from the next ``iter`` on."""

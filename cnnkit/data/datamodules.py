@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict
 import lightning as L
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches, Images
@@ -140,20 +141,32 @@ class ImageDataModule(L.LightningDataModule):
         }
 
     @property
+    def overfits(self) -> bool:
+        """Whether the trainer is to fit a few batches as a test of the net (``trainer.overfit_batches``)."""
+        trainer: Any = self.trainer
+        return trainer is not None and trainer.state.fn in (None, TrainerFn.FITTING) and trainer.overfit_batches > 0
+
+    @property
     def run_seed(self) -> int:
         """The seed of order and augmentation."""
         return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
 
     def train_dataloader(self) -> Batches:
-        """Shuffled training batches."""
+        """Shuffled training batches; with ``trainer.overfit_batches`` the same ones in every epoch, not augmented."""
         self.setup()
+        options = {"shuffle": True, "repeat": self.overfits, "drop_last": self.drop_last}
         if "train" in self._features:
-            return self._feature_batches("train", self.batch_size, shuffle=True, drop_last=self.drop_last)
-        return self._batches("train", self.train_indices, self.batch_size, shuffle=True, drop_last=self.drop_last)
+            return self._feature_batches("train", self.batch_size, **options)
+        return self._batches("train", self.train_indices, self.batch_size, **options)
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """The validation images in order, all of them; an empty list for ``val_size: 0``."""
+        """The validation images in order, all of them; an empty list for ``val_size: 0``.
+
+        With ``trainer.overfit_batches`` the training batches: how well they were learnt is the question then.
+        """
         self.setup()
+        if self.overfits:
+            return self.train_dataloader()
         if not len(self.val_indices):
             return []
         if "val" in self._features:
@@ -178,8 +191,8 @@ class ImageDataModule(L.LightningDataModule):
             Normalised images (B, C, H, W) and labels (B,): this rank's part of each batch.
         """
         self.setup()
-        loader = self.val_dataloader() if part == "val" else None
-        for batch in self._batches("train", self.train_indices, self.eval_batch_size) if loader is None else loader:
+        indices = self.val_indices if part == "val" else self.train_indices
+        for batch in self._batches("train", indices, self.eval_batch_size) if len(indices) else ():
             yield self.prepare(move_data_to_device(batch, self._device()), training=False)
 
     def deal_features(self, features: dict[str, tuple[Tensor, Tensor]]) -> None:
@@ -191,8 +204,9 @@ class ImageDataModule(L.LightningDataModule):
         self._features = features
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Uint8 on the device in, images and labels for the task out."""
-        return self.prepare(batch, training=bool(self.trainer and self.trainer.training))
+        """Uint8 on the device in, images and labels for the task out, in the trainer's precision."""
+        prepared = self.prepare(batch, training=bool(self.trainer and self.trainer.training) and not self.overfits)
+        return self.trainer.precision_plugin.convert_input(prepared) if self.trainer else prepared
 
     def prepare(self, batch: Any, training: bool) -> Any:
         """Scale, augment (training only), normalise and mix one `Batch`; anything else passes as it is."""
@@ -215,17 +229,13 @@ class ImageDataModule(L.LightningDataModule):
         assert self.store is not None
         return self.store
 
-    def _batches(
-        self, part: str, indices: Tensor, batch_size: int, *, shuffle: bool = False, drop_last: bool = False
-    ) -> Batches:
+    def _batches(self, part: str, indices: Tensor, batch_size: int, **options: bool) -> Batches:
         images, labels = self._arrays(part, self._device())
-        return self._deal(images, labels, indices, batch_size, shuffle=shuffle, drop_last=drop_last)
+        return self._deal(images, labels, indices, batch_size, **options)
 
-    def _feature_batches(
-        self, part: str, batch_size: int, *, shuffle: bool = False, drop_last: bool = False
-    ) -> Batches:
+    def _feature_batches(self, part: str, batch_size: int, **options: bool) -> Batches:
         features, labels = self._placed(f"{part} features", self._features[part], self._device())
-        return self._deal(features, labels, torch.arange(len(labels)), batch_size, shuffle=shuffle, drop_last=drop_last)
+        return self._deal(features, labels, torch.arange(len(labels)), batch_size, **options)
 
     def _deal(self, images: Images, labels: Tensor, indices: Tensor, batch_size: int, **options: bool) -> Batches:
         trainer = self.trainer

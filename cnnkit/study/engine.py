@@ -30,11 +30,12 @@ class Resolved:
     """What a variant comes to, found out without training it.
 
     Args:
-        config: its resolved configuration.
+        config: its resolved configuration, its precision the one that is computed in.
         code: see `cnnkit.study.identity.code_version`.
         data: ``fingerprint`` and ``split`` of its data.
         parameters: of its net.
         macs: multiply-accumulates of its net for one image; None if they cannot be counted.
+        settled: words of the command line for what the study decides in its place: the precision.
     """
 
     config: dict[str, Any]
@@ -42,6 +43,7 @@ class Resolved:
     data: dict[str, Any]
     parameters: int
     macs: int | None
+    settled: tuple[str, ...] = ()
 
     def with_seed(self, seed: int) -> dict[str, Any]:
         """The configuration of one run."""
@@ -90,6 +92,19 @@ class Engine:
         order = ("done", "trained", "resumable", "failed", "nothing")
         return min(found, key=lambda each: order.index(each.state), default=None)
 
+    def precisions(self, planned: Sequence[Planned]) -> list[str]:
+        """Of the runs there are for these, in whatever precision they were computed."""
+        found = []
+        for each in planned:
+            what, runs = self.resolved[each.variant.name], runs_in(self.root / each.variant.name)
+            asked = what.with_seed(each.seed), what.code, what.data
+            found += [
+                run.precision
+                for run in runs
+                if run.state in ("done", "trained", "resumable") and run.is_the_one(*asked, any_precision=True)
+            ]
+        return [precision for precision in found if precision]
+
     def carry_out(self, planned: Planned) -> Outcome:
         """Train and test, as far as that is not done yet.
 
@@ -114,7 +129,7 @@ class Engine:
     def _anew(self, planned: Planned) -> list[str]:
         variant = planned.variant
         place = ["--name", variant.name, "--trainer.default_root_dir", str(self.root)]
-        return [*variant.words, "--seed_everything", str(planned.seed), *place]
+        return [*variant.words, *self.resolved[variant.name].settled, "--seed_everything", str(planned.seed), *place]
 
     def _run(self, words: list[str]) -> Ended:
         ended = self.execute(words)

@@ -55,7 +55,7 @@ def identity(config: dict[str, Any], code: str, data: dict[str, Any], *, any_pre
         config: a resolved configuration, as config.yaml holds it.
         code: see `code_version`.
         data: the manifest's facts about the data; ``fingerprint`` and ``split`` count.
-        any_precision: leave the precision out of it, where it was left to the machine.
+        any_precision: leave the precision out of it.
     """
     kept = json.loads(json.dumps(config, default=str))
     for key in (*WITHOUT_EFFECT, *(["trainer.precision"] if any_precision else [])):
@@ -90,13 +90,19 @@ class Found:
         except (UserError, OSError, yaml.YAMLError):  # cut off while it was made
             self.manifest, self.config = {}, {}
 
-    def is_the_one(self, config: dict[str, Any], code: str, data: dict[str, Any]) -> bool:
-        """Whether it is a run of this configuration, code and data."""
+    def is_the_one(
+        self, config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False
+    ) -> bool:
+        """Whether it is a run of this configuration, code and data; in whatever precision, if that is allowed."""
         if not self.config or self.manifest.get("code") != code:
             return False
-        free = (config.get("trainer") or {}).get("precision") is None
-        mine = identity(self.config, code, self.manifest.get("data") or {}, any_precision=free)
-        return mine == identity(config, code, data, any_precision=free)
+        mine = identity(self.config, code, self.manifest.get("data") or {}, any_precision=any_precision)
+        return mine == identity(config, code, data, any_precision=any_precision)
+
+    @property
+    def precision(self) -> str:
+        """What it was computed in; empty if nobody knows."""
+        return str((self.manifest.get("precision") or {}).get("value", ""))
 
     @property
     def state(self) -> str:

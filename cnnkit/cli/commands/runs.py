@@ -22,9 +22,9 @@ DESCRIPTION = """\
 RUN, A and B are run folders, or folders above: the newest run counts. (A folder that is called show is ./show.)
 
 A key of --sort, --where and --columns is a fact (run, name, when, status, net, parameters, data, seed, epochs,
-seconds, minutes, reason), a score (val/acc, test/acc), or any entry of a run's manifest or configuration
+seconds, minutes, monitor, reason), a score (val/acc, test/acc), or any entry of a run's manifest or configuration
 (machine.cpu, test_looks, model.net.dropout, model.optimizer.lr). The validation scores are those of the best epoch."""
-COLUMNS = ("run", "status", "net", "parameters", "epochs", "minutes", "val/acc", "test/acc")
+COLUMNS = ("run", "status", "net", "parameters", "epochs", "minutes")  # and the scores, see `score_columns`
 
 
 def arguments() -> Options:
@@ -43,7 +43,7 @@ def arguments() -> Options:
         help="such as 'net=CNN' or 'val/acc>0.9'; all must hold",
     )
     options.add_argument("--limit", type=positive, metavar="N", help="the first N only")
-    options.add_argument("--columns", metavar="KEY,...", help=f"instead of {','.join(COLUMNS)}")
+    options.add_argument("--columns", metavar="KEY,...", help=f"instead of {','.join(COLUMNS)} and the scores")
     add_json(options)
     return options
 
@@ -75,7 +75,7 @@ def _check_words(asked: argparse.Namespace, runs: int) -> None:
 
 def _list(folder: Path, asked: argparse.Namespace) -> None:
     from cnnkit.analysis.run_choice import check_keys, in_order, read_condition
-    from cnnkit.analysis.runs import read_records
+    from cnnkit.analysis.runs import read_records, score_columns
     from cnnkit.analysis.terminal import print_table
 
     if not folder.is_dir():
@@ -94,7 +94,7 @@ def _list(folder: Path, asked: argparse.Namespace) -> None:
         print(json.dumps([_as_json(record, columns) for record in shown], indent=2))
         return
     reasons = ["reason"] if not columns and any(record.facts["reason"] for record in shown) else []
-    keys = [*(columns or COLUMNS), *reasons]
+    keys = [*(columns or (*COLUMNS, *score_columns(shown))), *reasons]
     if shown:
         print_table(keys, [[_cell(key, record.get(key)) for key in keys] for record in shown])
     _tell(folder, len(records), len(chosen), len(shown))
@@ -116,6 +116,7 @@ def _tell(folder: Path, there: int, chosen: int, shown: int) -> None:
 def _cell(key: str, value: Any) -> str:
     """A value as people read it."""
     from cnnkit.analysis.tables import percent
+    from cnnkit.metric_names import is_percentage
 
     if value is None:
         return ""
@@ -125,7 +126,7 @@ def _cell(key: str, value: Any) -> str:
         return f"[{', '.join(map(str, value))}]"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return " ".join(str(value).split())
-    if "/acc" in key or key.endswith("_acc"):
+    if is_percentage(key):
         return percent(value)
     if isinstance(value, int):
         return f"{value:,}" if key.endswith("parameters") else str(value)

@@ -14,8 +14,7 @@ from typing import Any
 from cnnkit.cli.options import Options, positive
 from cnnkit.errors import UserError
 from cnnkit.run_folder import ROOT
-from cnnkit.study.engine import Ended, Engine, Execute, Interrupted, Outcome, Resolved, alone, carry_out_all
-from cnnkit.study.identity import code_version
+from cnnkit.study.engine import Ended, Execute, Interrupted, Outcome, alone, carry_out_all
 from cnnkit.study.plan import Plan, Planned, read_plan
 
 
@@ -43,6 +42,7 @@ def arguments() -> Options:
 
 def run(asked: argparse.Namespace) -> int:
     """Carry a study out; 0 done, 1 some runs failed, 128 + n stopped by signal n."""
+    from cnnkit.cli.study_variants import make_engine
     from cnnkit.study.answer import is_whole, print_answer, rows_of, write_answer
 
     plan = read_plan(asked.folder)
@@ -52,7 +52,7 @@ def run(asked: argparse.Namespace) -> int:
         return _search(plan, root, asked)
     with alone(root):
         execute, jobs = _executor(plan, asked.jobs)
-        engine = Engine(root, _resolve(plan, planned), execute)
+        engine = make_engine(plan, planned, root, execute)
         before = {each: engine.find(each) for each in planned}
         left = [p for p, found in before.items() if found is None or found.state != "done"][: asked.limit]
         if asked.dry_run:
@@ -79,11 +79,13 @@ def run(asked: argparse.Namespace) -> int:
 
 
 def _search(plan: Plan, root: Path, asked: argparse.Namespace) -> int:
+    from cnnkit.cli.study_variants import settle_search
     from cnnkit.study.search import search
 
     if asked.only or asked.dry_run:
         raise UserError("--only and --dry_run are for a study without search; --limit N is the number of trials now")
     try:
+        settle_search(plan, root)
         return search(plan, root, _fit_watched, trials=asked.limit)
     except (Interrupted, KeyboardInterrupt) as stop:
         print(f"stopped; go on with: python -m cnnkit study {asked.folder}", file=sys.stderr)
@@ -101,38 +103,6 @@ def _chosen(plan: Plan, asked: argparse.Namespace) -> list[Planned]:
         if level not in names:
             raise UserError(f"--only: there is no level {level!r}; there are {', '.join(sorted(names))}")
     return [p for p in plan.runs if set(asked.only) <= set(p.variant.levels.values())]
-
-
-def _resolve(plan: Plan, planned: list[Planned]) -> dict[str, Resolved]:
-    """Each variant once: its task and data are built, its data read, nothing is trained."""
-    from torch import nn
-
-    from cnnkit.cli.build import build
-
-    found: dict[str, Resolved] = {}
-    for variant in {p.variant.name: p.variant for p in planned}.values():
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):  # "Seed set to 0"
-                task, data, config = build(variant.words)
-        except UserError as error:
-            raise UserError(f"{plan.name}, variant {variant.name}: {error}") from error
-        data.prepare_data()
-        describe: Any = getattr(data, "describe", dict)
-        net: nn.Module = getattr(task, "net", task)
-        parameters = sum(p.numel() for p in net.parameters())
-        macs = _macs(net, getattr(data, "shape", None))
-        found[variant.name] = Resolved(config, code_version(config), describe(), parameters, macs)
-    return found
-
-
-def _macs(net: Any, shape: Any) -> int | None:
-    from cnnkit.analysis.complexity import complexity
-    from cnnkit.analysis.trace import image_shape
-
-    try:
-        return complexity(net, shape and image_shape(net, shape["image_size"], shape["in_channels"])).macs
-    except UserError:  # a net that cannot be tried out has no such figure
-        return None
 
 
 def _executor(plan: Plan, jobs: int | None) -> tuple[Execute, int]:

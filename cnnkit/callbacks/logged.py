@@ -1,0 +1,85 @@
+"""What a task will log, found out before it does: by a trial of its metrics, where nothing else can log."""
+
+import copy
+import inspect
+import warnings
+from typing import Any
+
+import lightning as L
+import torch
+
+# What a user's task may override without logging anything itself.
+_SILENT = {"build_metrics", "parameter_groups", "configure_optimizers", "forward"}
+
+
+def validation_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | None:
+    """Names of all that will be logged of a validation, such as ``val/acc``; None if that cannot be known.
+
+    It can for cnnkit's tasks and for subclasses that override nothing which could log, without callbacks of others.
+
+    Args:
+        trainer: with its callbacks.
+        module: the task.
+    """
+    own = task_metrics(trainer, module)
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    if own is None or any(_package(type(c)) not in ("cnnkit", "lightning") for c in callbacks):
+        return None
+    return {f"val/{name}" for name in own} | {name for c in callbacks for name in getattr(c, "logs", ())}
+
+
+def task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str] | None:
+    """Names, without the stage, of the scalars that a task logs of every stage; None if that cannot be known."""
+    scores = getattr(module, "scores", None)
+    classes = [int(n) for of in (trainer, module) if (n := _num_classes(of)) is not None]
+    if not classes or not isinstance(scores, torch.nn.ModuleDict) or "val_scores" not in scores:
+        return None
+    if any(_could_log(each) for each in type(module).__mro__):
+        return None
+    of_validation: Any = scores["val_scores"]
+    metrics = copy.deepcopy(of_validation["metrics"])
+    device = module.device
+    labels = torch.arange(classes[0], device=device)
+    logits = torch.eye(classes[0], device=device)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            metrics.update(logits, labels)
+            found = metrics.compute()
+    except Exception:  # a metric with other needs; then only the first validation can tell
+        return None
+    return ["loss", *(name for name, value in found.items() if torch.is_tensor(value) and value.ndim == 0)]
+
+
+def higher_is_better(module: L.LightningModule, name: str) -> bool | None:
+    """What a task's own metric says of itself, None if it is none or says nothing.
+
+    Args:
+        module: the task.
+        name: such as ``val/f1``.
+    """
+    scores: Any = getattr(module, "scores", None)
+    if not isinstance(scores, torch.nn.ModuleDict) or "val_scores" not in scores:
+        return None
+    of_validation: Any = scores["val_scores"]
+    metrics = dict(of_validation["metrics"].items(keep_base=False, copy_state=False))
+    says = getattr(metrics.get(name.removeprefix("val/")), "higher_is_better", None)
+    return says if isinstance(says, bool) else None
+
+
+def _num_classes(of: Any) -> int | None:
+    holder = getattr(of, "datamodule", None) if isinstance(of, L.Trainer) else getattr(of, "net", None)
+    number = getattr(holder, "num_classes", None)
+    return number if isinstance(number, int) and number > 1 else None
+
+
+def _could_log(each: type) -> bool:
+    """Whether a class between the user's task and cnnkit's has a method that could log."""
+    if _package(each) in ("cnnkit", "lightning", "torch", "builtins", "abc", "typing"):
+        return False
+    methods = {name for name, value in vars(each).items() if inspect.isfunction(value)}
+    return any(not name.startswith("__") for name in methods - _SILENT)
+
+
+def _package(each: type) -> str:
+    return each.__module__.partition(".")[0]
