@@ -87,7 +87,7 @@ class RunRecord:
 
 
 def score_columns(records: Sequence[RunRecord]) -> list[str]:
-    """What a table of these runs shows of their scores: what their best epochs were chosen by, and the same in the test.
+    """What a table of these runs shows of scores: what their best epochs were chosen by, and the same in the test.
 
     Accuracy where no run says otherwise.
     """
