@@ -5,18 +5,25 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_warn
+
+from cnnkit.errors import UserError
 
 
 class EMA(EMAWeightAveraging):
     """Validates and saves with an exponential moving average of the weights (Polyak and Juditsky 1992).
 
-    Checkpoints hold the averaged weights as ``state_dict`` and the raw ones beside them for a resume.
+    The first update takes the weights over as they are; until then the net's own are validated and saved. Checkpoints
+    hold the averaged weights as ``state_dict`` and the raw ones beside them for a resume.
 
     Args:
         decay: weight of the old average at each update.
-        update_every_n_steps: steps between updates.
+        update_every_n_steps: steps between updates, and before the first one.
         update_starting_at_step: first step that counts, counted from 0.
         use_buffers: average buffers such as batch norm's statistics as well.
+
+    Raises:
+        UserError: an argument is out of range.
     """
 
     def __init__(
@@ -26,12 +33,67 @@ class EMA(EMAWeightAveraging):
         update_starting_at_step: int = 0,
         use_buffers: bool = True,
     ) -> None:
+        if not 0 <= decay < 1:
+            raise UserError(f"decay is {decay}: give a share from 0 up to, not including, 1")
+        if update_every_n_steps < 1:
+            raise UserError(f"update_every_n_steps is {update_every_n_steps}: give at least 1")
+        if update_starting_at_step < 0:
+            raise UserError(f"update_starting_at_step is {update_starting_at_step}: give 0 or more")
         super().__init__(
             decay=decay,
             update_every_n_steps=update_every_n_steps,
             update_starting_at_step=update_starting_at_step,
             use_buffers=use_buffers,
         )
+        self._first = update_starting_at_step + update_every_n_steps  # steps until the first update
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Start from the net as it is, in a second fit too."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit":
+            self.load_state_dict({"latest_update_step": 0})
+
+    @property
+    def has_started(self) -> bool:
+        """Whether there is an average; before the first update it would be the untrained net."""
+        return self._average_model is not None and int(self._average_model.n_averaged) > 0
+
+    def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
+        """After every n-th of the steps that count; Lightning's own would take the first of them by itself."""
+        if step_idx is None:
+            return False
+        return step_idx + 1 >= self._first and (step_idx + 1 - self._first) % self.update_every_n_steps == 0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Say it if the run ends before there is an average."""
+        steps = trainer.estimated_stepping_batches
+        if steps < self._first:
+            rank_zero_warn(
+                f"EMA: the first update would come after step {self._first}, and the run has {steps:.0f}: nothing is "
+                "averaged; lower update_starting_at_step or update_every_n_steps"
+            )
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Put the average in place within a fit; `Trainer.validate` has loaded what it is asked for."""
+        if trainer.state.fn == TrainerFn.FITTING and self.has_started:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take it out again."""
+        if trainer.state.fn == TrainerFn.FITTING and self.has_started:
+            super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Leave the average in the net."""
+        if self.has_started:
+            super().on_train_end(trainer, pl_module)
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Save both sets of weights; the net's own twice until there is an average."""
+        own = checkpoint["state_dict"]
+        super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        if not self.has_started:
+            checkpoint["state_dict"] = own
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Go on with both sets of weights, but only when training goes on.

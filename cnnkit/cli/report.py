@@ -9,7 +9,7 @@ from cnnkit.metric_names import MONITOR, format_metric, title_of
 from cnnkit.run_folder import RunFolder, replacing
 
 
-def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str) -> None:
+def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str, overfit: float = 0) -> None:
     """The start of a fit: where it writes to, what trains on what, how."""
     net = getattr(model, "net", model)
     rows = {"run": str(run), "net": f"{type(net).__name__}, {sum(p.numel() for p in net.parameters()):,} parameters"}
@@ -17,6 +17,9 @@ def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str)
         facts = datamodule.describe()
         counts = ", ".join(f"{facts[f'{part}_images']:,} {part}" for part in ("train", "val", "test"))
         rows["data"] = f"{facts['name']}: {counts}"
+    if overfit and hasattr(datamodule, "overfits"):
+        part = f"{overfit:.2%} of the" if isinstance(overfit, float) else f"{overfit}"
+        rows["overfit_batches"] = f"the same {part} training batches every epoch, not augmented; validates on them"
     _print({**rows, "precision": precision})
 
 

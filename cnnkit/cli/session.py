@@ -239,7 +239,10 @@ class Session(LightningCLI):
         kwargs["ckpt_path"] = self.resume and str(self.resume.checkpoint)
         try:
             if self.run is not None and is_first_process():
-                print_fit_start(self.run, model, self.datamodule, f"{self.trainer.precision} ({self.precision_reason})")
+                precision = f"{self.trainer.precision} ({self.precision_reason})"
+                print_fit_start(
+                    self.run, model, self.datamodule, precision, getattr(self.trainer, "overfit_batches", 0)
+                )
             with wrong_values_are_user_errors(lambda: self.trainer.global_step == 0):
                 self.trainer.fit(model, **kwargs)
         except callbacks.StopRequested:

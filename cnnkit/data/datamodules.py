@@ -9,6 +9,7 @@ import lightning as L
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches, Images
@@ -154,6 +155,8 @@ class ImageDataModule(L.LightningDataModule):
     def train_dataloader(self) -> Batches:
         """Shuffled training batches; with ``trainer.overfit_batches`` the same ones in every epoch, not augmented."""
         self.setup()
+        if self.overfits:
+            rank_zero_info("overfit_batches: the same batches every epoch, not augmented; validates on them")
         options = {"shuffle": True, "repeat": self.overfits, "drop_last": self.drop_last}
         if "train" in self._features:
             return self._feature_batches("train", self.batch_size, **options)
