@@ -11,7 +11,7 @@ import cnnkit
 PACKAGE = Path(cnnkit.__file__).parent
 # Each part may import those of lower floors, of its own floor only itself and errors; all may use those of 0.
 FLOORS = {
-    **dict.fromkeys(("errors", "__init__", "run_folder", "memory", "metric_names"), 0),
+    **dict.fromkeys(("errors", "__init__", "run_folder", "memory", "metric_names", "notices"), 0),
     **dict.fromkeys(("layers", "transforms", "losses", "metrics", "optim", "precision", "weights"), 1),
     **dict.fromkeys(("models", "data", "loggers", "analysis"), 2),
     **dict.fromkeys(("tasks", "callbacks"), 3),
@@ -31,6 +31,7 @@ WITHOUT_LIGHTNING = (
     "precision",
     "run_folder",
     "memory",
+    "notices",
     "weights",
     "errors",
     "metric_names",

@@ -20,12 +20,14 @@ class Predictions:
         predicted: the most probable classes, int16 (N,); kept, because float16 can make two probabilities equal.
         labels: the true classes, int16 (N,).
         index: each image's place in the test set, int32 (N,).
+        identity: each image's content as a hash, uint64 (N,); None where the place says which image it is.
     """
 
     probabilities: np.ndarray
     predicted: np.ndarray
     labels: np.ndarray
     index: np.ndarray
+    identity: np.ndarray | None = None
 
     @property
     def correct(self) -> np.ndarray:
@@ -37,10 +39,23 @@ class Predictions:
         """Share of them."""
         return float(self.correct.mean())
 
+    def take(self, places: np.ndarray) -> "Predictions":
+        """Those of some images, in that order.
+
+        Args:
+            places: rows, int64 (M,).
+        """
+        identity = None if self.identity is None else self.identity[places]
+        return Predictions(
+            self.probabilities[places], self.predicted[places], self.labels[places], self.index[places], identity
+        )
+
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all."""
         with replacing(path, "wb") as file:
-            file.write(save({name: np.ascontiguousarray(value) for name, value in vars(self).items()}))
+            file.write(
+                save({name: np.ascontiguousarray(value) for name, value in vars(self).items() if value is not None})
+            )
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -52,7 +67,8 @@ def load_predictions(path: Path) -> Predictions:
     try:
         check_regular(path)
         found = load_file(path)
-        return Predictions(**{name: found[name] for name in ("probabilities", "predicted", "labels", "index")})
+        needed = {name: found[name] for name in ("probabilities", "predicted", "labels", "index")}
+        return Predictions(**needed, identity=found.get("identity"))
     except FileNotFoundError:
         raise UserError(f"{path}: not there; `python -m cnnkit test --run {path.parent}` writes it") from None
     except (SafetensorError, KeyError, OSError) as error:

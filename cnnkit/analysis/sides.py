@@ -1,7 +1,7 @@
 """What is to be compared: runs, and folders of runs that differ by their seeds alone, with their predictions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,7 @@ def read_sides(paths: Sequence[str | Path]) -> tuple[list[Side], list[str]]:
     places = [record.path.resolve() for side in sides for record in side.runs]
     if twice := next((place for place in places if places.count(place) > 1), None):
         raise UserError(f"{twice}: is named twice; compare different runs")
+    sides = on_common_images(sides, notes)
     check_comparable(sides, notes)
     return sides, notes
 
@@ -73,6 +74,62 @@ def _side(name: Path, records: list[RunRecord]) -> Side:
         raise UserError(f"{untested[0].path}: not tested{more}; python -m cnnkit test --run {untested[0].path}")
     loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
     return Side(str(name), tuple(records), loaded)
+
+
+def on_common_images(sides: list[Side], notes: list[str]) -> list[Side]:
+    """The predictions of the images that every run was tested on, in one order, where images are known by content.
+
+    A folder of image files changes; what two runs were both tested on can still be compared, image by image.
+
+    Args:
+        sides: as they were read.
+        notes: gets a line if there are images that some run was not tested on.
+
+    Raises:
+        UserError: there is no such image.
+    """
+    runs = [found for side in sides for found in side.predictions]
+    if len({found.probabilities.shape[1] for found in runs}) > 1:
+        raise UserError(
+            f"{sides[0].runs[0].path}: the runs have different numbers of classes; compare runs of the same"
+        )
+    keys = [keys_of(found) for found in runs if found.identity is not None]
+    if len(keys) < len(runs) or all(np.array_equal(keys[0], other) for other in keys[1:]):
+        return sides
+    common = keys[0]
+    for other in keys[1:]:
+        common = np.intersect1d(common, other)
+    if not len(common):
+        raise UserError(
+            f"{sides[0].runs[0].path}: has no test image in common with the others; compare runs of one folder"
+        )
+    if max(map(len, keys)) > len(common):
+        counts = " and ".join(f"{count:,}" for count in sorted({len(each) for each in keys}))
+        notes.append(f"tested on {counts} images that are not the same: compared are the {len(common):,} common ones")
+    return [replace(side, predictions=tuple(_rows_of(found, common) for found in side.predictions)) for side in sides]
+
+
+def keys_of(found: Predictions) -> np.ndarray:
+    """Content and class of each image, and which copy of them it is: the same image has the same key in every run."""
+    assert found.identity is not None
+    pairs = np.stack([found.identity, found.labels.astype(np.uint64)], 1)
+    _, group = np.unique(pairs, axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.r_[True, np.diff(group[order]) > 0]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    copies = np.empty(len(order), dtype=np.uint64)
+    copies[order] = np.arange(len(order)) - first
+    kinds = np.dtype([("content", np.uint64), ("label", np.uint64), ("copy", np.uint64)])
+    keys = np.empty(len(copies), dtype=kinds)
+    keys["content"], keys["label"], keys["copy"] = pairs[:, 0], pairs[:, 1], copies
+    return keys
+
+
+def _rows_of(found: Predictions, keys: np.ndarray) -> Predictions:
+    own = keys_of(found)
+    order = np.argsort(own)
+    places = order[np.searchsorted(own, keys, sorter=order)]
+    return found.take(places)
 
 
 def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:
@@ -89,17 +146,24 @@ def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:
     first, expected = pairs[0]
     for record, found in pairs[1:]:
         both = f"{first.path} and {record.path}"
-        if (a := first.get("data.fingerprint")) != (b := record.get("data.fingerprint")):
+        by_content = expected.identity is not None and found.identity is not None
+        if (a := first.get("data.fingerprint")) != (b := record.get("data.fingerprint")) and not by_content:
             raise UserError(
                 f"{both} were tested on different data ({first.get('data')}, {a}; {record.get('data')}, {b}); "
                 "compare runs of the same data"
             )
-        if not (np.array_equal(expected.labels, found.labels) and np.array_equal(expected.index, found.index)):
+        same_places = by_content or np.array_equal(expected.index, found.index)
+        if not (np.array_equal(expected.labels, found.labels) and same_places):
             raise UserError(
                 f"{both} were tested on different images ({len(expected.labels):,} and {len(found.labels):,}); "
                 f"test both anew, on the whole test set: python -m cnnkit test --run {record.path}"
             )
-        if not _same_validation(first, record):
+        if by_content and a != b:  # the folder has changed
+            if (
+                note := "chose their best epochs by validation images that may differ, as the folder changed"
+            ) not in notes:
+                notes.append(note)
+        elif not _same_validation(first, record):
             raise UserError(
                 f"{both} chose their best epochs by different validation images; train one of them anew with the "
                 "other's data.val_size and data.split_seed"

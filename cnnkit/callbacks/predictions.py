@@ -3,6 +3,7 @@
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
@@ -49,9 +50,12 @@ class KeepPredictions(Callback):
         if not parts:
             return
         probabilities, labels = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+        identities = getattr(getattr(trainer, "datamodule", None), "test_identities", None)
+        contents = [int(content, 16) for content in identities()][: len(labels)] if identities else None
         self.found = Predictions(
             probabilities.half().numpy(),
             probabilities.argmax(1).to(torch.int16).numpy(),
             labels.to(torch.int16).numpy(),
             torch.arange(len(labels), dtype=torch.int32).numpy(),
+            None if contents is None else np.array(contents, dtype=np.uint64),
         )

@@ -45,7 +45,13 @@ class Record(Callback):
             self._write(resumes=[*before.get("resumes", []), resume], status="running", reason=None)
             return
         facts["precision"] = {**facts.get("precision", {}), "value": str(trainer.precision)}  # what is computed in
-        describe = getattr(getattr(trainer, "datamodule", None), "describe", None)
+        data = getattr(trainer, "datamodule", None)
+        describe, save_split = (getattr(data, name, None) for name in ("describe", "save_split"))
+        if save_split:
+            try:
+                save_split(self.run.split)
+            except OSError as error:
+                report_not_written(self.run.split, error, "; without it the run cannot be scored later")
         parameters = list(pl_module.parameters())
         self._write(
             **facts,

@@ -13,6 +13,7 @@ from cnnkit.cli import help as texts
 from cnnkit.cli.streams import steady_streams
 from cnnkit.cli.tools import TOOLS, run_tool
 from cnnkit.memory import keep_freed_memory
+from cnnkit.notices import one_command
 from cnnkit.run_folder import not_written
 
 NOT_WRITTEN = 4
@@ -58,9 +59,10 @@ def _run(args: list[str], began: float) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     keep_freed_memory()
-    if command in TOOLS:
-        return run_tool(command, args[1:], debug=debug)
+    with one_command():
+        if command in TOOLS:
+            return run_tool(command, args[1:], debug=debug)
 
-    from cnnkit.cli.command import run_command  # imports torch
+        from cnnkit.cli.command import run_command  # imports torch
 
-    return run_command(command, args[1:], began=began, debug=debug)
+        return run_command(command, args[1:], began=began, debug=debug)

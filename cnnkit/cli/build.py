@@ -10,6 +10,7 @@ from cnnkit.cli.command import quieten
 from cnnkit.cli.messages import explain
 from cnnkit.cli.parsing import own_conventions
 from cnnkit.cli.session import Session
+from cnnkit.data.folders.trained import follow_split
 from cnnkit.errors import UserError
 
 
@@ -68,9 +69,10 @@ def build(words: Sequence[str], *, pretrained: bool = False) -> Built:
 
 
 def build_data(run: Any) -> L.LightningDataModule:
-    """The data module that a run was trained with.
+    """The data module that a run was trained with; of image files, it keeps to the run's parts.
 
     Args:
         run: its `RunFolder`.
     """
-    return build(["--config", str(run.config)]).data
+    with follow_split(run.split):
+        return build(["--config", str(run.config)]).data

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, shapes_of
+from cnnkit.cli.changed_data import refuse_or_say_changes
 from cnnkit.cli.report import print_scores, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder, choose_checkpoint, refuse_if_written, report_not_written
@@ -41,6 +42,8 @@ def score(session: Any, command: str, model: Any, kwargs: dict[str, Any]) -> Non
     if run is not None:
         refuse_if_written(run.path)
     path, moment = choose_weights(session.run, kwargs.get("ckpt_path"), model)
+    if session.run is not None:
+        refuse_or_say_changes(command, session.run, session.datamodule)
     found = getattr(session.trainer, command)(model, **{**kwargs, "ckpt_path": str(path), "verbose": False})
     scores = found[0] if found else {}
     if not session.trainer.is_global_zero:
@@ -86,6 +89,8 @@ def predict(session: Any, model: Any, kwargs: dict[str, Any]) -> None:
     if session.run is not None:
         refuse_if_written(session.run.path)
     path, _ = choose_weights(session.run, kwargs.get("ckpt_path"), model)
+    if session.run is not None:
+        refuse_or_say_changes("predict", session.run, session.datamodule)
     found = session.trainer.predict(model, **{**kwargs, "ckpt_path": str(path), "return_predictions": True})
     if session.trainer.is_global_zero:
         try:

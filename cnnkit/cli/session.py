@@ -34,6 +34,7 @@ from cnnkit.cli.report import print_fit_report, print_fit_start
 from cnnkit.cli.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.scoring import predict, score
 from cnnkit.cli.settle import refuse_monitor, settle_monitor, settle_precision
+from cnnkit.data.folders.trained import follow_split
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, Mode
 from cnnkit.run_folder import RunFolder
@@ -139,7 +140,9 @@ class Session(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Data, model, trainer; a value that a constructor refuses is the user's mistake."""
-        with wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()):
+        followed = self.request.run.split if self.request.run is not None else None
+        follows = follow_split(followed, exact=self.request.command == "fit")
+        with wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()), follows:
             super().instantiate_classes()
 
     def _loads_weights(self) -> bool:

@@ -15,19 +15,21 @@ from cnnkit.transforms import Counter
 _SALT = 0x5911  # keeps the split's stream apart from every augmentation's
 
 
-def stratified_order(labels: Tensor, seed: int) -> Tensor:
+def stratified_order(labels: Tensor, seed: int, keys: Tensor | None = None) -> Tensor:
     """Shuffle the images, class by class interleaved in proportion, so that any prefix is stratified.
 
     Args:
         labels: int64 (N,).
         seed: names the shuffle.
+        keys: (N,), what to sort the images of a class by; none given: a hash of seed and index.
 
     Returns:
         int64 (N,), image indices such that the first n of them hold every class in its share, for every n: the seats
         go to the classes by the method of Sainte-Lague.
     """
     n = len(labels)
-    keys = Counter(seed, 0, torch.arange(n)).bits(_SALT)
+    if keys is None:
+        keys = Counter(seed, 0, torch.arange(n)).bits(_SALT)
     shuffled = keys.argsort(stable=True)
     by_class = shuffled[labels[shuffled].argsort(stable=True)]
     sizes = torch.bincount(labels)
@@ -56,16 +58,32 @@ def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int 
     Raises:
         UserError: if no image would be left to train on.
     """
-    if not 0 < train_fraction <= 1:
-        raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
     if not 0 <= val_size < len(labels):
         raise UserError(f"val_size is {val_size}, but the training set has {len(labels)} images: give less")
     order = stratified_order(labels, seed)
     validation, rest = order[:val_size], order[val_size:]
-    keep = round(train_fraction * len(rest))
+    return take_fraction(rest, train_fraction), validation.sort().values
+
+
+def take_fraction(order: Tensor, train_fraction: float) -> Tensor:
+    """The images to train on, of those that are not validated or tested on.
+
+    Args:
+        order: int64 (N,), stratified.
+        train_fraction: share of them, in (0, 1].
+
+    Returns:
+        Its first indices, sorted.
+
+    Raises:
+        UserError: it is no such share, or no image would be left to train on.
+    """
+    if not 0 < train_fraction <= 1:
+        raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
+    keep = round(train_fraction * len(order))
     if keep < 1:
-        raise UserError(f"train_fraction {train_fraction} of {len(rest)} images leaves none: give a larger share")
-    return rest[:keep].sort().values, validation.sort().values
+        raise UserError(f"train_fraction {train_fraction} of {len(order)} images leaves none: give a larger share")
+    return order[:keep].sort().values
 
 
 def fingerprint(*indices: Tensor) -> str:

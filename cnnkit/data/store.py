@@ -1,7 +1,8 @@
 """A data set on disk as memory-mapped uint8 arrays, made once from the publishers' files and quick to open again.
 
 The store of a data set is a folder ``<data_dir>/.cnnkit/<name>/`` with four ``.npy`` files and ``provenance.json``.
-It is written beside its place and renamed, so it is complete or absent; a damaged one is made again.
+It is written beside its place and renamed, so it is complete or absent. Labels are checked against their hash at every
+opening, images once for each time and size of their files; a damaged store is made again, and that is said.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from os import PathLike
@@ -26,6 +28,8 @@ from cnnkit.data.download import fsync_folder, lock
 from cnnkit.data.originals import Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, source_of
 from cnnkit.errors import UserError
+from cnnkit.notices import say
+from cnnkit.run_folder import write_atomically
 
 VERSION = 1
 SAMPLE_FOLDER = Path(__file__).parent / "sample"
@@ -66,7 +70,7 @@ def default_data_dir() -> str:
 def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[str] | None = None) -> Store:
     """Open a data set, making its store first where there is none; other processes wait for that and share it.
 
-    Opening what is there compares hashes of record, lengths and headers, and reads no pixel.
+    Opening what is there compares hashes of record, headers, lengths and labels; pixels only if their files are new.
 
     Args:
         name: ``mnist``, ``fashion_mnist`` or ``cifar10``.
@@ -128,18 +132,14 @@ def _as_store(name: str, source: Source, arrays: Mapping[str, NDArray[np.uint8]]
 
 def _describe(name: str, source: Source, originals: Originals) -> dict[str, Any]:
     """The provenance of a store: what it holds, from which files, on which terms."""
-    digest = hashlib.sha256()
-    for key in ARRAYS:
-        array = np.ascontiguousarray(getattr(originals, key))
-        digest.update(f"{key} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.data)
     return {
         "version": VERSION,
         "name": name,
         "title": source.title,
         "homepage": source.homepage,
         "licence": source.licence,
-        "fingerprint": digest.hexdigest()[:16],
+        "fingerprint": _fingerprint({key: getattr(originals, key) for key in ARRAYS}),
+        "sha256": {key: _hash(getattr(originals, key)) for key in ARRAYS},
         "shapes": {key: list(getattr(originals, key).shape) for key in ARRAYS},
         "files": originals.files,
     }
@@ -157,10 +157,66 @@ def _open(name: str, source: Source, folder: Path) -> Store | None:
             # A file shorter than its header says cannot be mapped: ValueError.
             array = arrays[key] = np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)
             if array.dtype != np.uint8 or list(array.shape) != provenance["shapes"][key]:
-                return None
+                raise ValueError(f"{key}.npy has another shape")
+        _verify(folder, provenance, arrays)
         return _as_store(name, source, arrays, provenance)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        if folder.exists():
+            reason = " ".join(str(error).split()) or type(error).__name__
+            say(f"{folder}: the store is damaged ({reason}); it is made again from the originals")
         return None
+
+
+def _verify(folder: Path, provenance: dict[str, Any], arrays: Mapping[str, NDArray[np.uint8]]) -> None:
+    """Compare labels with their hashes, and images whose files have not been compared since they were written.
+
+    Raises:
+        ValueError: one differs.
+    """
+    expected = provenance.get("sha256")
+    if expected is None:  # by an older version, which kept one hash of them all
+        if _fingerprint(arrays) != provenance["fingerprint"]:
+            raise ValueError("its content is not what its record says")
+        expected = provenance["sha256"] = {key: _hash(arrays[key]) for key in ARRAYS}
+        with suppress(OSError):
+            write_atomically(folder / "provenance.json", json.dumps(provenance, indent=2))
+    seen_file = folder / "verified.json"
+    stats = {key: list(_size_and_time(folder / f"{key}.npy")) for key in ARRAYS}
+    seen = _read_json(seen_file)
+    new = [key for key in ARRAYS if "labels" in key or seen.get(key) != stats[key]]
+    for key in new:
+        if _hash(arrays[key]) != expected[key]:
+            raise ValueError(f"{key}.npy is not what its record says")
+    if seen != stats:
+        with suppress(OSError):  # a folder that cannot be written to is compared each time
+            write_atomically(seen_file, json.dumps(stats))
+
+
+def _hash(array: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _fingerprint(arrays: Mapping[str, NDArray[np.uint8]]) -> str:
+    """Sixteen hex digits of a SHA-256 over all arrays and their shapes."""
+    digest = hashlib.sha256()
+    for key in ARRAYS:
+        array = np.ascontiguousarray(arrays[key])
+        digest.update(f"{key} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()[:16]
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write(name: str, source: Source, originals: Originals, folder: Path) -> None:

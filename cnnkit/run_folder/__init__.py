@@ -3,6 +3,7 @@
 runs/<name>/<when>-<id>/
   config.yaml      fit --config config.yaml repeats the run
   manifest.json    what was run on what, and what came out
+  split.json       of image files: which images train, validate and test, by content
   metrics.csv      one row a logged step
   test_predictions.safetensors   probabilities of every test image, written by `test` alone
   events.out.*     TensorBoard

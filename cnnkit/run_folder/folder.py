@@ -39,6 +39,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def split(self) -> Path:
+        """Which image files train, validate and test; not there for data that are no image files."""
+        return self.path / "split.json"
+
+    @property
     def metrics(self) -> Path:
         """The logged numbers, a row a step."""
         return self.path / "metrics.csv"
@@ -125,7 +130,7 @@ class RunFolder:
 
     def discard(self) -> None:
         """Remove what a run writes before its first checkpoint, and the folder and its parents if they are empty."""
-        names = (LOCK, NOTE, ".manifest.lock", "config.yaml", "manifest.json", "metrics.csv")
+        names = (LOCK, NOTE, ".manifest.lock", "config.yaml", "manifest.json", "split.json", "metrics.csv")
         for file in (*(self.path / name for name in names), *self.path.glob("events.out.tfevents.*")):
             file.unlink(missing_ok=True)
         for folder in (self.checkpoints, self.path, self.path.parent, self.path.parent.parent):

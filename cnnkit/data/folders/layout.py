@@ -1,0 +1,223 @@
+"""How a folder of images is laid out: which folders are train, val and test, and which are classes.
+
+Public data sets come in many layouts. Those with one reading are recognized, and the reading is said in one line; all
+others are refused with what was found. docs/data.md has the table. Train and test are never taken for classes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cnnkit.data.folders.names import (
+    BESIDE_CLASSES,
+    CONTAINERS,
+    classes_in_file_names,
+    match_names,
+    mend_name,
+    part_of,
+)
+from cnnkit.data.folders.walk import descend, has_images, images_in, inner_folder, is_flat, subfolders
+from cnnkit.errors import UserError
+from cnnkit.notices import printable
+
+PARTS = ("train", "val", "test")
+_TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
+_REMEDY = "put the images of each class into a folder of its own"
+
+
+@dataclass
+class Layout:
+    """A folder that has been understood.
+
+    Args:
+        root: the folder that was named.
+        classes: the class folders of each part by class name; ``train`` is always there.
+        folders: the folder that holds those of each part.
+        unlabelled: a folder of test images without classes, or None.
+        notes: what is to be said of it, one line together.
+    """
+
+    root: Path
+    classes: dict[str, dict[str, Path]] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+    unlabelled: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted(self.classes["train"]))
+
+
+def recognize_layout(root: Path) -> Layout:
+    """Find out how a folder is laid out, by names and by which folders hold image files; no image is read.
+
+    Raises:
+        UserError: it is not there, has no classes, or more than one reading.
+    """
+    if root.is_file():
+        raise UserError(f"{printable(root)}: is a file, not a folder; unpack it and name the folder")
+    layout = Layout(root)
+    top = descend(root)
+    by_part: dict[str, list[Path]] = {}
+    others = []
+    for folder in subfolders(top):
+        part = part_of(folder.name)
+        by_part.setdefault(part, []).append(folder) if part else others.append(folder)
+    if not set(by_part) & set(PARTS):
+        _take_classes(layout, top, others)
+        _say_unused(layout, by_part.get("unlabelled", []))
+    elif set(by_part) == {"train"} and is_flat(by_part["train"][0]) and any(map(has_images, others)):
+        _take_classes(layout, top, subfolders(top))
+        layout.notes.append(f"{by_part['train'][0].name} is taken for a class, as it has no folders of classes")
+    else:
+        _take_parts(layout, top, by_part, others)
+    return layout
+
+
+# ---- classes in one folder -------------------------------------------------------------------------------------------
+
+
+def _take_classes(layout: Layout, top: Path, folders: list[Path]) -> None:
+    """``top/<class>/*``."""
+    _refuse_if_no_classes(top, folders)
+    layout.classes["train"], layout.folders["train"] = _by_name(layout, top, folders), top
+    if top != layout.root:
+        layout.notes.append(f"the classes are those of {printable(top)}")
+    if stray := [file.name for file in images_in(top)]:
+        layout.notes.append(f"not used, for being in no class: {_list_names(stray)}")
+    if part_of(top.resolve().name) and (beside := _parts_beside(top)):
+        layout.notes.append(f"not used: {_list_names(beside)} beside it; name {top.parent} as data.root to use them")
+
+
+def _refuse_if_no_classes(top: Path, folders: list[Path]) -> None:
+    flat, where = list(images_in(top)), printable(top)
+    if wrong := [f.name for f in folders if f.name.casefold() in BESIDE_CLASSES | CONTAINERS]:
+        images = sum(1 for folder in folders for _ in images_in(folder))
+        raise UserError(
+            f"{where}: {_list_names(wrong)} hold {images:,} images and are no classes{_beside_tables(top)}; "
+            f"{_remedy(file for folder in folders for file in images_in(folder))}"
+        )
+    if len(folders) >= 2:
+        return
+    if flat and not folders:
+        raise UserError(
+            f"{where}: {len(flat):,} images ({printable(flat[0].name)} ...) without class folders"
+            f"{_beside_tables(top)}; {_remedy(flat)}"
+        )
+    one = f" ({printable(folders[0].name)})" if folders else ""
+    raise UserError(f"{where}: {len(folders)} class folders{one}{_beside_tables(top)}; {_REMEDY}")
+
+
+def _by_name(layout: Layout, top: Path, folders: list[Path]) -> dict[str, Path]:
+    """The folders by the names of their classes."""
+    named: dict[str, Path] = {}
+    for folder in folders:
+        name = mend_name(folder.name)
+        if name in named:
+            raise UserError(
+                f"{printable(top)}: two class folders are called {printable(name)}, spelled with different bytes; "
+                "put their images into one"
+            )
+        named[name] = folder
+        if any("\udc80" <= character <= "\udcff" for character in folder.name):
+            layout.notes.append(f"{printable(folder.name)} is not UTF-8 and is taken for {printable(name)}")
+    return named
+
+
+def _parts_beside(top: Path) -> list[str]:
+    return [f.name for f in subfolders(top.resolve().parent) if part_of(f.name) and f.name != top.resolve().name]
+
+
+# ---- folders of parts ------------------------------------------------------------------------------------------------
+
+
+def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], others: list[Path]) -> None:
+    """``top/train/<class>/*``, with or without val and test."""
+    where = printable(top)
+    for part, folders in by_part.items():
+        if part in PARTS and len(folders) > 1:
+            raise UserError(
+                f"{where}: {_list_names([f.name for f in folders])} could each be {part}; leave one of them"
+            )
+    held = [folder for folder in others if has_images(folder)]
+    found = ", ".join(printable(folder.name) for folder in subfolders(top))
+    if "train" not in by_part or (held and len(by_part) == 1):
+        raise UserError(
+            f"{where}: has {found}: parts of the data beside classes, or classes of such names; put the classes into "
+            f"{printable(top / 'train')}, or rename the folder if {_list_names(_names(by_part))} is a class"
+        )
+    paths = {part: inner_folder(by_part[part][0], deep=part == "train") for part in PARTS if part in by_part}
+    if is_flat(paths["train"]):
+        files = list(images_in(paths["train"]))
+        raise UserError(
+            f"{printable(paths['train'])}: {len(files):,} images ({printable(files[0].name)} ...) without class folders"
+            f"{_beside_tables(top)}; {_remedy(files)}"
+        )
+    folders = subfolders(paths["train"])
+    _refuse_if_no_classes(paths["train"], folders)
+    layout.classes["train"], layout.folders["train"] = _by_name(layout, paths["train"], folders), paths["train"]
+    for part in ("val", "test"):
+        if part in paths:
+            _take_part(layout, part, paths[part])
+    if any(path != layout.root / part for part, path in layout.folders.items()):
+        layout.notes[:0] = [f"{part} from {printable(path)}" for part, path in layout.folders.items()]
+    _say_unused(layout, others + by_part.get("unlabelled", []))
+
+
+def _take_part(layout: Layout, part: str, folder: Path) -> None:
+    """The class folders of val or test; a test without classes is what `predict` is for."""
+    names = _by_name(layout, folder, subfolders(folder))
+    match = match_names(names, layout.classes["train"])
+    alone = len(names) == 1 and not any(match.values())  # such as test/unknown
+    if is_flat(folder) or (alone and part == "test"):
+        if part == "val":
+            raise UserError(
+                f"{printable(folder)}: images without class folders cannot validate; {_REMEDY}, or remove the folder"
+            )
+        layout.unlabelled = folder
+        return
+    layout.classes[part], layout.folders[part] = {}, folder
+    for name, path in names.items():
+        known = match[name]
+        if known is None:
+            raise UserError(
+                f"{printable(path)}: there is no such class in train ({_list_names(layout.class_names)}); "
+                "rename or remove the folder"
+            )
+        if known in layout.classes[part]:
+            raise UserError(f"{printable(path)}: a second folder of the class {printable(known)}; put them into one")
+        if known != name:
+            layout.notes.append(f"{part}/{printable(name)} is the class {printable(known)}")
+        layout.classes[part][known] = path
+
+
+def _say_unused(layout: Layout, folders: list[Path]) -> None:
+    if folders:
+        names = _list_names([folder.name for folder in folders])
+        layout.notes.append(f"not used, for being beside the classes or parts: {names}")
+
+
+# ---- words -----------------------------------------------------------------------------------------------------------
+
+
+def _remedy(files: Iterator[Path] | list[Path]) -> str:
+    if words := classes_in_file_names(files):
+        return f"their names begin with {_list_names(words)}: {_REMEDY}"
+    return _REMEDY
+
+
+def _beside_tables(top: Path) -> str:
+    try:
+        tables = sorted(path.name for path in top.iterdir() if path.suffix.lower() in _TABLES)
+    except OSError:
+        tables = []
+    return f" beside {_list_names(tables)}, and labels are not read from tables yet" if tables else ""
+
+
+def _names(by_part: dict[str, list[Path]]) -> list[str]:
+    return [folder.name for folders in by_part.values() for folder in folders]
+
+
+def _list_names(names: list[str] | tuple[str, ...]) -> str:
+    return ", ".join(map(printable, names[:3])) + " ..." * (len(names) > 3)

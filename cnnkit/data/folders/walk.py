@@ -1,0 +1,86 @@
+"""What a folder holds: folders, image files by their suffix, or nothing but another folder. No file is opened."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, part_of
+from cnnkit.data.image_formats import IMAGE_SUFFIXES
+from cnnkit.errors import UserError
+from cnnkit.notices import printable
+
+_DEPTH = 8  # folders that hold nothing but one folder
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones and those of no person's making.
+
+    Raises:
+        UserError: it cannot be listed.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
+    except OSError as error:
+        raise UserError(
+            f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
+        ) from None
+
+
+def descend(root: Path) -> Path:
+    """Past folders that hold nothing but one folder, as zip files make them."""
+    top = root
+    for _ in range(_DEPTH):
+        folders = subfolders(top)
+        if any(part_of(folder.name) for folder in folders) or next(images_in(top), None):
+            return top
+        held = [folder for folder in folders if has_images(folder)]
+        # Of several the one that holds the images counts if the names of all leave no doubt.
+        clear = len(folders) == 1 or all(
+            folder.name.casefold() in (CONTAINERS if folder in held else BESIDE_CLASSES) for folder in folders
+        )
+        if len(held) != 1 or not clear or not any(map(has_images, subfolders(held[0]))):
+            return top
+        top = held[0]
+    return top
+
+
+def inner_folder(part: Path, deep: bool = False) -> Path:
+    """Past a folder of the same meaning, as in seg_train/seg_train and Final_Training/Images; deep: past any one."""
+    for _ in range(_DEPTH):
+        folders = subfolders(part)
+        if len(folders) != 1 or next(images_in(part), None):
+            return part
+        only = folders[0]
+        same = part_of(only.name) == part_of(part.name) or only.name.casefold() in CONTAINERS
+        if not same and not (deep and any(map(has_images, subfolders(only)))):
+            return part
+        part = only
+    return part
+
+
+def is_flat(folder: Path) -> bool:
+    """Whether its images are in no folders."""
+    inner = inner_folder(folder)
+    return next(images_in(inner), None) is not None and not any(map(has_images, subfolders(inner)))
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """The image files right in a folder, by their suffix, sorted."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder) if _looks_like_image(entry.name) and entry.is_file())
+    except OSError:
+        return
+    yield from (folder / name for name in names)
+
+
+def has_images(folder: Path) -> bool:
+    """Whether an image file is in the folder or below it; links to folders are not followed."""
+    for at, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        if any(_looks_like_image(name) and Path(at, name).is_file() for name in files):
+            return True
+    return False
+
+
+def _looks_like_image(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (speed)

@@ -1,0 +1,53 @@
+"""Lines about what was found, for the user: each once a command, and by one process. Standard library only."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # of the launchers that Lightning knows
+_said: set[str] = set()
+_depth = 0
+
+
+def say(line: str) -> None:
+    """Print a line to stderr, unless this command has printed it already or another rank does.
+
+    Args:
+        line: what is to be known; control characters and invalid bytes in it are escaped.
+    """
+    rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
+    if rank != "0" or line in _said:
+        return
+    if _depth:
+        _said.add(line)
+    print(f"cnnkit: {printable(line)}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def one_command() -> Iterator[None]:
+    """Within it `say` prints no line twice; a command within a command, as in a study, belongs to the outer one."""
+    global _depth
+    if not _depth:
+        _said.clear()
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+
+
+def printable(text: object) -> str:
+    r"""One line of valid text: control characters, line ends and bytes that are not UTF-8 as escapes.
+
+    >>> printable("a\nb\udce4")
+    'a\\nb\\xe4'
+    """
+    return "".join(c if c.isprintable() or c == "\u200d" else _escape(c) for c in str(text))
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python keeps a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

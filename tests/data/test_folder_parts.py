@@ -1,0 +1,306 @@
+"""Which image of a folder is in which part: bounds, duplicates, and that no image ever changes its part."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_folders import files_of, fill
+
+from cnnkit.data import ImageFolder
+from cnnkit.data.folders.assignment import Assignment, Drawing, FoundImage, assign_parts
+from cnnkit.data.folders.parts import Quota, draw, place_of
+from cnnkit.errors import UserError
+
+PARTS = ("train", "val", "test")
+
+
+def content(name: object) -> str:
+    return hashlib.sha256(repr(name).encode()).hexdigest()[:16]
+
+
+def assign(files: Mapping[Path, tuple[int, str]], folder: Path, **kwargs: Any) -> Assignment:
+    """The parts of files, given their class and content; nothing is decoded."""
+    sizes = {"val": kwargs.pop("val_size", 0.1), "test": kwargs.pop("test_size", 0.1)}
+    drawing = Drawing(sizes, kwargs.pop("seed", 0), folder / "splits", folder / "photos")
+    found = [FoundImage(file, label, what) for file, (label, what) in sorted(files.items())]
+    return assign_parts({"train": found}, drawing, [f"c{k}" for k in range(100)], kwargs.pop("trained", None))
+
+
+def sides(result: Assignment) -> dict[str, set[str]]:
+    return {part: {image.content for image in result.parts[part]} for part in PARTS}
+
+
+def photos(folder: Path, **counts: int) -> dict[Path, tuple[int, str]]:
+    return {
+        folder / "photos" / name / f"{i}.png": (label, content((name, i)))
+        for label, (name, count) in enumerate(counts.items())
+        for i in range(count)
+    }
+
+
+# ---- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0.1, 0.3, 0.02])
+def test_a_share_is_met_in_each_class_within_its_square_root(size: float, tmp_path: Path) -> None:
+    counts = {"a": 2000, "b": 300, "c": 40, "d": 8, "e": 4, "f": 3, "g": 2, "h": 1}
+    files = photos(tmp_path, **counts)
+    for seed in range(5):
+        result = assign(files, tmp_path, val_size=size, test_size=size, seed=seed)
+        for label, n in enumerate(counts.values()):
+            had = {part: sum(image.label == label for image in result.parts[part]) for part in PARTS}
+            for part in ("val", "test"):
+                asked = size * n
+                spread = max(1, math.sqrt(asked))
+                assert (1 if n >= 3 else 0) <= had[part]
+                assert asked - spread <= had[part] <= max(asked + spread, 1)
+            assert had["train"] >= 1
+
+
+@pytest.mark.parametrize("number", [5, 26, 90])
+def test_a_number_is_met_exactly(number: int, tmp_path: Path) -> None:
+    files = photos(tmp_path, a=200, b=40, c=8, d=4, e=2)
+    result = assign(files, tmp_path, val_size=number, test_size=number)
+    assert [len(result.parts[part]) for part in ("val", "test")] == [number, number]
+    assert all({image.label for image in result.parts[part]} >= {0, 1, 2, 3} for part in PARTS)
+
+
+def test_more_than_each_class_can_spare_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"test_size is 9: each class keeps .* at most 8 of 10"):
+        assign(photos(tmp_path, a=5, b=5), tmp_path, test_size=9, val_size=0)
+    with pytest.raises(UserError, match=r"val_size is 0\.6 and test_size 0\.4"):
+        assign(photos(tmp_path, a=5, b=5), tmp_path, test_size=0.4, val_size=0.6)
+
+
+def test_an_image_s_number_is_pinned() -> None:
+    """Another formula would move the images of every folder whose record is lost."""
+    assert place_of("0123456789abcdef", "test", 0) == pytest.approx(0.0342186, abs=1e-6)
+    assert place_of("0123456789abcdef", "val", 7) == pytest.approx(0.6898895, abs=1e-6)
+
+
+def test_without_a_record_the_same_images_are_in_the_same_parts_whatever_they_are_called(tmp_path: Path) -> None:
+    files = photos(tmp_path, a=50, b=9)
+    renamed = {file.with_name(f"x{file.name}"): value for file, value in files.items()}
+    first = sides(assign(files, tmp_path / "one"))
+    assert sides(assign(dict(reversed(renamed.items())), tmp_path / "two")) == first
+    assert sides(assign(files, tmp_path / "three", seed=1)) != first
+
+
+def test_without_a_record_few_images_move() -> None:
+    """Thresholds alone decide within the bounds; at a bound one image makes room for another."""
+    quota = Quota(share=0.1, threshold=0.1, number=None, reserve=1)
+    names = [content(i) for i in range(1100)]
+    moved = []
+    for more in range(1000, 1100, 10):
+        before = draw("test", 0, quota, dict.fromkeys(names[:1000], 0), {0: 1000}, {})
+        after = draw("test", 0, quota, dict.fromkeys(names[:more], 0), {0: more}, {})
+        moved.append(sum(before[name] != after[name] for name in names[:1000]))
+    assert max(moved) <= 1
+
+
+def test_sizes_share_their_test_images(tmp_path: Path) -> None:
+    files = photos(tmp_path, a=200, b=40)
+    small, large = (sides(assign(files, tmp_path, val_size=size)) for size in (0.1, 0.3))
+    assert small["test"] == large["test"]
+    assert small["val"] < large["val"]
+
+
+# ---- what stays ------------------------------------------------------------------------------------------------------
+
+STEP = st.tuples(
+    st.sampled_from(["add", "remove", "rename", "break", "mend", "copy", "copy to another class", "move"]),
+    st.integers(0, 10**6),
+    st.integers(1, 12),
+)
+
+
+class Folder:
+    """A folder that people work on: path to class and content; broken files are there, and cannot be read."""
+
+    def __init__(self, root: Path, counts: list[int]) -> None:
+        self.root, self.serial, self.classes = root, 0, len(counts)
+        self.files: dict[Path, tuple[int, str]] = {}
+        self.broken: dict[Path, tuple[int, str]] = {}
+        for label, count in enumerate(counts):
+            for _ in range(count):
+                self.add(label, content(self.serial))
+
+    def add(self, label: int, what: str) -> None:
+        self.serial += 1
+        self.files[self.root / "photos" / f"c{label}" / f"{self.serial * 7919 % 10007}.png"] = label, what
+
+    def step(self, kind: str, choice: int, times: int) -> None:
+        for k in range(times):
+            source = self.broken if kind == "mend" else self.files
+            if kind == "add":
+                self.add((choice + k) % self.classes, content(self.serial))
+            elif source:
+                file = sorted(source)[(choice + 31 * k) % len(source)]
+                label, what = source[file]
+                if kind == "copy":
+                    self.add(label, what)
+                elif kind == "copy to another class":
+                    self.add((label + 1) % self.classes, what)
+                else:
+                    del source[file]
+                    if kind == "rename":
+                        self.add(label, what)
+                    elif kind == "move":
+                        self.add((label + 1) % self.classes, what)
+                    elif kind == "break":
+                        self.broken[file] = label, what
+                    elif kind == "mend":
+                        self.files[file] = label, what
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 60), min_size=2, max_size=5),
+    steps=st.lists(STEP, max_size=12),
+    seed=st.integers(0, 3),
+    sizes=st.sampled_from([(0.1, 0.1), (0.2, 0.0), (0.0, 0.3), (3, 0.25), (4, 4), (0.45, 0.4)]),
+)
+def test_no_image_ever_changes_its_part(
+    counts: list[int], steps: list[tuple[str, int, int]], seed: int, sizes: tuple[float, float], tmp_path_factory: Any
+) -> None:
+    folder = Folder(tmp_path_factory.mktemp("moves"), counts)
+    options = {"val_size": sizes[0], "test_size": sizes[1], "seed": seed}
+    decided: dict[str, str] = {}
+    for step in [None, *steps]:
+        if step:
+            folder.step(*step)
+        try:
+            result = assign(folder.files, folder.root, **options)
+        except UserError:  # a number that what is left cannot give
+            assert any(isinstance(size, int) for size in sizes)
+            continue
+        parts = sides(result)
+        assert len(set().union(*parts.values())) == sum(map(len, parts.values())), "a content is in two parts"
+        assert sum(map(len, result.parts.values())) == len(folder.files), "an image is in no part"
+        now = {what: part for part, contents in parts.items() for what in contents}
+        assert {what: decided[what] for what in now if what in decided} == {
+            what: part for what, part in now.items() if what in decided
+        }
+        check_bounds(folder, now, decided, sizes)
+        decided |= now
+
+
+def check_bounds(folder: Folder, now: dict[str, str], before: dict[str, str], sizes: tuple[float, float]) -> None:
+    """A class is outside its bounds only as far as images that came earlier hold it there."""
+    labels: dict[str, int] = {}
+    for label, what in folder.files.values():
+        labels[what] = min(label, labels.get(what, label))
+    for label, n in Counter(labels.values()).items():
+        of_class = [what for what in labels if labels[what] == label]
+        new = Counter(now[what] for what in of_class if what not in before)
+        have = Counter(now[what] for what in of_class)
+        for part, size in zip(("val", "test"), sizes, strict=True):
+            if isinstance(size, int):
+                continue
+            asked = size * n
+            spread = max(1, math.sqrt(asked))
+            if new[part]:
+                assert have[part] <= max(asked + spread, 1), "drawn above the bound"
+            if n >= 3 and size and not have[part]:
+                assert not new["train"] or have["train"] == 1, "a class lacks a part that new images could fill"
+            if not size:
+                assert not have[part]
+
+
+def test_a_record_that_is_damaged_stops_the_run(tmp_path: Path) -> None:
+    assign(photos(tmp_path, a=9, b=9), tmp_path)
+    next((tmp_path / "splits").glob("*.json")).write_text("{")
+    with pytest.raises(UserError, match="record of a folder's split is damaged"):
+        assign(photos(tmp_path, a=9, b=9), tmp_path)
+
+
+def test_a_class_that_lost_its_images_is_named_and_the_next_one_fills_the_gap(tmp_path: Path) -> None:
+    files = photos(tmp_path, a=30, b=30)
+    first = assign(files, tmp_path)
+    gone = {image.file for image in first.parts["val"] if image.label == 1}
+    left = {file: value for file, value in files.items() if file not in gone}
+    result = assign(left, tmp_path)
+    assert any("no val images of c1 any more" in notice for notice in result.notices)
+    left[tmp_path / "photos/b/new.png"] = 1, content("new")
+    assert content("new") in sides(assign(left, tmp_path))["val"]
+
+
+# ---- equal images ----------------------------------------------------------------------------------------------------
+
+
+def test_copies_share_a_part_and_are_counted_and_named(tmp_path: Path) -> None:
+    files = photos(tmp_path, a=20, b=20)
+    for i in range(20):
+        files[tmp_path / f"photos/a/again{i}.png"] = 0, content(("a", i))
+    files[tmp_path / "photos/b/x.png"] = 1, content(("a", 3))
+    result = assign(files, tmp_path)
+    assert result.copies == {"one class": 20, "several classes": 1}
+    assert result.notices == [
+        "equal images: 20 in one class (a/0.png = a/again0.png ...; they share a part), "
+        "1 in several classes (a/3.png = b/x.png; one of the classes is wrong: remove that file)"
+    ]
+
+
+def test_a_training_image_that_is_a_test_image_too_is_not_trained_on(tmp_path: Path) -> None:
+    own = {
+        part: [FoundImage(tmp_path / part / f"{i}.png", i % 2, content((part, i))) for i in range(10)] for part in PARTS
+    }
+    own["train"] += [image._replace(file=tmp_path / f"train/t{i}.png") for i, image in enumerate(own["test"][:3])]
+    own["train"] += [image._replace(file=tmp_path / f"train/v{i}.png") for i, image in enumerate(own["val"][:2])]
+    own["val"] += [image._replace(file=tmp_path / f"val/t{i}.png") for i, image in enumerate(own["test"][:1])]
+    result = assign_parts(own, Drawing({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path), ["a", "b"], None)
+    assert {part: len(images) for part, images in result.parts.items()} == {"train": 10, "val": 10, "test": 10}
+    assert result.left_out == {"train: in val or test as well": 5, "val: in test as well": 1}
+    assert "5 of 15 training images left out, being in val or test as well (train/t0.png ...)" in result.notices
+
+
+# ---- through the data module -----------------------------------------------------------------------------------------
+
+
+def test_one_folder_is_split_stratified_and_nothing_is_in_two_parts(folder: Callable[..., ImageFolder]) -> None:
+    parts = files_of(folder(val_size=12, test_size=6))
+    assert {part: len(files) for part, files in parts.items()} == {"train": 42, "val": 12, "test": 6}
+    assert len({file for files in parts.values() for file in files}) == 60
+    for part, per_class in {"val": [2, 6, 4], "test": [1, 3, 2]}.items():
+        assert [sum(file.startswith(name) for file in parts[part]) for name in ("blue", "green", "red")] == per_class
+    assert files_of(folder(val_size=12, test_size=6, seed=99)) == parts  # the run's seed changes no split
+    assert files_of(folder(val_size=12, test_size=6, split_seed=1)) != parts
+    half = files_of(folder(val_size=12, test_size=6, train_fraction=0.5))
+    assert (half["val"], half["test"]) == (parts["val"], parts["test"])
+    assert set(half["train"]) < set(parts["train"])
+    assert len(half["train"]) == 21
+    assert files_of(folder(val_size=5, test_size=6))["test"] == parts["test"]
+
+
+@pytest.mark.parametrize("own", [("train",), ("train", "val"), ("train", "test"), ("train", "val", "test")])
+def test_folders_of_parts_are_those_parts_and_the_others_come_from_train(own: tuple[str, ...], tmp_path: Path) -> None:
+    for seed, part in enumerate(own):
+        fill(tmp_path / "set" / part, {"red": 10 + seed, "blue": 10}, seed)
+    data = ImageFolder(str(tmp_path / "set"), 8, val_size=4, test_size=4, data_dir=str(tmp_path))
+    parts = files_of(data)
+    assert data.class_names == ("blue", "red")
+    for part in PARTS:
+        assert {file.split("/")[0] for file in parts[part]} == {part if part in own else "train"}
+    sizes = {"val": 21 if "val" in own else 4, "test": 20 + own.index("test") if "test" in own else 4}
+    sizes["train"] = 20 - sum(sizes[part] for part in ("val", "test") if part not in own)
+    assert {part: len(files) for part, files in parts.items()} == sizes
+    facts = data.describe()
+    assert facts["val_images"] == data.val_size == sizes["val"]
+    assert {part: sum(classes.values()) for part, classes in facts["classes"].items()} == sizes
+    for part, batches in {"val": data.val_dataloader(), "test": data.test_dataloader()}.items():
+        labels = [label for batch in batches for label in batch.labels.tolist()]
+        assert [data.class_names[label] for label in labels] == [file.split("/")[1] for file in parts[part]]
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"val_size": 1.5}, {"test_size": -0.1}, {"test_size": 60}, {"val_size": 60}, {"test_size": -1}]
+)
+def test_sizes_that_cannot_be_are_refused(sizes: dict[str, float], folder: Callable[..., ImageFolder]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(sizes))} is {next(iter(sizes.values()))}"):
+        folder(**sizes).setup()
