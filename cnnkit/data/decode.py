@@ -1,29 +1,27 @@
 """Image files of any kind to uint8 tensors of one shape.
 
-Written for files that nobody has looked at: the format is told by content and not by suffix, the size in the header
-is checked before a pixel is decoded, and whatever goes wrong names the file.
+Written for files that nobody has looked at: the content and not the suffix decides the format, the size in the header
+is checked before a pixel is decoded, large images are decoded by bands of rows, and whatever goes wrong names the file.
 """
 
-import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
+from cnnkit.data import tiff
+from cnnkit.data.bands import WholeBands, open_bands
+from cnnkit.data.flattening import Flattening, find_transparency
+from cnnkit.data.image_formats import COMMON_FORMATS, IMAGE_SUFFIXES, explain_unread, find_formats, read_head
+from cnnkit.data.listing import scan_images
+from cnnkit.data.resizing import Resize, join, resize_bands
 from cnnkit.errors import UserError
 
-Resize = Literal["squash", "crop", "pad"]
-
-# Pillow knows many more, some of which start other programs; these few are decoded in the process.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-IMAGE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-)  # of the files to look at in a folder
+__all__ = ["IMAGE_SUFFIXES", "Resize", "UnreadableImage", "image_files", "read_image"]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,30 +47,8 @@ class UnreadableImage(UserError):
 
 
 def image_files(path: str | Path) -> list[Path]:
-    """List the image files of a folder and all folders below it, sorted; a file is a list of itself.
-
-    Files are chosen by suffix (`IMAGE_SUFFIXES`, in any case). Hidden files and folders are skipped.
-
-    Raises:
-        UserError: if there is no such file or folder, or a folder cannot be listed.
-    """
-    if not Path(path).is_dir():
-        if not Path(path).exists():
-            raise UserError(f"{path}: no such file or folder")
-        return [Path(path)]
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"{error.filename}: cannot list the folder ({error.strerror}); give yourself the right to read")
-
-    found = []
-    for folder, folders, files in os.walk(path, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(folder, name)
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (speed)
-        ]
-    return sorted(found)
+    """The image files of a folder and all folders below it, without what `scan_images` says of the others."""
+    return scan_images(path).files
 
 
 def read_image(
@@ -84,12 +60,13 @@ def read_image(
 ) -> Tensor:
     """Read an image file as uint8 (C, H, W), turned upright as its EXIF orientation says.
 
-    CMYK, YCbCr, LAB and palettes become RGB, or grey by the weights of ITU-R 601-2; colour profiles are ignored.
+    CMYK, YCbCr, LAB and palettes become RGB, or grey by the weights of ITU-R 601-2; color profiles are ignored.
     Transparent parts become white, in proportion. Of an animation or a file of several pages the first is taken.
-    Pixels of more than eight bits are scaled down, never clipped; see `to_grey`.
+    Pixels of more than eight bits are scaled down, never clipped; see `find_scale`. Where the result is
+    small beside the image, at most 200 MB are taken, in proportion more where `max_pixels` is raised above its default.
 
     Args:
-        path: the file: PNG, JPEG, WebP, BMP, GIF or TIFF by content, whatever its suffix.
+        path: the file, of any format that `find_formats` knows, whatever its suffix.
         channels: 3 for RGB, 1 for grey.
         size: height and width of the result; None: as the image is.
         resize: how to come to that size, by antialiased bilinear interpolation: ``crop`` scales until the size is
@@ -98,57 +75,65 @@ def read_image(
         max_pixels: refuse images whose header names more, before decoding them.
 
     Raises:
-        UnreadableImage: if the file is missing, empty, truncated, no image or too large.
+        UnreadableImage: if the file is missing, empty, truncated, no image, too large, or of a kind that
+            Pillow misreads.
     """
     if channels not in (1, 3):
-        raise UserError(f"channels is {channels}: give 3 for colour or 1 for grey")
-    _check_file(path)
+        raise UserError(f"channels is {channels}: give 3 for color or 1 for grey")
+    file = Path(path)
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise UnreadableImage(path, f"{width}x{height} pixels are more than max_pixels, {max_pixels}")
-            # JPEGs are decoded at 1/2, 1/4 or 1/8 where that leaves twice the size wanted: quicker, and as good.
-            draft = image.draft(None, (2 * max(size), 2 * max(size))) if size else None
-            image.load()
-            turn, flat = _turn(image), _flatten(image)
-            # The last row and column of a draft stand for fewer pixels than the others: its extent is a fraction.
-            extent = draft[1][2:] if draft else flat.size
+        with _open(file, max_pixels) as image:
+            pixels = _read(image, file, channels, size, resize, max_pixels)
     except (UnreadableImage, MemoryError):
         raise
-    except UnidentifiedImageError:
-        raise UnreadableImage(path, f"not an image of a known format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError as error:
         raise UnreadableImage(path, str(error)) from None
     except Exception as error:  # decoders say in many ways that they do not like what they read
         raise UnreadableImage(path, str(error) or type(error).__name__) from None
-    flat = flat.convert("L" if channels == 1 else "RGB")
-    if size is not None:
-        flat = _resized(flat, extent, size[::-1] if turn in _SWAPPING else size, resize)
+    return pixels
+
+
+def _open(path: Path, max_pixels: int) -> Image.Image:
+    """The image with its header read, and nothing decoded."""
+    _check_file(path)
+    head, suffix = read_head(path), path.suffix.lower()
+    formats = find_formats(head, suffix)
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # or Pillow would refuse what the user allows
+    try:
+        if not formats:
+            raise UnidentifiedImageError
+        image = Image.open(path, formats=formats)
+    except UnidentifiedImageError:
+        known = explain_unread(head, suffix) or (tiff.explain_unread(path) if "TIFF" in formats else None)
+        raise UnreadableImage(path, known or f"not an image of a known format ({COMMON_FORMATS})") from None
+    width, height = image.size
+    if width * height > max_pixels:
+        image.close()
+        raise UnreadableImage(path, f"{width}x{height} pixels are more than max_pixels, {max_pixels}")
+    return image
+
+
+def _read(
+    image: Image.Image, path: Path, channels: int, size: tuple[int, int] | None, resize: Resize, max_pixels: int
+) -> Tensor:
+    mode = "L" if channels == 1 else "RGB"
+    kind, transparency = tiff.open_tiff(image), find_transparency(image)
+    # JPEGs are decoded at 1/2, 1/4 or 1/8 where that leaves twice the size wanted: quicker, and as good.
+    draft = image.draft(None, (2 * max(size), 2 * max(size))) if size and image.format in ("JPEG", "MPO") else None
+    bands = open_bands(image, path, size, max_pixels)
+    flatten = Flattening(bands, kind, transparency)
+    turn = _turn(image, decoded=isinstance(bands, WholeBands))
+    if size is None:
+        flat = join(bands, flatten, mode)
+    else:
+        # The last row and column of a draft stand for fewer pixels than the others: its extent is a fraction.
+        extent = draft[1][2:] if draft else bands.size
+        flat = resize_bands(bands, flatten, mode, extent, size[::-1] if turn in _SWAPPING else size, resize)
     if turn is not None:
         flat = flat.transpose(turn)
     pixels = torch.from_numpy(np.array(flat))
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
-
-
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Scale grey pixels of any dtype to uint8, black to white, without clipping any.
-
-    The range is guessed from dtype and content: 0..65535 for integers, and 0..1, 0..255 or 0..65535 for floating point,
-    the first that holds all pixels of the image. What fits in none is stretched from its least to its largest value.
-    Pixels that are no number become black.
-
-    Example:
-        >>> to_grey(np.array([0, 30_000, 65_535], dtype=np.uint16))
-        array([  0, 117, 255], dtype=uint8)
-    """
-    values = pixels.astype(np.float64)
-    finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
-    ceilings = (1, 255, 65535) if pixels.dtype.kind == "f" else (65535,)
-    ceiling = next((c for c in ceilings if low >= 0 and high <= c), None)
-    floor, span = (0.0, float(ceiling)) if ceiling else (low, high - low or 1.0)
-    return (np.where(finite, values - floor, 0) * (255 / span)).round().astype(np.uint8)
 
 
 def _check_file(path: str | Path) -> None:
@@ -163,37 +148,10 @@ def _check_file(path: str | Path) -> None:
         raise UnreadableImage(path, "an empty file")
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes a loaded image upright; TIFFs have been turned while they were loaded, and no longer ask for it."""
+def _turn(image: Image.Image, decoded: bool) -> Image.Transpose | None:
+    """What makes an image upright; a decoded TIFF has been turned by Pillow, and no longer asks for it."""
+    if not decoded and isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
     with suppress(Exception):  # broken metadata do not make a picture unreadable
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return None
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    """L or RGB, on white where it is transparent."""
-    if image.mode[0] in "IF":
-        return Image.fromarray(to_grey(np.asarray(image)))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
-
-
-def _resized(image: Image.Image, extent: tuple[float, float], size: tuple[int, int], resize: Resize) -> Image.Image:
-    (width, height), (to_height, to_width) = extent, size
-    box = (0.0, 0.0, width, height)
-    inner = (to_width, to_height)
-    if resize == "crop":
-        scale = min(width / to_width, height / to_height)
-        left, top = (width - to_width * scale) / 2, (height - to_height * scale) / 2
-        box = (left, top, width - left, height - top)
-    elif resize == "pad":
-        scale = max(width / to_width, height / to_height)
-        inner = (max(1, round(width / scale)), max(1, round(height / scale)))
-    image = image.resize(inner, Image.Resampling.BILINEAR, box, reducing_gap=3.0)
-    if inner == (to_width, to_height):
-        return image
-    padded = Image.new(image.mode, (to_width, to_height))
-    padded.paste(image, ((to_width - inner[0]) // 2, (to_height - inner[1]) // 2))
-    return padded

@@ -48,6 +48,7 @@ def find_formats(head: bytes, suffix: str) -> tuple[str, ...]:
     """
     if suffix in _CAMERA_RAW:
         return ()
+    head = head.ljust(16, b"\0")  # Pillow's tests look that far
     accepted = [name for name in _registered() if (accept := Image.OPEN[name][1]) and accept(head) is True]
     if is_heic(head) and _register_heif():
         accepted.append("HEIF")

@@ -214,7 +214,7 @@ def no_image(kind: str, folder: Path) -> Path:
         ("folder", "a folder"),
         ("link", "a link to nothing"),
         ("pipe", "not a regular file"),
-        ("postscript", "not an image"),
+        ("postscript", "document or drawing"),
         ("missing", "no such file"),
     ],
 )

@@ -1,0 +1,76 @@
+"""Pixels of more than eight bits to uint8: scaled by their range, never clipped."""
+
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class GreyScale(NamedTuple):
+    """A linear map from pixel values to 0..255.
+
+    Attributes:
+        floor: the value that becomes black.
+        span: from black to white.
+        inverted: the least value is white (TIFF's WhiteIsZero).
+    """
+
+    floor: float
+    span: float
+    inverted: bool = False
+
+    def apply(self, pixels: np.ndarray) -> NDArray[np.uint8]:
+        """Scale pixels; what is no number becomes black."""
+        if pixels.dtype in (np.uint16, np.uint8) and self.floor == 0:
+            table: NDArray[np.uint8] = _table(self.span, self.inverted)[pixels]
+            return table
+        values = pixels.astype(np.float64)
+        finite = np.isfinite(values)
+        scaled = np.clip((values - self.floor) * (255 / self.span), 0, 255, where=finite, out=np.zeros_like(values))
+        if self.inverted:
+            np.subtract(255, scaled, where=finite, out=scaled)
+        return scaled.round().astype(np.uint8)
+
+
+def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = False) -> GreyScale:
+    """Guess the range of an image's pixels from dtype and content.
+
+    0..65535 for integers, or 0 to the largest value of `bits` where the file says how many it uses; 0..1, 0..255 or
+    0..65535 for floating point, the first that holds all pixels. What fits in none is stretched from its least to its
+    largest value.
+
+    Args:
+        parts: the image in pieces of one dtype.
+        bits: of an integer pixel that are used.
+        inverted: the least value is white.
+    """
+    low, high, dtype = np.inf, -np.inf, np.dtype(np.uint8)
+    for part in parts:
+        dtype = part.dtype
+        finite = part[np.isfinite(part)] if dtype.kind == "f" else part
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    low, high = (low, high) if low <= high else (0.0, 0.0)
+    ceilings = (1, 255, 65535) if dtype.kind == "f" else ((1 << bits) - 1, 65535)
+    ceiling = next((c for c in ceilings if low >= 0 and high <= c), None)
+    return GreyScale(0.0, float(ceiling), inverted) if ceiling else GreyScale(low, high - low or 1.0, inverted)
+
+
+def to_grey(pixels: np.ndarray) -> NDArray[np.uint8]:
+    """Scale grey pixels of any dtype to uint8, black to white, by the range that `find_scale` guesses.
+
+    Example:
+        >>> to_grey(np.array([0, 30_000, 65_535], dtype=np.uint16))
+        array([  0, 117, 255], dtype=uint8)
+    """
+    return find_scale([pixels]).apply(pixels)
+
+
+@cache
+def _table(span: float, inverted: bool) -> NDArray[np.uint8]:
+    """Every uint16's grey value: one look-up a pixel in the place of arithmetic in float64."""
+    values = np.minimum(np.arange(65536) * (255 / span), 255)
+    table: NDArray[np.uint8] = (255 - values if inverted else values).round().astype(np.uint8)
+    return table
