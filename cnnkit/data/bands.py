@@ -22,6 +22,7 @@ _SLOW = {"QOI": 2_000_000, "DDS": 2_000_000, "BLP": 8_000_000}  # pixels; decode
 
 # Bytes a pixel that a decoder takes beside Pillow's pixels, for three samples a pixel (measured, Pillow 13).
 _BESIDE = {"WEBP": 12.2, "AVIF": 5.7, "HEIF": 4.9, "JPEG2000": 15.8, "SGI": 2.2, "DDS": 3.2, "ICNS": 15.8}
+_RAW_FORMATS = ("BMP", "DIB", "PPM", "TGA", "TIFF")  # others hand Pillow raw rows that are not those of the file
 _RAW_BYTES = {
     **{"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "XBGR": 4, "RGBA": 4, "BGRA": 4, "CMYK": 4},
     **{"RGB;16L": 6, "RGB;16B": 6, "RGBA;16L": 8, "RGBA;16B": 8, "I;32N": 4, "F;32F": 4, "F;32BF": 4, "I;16S": 2},
@@ -125,12 +126,16 @@ def _streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | N
     if image.format == "PNG" and is_simple(path):
         return PngBands(path, image)
     width = image.size[0]
-    if image.tile and all(
-        tile.codec_name == "raw"
-        and tile.extents is not None
-        and (tile.extents[0], tile.extents[2]) == (0, width)
-        and _raw_arguments(tile.args)[0] in _RAW_BYTES
-        for tile in image.tile
+    if (
+        image.format in _RAW_FORMATS
+        and image.tile
+        and all(
+            tile.codec_name == "raw"
+            and tile.extents is not None
+            and (tile.extents[0], tile.extents[2]) == (0, width)
+            and _raw_arguments(tile.args)[0] in _RAW_BYTES
+            for tile in image.tile
+        )
     ):
         return RawBands(path, image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
