@@ -25,6 +25,7 @@ class Record(Callback):
     def __init__(self, run: RunFolder, facts: dict[str, Any]) -> None:
         self.run, self.facts = run, facts
         self._began = self._seconds_before = 0.0
+        self._start: dict[str, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known before the first step; a resume adds to what is there."""
@@ -53,7 +54,7 @@ class Record(Callback):
             except OSError as error:
                 report_not_written(self.run.split, error, "; without it the run cannot be scored later")
         parameters = list(pl_module.parameters())
-        self._write(
+        self._start = dict(
             **facts,
             monitor={"metric": best.monitor, "mode": best.mode} if (best := best_of(trainer)) else None,
             status="running",
@@ -66,6 +67,7 @@ class Record(Callback):
                 "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
             },
         )
+        self._write(**self._start)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Bring the metrics of what the checkpoint ends to the disk before it: a kill in between loses no row.
@@ -101,17 +103,18 @@ class Record(Callback):
         best = best_of(trainer)
         if best is not None and (found := best.found()):
             entries["best"] = found
-        entries |= self._scores_of_before(entries.get("best", {}))
-        self._write(
-            **entries, **more, status=status, ended=_now(), epochs=trainer.current_epoch, steps=trainer.global_step
-        )
-
-    def _scores_of_before(self, best: dict[str, Any]) -> dict[str, Any]:
-        """Scores of a best checkpoint that a longer run has replaced are no longer the run's."""
+        entries |= {"ended": _now(), "epochs": trainer.current_epoch, "steps": trainer.global_step}
         try:
-            manifest = self.run.manifest()
+            before = self.run.manifest()
         except UserError:
-            return {}
+            before = {}
+        # Somebody may have removed the folder since the start.
+        start = {} if "started" in before else self._start
+        moved = self._scores_of_before(before, entries.get("best", {}))
+        self._write(**{**start, **entries, **moved, **more, "status": status})
+
+    def _scores_of_before(self, manifest: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+        """Scores of a best checkpoint that a longer run has replaced are no longer the run's."""
         step, moved = (manifest.get("best") or {}).get("step"), []
         if step is None or best.get("step") in (None, step):
             return {}

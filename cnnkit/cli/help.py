@@ -1,6 +1,7 @@
 """The help that is printed without importing torch."""
 
 from cnnkit.cli.tools import TOOLS
+from cnnkit.run_folder.keys import list_may_change
 
 _LOOK = "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in TOOLS.items())
 MAIN = f"""\
@@ -40,7 +41,9 @@ Trains, validates after every epoch, and leaves runs/<name>/<when>-<id>/ with co
 TensorBoard events and checkpoints/best.ckpt and last.ckpt.
 
 {_SHARED}  --name NAME              folder of the run below runs/ (default: the config file's name)
-  --resume RUN             go on where this run stopped
+  --resume RUN             go on where this run stopped; a name takes its newest run that has a checkpoint
+  --ckpt_path best         with --resume: from another checkpoint of the run than its last one
+  --weights FILE_OR_RUN    start the whole net from these weights
   --trainer.default_root_dir DIR   instead of runs/
   --watch.PART false       leave a part of the dashboards out, or ask for one (--watch.histograms true); the parts:
                            layout images norms relus histograms memory confusion reliability pr_curves mistakes
@@ -48,6 +51,8 @@ TensorBoard events and checkpoints/best.ckpt and last.ckpt.
                            takes the place of ours
   --watch null             none of them
 
+With --resume these keys may change and take effect; any other that differs from the run's config.yaml is refused:
+{list_may_change()}
 Look at it: tensorboard --logdir runs
 """
 
@@ -55,8 +60,9 @@ EVALUATE = """\
 usage: python -m cnnkit {command} --run RUN [--key value ...]
        python -m cnnkit {command} --config FILE --ckpt_path FILE [--key value ...]
 
-  --run RUN                a run folder, or a folder of runs (the newest is taken): its config and best checkpoint
-  --ckpt_path FILE         another checkpoint
+  --run RUN                a run folder, or the name of runs (the newest finished one is taken): its configuration and
+                           its best checkpoint
+  --ckpt_path last         another checkpoint: best, last, a file. Scores of another than the best are recorded as such
 """
 
 PREDICT = f"""\
@@ -67,8 +73,8 @@ usage: python -m cnnkit predict --run RUN --images FILE_OR_FOLDER ... [--output 
 Says the class of every image and how probable it is. The images are brought to the net as the validation images were;
 the data set itself need not be there.
 
-  --run RUN                a run folder, or a folder of runs (the newest is taken): its best checkpoint
-  --ckpt_path FILE         another checkpoint
+  --run RUN                a run folder, or the name of runs (the newest finished one is taken): its best checkpoint
+  --ckpt_path last         another checkpoint: best, last, a file
   --images PATH ...        image files (PNG, JPEG, WebP, BMP, GIF, TIFF), and folders, with all folders below them
   --output FILE            the table, as CSV: path, class, probability, the five most probable classes, and why a file
                            could not be read (default: predictions.csv)

@@ -122,7 +122,19 @@ def _unknown_key(key: str, asked: Asked) -> str:
     if first == "trainer" and rest:
         hint = suggest(rest, parameters_of("lightning.Trainer"), listing=False) or suggest_key(rest)
         return f"{asked.where(key)}{key}: the trainer has no such argument{hint}"
-    top = ("seed_everything", "trainer", "model", "data", "name", "watch", "ckpt_path", "config", "run", "resume")
+    top = (
+        "seed_everything",
+        "trainer",
+        "model",
+        "data",
+        "name",
+        "watch",
+        "weights",
+        "ckpt_path",
+        "config",
+        "run",
+        "resume",
+    )
     hint = suggest(first, top, listing=False) or suggest_key(key) or suggest(first, top)
     return f"{asked.where(first)}{key if not rest else first}: unknown key{hint}"
 

@@ -218,9 +218,15 @@ class Session(LightningCLI):
 
     def before_fit(self) -> None:
         """Write config.yaml; that of a resume only if it was changed, such as trainer.max_epochs."""
-        if self.run is not None and is_first_process() and (self.resume is None or self.resume.changes):
+        if self.run is not None and is_first_process() and self._config_is_new(self.run):
             text = f"# python -m cnnkit fit --config {self.run.config}\n{self._dump()}"
-            run_folder.write_atomically(self.run.config, text)
+            try:
+                run_folder.write_atomically(self.run.config, text)
+            except OSError as error:
+                run_folder.report_not_written(self.run.config, error)
+
+    def _config_is_new(self, run: RunFolder) -> bool:
+        return self.resume is None or bool(self.resume.changes) or not run.config.exists()
 
     def _dump(self) -> str:
         return str(self._parser("fit").dump(self._get_fit_config(), skip_none=False))
@@ -265,6 +271,8 @@ class Session(LightningCLI):
                 self._discard()
             raise
         if self.run is not None and self.trainer.is_global_zero:
+            if not self.run.config.exists():  # somebody has removed the folder; the rest of it is there again
+                self.before_fit()
             print_fit_report(self.run, time.perf_counter() - self.began)
             if self.resume is not None and self.trainer.global_step == self.resume.step:
                 print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)

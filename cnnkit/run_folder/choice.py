@@ -121,7 +121,7 @@ def _candidates(path: str | Path) -> list[RunFolder]:
         raise UserError(f"{path}: no such run folder; `ls {ROOT}` shows those there are")
     if not path.is_dir():
         raise UserError(f"{path}: not a run folder but a file; name the folder that holds config.yaml")
-    below = [RunFolder(file.parent) for file in path.glob("**/config.yaml")]
+    below = [RunFolder(file.parent) for file in path.glob("**/config.yaml") if file.is_file()]
     if not below:
         raise UserError(f"{path}: not a run folder (it has no config.yaml), nor are there any below it")
     return sorted(below, key=_activity, reverse=True)
