@@ -5,7 +5,6 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,38 +13,70 @@ import yaml
 import cnnkit
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
-from cnnkit.run_folder.keys import WITHOUT_EFFECT
+from cnnkit.run_folder.keys import WITHOUT_EFFECT, stands_for
+from cnnkit.study.imports import Taken, files_of, is_own
 
-DECIDING = ("layers", "models", "transforms", "data", "tasks", "optim.py", "metrics.py", "precision.py", "weights.py")
+PACKAGE = Path(inspect.getfile(cnnkit)).resolve().parent
+
+# What only shows what came out. All else that a fit imports counts: what is forgotten here costs a
+# run that need not be, not a number that is wrong. `tests/study/test_code_version.py` sees that no step imports any.
+ONLY_SHOWS = (
+    "cnnkit.analysis.plots",
+    "cnnkit.analysis.tables",
+    "cnnkit.analysis.terminal",
+    "cnnkit.callbacks.hparams",
+    "cnnkit.callbacks.layout",
+    "cnnkit.callbacks.memory",
+    "cnnkit.callbacks.progress",
+    "cnnkit.callbacks.record",
+    "cnnkit.callbacks.throughput",
+    "cnnkit.callbacks.warn_on_nan",
+    "cnnkit.cli.help",
+    "cnnkit.cli.hints",
+    "cnnkit.cli.messages",
+    "cnnkit.cli.provenance",
+    "cnnkit.cli.report",
+    "cnnkit.loggers",
+    "cnnkit.study",
+)
+FIT = "cnnkit.cli.session"  # what carries a configuration out
 
 
 def code_version(config: dict[str, Any]) -> str:
-    """Twelve hex digits over cnnkit's files that decide on a run's numbers, and over the user's own that it names.
+    """Twelve hex digits over the files that a run's numbers depend on: cnnkit's and the user's own.
+
+    They are found from what is imported by the classes that the configuration names, and by what carries a fit out.
 
     Args:
         config: a resolved configuration, with the paths of its classes.
     """
-    root = Path(inspect.getfile(cnnkit)).parent
-    files = [file for part in DECIDING for file in sorted((root / part).rglob("*.py")) or [root / part]]
     digest = hashlib.sha256()
-    for file in [*files, *sorted(set(_own_modules(config)))]:
+    for file in deciding_files(config):
+        place = next((p for p in (PACKAGE, Path.cwd().resolve()) if file.is_relative_to(p)), file.parent)
+        digest.update(f"{file.relative_to(place).as_posix()}\n".encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]
 
 
-def _own_modules(config: Any) -> Iterator[Path]:
-    """Files of the modules below the working folder that the configuration takes classes from."""
-    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
-        yield from _own_modules(value)
-    path = config.get("class_path") if isinstance(config, dict) else None
-    if isinstance(path, str) and re.fullmatch(r"\w+(\.\w+)+", path) and not path.startswith("cnnkit."):
-        try:
-            spec = find_spec(path.rpartition(".")[0])
-        except (ImportError, ValueError, AttributeError):
-            return
-        origin = Path((spec and spec.origin) or "/").resolve()
-        if origin.is_relative_to(Path.cwd()) and "site-packages" not in origin.parts:
-            yield origin
+def deciding_files(config: dict[str, Any]) -> list[Path]:
+    """The files of `code_version`."""
+
+    def counts(module: str, file: Path) -> bool:
+        if file.is_relative_to(PACKAGE):
+            return not stands_for(ONLY_SHOWS, module)
+        return is_own(file)
+
+    return files_of([Taken(FIT), *_named(config)], counts)
+
+
+def _named(config: Any) -> Iterator[Taken]:
+    """What a configuration may take from modules: all of its values that read like a path to a name."""
+    if isinstance(config, dict | list):
+        for value in config.values() if isinstance(config, dict) else config:
+            yield from _named(value)
+    elif isinstance(config, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", config):
+        module, _, name = config.rpartition(".")
+        yield Taken(module, name)
 
 
 def identity(config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False) -> str:
