@@ -11,6 +11,7 @@ from cnnkit.callbacks.hparams import HParams
 from cnnkit.callbacks.layout import Layout
 from cnnkit.callbacks.memory import Memory
 from cnnkit.callbacks.mistakes import Mistakes
+from cnnkit.callbacks.monitors import CheckMonitors
 from cnnkit.callbacks.net_pictures import FeatureMaps, Kernels
 from cnnkit.callbacks.norms import LayerNorms
 from cnnkit.callbacks.predictions import KeepPredictions
@@ -28,6 +29,7 @@ __all__ = [
     "EMA",
     "AfterValidation",
     "BestCheckpoint",
+    "CheckMonitors",
     "Confusion",
     "DeadReLUs",
     "Diverged",

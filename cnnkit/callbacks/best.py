@@ -1,8 +1,6 @@
 """Which epoch's weights are the best: the highest or lowest monitored score, ties by the lower validation loss."""
 
-import difflib
 import math
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from cnnkit.callbacks.logged import higher_is_better, validation_metrics
+from cnnkit.callbacks.logged import higher_is_better, nobody_logs, validation_metrics
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, Mode, resolve_mode
 
@@ -80,7 +78,7 @@ class BestCheckpoint(_MovableCheckpoint):
             return
         known = validation_metrics(trainer, pl_module)
         if known is not None and self.monitor not in known:
-            raise UserError(_nobody_logs(self.monitor, known))
+            raise UserError(nobody_logs("monitor", self.monitor, known))
         says = higher_is_better(pl_module, str(self.monitor))
         if self._by_name and says is not None and says is not (self.mode == "max"):
             better = "higher" if says else "lower"
@@ -93,7 +91,7 @@ class BestCheckpoint(_MovableCheckpoint):
         """As Lightning's; says it if there is no such score."""
         if self.monitor not in trainer.callback_metrics and trainer.state.fn == TrainerFn.FITTING:
             if str(self.monitor).startswith("val/") and not trainer.sanity_checking:
-                raise UserError(_nobody_logs(self.monitor, trainer.callback_metrics))
+                raise UserError(nobody_logs("monitor", self.monitor, trainer.callback_metrics))
             return  # what is logged at an epoch's end comes later
         super().on_validation_end(trainer, pl_module)
 
@@ -101,7 +99,7 @@ class BestCheckpoint(_MovableCheckpoint):
         """As Lightning's; says it if there is no such score."""
         if self.monitor not in trainer.callback_metrics:
             if not str(self.monitor).startswith("val/"):
-                raise UserError(_nobody_logs(self.monitor, trainer.callback_metrics))
+                raise UserError(nobody_logs("monitor", self.monitor, trainer.callback_metrics))
             return  # not validated after this epoch
         super().on_train_epoch_end(trainer, pl_module)
 
@@ -140,10 +138,3 @@ def best_and_last(folder: Path, monitor: str | None = MONITOR, mode: Mode = "aut
 def best_of(trainer: L.Trainer) -> BestCheckpoint | None:
     """The trainer's choice of the best epoch, if it has ours."""
     return next((c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)
-
-
-def _nobody_logs(monitor: str | None, names: Iterable[str]) -> str:
-    of_epochs = sorted((n for n in names if "_step" not in n), key=lambda n: (not n.startswith("val/"), n))
-    close = difflib.get_close_matches(str(monitor), of_epochs, 1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"monitor is {monitor!r}, which nothing logs; {hint}there are {', '.join(of_epochs) or 'none'}"

@@ -1,8 +1,10 @@
 """What a task will log, found out before it does: by a trial of its metrics, where nothing else can log."""
 
 import copy
+import difflib
 import inspect
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import lightning as L
@@ -65,6 +67,20 @@ def higher_is_better(module: L.LightningModule, name: str) -> bool | None:
     metrics = dict(of_validation["metrics"].items(keep_base=False, copy_state=False))
     says = getattr(metrics.get(name.removeprefix("val/")), "higher_is_better", None)
     return says if isinstance(says, bool) else None
+
+
+def nobody_logs(key: str, name: str | None, names: Iterable[str]) -> str:
+    """The error of a score that is not there.
+
+    Args:
+        key: who asks for it.
+        name: of the score.
+        names: of those that there are.
+    """
+    of_epochs = sorted((n for n in names if not n.endswith("_step")), key=lambda n: (not n.startswith("val/"), n))
+    close = difflib.get_close_matches(str(name), of_epochs, 1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{key} is {name!r}, which nothing logs; {hint}there are {', '.join(of_epochs) or 'none'}"
 
 
 def _num_classes(of: Any) -> int | None:

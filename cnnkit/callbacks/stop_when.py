@@ -1,9 +1,14 @@
 """Giving a run up early because somebody who watches it says so."""
 
+import math
 from collections.abc import Callable
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+
+from cnnkit.callbacks.logged import nobody_logs
+from cnnkit.errors import UserError
+from cnnkit.metric_names import is_lower_better
 
 
 class StopWhen(Callback):
@@ -21,10 +26,15 @@ class StopWhen(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Ask."""
         score = trainer.callback_metrics.get(self.metric)
-        if score is None or trainer.sanity_checking:
+        if trainer.sanity_checking:
             return
+        if score is None:
+            if self.metric.startswith("val/"):
+                raise UserError(nobody_logs("metric", self.metric, trainer.callback_metrics))
+            return  # what is logged at an epoch's end comes later
         value = float(score)
-        better = min if "loss" in self.metric else max
-        self.best = value if self.best is None else better(self.best, value)
+        if math.isfinite(value):
+            better = min if is_lower_better(self.metric) else max
+            self.best = value if self.best is None else better(self.best, value)
         if self.says(trainer.current_epoch, value):
             trainer.should_stop = True

@@ -51,6 +51,7 @@ def callbacks_of(
         *((type(c), c) for c in callbacks.watch_callbacks(watch)),
         (callbacks.StopOnNaN, callbacks.StopOnNaN()),
         (callbacks.WarnOnNaN, callbacks.WarnOnNaN()),
+        (callbacks.CheckMonitors, callbacks.CheckMonitors()),
         (ProgressBar, callbacks.EpochProgress() if trainer.enable_progress_bar is not False else None),
         (callbacks.Record, callbacks.Record(run, facts)),
         (callbacks.HParams, callbacks.HParams(hparams)),

@@ -11,6 +11,7 @@ from typing import Any
 from cnnkit.analysis.statistics import Summary, not_distinguishable, summarise
 from cnnkit.analysis.tables import count, markdown_table, replace_between_markers
 from cnnkit.analysis.terminal import print_table, shown
+from cnnkit.metric_names import is_lower_better, is_percentage
 from cnnkit.run_folder import replacing, write_atomically
 from cnnkit.study.engine import Outcome, Resolved
 from cnnkit.study.plan import Plan
@@ -97,9 +98,9 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     """
     variants, metric = variants_of(rows), metric_of(rows[0])
     scores = {levels: scores_of(of) for levels, of in variants.items()}
-    highest = "loss" not in metric
+    highest = not is_lower_better(metric)
     best, alike = not_distinguishable(scores, highest=highest)
-    as_percent = "acc" in metric
+    as_percent = is_percentage(metric)
     lines = []
     for levels, of in variants.items():
         summary = summarise(scores[levels])
@@ -191,7 +192,7 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     from cnnkit.analysis.plots import new_figure
 
     variants, metric = variants_of(rows), metric_of(rows[0])
-    scale = 100 if "acc" in metric else 1
+    scale = 100 if is_percentage(metric) else 1
     drawn, axes = new_figure(7.0, 1.2 + 0.42 * len(variants))
     for place, (_, of) in enumerate(reversed(variants.items())):
         scores = [scale * score for score in scores_of(of)]

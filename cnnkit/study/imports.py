@@ -1,6 +1,6 @@
 """The files that some code is made of: what it imports, and what that imports, read from the text of the files.
 
-Nothing is run. An import within a function counts, too. A package of cnnkit that only hands names on counts by the names
+Nothing is run. An import within a function counts, too. A package of cnnkit that only hands names on counts by those
 that are taken from it, so that a study of one net does not depend on the others beside it.
 """
 

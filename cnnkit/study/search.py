@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import UserError
+from cnnkit.metric_names import is_lower_better
 from cnnkit.run_folder import replacing
 from cnnkit.study.engine import INTERRUPTED, Ended, Interrupted
 from cnnkit.study.plan import Plan, Variant
@@ -53,7 +54,7 @@ def search(plan: Plan, root: Path, fit: Fit, *, trials: int | None = None) -> in
         storage=asked.get("storage", f"sqlite:///{(root / 'search.db').resolve()}"),
         study_name=plan.name,
         load_if_exists=True,
-        direction="minimize" if "loss" in metric else "maximize",
+        direction="minimize" if is_lower_better(metric) else "maximize",
         pruner=_pruner(asked.get("pruner", "median")),
     )
     # A search that goes on, or a second machine, must not ask for the same trials again.

@@ -178,6 +178,28 @@ def test_train_scores_can_be_monitored_where_nothing_is_validated(cli: Callable[
     assert manifest["best"]["train/loss"] == min(manifest["best"]["train/loss"], manifest["last"]["train/loss"])
 
 
+STOP = "lightning.pytorch.callbacks.EarlyStopping"
+
+
+def test_other_monitors_are_looked_at_before_training(cli: Callable[..., Ended]) -> None:
+    stop = ["--trainer.callbacks", f"[{{class_path: {STOP}, init_args: {{monitor: val/acuracy}}}}]"]
+    ended = cli("fit", *SMALL, *stop)
+    assert ended.code == 2
+    assert "monitor of EarlyStopping is 'val/acuracy', which nothing logs; did you mean val/acc?" in ended.err
+    assert not list(Path().glob("runs/*/*"))
+    plateau = ["--model.scheduler=ReduceLROnPlateau", "--model.monitor=val/los"]
+    words = [word for word in SMALL if "scheduler" not in word]
+    ended = cli("fit", *words, *plateau)
+    assert ended.code == 2
+    assert "monitor of ReduceLROnPlateau is 'val/los', which nothing logs; did you mean val/loss?" in ended.err
+
+
+def test_a_monitor_the_wrong_way_round_is_said(cli: Callable[..., Ended]) -> None:
+    stop = ["--trainer.callbacks", f"[{{class_path: {STOP}, init_args: {{monitor: val/acc}}}}]"]
+    with pytest.warns(UserWarning, match="EarlyStopping looks at val/acc with mode min, .*give mode: max"):
+        assert cli("fit", *SMALL, *stop).code == 0
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_trial_finds_what_is_logged(tmp_path: Path) -> None:
     """What is said to be logged before training is what a training logs."""

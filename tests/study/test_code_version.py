@@ -134,7 +134,7 @@ def test_the_users_modules_count_with_all_that_they_import(copy: Path, monkeypat
     (work / "unused_here.py").write_text("x = 1\n")
     own = config("a_paper.OwnNet")
     files = {file.name for file in deciding_files(own) if not file.is_relative_to(copy.resolve())}
-    assert files == {"nets.py", "deep.py", "tricks_of_paper.py"}
+    assert files == {"__init__.py", "nets.py", "deep.py", "tricks_of_paper.py"}
     assert copy.resolve() / "layers/inception.py" in deciding_files(own)
     for name in ("tricks_of_paper.py", "a_paper/deep.py"):
         before = code_version(own)

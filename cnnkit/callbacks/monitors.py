@@ -1,0 +1,52 @@
+"""Whether what callbacks and schedules look at will be there, and is looked at the right way round."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+
+from cnnkit.callbacks.best import BestCheckpoint
+from cnnkit.callbacks.logged import nobody_logs, validation_metrics
+from cnnkit.errors import UserError
+from cnnkit.metric_names import is_lower_better
+
+
+class CheckMonitors(Callback):
+    """Looks, before the first step, at what EarlyStopping, ReduceLROnPlateau and the user's own checkpoints monitor.
+
+    A score that nobody logs ends the run there, as far as that can be known; one that is looked at the wrong way round
+    (``mode: min``, the default of most, for an accuracy) is said.
+    """
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Look."""
+        known = validation_metrics(trainer, pl_module)
+        for watcher in _watchers(trainer):
+            if known is not None and watcher.monitor.startswith("val/") and watcher.monitor not in known:
+                raise UserError(nobody_logs(f"monitor of {watcher.name}", watcher.monitor, known))
+            if watcher.mode in ("min", "max") and (watcher.mode == "min") is not is_lower_better(watcher.monitor):
+                better = "lower" if is_lower_better(watcher.monitor) else "higher"
+                rank_zero_warn(
+                    f"{watcher.name} looks at {watcher.monitor} with mode {watcher.mode}, but by its name the {better} "
+                    f"is the better; give mode: {'min' if better == 'lower' else 'max'}"
+                )
+
+
+class _Watcher(NamedTuple):
+    name: str
+    monitor: str
+    mode: str
+
+
+def _watchers(trainer: L.Trainer) -> Iterator[_Watcher]:
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and not isinstance(callback, BestCheckpoint):
+            yield _Watcher(type(callback).__name__, monitor, str(getattr(callback, "mode", "")))
+    for schedule in trainer.lr_scheduler_configs:
+        if schedule.reduce_on_plateau and isinstance(schedule.monitor, str):
+            mode = str(getattr(schedule.scheduler, "mode", ""))
+            yield _Watcher(type(schedule.scheduler).__name__, schedule.monitor, mode)
