@@ -13,6 +13,8 @@ PACKAGE = Path(cnnkit.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "__init__", "run_folder", "memory", "metric_names", "notices"), 0),
     **dict.fromkeys(("layers", "transforms", "losses", "metrics", "optim", "precision", "weights"), 1),
+    "scalars": 0,
+    "yaml_files": 1,
     **dict.fromkeys(("models", "data", "loggers", "analysis"), 2),
     **dict.fromkeys(("tasks", "callbacks"), 3),
     "study": 4,
@@ -35,6 +37,8 @@ WITHOUT_LIGHTNING = (
     "weights",
     "errors",
     "metric_names",
+    "scalars",
+    "yaml_files",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))
 

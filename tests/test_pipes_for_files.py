@@ -10,14 +10,14 @@ from cnnkit.analysis.metrics_table import read_metrics
 from cnnkit.analysis.predictions import load_predictions
 from cnnkit.analysis.runs import read_record
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.cli.arguments import check_yaml
+from cnnkit.cli.arguments import read_config
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV
 from cnnkit.run_folder import RunFolder, find
 from cnnkit.weights import read_weights
 
 READERS: dict[str, Callable[[Path], object]] = {
-    "configuration": check_yaml,
+    "configuration": read_config,
     "checkpoint": load_checkpoint,
     "weights": read_weights,
     "metrics": read_metrics,

@@ -7,12 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, is_lower_better
-from cnnkit.run_folder import RunFolder, open_regular
+from cnnkit.run_folder import RunFolder
 from cnnkit.run_folder.keys import PLACES
+from cnnkit.yaml_files import read_dump
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,8 @@ class RunRecord:
     def config(self) -> dict[str, Any]:
         """The resolved configuration, see `flatten`; empty if it cannot be read."""
         try:
-            with open_regular(RunFolder(self.path).config) as file:
-                return flatten(_dict(yaml.load(file.read(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))))
-        except (OSError, ValueError, yaml.YAMLError):  # UserError and bytes that are no text are ValueErrors
+            return flatten(read_dump(RunFolder(self.path).config))
+        except UserError:
             return {}
 
     def get(self, key: str) -> Any:

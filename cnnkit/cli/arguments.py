@@ -1,17 +1,15 @@
 """What was asked for: the words of the command line and the YAML files, checked before anything is built."""
 
 import difflib
-import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnnkit import run_folder
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
+from cnnkit.yaml_files import read_mapping
 
 # What the data says to the net: the net's argument and the data module's attribute. A net may take only some of them.
 LINKED = {
@@ -21,7 +19,6 @@ LINKED = {
     "image_mean": "mean",
     "image_std": "std",
 }
-_NET_FLAG = re.compile(rf"--model\.(?:init_args\.)?net\.(?:init_args\.)?({'|'.join(LINKED)})(?:=(.*))?")
 
 
 @dataclass
@@ -33,7 +30,7 @@ class Request:
     args: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     run: RunFolder | None = None
-    asked_of_net: dict[str, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)  # what is left without the files and the run
 
 
 def read_request(command: str, given: list[str]) -> Request:
@@ -61,21 +58,10 @@ def read_request(command: str, given: list[str]) -> Request:
     if request.run is not None:
         files.insert(0, str(request.run.config))
     for file in files:
-        request.asked_of_net |= _of_net(check_yaml(Path(file)))
-    for word, following in pairwise([*rest, ""]):
-        typed = _NET_FLAG.fullmatch(word)
-        if typed:
-            request.asked_of_net[typed[1]] = yaml.safe_load(typed[2] or following)
+        read_config(Path(file))
+    request.words = rest
     request.args = [word for file in files for word in ("--config", file)] + rest
     return request
-
-
-def _of_net(config: dict[str, Any]) -> dict[str, Any]:
-    """What a file asks of the net that the data decides."""
-    found: Any = config
-    for key in ("model", "init_args", "net", "init_args"):
-        found = found.get(key) if isinstance(found, dict) else None
-    return {key: found[key] for key in LINKED if key in found} if isinstance(found, dict) else {}
 
 
 def _take_run(request: Request, flag: str, value: str) -> None:
@@ -93,44 +79,15 @@ def config_name(args: list[str]) -> str:
     return Path(files[-1]).stem if files else "run"
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which lets a key stand twice and takes the last one, made to refuse it."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen:
-                raise UserError(
-                    f"{key_node.start_mark.name}, line {key_node.start_mark.line + 1}: {key!r} stands twice"
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def check_yaml(file: Path) -> dict[str, Any]:
-    """Read a configuration file strictly.
+def read_config(file: Path) -> dict[str, Any]:
+    """The mapping in a configuration file; see `cnnkit.yaml_files.read_mapping`.
 
     Raises:
-        UserError: if it is missing, no text, no YAML, empty, no mapping, or has a key twice.
+        UserError: also if it is missing, with what may have been meant.
     """
-    try:
-        with run_folder.open_regular(file) as stream:
-            found = yaml.load(stream, _StrictLoader)
-    except FileNotFoundError:
-        raise UserError(f"{file}: no such configuration file{_near(file)}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{file}: not a text file; give a configuration in YAML") from None
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); give a configuration file in YAML") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{file}{where}: not valid YAML ({getattr(error, 'problem', None) or error})") from None
-    if not isinstance(found, dict):
-        what = "empty" if found is None else "not a mapping of keys to values"
-        raise UserError(f"{file}: {what}; configs/quickstart.yaml shows what one looks like")
-    return found
+    if not file.exists():
+        raise UserError(f"{file}: no such configuration file{_near(file)}")
+    return read_mapping(file)
 
 
 def _near(file: Path) -> str:

@@ -6,9 +6,9 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-import yaml
 
-from cnnkit.cli.parsing import parameters_of
+from cnnkit.cli.classes import parameters_of
+from cnnkit.yaml_files import key_line
 
 # The classes whose arguments people look for, and below which key they stand.
 OWNERS = {
@@ -44,13 +44,11 @@ class Asked:
     def where(self, key: str) -> str:
         """``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
         parts = [part for part in key.split(".") if part != "init_args"]
-        if any(w.split("=")[0].replace(".init_args", "") == "--" + ".".join(parts) for w in self.words):
+        typed = {w.split("=")[0].rstrip("+").replace(".init_args", "") for w in self.words}
+        if "--" + ".".join(parts) in typed:
             return ""
         for file in reversed(self.files):  # the last one wins
-            try:
-                line = _line(yaml.compose(Path(file).read_text(encoding="utf-8")), parts)
-            except (OSError, UnicodeDecodeError, yaml.YAMLError):
-                continue
+            line = key_line(Path(file), tuple(parts))
             if line is not None:
                 return f"{file}, line {line}: "
         return ""
@@ -60,18 +58,6 @@ class Asked:
         following = [*self.words[1:], "--"]
         bare = [w for w, n in zip(self.words, following, strict=False) if w.startswith(flag) and n.startswith("--")]
         return bare[0] if bare else flag
-
-
-def _line(node: yaml.Node | None, parts: Sequence[str]) -> int | None:
-    if isinstance(node, yaml.SequenceNode):
-        return next((line for part in node.value if (line := _line(part, parts)) is not None), None)
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        if key.value == parts[0]:
-            deeper = _line(value, parts[1:]) if len(parts) > 1 else None
-            return deeper or key.start_mark.line + 1
-        if key.value == "init_args" and (found := _line(value, parts)) is not None:
-            return found
-    return None
 
 
 def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:

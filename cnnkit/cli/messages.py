@@ -12,8 +12,8 @@ from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from cnnkit.callbacks import Diverged
+from cnnkit.cli.classes import parameters_of
 from cnnkit.cli.hints import Asked, class_names, suggest, suggest_key
-from cnnkit.cli.parsing import parameters_of
 from cnnkit.errors import UserError
 
 NOISE = re.compile(

@@ -3,14 +3,16 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator
-from importlib import import_module
 from typing import Any
 
 from jsonargparse import Namespace, _typehints
 from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
 
 from cnnkit.cli.arguments import LINKED
+from cnnkit.cli.classes import parameters_of
+from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
+from cnnkit.scalars import plain
 
 
 class Parser(LightningArgumentParser):
@@ -39,28 +41,6 @@ class ModelInstantiator(_InstantiatorFn):
         net.setdefault("init_args", {})
         links = {k: v for k, v in applied_instantiation_links.items() if k.rsplit(".", 1)[-1] in known}
         return super().__call__(class_type, *args, applied_instantiation_links=links, **kwargs)
-
-
-def parameters_of(path: str) -> dict[str, inspect.Parameter]:
-    """Arguments by name of a class or function given by its dotted path; none where there is no such thing."""
-    module, _, name = path.rpartition(".")
-    try:
-        found: Any = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError):
-        return {}
-    parameters: dict[str, inspect.Parameter] = {}
-    for part in inspect.getmro(found) if isinstance(found, type) else [found]:
-        if isinstance(part, type) and "__init__" not in vars(part):
-            continue
-        try:
-            own = inspect.signature(part).parameters
-        except (TypeError, ValueError):  # written in C
-            continue
-        named = {n: p for n, p in own.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-        parameters = {**named, **parameters}
-        if not any(p.kind == p.VAR_KEYWORD for p in own.values()):  # else it hands on to the class above
-            break
-    return parameters
 
 
 def refuse_nulls(value: Any, key: str = "") -> None:
@@ -95,13 +75,13 @@ def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:
     """The data's shape overrides what was asked of the net; say so instead of doing something else than asked.
 
     Args:
-        asked: arguments of the net that somebody wrote down.
+        asked: the net's arguments that somebody wrote down.
         datamodule: where their values come from.
 
     Raises:
         UserError: if an argument contradicts the data.
     """
-    for name, value in asked.items():
+    for name, value in plain({name: value for name, value in asked.items() if name in LINKED}).items():
         of_data = getattr(datamodule, LINKED[name], value)
         of_data = list(of_data) if isinstance(of_data, tuple) else of_data
         if value not in (of_data, [of_data, of_data]):
@@ -126,12 +106,11 @@ def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Ite
 
 @contextlib.contextmanager
 def own_conventions() -> Iterator[None]:
-    """Two things that jsonargparse has no setting for, while a command runs.
+    """Three things that jsonargparse has no setting for, while a command runs.
 
     A short class name means cnnkit's class, else torch's, where others have one of the same name; jsonargparse refuses
-    a name that stands twice. And where one class replaces another, in a file or on the command line, it takes over the
-    arguments that somebody gave and it knows, not the defaults of the class before: SGD must not get AdamW's weight
-    decay, nor MLP the hidden sizes of CNN.
+    a name that stands twice. Where a class takes the place of a default one, nothing of that one stays: what somebody
+    gave is merged before, by `cnnkit.cli.configuration`. And a word is what its key's type wants.
     """
     originals = _typehints.get_all_subclass_paths, _typehints.discard_init_args_on_class_path_change
 
@@ -142,23 +121,14 @@ def own_conventions() -> Iterator[None]:
             paths = [p for p in paths if p.startswith(preferred) or p.rsplit(".", 1)[-1] not in names]
         return paths
 
+    def drop_defaults(parser_or_action: Any, before: Any, after: Any) -> None:
+        if before and "init_args" in before and before["class_path"] != after["class_path"]:
+            before["init_args"] = type(before["init_args"])()
+
     _typehints.get_all_subclass_paths = ours_first
-    _typehints.discard_init_args_on_class_path_change = _keep_what_was_given
+    _typehints.discard_init_args_on_class_path_change = drop_defaults
     try:
-        yield
+        with scalars_by_type():
+            yield
     finally:
         _typehints.get_all_subclass_paths, _typehints.discard_init_args_on_class_path_change = originals
-
-
-def _keep_what_was_given(parser_or_action: Any, before: Any, after: Any) -> None:
-    """Remove from the arguments of the class before its defaults, and what the class after does not know."""
-    if not before or not before.get("class_path") or "init_args" not in before:
-        return
-    if before["class_path"] == after["class_path"]:
-        return
-    old, new = parameters_of(before["class_path"]), parameters_of(after["class_path"])
-    for name, value in list(before["init_args"].items(branches=True, nested=False)):
-        default = old[name].default if name in old else inspect.Parameter.empty
-        is_default = value == default or (isinstance(default, tuple) and value == list(default))
-        if name not in new or is_default:
-            before["init_args"].pop(name)

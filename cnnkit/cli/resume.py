@@ -17,11 +17,12 @@ from cnnkit.callbacks.checkpoint_reading import (
     load_checkpoint,
     shapes_of,
 )
-from cnnkit.cli.arguments import Request, check_yaml
+from cnnkit.cli.arguments import Request, read_config
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder, choose_checkpoint
 from cnnkit.run_folder.keys import MAY_CHANGE, stands_for
 from cnnkit.weights import read_weights
+from cnnkit.yaml_files import read_dump
 
 _FREE = tuple(chain.from_iterable(MAY_CHANGE.values()))
 _DATA_PLACES = MAY_CHANGE["where the same data lie"]
@@ -77,7 +78,7 @@ def changes_of(request: Request, run: RunFolder, resolved: Mapping[str, Any]) ->
 
     A key that the run's file does not have counts if somebody gave it now; else a newer version of a class has it.
     """
-    before, now = flatten(check_yaml(run.config)), flatten(resolved)
+    before, now = flatten(read_dump(run.config)), flatten(resolved)
     given = set(_given(request))
     found = differences(before, now)
     for name in ("ckpt_path", "config"):
@@ -91,7 +92,7 @@ def _given(request: Request) -> Iterator[str]:
         if word.startswith("--"):
             yield word[2:].partition("=")[0].rstrip("+").replace(".init_args", "").replace(".class_path", "")
     for file in request.files[1:]:
-        yield from flatten(check_yaml(Path(file)))
+        yield from flatten(read_config(Path(file)))
 
 
 def _refuse_forbidden(

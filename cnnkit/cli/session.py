@@ -22,6 +22,7 @@ import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
+from cnnkit.cli.configuration import Configuration, arguments_in
 from cnnkit.cli.outfit import callbacks_of, facts_of, hparams_of, loggers_of
 from cnnkit.cli.parsing import (
     ModelInstantiator,
@@ -34,6 +35,7 @@ from cnnkit.cli.report import print_fit_report, print_fit_start
 from cnnkit.cli.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.scoring import predict, score
 from cnnkit.cli.settle import refuse_monitor, settle_monitor, settle_precision
+from cnnkit.cli.words import read_words
 from cnnkit.data.folders.trained import follow_split
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, Mode
@@ -93,19 +95,21 @@ class Session(LightningCLI):
         parser.add_argument("--watch", type=callbacks.Watch | None, default=callbacks.Watch(), help="The dashboard.")
         for of_net, of_data in LINKED.items():
             parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
-        parser.set_defaults(
-            {
-                "model": {
-                    "class_path": "cnnkit.tasks.ClassificationTask",
-                    "init_args": {"net": {"class_path": "cnnkit.models.CNN"}},
-                },
-                "data": {"class_path": "cnnkit.data.FashionMNISTSample"},
-            }
-        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """As Lightning, without its warning about programs that call the CLI from Python."""
-        self.config = parser.parse_args(args)
+        """Merge what was given and check it; where help is asked for, print it and stop."""
+        command, words = self.request.command, list(self.request.words)
+        if any(word in ("--help", "-h") or word.partition("=")[0].endswith(".help") for word in words):
+            parser.parse_args(args)
+        printing = "--print_config" in words
+        words = [word for word in words if word != "--print_config"]
+        self.configuration = Configuration(self.request.files, read_words(words))
+        self.config = parser.parse_object({command: self.configuration.tree})
+        for note in self.configuration.notes if is_first_process() else ():
+            print(note, file=sys.stderr)
+        if printing:
+            print(self._parser(command).dump(self.config[command], skip_none=False), end="")
+            raise SystemExit(0)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: what the user asks for is not overwritten by what a checkpoint holds."""
@@ -152,7 +156,7 @@ class Session(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""
-        refuse_contradictions(self.request.asked_of_net, self.datamodule)
+        refuse_contradictions(arguments_in(self.configuration.get("model.net")), self.datamodule)
         self._settle_precision()
         if self.request.command != "fit":
             refuse_monitor(self.request)

@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import cnnkit
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
 from cnnkit.run_folder.keys import WITHOUT_EFFECT, stands_for
 from cnnkit.study.imports import Taken, files_of, is_own
+from cnnkit.yaml_files import read_dump
 
 PACKAGE = Path(inspect.getfile(cnnkit)).resolve().parent
 
@@ -117,8 +116,8 @@ class Found:
         self.run = run
         try:
             self.manifest = run.manifest()
-            self.config: dict[str, Any] = yaml.safe_load(run.config.read_text(encoding="utf-8")) or {}
-        except (UserError, OSError, yaml.YAMLError):  # cut off while it was made
+            self.config: dict[str, Any] = read_dump(run.config)
+        except (UserError, OSError):  # cut off while it was made
             self.manifest, self.config = {}, {}
 
     def is_the_one(

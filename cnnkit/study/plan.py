@@ -2,15 +2,14 @@
 
 import difflib
 import itertools
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnnkit.errors import UserError
+from cnnkit.scalars import as_word, plain
+from cnnkit.yaml_files import read_yaml
 
 FILE = "study.yaml"
 KEYS: dict[str, Any] = {
@@ -93,13 +92,10 @@ def read_plan(folder: str | Path) -> Plan:
     file = path if path.is_file() else path / FILE
     if not file.is_file():
         raise UserError(f"{file}: no such file; a study is a folder with a {FILE}, see docs/experiments.md")
-    try:
-        said = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(f"{file}{f', line {mark.line + 1}' if mark else ''}: not valid YAML") from None
+    said = read_yaml(file)
     if not isinstance(said, dict):
         raise UserError(f"{file}: not a mapping of keys to values; docs/experiments.md shows what one looks like")
+    said = {key: _as_due(key, value) for key, value in said.items()}
     _check(file, said)
     config = _beside(file.parent, said.get("config"), file)
     common = dict(said.get("overrides") or {})
@@ -121,6 +117,13 @@ def read_plan(folder: str | Path) -> Plan:
         said.get("engine", "local"),
         said.get("search") or {},
     )
+
+
+def _as_due(key: str, value: Any) -> Any:
+    """A value by what the key takes; what goes to the command line of `fit` stays as it was written."""
+    if key in ("overrides", "factors"):
+        return value
+    return str(value) if KEYS.get(key) is str and isinstance(value, str) else plain(value)
 
 
 def _check(file: Path, said: dict[str, Any]) -> None:
@@ -149,7 +152,7 @@ def _combinations(file: Path, factors: dict[str, Any], paired: bool) -> list[lis
     levels: list[list[tuple[str, str, dict[str, Any]]]] = []
     for factor, said in factors.items():
         if isinstance(said, list):  # values of one key
-            named = {_text(value): {factor: value} for value in said}
+            named = {as_word(value): {factor: value} for value in said}
         elif isinstance(said, dict):
             named = {str(name): overrides or {} for name, overrides in said.items()}
         else:
@@ -177,11 +180,7 @@ def _words(file: Path, config: Path, common: dict[str, Any], levels: list[dict[s
     for key in ("seed_everything", "name", "trainer.default_root_dir"):
         if key in overrides:
             raise UserError(f"{file}: {key} cannot be overridden: the study sets it")
-    return ("--config", str(config), *(f"--{key}={_text(value)}" for key, value in overrides.items()))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return ("--config", str(config), *(f"--{key}={as_word(value)}" for key, value in overrides.items()))
 
 
 def _beside(folder: Path, name: Any, file: Path) -> Path:
