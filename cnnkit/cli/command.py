@@ -73,5 +73,7 @@ def quieten() -> None:
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ):
         warnings.filterwarnings("ignore", message=text)
+    # Pillow's notices of single files (odd metadata, size): what matters about a file is an error that names it.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)

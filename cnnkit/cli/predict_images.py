@@ -18,9 +18,11 @@ from cnnkit import run_folder
 from cnnkit.analysis.terminal import shown
 from cnnkit.cli import help as texts
 from cnnkit.cli.hints import suggest
+from cnnkit.cli.image_files import list_images
 from cnnkit.cli.rebuild import load_task
 from cnnkit.cli.report import print_image_predictions
-from cnnkit.data.decode import IMAGE_SUFFIXES, UnreadableImage, image_files, read_image
+from cnnkit.data.decode import MAX_PIXELS, UnreadableImage, read_image
+from cnnkit.data.image_formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.tasks import ClassificationTask
 from cnnkit.transforms import Normalize
@@ -54,12 +56,13 @@ class Preprocessing:
     mean: list[float]
     std: list[float]
     resize: Any
+    max_pixels: int = MAX_PIXELS  # older checkpoints do not keep it
 
     def read(self, file: Path) -> Read:
         """The file's pixels, uint8 (C, H, W), or why there are none."""
         size = (self.image_size,) * 2 if isinstance(self.image_size, int) else self.image_size
         try:
-            return file, read_image(file, self.in_channels, (size[0], size[1]), self.resize)
+            return file, read_image(file, self.in_channels, (size[0], size[1]), self.resize, self.max_pixels)
         except UnreadableImage as error:
             return file, error
 
@@ -142,9 +145,7 @@ def _options(given: dict[str, list[str]]) -> Options:
     last = {key: values[-1] for key, values in given.items()}
     if "run" not in last and "ckpt_path" not in last:
         raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
-    files = list(dict.fromkeys(file for path in given["images"] for file in image_files(path)))
-    if not files:
-        raise UserError(f"{', '.join(given['images'])}: no image in it ({' '.join(sorted(IMAGE_SUFFIXES))})")
+    files = list_images(given["images"])
     run = run_folder.choose_finished(last["run"]) if "run" in last else None
     options = Options(run_folder.choose_checkpoint(run, last.get("ckpt_path")), files)
     options.configs = [*([run.config] if run else []), *given.get("config", [])]
@@ -165,7 +166,9 @@ def preprocessing_of(checkpoint: dict[str, Any], path: Path) -> Preprocessing:
         UserError: if it keeps nothing.
     """
     try:
-        return Preprocessing(**{each.name: checkpoint["data"][each.name] for each in fields(Preprocessing)})
+        kept = checkpoint["data"]
+        old = {"max_pixels": MAX_PIXELS}
+        return Preprocessing(**{each.name: {**old, **kept}[each.name] for each in fields(Preprocessing)})
     except (KeyError, TypeError):
         raise UserError(
             f"{path}: does not say how its images were prepared: it is older, or the data module has none of it;\n"

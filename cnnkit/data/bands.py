@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
+from cnnkit.data.image_formats import MAX_PIXELS
 from cnnkit.data.png_bands import PngBands, is_simple
 from cnnkit.data.tiff_bands import TiffBands
 
 WHOLE = 64 << 20  # bytes of a decoded image that is not worth another way
 LIMIT = 198_000_000  # bytes that decoding may take at the default of max_pixels
 BAND = 24_000_000  # bytes that the work on a band may take beside a decoded image
-_DEFAULT_PIXELS = 64_000_000
 _SLOW = {"QOI": 2_000_000, "DDS": 2_000_000, "BLP": 8_000_000}  # pixels; decoded in Python, 1 to 5 us each
 
 # Bytes a pixel that a decoder takes beside Pillow's pixels, for three samples a pixel (measured, Pillow 13).
@@ -101,7 +101,7 @@ def open_bands(image: Image.Image, path: Path, wanted: tuple[int, int] | None, m
     Raises:
         ValueError: decoding it would take too much memory or time.
     """
-    limit = LIMIT * max(1.0, max_pixels / _DEFAULT_PIXELS)
+    limit = LIMIT * max(1.0, max_pixels / MAX_PIXELS)
     if not isinstance(image, ImageFile.ImageFile) or _whole_bytes(image) <= WHOLE or wanted is None:
         _refuse_slow(image)
         image.load()
@@ -115,7 +115,7 @@ def open_bands(image: Image.Image, path: Path, wanted: tuple[int, int] | None, m
         raise ValueError(
             f"decoding {image.size[0]}x{image.size[1]} pixels of {image.format} takes {needed / 1e6:.0f} MB, more than "
             f"{limit / 1e6:.0f}: save it smaller or as PNG, or set max_pixels to "
-            f"{math.ceil(needed / LIMIT * _DEFAULT_PIXELS / 1e6) * 1_000_000:_}"
+            f"{math.ceil(needed / LIMIT * MAX_PIXELS / 1e6) * 1_000_000:_}"
         )
     _refuse_slow(image)
     image.load()

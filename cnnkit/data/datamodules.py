@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches, Images
+from cnnkit.data.decode import MAX_PIXELS
 from cnnkit.data.files import FileBatches
 from cnnkit.data.splits import fingerprint, split
 from cnnkit.data.store import Store, default_data_dir
@@ -139,6 +140,7 @@ class ImageDataModule(L.LightningDataModule):
             "mean": [float(value) for value in self.mean],
             "std": [float(value) for value in self.std],
             "resize": str(getattr(self, "resize", "crop")),
+            "max_pixels": int(getattr(self, "max_pixels", MAX_PIXELS)),
         }
 
     @property

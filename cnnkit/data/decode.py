@@ -16,12 +16,11 @@ from torch import Tensor
 from cnnkit.data import tiff
 from cnnkit.data.bands import WholeBands, open_bands
 from cnnkit.data.flattening import Flattening, find_transparency
-from cnnkit.data.image_formats import COMMON_FORMATS, IMAGE_SUFFIXES, explain_unread, find_formats, read_head
-from cnnkit.data.listing import scan_images
+from cnnkit.data.image_formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, read_head
 from cnnkit.data.resizing import Resize, join, resize_bands
 from cnnkit.errors import UserError
 
-__all__ = ["IMAGE_SUFFIXES", "Resize", "UnreadableImage", "image_files", "read_image"]
+__all__ = ["MAX_PIXELS", "Resize", "UnreadableImage", "read_image"]
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,17 +45,12 @@ class UnreadableImage(UserError):
         return f"{self.args[0]}: {self.args[1]}"
 
 
-def image_files(path: str | Path) -> list[Path]:
-    """The image files of a folder and all folders below it, without what `scan_images` says of the others."""
-    return scan_images(path).files
-
-
 def read_image(
     path: str | Path,
     channels: int,
     size: tuple[int, int] | None,
     resize: Resize = "crop",
-    max_pixels: int = 64_000_000,
+    max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
     """Read an image file as uint8 (C, H, W), turned upright as its EXIF orientation says.
 
@@ -106,6 +100,8 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         image = Image.open(path, formats=formats)
     except UnidentifiedImageError:
         known = explain_unread(head, suffix) or (tiff.explain_unread(path) if "TIFF" in formats else None)
+        if formats:
+            known = known or f"looks like {' or '.join(formats)}, but its header is broken"
         raise UnreadableImage(path, known or f"not an image of a known format ({COMMON_FORMATS})") from None
     width, height = image.size
     if width * height > max_pixels:

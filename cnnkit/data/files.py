@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches
-from cnnkit.data.decode import Resize, UnreadableImage, read_image
+from cnnkit.data.decode import MAX_PIXELS, Resize, UnreadableImage, read_image
 
 
 class ImageFiles:
@@ -31,7 +31,7 @@ class ImageFiles:
         channels: int,
         size: tuple[int, int],
         resize: Resize = "crop",
-        max_pixels: int = 64_000_000,
+        max_pixels: int = MAX_PIXELS,
         strict: bool = True,
     ) -> None:
         self.files, self.channels, self.size = files, channels, size
@@ -39,6 +39,8 @@ class ImageFiles:
         self.device = torch.device("cpu")
         self._kept: Tensor | None = None
         self._has = torch.zeros(len(files), dtype=torch.bool)
+        # Shared with the workers of every epoch, so that each broken file is named once.
+        self._named = torch.zeros(len(files), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -61,7 +63,7 @@ class ImageFiles:
         else:
             images = self._kept.index_select(0, index)
         for place in (~self._has[index]).nonzero().flatten().tolist():
-            images[place] = self._read(self.files[int(index[place])])
+            images[place] = self._read(int(index[place]))
         return images
 
     @property
@@ -89,13 +91,15 @@ class ImageFiles:
         # To workers that are not forked goes what to decode, not what was kept.
         return {**vars(self), "_kept": None, "_has": torch.zeros_like(self._has)}
 
-    def _read(self, file: Path) -> Tensor:
+    def _read(self, index: int) -> Tensor:
         try:
-            return read_image(file, self.channels, self.size, self.resize, self.max_pixels)
+            return read_image(self.files[index], self.channels, self.size, self.resize, self.max_pixels)
         except UnreadableImage as error:
             if self.strict:
                 raise
-            print(f"cnnkit: {error}; a black image takes its place", file=sys.stderr)
+            if not self._named[index]:
+                self._named[index] = True
+                print(f"cnnkit: {error}; a black image takes its place", file=sys.stderr)
             return torch.zeros(self.shape[1:], dtype=torch.uint8)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+MAX_PIXELS = 64_000_000  # of an image, unless the user says otherwise
 HEAD = 32  # bytes of a file that `find_formats` needs
 
 # Told by their first bytes, whatever the suffix. Pillow knows more: EPS starts Ghostscript, and WMF, BUFR, GRIB, HDF5

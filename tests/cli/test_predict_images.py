@@ -338,3 +338,48 @@ def test_tasks_that_add_weights_to_the_net_are_rebuilt_as_what_they_are(
     ended = cli("predict", "--run=runs/added", "--images=a.png")
     assert ended.code == 0, ended.err
     assert sum(float(table()[0][f"probability_{k}"]) for k in range(1, 6)) <= 1
+
+
+def test_the_runs_own_limit_of_pixels_holds(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+    Image.new("L", (30, 30), 200).save("large.png")
+    Image.new("L", (28, 28), 200).save("small.png")
+
+    def allow_less(checkpoint: dict[str, Any]) -> None:
+        assert checkpoint["data"]["max_pixels"] == 64_000_000
+        checkpoint["data"]["max_pixels"] = 28 * 28
+
+    ended = cli("predict", "--ckpt_path", changed(trained_once, allow_less), "--images", "large.png", "small.png")
+    assert ended.code == 3
+    assert ended.err.strip() == "large.png: 30x30 pixels are more than max_pixels, 784"
+    assert [bool(row["error"]) for row in table()] == [True, False]
+    older = changed(trained_once, lambda checkpoint: checkpoint["data"].pop("max_pixels"))
+    assert cli("predict", "--ckpt_path", older, "--images", "large.png").code == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_what_is_passed_over_is_said_in_one_line(
+    cli: Callable[..., Ended], trained_once: RunFolder, command: str
+) -> None:
+    Path("photos").mkdir()
+    for name in ("a.png", "b.ppm", "c.unheard"):
+        Image.new("L", (28, 28), 200).save(f"photos/{name}", "PPM" if name != "a.png" else "PNG")
+    for k in range(3):
+        Path(f"photos/{k}.txt").write_text("notes")
+    ended = cli(command, "--run", str(trained_once), "--images", "photos", "--output", "written")
+    assert ended.code == 0, ended.err
+    notices = [line for line in ended.err.splitlines() if line.startswith("cnnkit: photos")]
+    assert notices == ["cnnkit: photos: 3 passed over: 3 no image by content (0.txt)"]
+    Path("none").mkdir()
+    Path("none/notes.txt").write_text("notes")
+    ended = cli(command, "--run", str(trained_once), "--images", "none")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+    assert "no image in it" in ended.err
+    assert "none: 1 passed over: 1 no image by content (notes.txt)" in ended.err
+
+
+def test_pillows_notices_are_not_repeated_for_every_file(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+    for k in range(3):
+        exif = b"Exif\0\0II*\0" + bytes([k, 255, 255, 255])
+        Image.new("L", (28, 28), 200).save(f"{k}.jpg", exif=exif)
+    ended = cli("predict", "--run", str(trained_once), "--images", "0.jpg", "1.jpg", "2.jpg")
+    assert (ended.code, ended.err) == (0, "")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image, ImageCms
 
-from cnnkit.data.decode import UnreadableImage, image_files, read_image
+from cnnkit.data.decode import UnreadableImage, read_image
 from cnnkit.errors import UserError
 
 SUFFIXES = ["png", "jpg", "webp", "bmp", "gif", "tif"]
@@ -253,15 +253,3 @@ def test_the_pixel_limit_is_a_setting(tmp_path: Path) -> None:
 def test_broken_metadata_do_not_matter(tmp_path: Path) -> None:
     halves().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert read_image(tmp_path / "a.jpg", 3, None).shape == (3, 32, 64)
-
-
-def test_images_below_a_folder_are_found_in_order(tmp_path: Path) -> None:
-    for name in ("b/2.JPG", "b/1.png", "a.tiff", "b/c/0.webp", ".hidden.png", ".thumbs/1.png", "notes.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "folder.png").mkdir()
-    found = [file.relative_to(tmp_path).as_posix() for file in image_files(tmp_path)]
-    assert found == ["a.tiff", "b/1.png", "b/2.JPG", "b/c/0.webp"]
-    assert image_files(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
-    with pytest.raises(UserError, match="no such"):
-        image_files(tmp_path / "nowhere")

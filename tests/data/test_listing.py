@@ -97,6 +97,16 @@ def test_linked_folders_are_followed_once_and_cycles_end(tmp_path: Path) -> None
     os.chdir(root)
 
 
+def test_folders_are_walked_in_order(tmp_path: Path) -> None:
+    for name in ("b/2.JPG", "b/1.png", "a.tiff", "b/c/0.webp", ".hidden.png", ".thumbs/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    found = scan_images(tmp_path)
+    assert names(found.files, tmp_path) == ["a.tiff", "b/1.png", "b/2.JPG", "b/c/0.webp"]
+    assert names(found.passed_over[HIDDEN], tmp_path) == [".hidden.png", ".thumbs"]
+
+
 def test_a_file_is_found_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("notes")
     assert scan_images(tmp_path / "notes.txt").files == [tmp_path / "notes.txt"]

@@ -48,7 +48,9 @@ def run(asked: argparse.Namespace) -> int:
     if not asked.images and not asked.test_images:
         raise UserError("no images: name files (--images photo.jpg) or some of the run's test images (--test_images 0)")
     run = run_folder.choose_finished(asked.run)
-    files = _files(asked.images)
+    from cnnkit.cli.image_files import list_images
+
+    files = list_images(asked.images)
     output = Path(asked.output) if asked.output else run.path / "explanations"
     numbers = list(dict.fromkeys(asked.test_images))
     _check_output(output, files, len(files) + len(numbers), maps=asked.maps)
@@ -75,15 +77,6 @@ def run(asked: argparse.Namespace) -> int:
     for note in _notes(task.net):
         print(note, file=sys.stderr)
     return 3 if unread else 0
-
-
-def _files(paths: Sequence[str]) -> list[Path]:
-    from cnnkit.data.decode import IMAGE_SUFFIXES, image_files
-
-    files = list(dict.fromkeys(file for path in paths for file in image_files(path)))
-    if paths and not files:
-        raise UserError(f"{', '.join(paths)}: no image in it ({' '.join(sorted(IMAGE_SUFFIXES))})")
-    return files
 
 
 def _check_output(output: Path, files: Sequence[Path], count: int, *, maps: bool) -> None:
