@@ -19,11 +19,17 @@ def subfolders(folder: Path) -> list[Path]:
         UserError: it cannot be listed.
     """
     try:
-        return sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
+        found = sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
+        return [path for path in found if not _is_ours(path)]
     except OSError as error:
         raise UserError(
             f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
         ) from None
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether cnnkit has made that folder, for runs or data, where somebody works in the folder of the images."""
+    return (folder / ".cnnkit").is_dir() or next(folder.glob("*/*/config.yaml"), None) is not None
 
 
 def descend(root: Path) -> Path:
