@@ -144,10 +144,16 @@ class Session(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Data, model, trainer; a value that a constructor refuses is the user's mistake."""
-        followed = self.request.run.split if self.request.run is not None else None
-        follows = follow_split(followed, exact=self.request.command == "fit")
+        follows = follow_split(self._trained_split(), exact=self.request.command == "fit")
         with wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()), follows:
             super().instantiate_classes()
+
+    def _trained_split(self) -> Path | None:
+        """Where the run that goes on or is scored keeps which images it was trained on; a checkpoint tells its run."""
+        if self.request.run is not None:
+            return self.request.run.split
+        asked = self._get(self.config, "ckpt_path") if self.request.command != "fit" else None
+        return RunFolder(Path(asked).parent.parent).split if asked else None
 
     def _loads_weights(self) -> bool:
         """Whether a checkpoint, or a file for the whole net, will bring the net's weights."""

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import NamedTuple
 import PIL
 
 from cnnkit.data.decode import UnreadableImage, read_image
+from cnnkit.notices import say
 from cnnkit.run_folder import write_atomically
 
 VERSION = 1
@@ -49,7 +49,7 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
     new = [i for i, name in enumerate(names) if name not in known or known[name][:2] != stats[i]]
     if new:
         if len(new) > _MANY:
-            print(f"cnnkit: checking {len(new):,} images of {root}, this once", file=sys.stderr)
+            say(f"checking {len(new):,} images of {root}, this once")
         with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
             checks = pool.map(lambda i: Check(*stats[i], *_look(files[i], max_pixels)), new)
             known.update(zip((names[i] for i in new), checks, strict=True))

@@ -107,6 +107,9 @@ def test_what_was_added_removed_and_changed_is_said_and_nothing_trained_on_is_sc
     assert not scored(run) & trained_on
     kept = {row.content for row in split.rows if row.part == "test" and row.path != test[0]}
     assert kept < scored(run)  # and new ones
+    shutil.rmtree("data")
+    ended = cli("test", "--config", str(run.config), "--ckpt_path", str(run.last))
+    assert ended.err.count("changed since the run was trained: 41 added") == 1
 
 
 def test_a_training_image_moved_to_test_is_not_scored(desk: Path, cli: Callable[..., Ended]) -> None:

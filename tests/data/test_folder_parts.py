@@ -15,6 +15,7 @@ from made_folders import files_of, fill
 from cnnkit.data import ImageFolder
 from cnnkit.data.folders.assignment import Assignment, Drawing, FoundImage, assign_parts
 from cnnkit.data.folders.parts import Quota, draw, place_of
+from cnnkit.data.folders.trained import Row, RunSplit
 from cnnkit.errors import UserError
 
 PARTS = ("train", "val", "test")
@@ -258,6 +259,18 @@ def test_a_training_image_that_is_a_test_image_too_is_not_trained_on(tmp_path: P
     assert {part: len(images) for part, images in result.parts.items()} == {"train": 10, "val": 10, "test": 10}
     assert result.left_out == {"train: in val or test as well": 5, "val: in test as well": 1}
     assert "5 of 15 training images left out, being in val or test as well (train/t0.png ...)" in result.notices
+
+
+def test_what_a_run_learnt_from_is_in_no_folder_that_scores_it(tmp_path: Path) -> None:
+    rows = [Row(part, "a", content((part, i)), f"a/{part}{i}.png") for part in PARTS for i in range(4)]
+    trained = RunSplit({}, ["a", "b"], rows)
+    everything = [FoundImage(tmp_path / row.path, 0, row.content) for row in rows]
+    new = [FoundImage(tmp_path / "new.png", 1, content("new"))]
+    own = {"train": new, "val": everything, "test": [*everything, *new]}
+    drawing = Drawing({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path)
+    found = sides(assign_parts(own, drawing, ["a", "b"], trained))
+    assert found["test"] == {content(("test", i)) for i in range(4)} | {content("new")}
+    assert not found["val"] & {row.content for row in rows if row.part != "val"}
 
 
 # ---- through the data module -----------------------------------------------------------------------------------------

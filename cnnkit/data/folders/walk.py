@@ -8,6 +8,7 @@ from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, part_
 from cnnkit.data.image_formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
+from cnnkit.run_folder.folder import ROOT
 
 _DEPTH = 8  # folders that hold nothing but one folder
 
@@ -29,7 +30,9 @@ def subfolders(folder: Path) -> list[Path]:
 
 def _is_ours(folder: Path) -> bool:
     """Whether cnnkit has made that folder, for runs or data, where somebody works in the folder of the images."""
-    return (folder / ".cnnkit").is_dir() or next(folder.glob("*/*/config.yaml"), None) is not None
+    if folder.name == ROOT:
+        return next(folder.glob("*/*/config.yaml"), None) is not None
+    return (folder / ".cnnkit").is_dir()
 
 
 def descend(root: Path) -> Path:
