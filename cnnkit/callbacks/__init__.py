@@ -18,10 +18,12 @@ from cnnkit.callbacks.predictions import KeepPredictions
 from cnnkit.callbacks.progress import EpochProgress
 from cnnkit.callbacks.projector import Projector
 from cnnkit.callbacks.record import Record
+from cnnkit.callbacks.spikes import SpikeDetection
 from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested
 from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.tensorboard import RunPictures
 from cnnkit.callbacks.throughput import Throughput
+from cnnkit.callbacks.tuned import Tuned
 from cnnkit.callbacks.warn_on_nan import WarnOnNaN
 from cnnkit.callbacks.watch import Watch, watch_callbacks
 
@@ -49,11 +51,13 @@ __all__ = [
     "Reliability",
     "RunPictures",
     "SafeCheckpointIO",
+    "SpikeDetection",
     "StopOnNaN",
     "StopOnSignal",
     "StopRequested",
     "StopWhen",
     "Throughput",
+    "Tuned",
     "WarnOnNaN",
     "Watch",
     "best_and_last",

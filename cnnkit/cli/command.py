@@ -5,6 +5,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from lightning.pytorch.callbacks import Callback
 
@@ -70,10 +71,29 @@ def quieten() -> None:
         ".*callbacks used to create the checkpoint need to be provided.*",
         ".*is already saved during checkpointing.*",
         ".*exists and is not empty.*",
+        r"\s*Unable to serialize instance.*",  # see cnnkit.cli.plain_values
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+    for text in (  # Lightning looks for a checkpoint to go on from wherever a callback might have left one
+        ".*was called without a model. The last model of the previous `fit` call.*",
+        ".*is set, but there is no last checkpoint available.*",
     ):
         warnings.filterwarnings("ignore", message=text)
     # Pillow's notices of single files (odd metadata, size): what matters about a file is an error that names it.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+    for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # Profilers, finders, summaries and timers report by INFO: what they say was asked for.
+    for part in ("callbacks", "profilers", "tuner"):
+        logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
+    shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    shared.setLevel(logging.INFO)
+    if _is_asked_for not in shared.filters:
+        shared.addFilter(_is_asked_for)
+
+
+def _is_asked_for(record: logging.LogRecord) -> bool:
+    """Whether a message is a warning, or comes from something that the user has named, not from the trainer."""
+    asked = {"callbacks", "profilers", "tuner"}
+    return record.levelno > logging.INFO or bool(asked & set(Path(record.pathname).parts))

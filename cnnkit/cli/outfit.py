@@ -1,10 +1,10 @@
 """What a fit is given besides data and model: loggers, callbacks, and the facts that its manifest records."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ProgressBar
 
 from cnnkit import callbacks
 from cnnkit.cli.arguments import Request
@@ -17,10 +17,11 @@ from cnnkit.study.identity import code_version
 
 
 def loggers_of(run: RunFolder, asked: Any, resume_step: int | None) -> Any:
-    """TensorBoard and metrics.csv, unless something else was asked for."""
-    if asked not in (None, True):
-        return asked
-    return [TensorBoard(run.path, resume_step), MetricsCSV(run.metrics, resume_step)]
+    """TensorBoard and metrics.csv, and a user's own after them; none at all for ``false``."""
+    if asked is False:
+        return False
+    own = [] if asked in (None, True) else list(asked) if isinstance(asked, Iterable) else [asked]
+    return [TensorBoard(run.path, resume_step), MetricsCSV(run.metrics, resume_step), *own]
 
 
 def callbacks_of(
@@ -34,6 +35,8 @@ def callbacks_of(
     mode: Mode,
 ) -> list[Callback]:
     """The user's callbacks first, then ours; one of the user's takes the place of ours of its kind.
+
+    But for checkpoints: a user's are added to ours.
 
     Args:
         run: the run folder.
@@ -56,11 +59,14 @@ def callbacks_of(
         (callbacks.Record, callbacks.Record(run, facts)),
         (callbacks.HParams, callbacks.HParams(hparams)),
     ]
+    own = [c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given)]
+    theirs = [g for g in given if not isinstance(g, Checkpoint)]
+    savers = [g for g in given if isinstance(g, Checkpoint)]
     if trainer.enable_checkpointing is not False:
-        saved = callbacks.best_and_last(run.checkpoints, monitor, mode)
-        ours += [(ModelCheckpoint, c) for c in saved]
-        ours += [(callbacks.StopOnSignal, callbacks.StopOnSignal(str(run.last)))]
-    return [*given, *(c for kind, c in ours if c is not None and not any(isinstance(g, kind) for g in given))]
+        # Lightning takes the first for the trainer's own. Ours stay where a user adds one: every command reads them.
+        ours_last = callbacks.best_and_last(run.checkpoints, monitor, mode)
+        savers = [*ours_last, *savers, callbacks.StopOnSignal(str(run.last))]
+    return [*theirs, *own, *savers]
 
 
 def facts_of(request: Request, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str,
     if overfit and hasattr(datamodule, "overfits"):
         part = f"{overfit:.2%} of the" if isinstance(overfit, float) else f"{overfit}"
         rows["overfit_batches"] = f"the same {part} training batches every epoch, not augmented; validates on them"
-    _print({**rows, "precision": precision})
+    print_rows({**rows, "precision": precision})
 
 
 def print_fit_report(run: RunFolder, seconds: float) -> None:
@@ -41,16 +41,33 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s in all"
     if "images_per_second" in manifest:
         rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
-    rows["checkpoint"] = str(run.best)
-    rows["test it"] = f"python -m cnnkit test --run {run}"
+    if run.best.exists():
+        rows["checkpoint"] = str(run.best)
+        rows["test it"] = f"python -m cnnkit test --run {run}"
+    else:
+        rows["checkpoint"] = "none was saved"
     rows["look at it"] = f"tensorboard --logdir {run.path.parent}"
-    _print(rows)
+    print_rows(rows)
+
+
+def print_trial(trainer: Any, what: str, seconds: float) -> None:
+    """The end of a fit that writes nothing: what it did, and that it leaves nothing.
+
+    Args:
+        trainer: the trainer, after its fit.
+        what: the trainer's argument that asked for it.
+        seconds: since the process began.
+    """
+    scores = {key: format_metric(key, float(value)) for key, value in trainer.callback_metrics.items()}
+    steps, epochs = trainer.global_step, trainer.current_epoch
+    rows = {what: f"{steps} step{'s' * (steps != 1)} in {epochs} epoch{'s' * (epochs != 1)}, no error", **scores}
+    print_rows({**rows, "time": f"{seconds:.1f} s in all", "run": "none; nothing was saved"})
 
 
 def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> None:
     """Print loss and metrics, and of which checkpoint they are."""
     rows = {key: format_metric(key, value) for key, value in scores.items()}
-    _print({**rows, "checkpoint": str(checkpoint)})
+    print_rows({**rows, "checkpoint": str(checkpoint)})
 
 
 def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:
@@ -66,7 +83,7 @@ def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule:
             for p, k in zip(best.tolist(), label.tolist(), strict=True):
                 writer.writerow([number, names[k], f"{p:.4f}"])
                 number += 1
-    _print({"images": f"{number:,}", "predictions": str(path)})
+    print_rows({"images": f"{number:,}", "predictions": str(path)})
 
 
 def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
@@ -77,7 +94,7 @@ def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int
     if images - unread > len(first):
         print(f"… and {images - unread - len(first):,} more")
     rows = {"images": f"{images:,}", "predictions": str(path)}
-    _print({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
+    print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
 
 
 def flat(value: Any, prefix: str = "") -> Any:
@@ -95,6 +112,7 @@ def flat(value: Any, prefix: str = "") -> Any:
         yield prefix, value
 
 
-def _print(rows: dict[str, str]) -> None:
+def print_rows(rows: dict[str, str]) -> None:
+    """Print names and values in two columns."""
     width = max(map(len, rows)) + 2
     print("\n".join(f"{key:{width}}{value}" for key, value in rows.items()), flush=True)

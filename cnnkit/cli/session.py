@@ -3,8 +3,8 @@
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import lightning as L
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.rank_zero import _get_rank
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cnnkit.data
@@ -23,7 +23,6 @@ import cnnkit.transforms  # noqa: F401  (imported so that their classes have sho
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
 from cnnkit.cli.configuration import Configuration, arguments_in
-from cnnkit.cli.outfit import callbacks_of, facts_of, hparams_of, loggers_of
 from cnnkit.cli.parsing import (
     ModelInstantiator,
     Parser,
@@ -31,10 +30,12 @@ from cnnkit.cli.parsing import (
     refuse_nulls,
     wrong_values_are_user_errors,
 )
-from cnnkit.cli.report import print_fit_report, print_fit_start
+from cnnkit.cli.plain_values import leave_out_objects, unmark
 from cnnkit.cli.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.scoring import predict, score
-from cnnkit.cli.settle import refuse_monitor, settle_monitor, settle_precision
+from cnnkit.cli.settle import refuse_monitor, settle_precision
+from cnnkit.cli.trainer_values import check_trainer
+from cnnkit.cli.trainers import fit_trainer, plain_trainer, train
 from cnnkit.cli.words import read_words
 from cnnkit.data.folders.trained import follow_split
 from cnnkit.errors import UserError
@@ -124,7 +125,8 @@ class Session(LightningCLI):
         """Refuse what cannot be."""
         for part in ("trainer", "model", "data"):
             refuse_nulls(self._get(self.config, part), part)
-
+        leave_out_objects(self.config[self.request.command])
+        check_trainer(vars(self._get(self.config, "trainer")))
         if self.request.command == "fit":
             self._prepare_fit()
 
@@ -161,32 +163,17 @@ class Session(LightningCLI):
         return self.request.command != "fit" or given
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """The trainer with our loggers, callbacks and checkpoint files; the user's own come first."""
+        """The trainer with our loggers, callbacks and checkpoint files beside the user's."""
+        make = partial(super().instantiate_trainer, **kwargs)
         refuse_contradictions(arguments_in(self.configuration.get("model.net")), self.datamodule)
         self._settle_precision()
         if self.request.command != "fit":
             refuse_monitor(self.request)
-            return self._plain_trainer()
+            return plain_trainer(self, make)
         if hasattr(self.datamodule, "describe") and is_first_process():
             self.datamodule.prepare_data()  # missing data must not leave a run folder behind
-        trainer = self._get(self.config_init, "trainer")
-        if 0 in (trainer.limit_train_batches, trainer.max_epochs, trainer.max_steps):
-            raise UserError("there is no step to train: one of trainer.limit_train_batches, max_epochs, max_steps is 0")
         check_start(self.resume, self._get(self.config, "weights"), self.model, self.datamodule)
-        if trainer.fast_dev_run:
-            return super().instantiate_trainer(**kwargs)
-        self.made = self.run is None
-        self.run = self.run or self._new_run()
-        try:
-            return super().instantiate_trainer(
-                logger=loggers_of(self.run, trainer.logger, self.resume.step if self.resume else None),
-                callbacks=self._callbacks(self.run, trainer.callbacks),
-                plugins=[*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()],
-                **kwargs,
-            )
-        except BaseException:
-            self._discard()
-            raise
+        return fit_trainer(self, make)
 
     def _settle_precision(self) -> None:
         """Decide on the precision, so that the saved configuration says what was used."""
@@ -194,17 +181,8 @@ class Session(LightningCLI):
         precision, self.precision_reason = settle_precision(trainer, self.model, not fits and is_first_process())
         trainer.precision = self._get(self.config, "trainer").precision = precision
 
-    def _plain_trainer(self) -> L.Trainer:
-        quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False}
-        trainer = self._get(self.config_init, "trainer")
-        plugins = [*_as_list(trainer.plugins), callbacks.SafeCheckpointIO()]
-        theirs = [c for c in _as_list(trainer.callbacks) if not isinstance(c, Checkpoint)]
-        theirs += [self.predictions] if self.request.command == "test" else []
-        return super().instantiate_trainer(
-            **quiet, enable_progress_bar=sys.stderr.isatty(), plugins=plugins, callbacks=theirs
-        )
-
-    def _new_run(self) -> RunFolder:
+    def new_run(self) -> RunFolder:
+        """Make the run folder, and hold its lock."""
         root = self._get(self.config, "trainer").default_root_dir or run_folder.ROOT
         if not is_first_process():  # the first one has made the folder and says where
             return RunFolder(Path(os.environ.get("CNNKIT_RUN", root)))
@@ -213,22 +191,16 @@ class Session(LightningCLI):
         self.held.enter_context(run_folder.hold_writer_lock(run.path, "fit"))
         return run
 
-    def _callbacks(self, run: RunFolder, given: Any) -> list[Callback]:
-        trainer, watch = self._get(self.config, "trainer"), self._get(self.config_init, "watch")
-        monitor = settle_monitor(self._get(self.config, "monitor"), trainer, self.datamodule)
-        facts = facts_of(self.request, self.resolved(), self.precision_reason)
-        if self.resume is not None:
-            facts["changes"] = self.resume.changes
-        self._dump_config()
-        given = [*_as_list(given), *self.watching]
-        mode = self._get(self.config, "mode")
-        return callbacks_of(run, trainer, watch, given, facts, hparams_of(self.config_dump), monitor, mode)
-
     # ---- the commands --------------------------------------------------------------------------------------------
 
     def before_fit(self) -> None:
         """Write config.yaml; that of a resume only if it was changed, such as trainer.max_epochs."""
-        if self.run is not None and is_first_process() and self._config_is_new(self.run):
+        if self.run is not None and self._config_is_new(self.run):
+            self.write_config()
+
+    def write_config(self) -> None:
+        """Write config.yaml."""
+        if self.run is not None and is_first_process():
             text = f"# python -m cnnkit fit --config {self.run.config}\n{self._dump()}"
             try:
                 run_folder.write_atomically(self.run.config, text)
@@ -239,7 +211,7 @@ class Session(LightningCLI):
         return self.resume is None or bool(self.resume.changes) or not run.config.exists()
 
     def _dump(self) -> str:
-        return str(self._parser("fit").dump(self._get_fit_config(), skip_none=False))
+        return unmark(str(self._parser("fit").dump(self._get_fit_config(), skip_none=False)))
 
     def resolved(self) -> dict[str, Any]:
         """The configuration with all defaults, as config.yaml holds it."""
@@ -257,13 +229,7 @@ class Session(LightningCLI):
         """Train; on a signal, say how to go on."""
         kwargs["ckpt_path"] = self.resume and str(self.resume.checkpoint)
         try:
-            if self.run is not None and is_first_process():
-                precision = f"{self.trainer.precision} ({self.precision_reason})"
-                print_fit_start(
-                    self.run, model, self.datamodule, precision, getattr(self.trainer, "overfit_batches", 0)
-                )
-            with wrong_values_are_user_errors(lambda: self.trainer.global_step == 0):
-                self.trainer.fit(model, **kwargs)
+            train(self, model, **kwargs)
         except callbacks.StopRequested:
             if is_first_process():
                 print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
@@ -274,20 +240,19 @@ class Session(LightningCLI):
                 and not any(self.run.checkpoints.glob("*.ckpt"))
                 and self.trainer.checkpoint_callback
             ):
-                self._discard()
+                self.discard()
             raise
         except BaseException:
             if self.trainer.global_step == 0:
-                self._discard()
+                self.discard()
             raise
-        if self.run is not None and self.trainer.is_global_zero:
-            if not self.run.config.exists():  # somebody has removed the folder; the rest of it is there again
-                self.before_fit()
-            print_fit_report(self.run, time.perf_counter() - self.began)
-            if self.resume is not None and self.trainer.global_step == self.resume.step:
-                print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
 
-    def _discard(self) -> None:
+    @property
+    def is_first(self) -> bool:
+        """Whether this process keeps the run folder."""
+        return is_first_process()
+
+    def discard(self) -> None:
         """A run that came to no step leaves no folder behind."""
         if self.made and self.run is not None and is_first_process():
             self.run.discard()
@@ -308,9 +273,3 @@ class Session(LightningCLI):
 def is_first_process() -> bool:
     """Whether this process, and no other rank's, keeps the run folder."""
     return not _get_rank() and not int(os.environ.get("NODE_RANK", 0))
-
-
-def _as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]

@@ -97,6 +97,11 @@ class Batches:
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
+    @property
+    def dataset(self) -> Tensor:
+        """The indices of the images, where a tuner looks how many there are."""
+        return self.indices
+
     def order(self, epoch: int) -> Tensor:
         """The image indices of a whole epoch, int64 (M,), on the images' device."""
         if self.repeat or not self.shuffle:

@@ -73,6 +73,7 @@ class ImageDataModule(L.LightningDataModule):
         drop_last: bool = True,
     ) -> None:
         super().__init__()
+        self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
         self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
@@ -81,7 +82,6 @@ class ImageDataModule(L.LightningDataModule):
             self.default_augment() if augment is None else list(augment), Normalize(self.mean, self.std)
         )
         self.store: Store | None = None
-        self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
 
@@ -92,6 +92,18 @@ class ImageDataModule(L.LightningDataModule):
     def open(self) -> Store:
         """Find or make the arrays; called once on each node first, then in every process."""
         raise NotImplementedError
+
+    @property
+    def batch_size(self) -> int:
+        """Images a training step, over all ranks together.
+
+        Setting it after `setup`, as a tuner does that tries ever larger ones, stops at the number of training images.
+        """
+        return self._batch_size
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._batch_size = min(size, len(self.train_indices)) if len(self.train_indices) else size
 
     @property
     def shape(self) -> Shape:

@@ -25,6 +25,7 @@ from cnnkit.optim import (
     plain_factory,
     scale_rates,
 )
+from cnnkit.tasks.tuning import follow_finders, read_rate, set_rate, unstride
 from cnnkit.transforms import mix_seed
 from cnnkit.weights import skip_pretrained
 
@@ -148,6 +149,15 @@ class ClassificationTask(L.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor},
         }
 
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate; setting it sets that of every optimizer that is built from then on."""
+        return read_rate(self.optimizer)
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        set_rate(self, rate)
+
     # ---- the loop ------------------------------------------------------------------------------------------------
 
     def forward(self, images: Tensor) -> Tensor:
@@ -157,6 +167,8 @@ class ClassificationTask(L.LightningModule):
     def on_fit_start(self) -> None:
         """Say in one line if images and net do not fit, before the first step says it in thirty."""
         self._check_fit()
+        follow_finders(self)
+        unstride(self)
 
     def on_train_start(self) -> None:
         """Bring the loader to the batch at which a resumed run stopped.

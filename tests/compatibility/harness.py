@@ -89,7 +89,9 @@ class Attempt:
         return sorted(path.name for path in self.run.path.glob(pattern)) if self.run is not None else []
 
 
-def attempt(folder: Path, words: Sequence[str], *, command: str = "fit", tiny: Sequence[str] = TINY) -> Attempt:
+def attempt(
+    folder: Path, words: Sequence[str], *, command: str = "fit", tiny: Sequence[str] = TINY, limit: int = 90
+) -> Attempt:
     """Run ``cnnkit COMMAND`` with the words of a tiny run and then these.
 
     Args:
@@ -97,6 +99,7 @@ def attempt(folder: Path, words: Sequence[str], *, command: str = "fit", tiny: S
         words: what is tried; wins over the words of the tiny run.
         command: fit, validate, test or predict.
         tiny: the words before; ``()`` for commands that take none.
+        limit: seconds after which it counts as never ending.
     """
     folder.mkdir(parents=True, exist_ok=True)
     out, err = io.StringIO(), io.StringIO()
@@ -106,11 +109,33 @@ def attempt(folder: Path, words: Sequence[str], *, command: str = "fit", tiny: S
         os.environ.setdefault("CNNKIT_PRECISION", "32-true")
         sys.path.insert(0, str(folder))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _logs_to(err):
-            code = main([command, *tiny, *words])
+            try:
+                with _limited(limit):
+                    code = main([command, *tiny, *words])
+            except TookTooLong:
+                code, _ = -1, err.write(f"error: did not end within {limit} s\n")
     made = sorted(path for path in set(folder.glob("runs/*/*")) - before if path.is_dir())
-    texts = [str(each.message) for each in shown if "LeafSpec" not in str(each.message)]
+    texts = [str(w.message) for w in shown if "LeafSpec" not in str(w.message) and "Deprec" not in w.category.__name__]
     run = RunFolder(made[-1]) if made else None
     return Attempt([*tiny, *words], code, out.getvalue(), err.getvalue(), folder, texts, run)
+
+
+class TookTooLong(BaseException):
+    """No error that anything on the way would catch."""
+
+
+@contextlib.contextmanager
+def _limited(seconds: int) -> Iterator[None]:
+    def stop(signum: int, frame: object) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

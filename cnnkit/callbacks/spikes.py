@@ -1,0 +1,16 @@
+"""Lightning's detection of spikes in the loss, made to survive a resume."""
+
+from lightning.pytorch.callbacks import SpikeDetection as LightningSpikeDetection
+from torchmetrics.wrappers import Running
+
+
+class SpikeDetection(LightningSpikeDetection):
+    """Ends a run whose loss jumps, and writes down which batches to leave out; see Lightning's class of this name.
+
+    Lightning's saves the running mean of the loss, but looks for it under another name when a run goes on.
+    """
+
+    @property
+    def running(self) -> Running:
+        """The running mean of the loss, under the name that `load_state_dict` looks for."""
+        return self.running_mean

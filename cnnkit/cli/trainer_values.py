@@ -1,0 +1,111 @@
+"""Values of the trainer's arguments that Lightning takes, to do nothing with them or to fail in the middle of a run."""
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch.accelerators import AcceleratorRegistry
+
+from cnnkit.errors import UserError
+
+# The least that makes sense. Lightning takes the others, and divides by zero, or trains without end, or not at all.
+LEAST: dict[str, int] = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "fast_dev_run": 0,
+    "gradient_clip_val": 0,
+    "log_every_n_steps": 0,
+    "max_epochs": -1,
+    "max_steps": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "num_nodes": 1,
+    "num_sanity_val_steps": -1,
+    "reload_dataloaders_every_n_epochs": 0,
+}
+SHARES = (
+    "limit_train_batches",
+    "limit_val_batches",
+    "limit_test_batches",
+    "limit_predict_batches",
+    "overfit_batches",
+    "val_check_interval",
+)
+_COPIES = re.compile(r".*_(spawn|fork|notebook)")
+
+
+def check_trainer(given: Mapping[str, Any]) -> None:
+    """Refuse values of the trainer's arguments that would have no effect, or another one.
+
+    Args:
+        given: the trainer's arguments by name.
+
+    Raises:
+        UserError: naming the argument, its value and what to give instead.
+    """
+    for name, least in LEAST.items():
+        value = given.get(name)
+        if isinstance(value, (int, float)) and not value >= least:
+            meaning = " (-1 is no limit)" if least == -1 else ""
+            raise UserError(f"trainer.{name} is {value}: give a number of at least {least}{meaning}")
+    for name in SHARES:
+        value = given.get(name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            continue
+        if not value >= 0 or (value > 1 and value != int(value)):
+            raise UserError(f"trainer.{name} is {value}: give a share from 0.0 to 1.0, or a whole number of batches")
+    if given.get("val_check_interval") == 0:
+        raise UserError("trainer.val_check_interval is 0: for no validation at all give trainer.limit_val_batches=0")
+    _check_where(given)
+
+
+def check_length(given: Mapping[str, Any]) -> None:
+    """Refuse a fit that would have no step, or no end that somebody has named.
+
+    Args:
+        given: the trainer's arguments by name.
+
+    Raises:
+        UserError: naming the argument.
+    """
+    for name in ("limit_train_batches", "max_epochs", "max_steps"):
+        if given.get(name) == 0:
+            raise UserError(f"trainer.{name} is 0: there is no step to train; give at least 1, or leave it out")
+    time = given.get("max_time")
+    if time is not None and not _seconds(time) > 0:
+        raise UserError("trainer.max_time is 0: there is no step to train; give DD:HH:MM:SS, or leave it out")
+    if given.get("max_epochs") is None and given.get("max_steps", -1) == -1 and time is None:
+        raise UserError(
+            "trainer.max_epochs is null, and neither trainer.max_steps nor trainer.max_time says when the run ends: "
+            "give one of them (-1 epochs is a run without end)"
+        )
+
+
+def _check_where(given: Mapping[str, Any]) -> None:
+    strategy = str(given.get("strategy", ""))
+    if _COPIES.fullmatch(strategy):
+        raise UserError(
+            f"trainer.strategy is {strategy}, which copies a running process and is meant for notebooks: give "
+            f"{strategy.rsplit('_', 1)[0]}"
+        )
+    name = given.get("accelerator")
+    if name in AcceleratorRegistry.available_accelerators() and not _is_available(str(name)):
+        raise UserError(f"trainer.accelerator asks for {name}, which this machine has not; leave it out, or give cpu")
+
+
+def _is_available(accelerator: str) -> bool:
+    try:
+        return bool(AcceleratorRegistry.get(accelerator).is_available())
+    except ModuleNotFoundError:  # what drives it is not installed
+        return False
+
+
+def _seconds(time: Any) -> float:
+    """Length of a time in any form that `lightning.Trainer` takes; a wrong one counts as long, to be refused there."""
+    if isinstance(time, Mapping):
+        time = datetime.timedelta(**time)
+    if isinstance(time, datetime.timedelta):
+        return time.total_seconds()
+    parts = str(time).split(":")
+    return 1.0 if not all(part.isdecimal() for part in parts) else float(any(int(part) for part in parts))

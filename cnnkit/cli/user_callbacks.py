@@ -1,0 +1,75 @@
+"""A user's callbacks beside ours: which are refused, which take the place of ours, which belong to a command."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from lightning.pytorch import callbacks as lightning_callbacks
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    Callback,
+    DeviceStatsMonitor,
+    LearningRateFinder,
+    ProgressBar,
+    StochasticWeightAveraging,
+)
+
+from cnnkit.errors import UserError
+
+FINDERS = (LearningRateFinder, BatchSizeFinder)
+
+
+def refuse_silent(given: Sequence[Callback]) -> None:
+    """Refuse callbacks whose effect no checkpoint, score or test would ever see.
+
+    Args:
+        given: the user's callbacks.
+
+    Raises:
+        UserError: naming the callback and what does the same and is saved.
+    """
+    for callback in given:
+        if isinstance(callback, StochasticWeightAveraging):
+            raise UserError(
+                "trainer.callbacks: StochasticWeightAveraging puts the average into the net after the last checkpoint, "
+                "so that nothing validated, saved or tested is averaged; use WeightAveraging or EMA"
+            )
+
+
+def for_command(given: Sequence[Callback], command: str, terminal: bool) -> list[Callback]:
+    """The user's callbacks that have something to do in ``validate``, ``test`` or ``predict``.
+
+    Those that only train would look there for what a fit sets up: a logger, a restored state, an average.
+
+    Args:
+        given: the user's callbacks, as the run's configuration names them.
+        command: what is done.
+        terminal: whether a person watches, and progress bars are drawn.
+    """
+    stage = {"validate": "validation"}.get(command, command)
+    fit_only = (*FINDERS, DeviceStatsMonitor, *(() if terminal else (ProgressBar,)))
+    return [callback for callback in given if not isinstance(callback, fit_only) and _acts(callback, stage)]
+
+
+def _acts(callback: Callback, stage: str) -> bool:
+    """Whether a callback's class has a hook of its own for a stage."""
+    hooks = [name for name in dir(Callback) if name.startswith(f"on_{stage}_")]
+    return any(getattr(type(callback), name) is not getattr(Callback, name) for name in hooks)
+
+
+def without_finders(configured: Any) -> Any:
+    """A configuration's list of callbacks without Lightning's finders: what they have found is written down instead.
+
+    Args:
+        configured: ``trainer.callbacks``, a list, one callback, or None.
+    """
+    if configured is None:
+        return None
+    names = {
+        f"{module}.{kind.__name__}" for kind in FINDERS for module in (lightning_callbacks.__name__, kind.__module__)
+    }
+    rest = [
+        each
+        for each in (configured if isinstance(configured, list) else [configured])
+        if each["class_path"] not in names
+    ]
+    return rest or None
