@@ -91,9 +91,7 @@ def _check_where(given: Mapping[str, Any]) -> None:
         )
     name = given.get("accelerator")
     if name in AcceleratorRegistry.available_accelerators() and not _is_available(str(name)):
-        raise UserError(
-            f"trainer.accelerator asks for a device that this machine has not ({name}); leave it out, or give cpu"
-        )
+        raise UserError("trainer.accelerator asks for a device that this machine has not; leave it out, or give cpu")
 
 
 def _is_available(accelerator: str) -> bool:
