@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from cnnkit.cli.parsing import parameters_of
+from cnnkit.cli.classes import parameters_of
 
 _MARK = "Unable to serialize instance "
 
