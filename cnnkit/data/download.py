@@ -2,36 +2,20 @@
 
 import os
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from secrets import token_hex
 from urllib.parse import urlsplit
 
+from cnnkit.data.transfer import download
 from cnnkit.errors import UserError
 
 TRIES = 3
-TIMEOUT = 30.0  # seconds without a byte
-
-
-def download(url: str, path: Path) -> None:
-    """Bring an address's content to `path` through torchvision, giving up after `TIMEOUT` seconds without a byte.
-
-    Where https fails, torchvision tries http, which anyone on the way can read and change. That is tolerable only
-    because `fetch` verifies what came, by SHA-256, before it gets its name.
-    """
-    from torchvision.datasets.utils import download_url  # costs a second to import
-
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # torchvision sets none
-    try:
-        download_url(url, path.parent, path.name)
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def fetch(
@@ -39,8 +23,9 @@ def fetch(
     target: Path,
     verify: Callable[[Path], object],
     *,
+    limit: int = 1 << 30,
     remedy: str = "",
-    transfer: Callable[[str, Path], object] = download,
+    transfer: Callable[[str, Path], object] | None = None,
     sleep: Callable[[float], object] = time.sleep,
 ) -> None:
     """Download `target` from the first of `urls` that delivers it, trying each three times with growing pauses.
@@ -52,13 +37,15 @@ def fetch(
         urls: Addresses of the same file, the preferred one first.
         target: Where the file shall be.
         verify: Called with the downloaded file's path; raises ``ValueError`` if its content is wrong.
+        limit: Bytes that it may have.
         remedy: Said after the reason when nothing helped.
-        transfer: Brings an address's content to a path.
+        transfer: Brings an address's content to a path; none given: `cnnkit.data.transfer.download`.
         sleep: Pauses between the tries.
 
     Raises:
         UserError: No address delivered the file; the message is at most three lines.
     """
+    transfer = transfer or partial(download, limit=limit)
     last = ""
     for attempt in range(TRIES):
         if attempt:
@@ -74,7 +61,7 @@ def fetch(
                     part.replace(target)
                 fsync_folder(target.parent)
                 return
-            except (OSError, ValueError, RuntimeError, HTTPException) as error:  # RuntimeError: too many redirects
+            except (OSError, ValueError, RuntimeError, HTTPException) as error:
                 last = " ".join(str(error).split())[:120] or type(error).__name__
     hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in urls))
     raise UserError(f"Could not download {target.name} from {hosts}: {last}.\n{remedy or f'Put it at {target}.'}")

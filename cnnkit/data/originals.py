@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cnnkit.data.archives import read_file, read_members
 from cnnkit.data.download import fetch, lock
-from cnnkit.data.formats import PICKLE_MARGIN, cifar_records, parse_cifar, parse_idx, read_file, read_members
+from cnnkit.data.formats import PICKLE_MARGIN, cifar_records, parse_cifar, parse_idx
 from cnnkit.data.sources import Source, source_of
 from cnnkit.errors import UserError
 
@@ -156,5 +157,6 @@ def _download(source: Source, data_dir: Path) -> None:
             [url.format(name=target.name) for url in source.urls],
             target,
             lambda part, members=members: _read(source, part, members),  # type: ignore[misc]
+            limit=sum(source.size(file) + PICKLE_MARGIN for file in members),  # compressed, it is shorter
             remedy=remedy.format(target=target),
         )

@@ -1,15 +1,11 @@
 import multiprocessing
 import os
-import socket
-import threading
-from collections.abc import Iterator
 from http.client import IncompleteRead
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from cnnkit.data.download import download, fetch, lock
+from cnnkit.data.download import fetch, lock
 from cnnkit.errors import UserError
 
 URLS = ["https://one.example/file", "http://two.example/file"]
@@ -88,51 +84,6 @@ def test_what_a_killed_download_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".part-dead" / "file").write_bytes(b"go")
     Server(b"good").fetch(tmp_path / "file")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Says how long every request may wait, and sends all but the last byte to those who ask for ``/cut``."""
-
-    def do_GET(self) -> None:
-        content = f"timeout {socket.getdefaulttimeout()}".encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[:-1] if self.path == "/cut" else content)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("no_proxy", "*")
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_torchvision_brings_the_file_under_a_timeout_that_ends_with_it(address: str, tmp_path: Path) -> None:
-    before = socket.getdefaulttimeout()
-    download(f"{address}/file", tmp_path / "file")
-    assert (tmp_path / "file").read_bytes() == b"timeout 30.0"
-    with pytest.raises(OSError):
-        download("http://127.0.0.1:1/file", tmp_path / "nothing")
-    assert socket.getdefaulttimeout() == before
-
-
-def test_answer_that_is_cut_short_is_not_kept(address: str, tmp_path: Path) -> None:
-    def whole(path: Path) -> None:
-        if path.read_bytes() != b"timeout 30.0":
-            raise ValueError("cut short")
-
-    with pytest.raises(UserError, match=r"127\.0\.0\.1.*: .*(cut short|IncompleteRead)"):
-        fetch([f"{address}/cut"], tmp_path / "file", whole, sleep=lambda _: None)
-    assert list(tmp_path.iterdir()) == []
 
 
 def _die_holding(path: Path) -> None:
