@@ -38,12 +38,14 @@ class Record(Callback):
             before = {}
         changes = {key: list(pair) for key, pair in self.facts.get("changes", {}).items()}
         facts = {key: value for key, value in self.facts.items() if key != "changes"}
+        schedule = getattr(getattr(pl_module, "schedule", None), "facts", None)
         if "started" in before and trainer.global_step > 0:
             resume = {"command": facts["command"], "from_step": trainer.global_step, "started": _now()}
             resume |= {"changes": changes} if changes else {}
             resume |= {"git": facts["git"]} if facts.get("git") != before.get("git") else {}
             self._seconds_before = before.get("times", {}).get("fit_seconds", 0.0)
-            self._write(resumes=[*before.get("resumes", []), resume], status="running", reason=None)
+            resumes = [*before.get("resumes", []), resume]
+            self._write(resumes=resumes, status="running", reason=None, schedule=schedule)
             return
         facts["precision"] = {**facts.get("precision", {}), "value": str(trainer.precision)}  # what is computed in
         data = getattr(trainer, "datamodule", None)
@@ -61,6 +63,7 @@ class Record(Callback):
             started=_now(),
             device={"accelerator": type(trainer.accelerator).__name__, "devices": trainer.world_size},
             data=describe() if describe else {},
+            schedule=schedule,
             net={
                 "class": type(getattr(pl_module, "net", pl_module)).__name__,
                 "parameters": sum(p.numel() for p in parameters),

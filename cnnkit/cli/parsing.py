@@ -12,22 +12,24 @@ from cnnkit.cli.arguments import LINKED
 from cnnkit.cli.classes import parameters_of
 from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
+from cnnkit.optim import length_default
 from cnnkit.scalars import plain
 
 
 class Parser(LightningArgumentParser):
-    """Fills in, before validation, what only the trainer can know; takes functions that return a net."""
+    """Leaves open what only the trainer can know, a schedule's length; takes functions that return a net."""
 
-    def validate(self, namespace: Namespace, *args: Any, **kwargs: Any) -> None:
-        """As jsonargparse; a schedule's missing length becomes 0, which the task replaces by the run's steps."""
-        for key, value in list(namespace.items()):
-            if value is None and key.endswith((".T_max", ".total_steps")):
-                namespace[key] = 0
-        super().validate(namespace, *args, **kwargs)
+    def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
+        """As jsonargparse; where a schedule wants its length, 0 is the default: the task puts the run's there."""
+        added: list[str] = super().add_class_arguments(*args, **kwargs)
+        self.set_defaults(length_default(args[0]))
+        return added
 
     def add_function_arguments(self, *args: Any, linked_targets: Any = None, **kwargs: Any) -> list[str]:
         """As jsonargparse, which passes on ``linked_targets`` for a function but takes it for classes alone."""
-        return super().add_function_arguments(*args, **kwargs)
+        added: list[str] = super().add_function_arguments(*args, **kwargs)
+        self.set_defaults(length_default(args[0]))
+        return added
 
 
 class ModelInstantiator(_InstantiatorFn):

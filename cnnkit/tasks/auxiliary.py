@@ -9,13 +9,13 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torchmetrics import Metric
 
 from cnnkit.errors import UserError
 from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_with_heads, try_out
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
 from cnnkit.tasks.classification import Batch, ClassificationTask
+from cnnkit.tasks.numerics import cross_entropy, match_dtype
 
 
 class AuxiliaryLossTask(ClassificationTask):
@@ -70,6 +70,7 @@ class AuxiliaryLossTask(ClassificationTask):
 
     def forward_aux(self, images: Tensor) -> AuxiliaryOutput:
         """Logits of the net and of every head, for images (B, C, H, W)."""
+        images = match_dtype(images, self.net)
         if self.after:
             heads = dict(zip(self.after, self.heads.values(), strict=True))
             return forward_with_heads(self.net, heads, images, compiled=self.compile_net)
@@ -87,10 +88,10 @@ class AuxiliaryLossTask(ClassificationTask):
         """
         images, labels = batch
         output = self.forward_aux(images)
-        total = main = self._cross_entropy(output.logits, labels)
+        total = main = cross_entropy(output.logits, labels, self.label_smoothing)
         self.main_loss.update(main, len(labels))
         for (name, weight), mean_loss, accuracy in self._parts():
-            loss = self._cross_entropy(output.aux_logits[name], labels)
+            loss = cross_entropy(output.aux_logits[name], labels, self.label_smoothing)
             mean_loss.update(loss, len(labels))
             accuracy.update(output.aux_logits[name].detach(), hard_labels(labels))
             total = total + weight * self.decay_factor() * loss
@@ -106,10 +107,10 @@ class AuxiliaryLossTask(ClassificationTask):
         """Learn how long the run is; not before, for asking sets the loaders up."""
         super().on_train_start()
         if self.decay == "linear":
-            steps = self.trainer.estimated_stepping_batches
-            if not 0 < steps < math.inf:
+            run = self.measure_run()
+            if run is None:
                 raise UserError("decay=linear ends with the run: set trainer.max_epochs or trainer.max_steps")
-            self.last_step = int(steps) - 1
+            self.last_step = run.steps - 1
 
     def on_train_epoch_end(self) -> None:
         """Log the epoch's means, each part's apart."""
@@ -131,9 +132,6 @@ class AuxiliaryLossTask(ClassificationTask):
         """Of every head: name and weight, mean loss, accuracy."""
         metrics = cast(list[Metric], self.aux_losses), cast(list[Metric], self.aux_accuracies)
         return list(zip(self.weights.items(), *metrics, strict=True))
-
-    def _cross_entropy(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
 
 def _weights_by_name(weight: float | list[float] | dict[str, float], names: list[str]) -> dict[str, float]:

@@ -1,38 +1,29 @@
-"""The task that every run is: a net, a loss, an optimiser, a schedule and the numbers that are logged."""
+"""The task that every run is: a net, a loss, an optimizer, a schedule and the numbers that are logged."""
 
-import math
 import os
 import warnings
 from typing import Any, Literal, Self, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim import Optimizer
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
 from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
-from cnnkit.optim import (
-    fill_length,
-    fused_if_possible,
-    keep_ratios,
-    length_argument,
-    parameter_groups,
-    plain_factory,
-    scale_rates,
-)
-from cnnkit.tasks.tuning import follow_finders, read_rate, set_rate, unstride
+from cnnkit.optim import ScheduleFactory, plain_factory
+from cnnkit.tasks.numerics import cross_entropy, match_dtype
+from cnnkit.tasks.optimization import OptimizedModule
+from cnnkit.tasks.tuning import follow_finders, unstride
 from cnnkit.transforms import mix_seed
 from cnnkit.weights import skip_pretrained
 
 Batch = tuple[Tensor, Tensor]
 
 
-class ClassificationTask(L.LightningModule):
+class ClassificationTask(OptimizedModule):
     """Trains any net that maps images (B, C, H, W) to logits (B, K).
 
     Research code overrides one of four methods of a few lines each: `compute_loss`, `build_metrics`,
@@ -40,14 +31,14 @@ class ClassificationTask(L.LightningModule):
 
     Args:
         net: the net; on the command line its ``in_channels``, ``num_classes`` and ``image_size`` come from the data.
-        optimizer: called with the parameter groups; ``fused`` is switched on where the optimiser has it.
-        scheduler: called with the optimiser; none given: a constant rate. A length that is left out or 0
-            (``T_max``, ``total_steps``) is filled in with the steps of the whole run.
+        optimizer: called with the parameter groups; ``fused`` is switched on where the optimizer has it.
+        scheduler: called with the optimizer; none given: a constant rate. A length that is left out or 0
+            (``T_max``, ``total_steps``, ``t_initial``) is filled in with that of the whole run.
         label_smoothing: share of each training target spread evenly over all classes (Szegedy et al. 2016).
         decay_norm_and_bias: false spares biases and normalisation parameters the weight decay.
-        schedule_interval: whether the schedule moves on every ``step`` or ``epoch``; ``auto``: every step if its
-            length was filled in or counts steps, else every epoch.
-        monitor: what `ReduceLROnPlateau` looks at.
+        schedule_interval: whether the schedule moves on every ``step`` or ``epoch``; ``auto``: as its arguments say,
+            see `cnnkit.optim.plan_schedule`.
+        monitor: what a schedule that waits for a plateau looks at.
         channels_last: keep images and convolution weights in the memory format that CPUs and GPUs are fast at.
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
     """
@@ -56,7 +47,7 @@ class ClassificationTask(L.LightningModule):
         self,
         net: nn.Module,
         optimizer: OptimizerCallable = torch.optim.Adam,
-        scheduler: LRSchedulerCallable | None = None,
+        scheduler: ScheduleFactory | None = None,
         label_smoothing: float = 0.0,
         decay_norm_and_bias: bool = True,
         schedule_interval: Literal["auto", "step", "epoch"] = "auto",
@@ -112,7 +103,7 @@ class ClassificationTask(L.LightningModule):
         """
         images, labels = batch
         logits = self(images)
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), logits
+        return cross_entropy(logits, labels, self.label_smoothing), logits
 
     def build_metrics(self) -> MetricCollection:
         """The metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
@@ -124,45 +115,11 @@ class ClassificationTask(L.LightningModule):
             metrics["acc_top5"] = TopKAccuracy(5)
         return MetricCollection(metrics)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """The optimiser's parameter groups; ``lr_scale`` in one is a factor on its learning rate."""
-        return parameter_groups(self, decay_norm_and_bias=self.decay_norm_and_bias)
-
-    def configure_optimizers(self) -> Any:
-        """The optimiser and its schedule, in Lightning's form."""
-        # The gradient scaler of 16-mixed cannot clip what a fused kernel unscales.
-        scaled = str(self.trainer.precision) == "16-mixed" and self.trainer.gradient_clip_val
-        fused = {} if scaled else fused_if_possible(self.optimizer)
-        optimizer: Optimizer = self.optimizer(self.parameter_groups(), **fused)
-        scale_rates(optimizer)
-        if self.scheduler is None:
-            return optimizer
-        interval = self.schedule_interval
-        if interval == "auto":
-            interval = "step" if length_argument(self.scheduler) else "epoch"
-        steps = self.trainer.estimated_stepping_batches if interval == "step" else self.trainer.max_epochs
-        if steps is None or not 0 < steps < math.inf:
-            raise UserError("the schedule's length is that of the run: set trainer.max_epochs or trainer.max_steps")
-        scheduler = keep_ratios(fill_length(self.scheduler, int(steps)), optimizer)(optimizer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": self.monitor},
-        }
-
-    @property
-    def lr(self) -> float:
-        """The optimizer's learning rate; setting it sets that of every optimizer that is built from then on."""
-        return read_rate(self.optimizer)
-
-    @lr.setter
-    def lr(self, rate: float) -> None:
-        set_rate(self, rate)
-
     # ---- the loop ------------------------------------------------------------------------------------------------
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, C, H, W)."""
-        return self.net(images)  # type: ignore[no-any-return]
+        return self.net(match_dtype(images, self.net))  # type: ignore[no-any-return]
 
     def on_fit_start(self) -> None:
         """Say in one line if images and net do not fit, before the first step says it in thirty."""
@@ -243,7 +200,7 @@ class ClassificationTask(L.LightningModule):
     def _evaluate(self, stage: str, batch: Batch) -> dict[str, Tensor]:
         images, labels = batch
         logits = self(images).float()
-        loss = F.cross_entropy(logits, labels)
+        loss = cross_entropy(logits, labels)
         self._update(stage, loss, logits, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 

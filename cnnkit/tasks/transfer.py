@@ -16,6 +16,7 @@ from cnnkit.errors import UserError
 from cnnkit.optim import decay_groups
 from cnnkit.tasks.classification import ClassificationTask
 from cnnkit.tasks.embeddings import deal_embeddings
+from cnnkit.tasks.numerics import match_dtype
 from cnnkit.tasks.stages import Stage, find_head, find_stages, load_backbone, make_head
 from cnnkit.weights import pretrained_skipped, read_weights
 
@@ -132,7 +133,7 @@ class TransferTask(ClassificationTask):
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K) of images (B, C, H, W), or of features (B, D)."""
         if images.ndim == 2 and self.mode == "embeddings":
-            return self.head(images)  # type: ignore[no-any-return]
+            return self.head(match_dtype(images, self.head))  # type: ignore[no-any-return]
         return super().forward(images)
 
     # ---- freezing ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
     from cnnkit.tasks.classification import ClassificationTask
+    from cnnkit.tasks.optimization import OptimizedModule
 
 
 def read_rate(factory: Any) -> float:
@@ -27,7 +28,7 @@ def read_rate(factory: Any) -> float:
     return float(rate)
 
 
-def set_rate(task: "ClassificationTask", rate: float) -> None:
+def set_rate(task: "OptimizedModule", rate: float) -> None:
     """Make the optimizer's factory, and what a checkpoint holds of it, say another learning rate.
 
     Args:

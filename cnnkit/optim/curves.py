@@ -1,0 +1,103 @@
+"""Learning-rate schedules as functions of the share of the run that is over, and as classes for an optimizer.
+
+Warm-up and cosine: Goyal et al. 2017, arXiv 1706.02677; Loshchilov & Hutter 2016, arXiv 1608.03983.
+Triangle: Smith 2017, arXiv 1708.07120.
+"""
+
+import math
+from functools import partial
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from cnnkit.errors import UserError
+
+
+def warmup_cosine(step: int, total_steps: int, warmup: float, final: float) -> float:
+    """Factor on the learning rate: up to 1 in a straight line, then down to ``final`` along half a cosine.
+
+    Example:
+        >>> [round(warmup_cosine(step, 8, 0.25, 0.0), 2) for step in range(9)]
+        [0.33, 0.67, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07, 0.0]
+    """
+    rise = round(warmup * total_steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)  # not 0: the first step is not to be wasted
+    progress = min(1.0, (step - rise) / max(1, total_steps - rise))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def triangle(step: int, total_steps: int, peak: float, start: float, final: float) -> float:
+    """Factor on the learning rate: from ``start`` up to 1 and down to ``final`` in two straight lines.
+
+    Example:
+        >>> [round(triangle(step, 8, 0.25, 0.5, 0.1), 2) for step in range(9)]
+        [0.5, 0.75, 1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.1]
+    """
+    top = int(peak * total_steps)
+    if step < top:
+        return start + (1 - start) * step / top
+    return 1 + (final - 1) * min(1.0, (step - top) / max(1, total_steps - top))
+
+
+class WarmupCosineLR(LambdaLR):
+    """Linear warm-up to the optimizer's learning rate, then half a cosine down, see :func:`warmup_cosine`.
+
+    The shape follows these arguments, never a checkpoint: a run resumed with other ``total_steps`` takes the new shape.
+
+    Args:
+        optimizer: optimizer whose learning rates are scheduled.
+        total_steps: calls of ``step()`` in the whole run, be they training steps or epochs.
+        warmup: part of the run that is warm-up, from 0 to 1.
+        final: learning rate at the end, as a part of the highest.
+        last_epoch: number of calls already made; -1 for a new run.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        warmup: float = 0.05,
+        final: float = 0.0,
+        last_epoch: int = -1,
+    ) -> None:
+        _check(total_steps=total_steps, warmup=warmup)
+        factor = partial(warmup_cosine, total_steps=total_steps, warmup=warmup, final=final)
+        super().__init__(optimizer, factor, last_epoch)
+
+
+class TriangleLR(LambdaLR):
+    """Up to the optimizer's learning rate and down again in straight lines, see :func:`triangle`.
+
+    ``peak=0.23`` is the schedule of airbench94 (Jordan 2024, arXiv 2404.00498).
+    The shape follows these arguments, never a checkpoint: a run resumed with other ``total_steps`` takes the new shape.
+
+    Args:
+        optimizer: optimizer whose learning rates are scheduled.
+        total_steps: calls of ``step()`` in the whole run, be they training steps or epochs.
+        peak: where the learning rate is highest, from 0 (the start of the run) to 1 (its end).
+        start: learning rate at the start, as a part of the highest.
+        final: learning rate at the end, as a part of the highest.
+        last_epoch: number of calls already made; -1 for a new run.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int,
+        peak: float = 0.3,
+        start: float = 0.2,
+        final: float = 0.07,
+        last_epoch: int = -1,
+    ) -> None:
+        _check(total_steps=total_steps, peak=peak)
+        factor = partial(triangle, total_steps=total_steps, peak=peak, start=start, final=final)
+        super().__init__(optimizer, factor, last_epoch)
+
+
+def _check(total_steps: int, **parts: float) -> None:
+    if total_steps < 1:
+        raise UserError(f"total_steps is {total_steps}; a schedule needs at least one step.")
+    for name, part in parts.items():
+        if not 0 <= part <= 1:
+            raise UserError(f"{name} is {part}; give a part of the run between 0 and 1.")

@@ -1,0 +1,134 @@
+"""Optimizers: built from the groups of parameters, with a fused kernel where there is one, and tried before training.
+
+A trial costs a millisecond and says before the first batch what else ends a run in its first step: that an optimizer
+wants sparse gradients, second derivatives, or weights in another layout than channels_last.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import required
+
+from cnnkit.errors import UserError
+from cnnkit.optim.factories import class_and_arguments, name_of, signature_of, value_of
+from cnnkit.optim.refusals import construct
+
+REMEDIES = {
+    "Muon": "timm.optim.Muon takes all parameters",
+    "SparseAdam": "take torch.optim.Adam, the dense one",
+    "Lookahead": "it wraps an optimizer, which Python can: optimizer=lambda groups: Lookahead(AdamW(groups))",
+}
+
+
+def fused_if_possible(optimizer: Callable[..., Any], clipped_by_scaler: bool = False) -> dict[str, bool]:
+    """Give ``{"fused": True}`` for an optimizer class that has such a kernel (SGD, Adam, AdamW, Adagrad), else nothing.
+
+    Args:
+        optimizer: class, or a ``functools.partial`` of one.
+        clipped_by_scaler: gradients are clipped while a scaler of float16 gradients holds them multiplied. A fused
+            kernel takes the factor out in its own step, after they were clipped: then it is switched off.
+
+    Raises:
+        UserError: somebody wrote ``fused: true``, and it cannot be clipped.
+
+    Example:
+        >>> import torch
+        >>> fused_if_possible(torch.optim.SGD), fused_if_possible(torch.optim.RMSprop)
+        ({'fused': True}, {})
+    """
+    if "fused" not in signature_of(optimizer):
+        return {}
+    chosen = class_and_arguments(optimizer)[1].get("fused")
+    if not clipped_by_scaler:
+        return {"fused": True if chosen is None else chosen}
+    if chosen:
+        raise UserError(
+            "model.optimizer.fused is true, and trainer.gradient_clip_val cannot clip what a fused kernel unscales in "
+            "16-mixed: leave fused out, or train in bf16-mixed"
+        )
+    return {"fused": False}
+
+
+def build_optimizer(
+    factory: Callable[..., Any], groups: Iterable[dict[str, Any]], **options: Any
+) -> tuple[Optimizer, bool]:
+    """Build an optimizer and try it on copies of a few parameters.
+
+    Args:
+        factory: class, function, or a ``functools.partial`` of one.
+        groups: parameter groups.
+        **options: more arguments, such as ``fused``.
+
+    Returns:
+        The optimizer, and whether it needs weights that are contiguous in memory (LBFGS, AdamP), which those in
+        channels_last are not.
+
+    Raises:
+        UserError: it refuses an argument or the parameters, or fails on its first step.
+    """
+    kept = [dict(group) for group in groups]
+    for name in signature_of(factory):
+        if value_of(factory, name) is required:
+            raise UserError(f"model.optimizer.{name} is required by {name_of(factory)} and was not given")
+
+    def build(made_by: Callable[..., Any]) -> Any:
+        return made_by([dict(group) for group in kept], **options)  # optimizers write into the groups
+
+    try:
+        optimizer: Optimizer = construct("model.optimizer", factory, build)
+        copies = [{**group, "params": _copy_smallest(group["params"])} for group in kept]
+        error = _try_steps(factory, copies, options)
+        if error is None:
+            return optimizer, False
+        rows = [{**group, "params": [p.detach().contiguous() for p in group["params"]]} for group in copies]
+        if _try_steps(factory, rows, options) is None:
+            return optimizer, True
+        sentence = " ".join(str(error).split())
+        raise UserError(f"model.optimizer: {name_of(factory)} fails on its first step: {sentence}") from error
+    except UserError as error:
+        if (remedy := REMEDIES.get(name_of(factory))) is None:
+            raise
+        raise UserError(f"{error}; {remedy}") from error
+
+
+def is_second_order(optimizer: Any) -> bool:
+    """Whether an optimizer differentiates the gradients once more, as timm's Adahessian does."""
+    return bool(getattr(optimizer, "is_second_order", False))
+
+
+def _copy_smallest(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Copy the smallest parameter of every number of dimensions and layout in memory."""
+    smallest: dict[tuple[int, bool], Tensor] = {}
+    for p in parameters:
+        kind = p.ndim, p.is_contiguous()
+        if kind not in smallest or p.numel() < smallest[kind].numel():
+            smallest[kind] = p
+    return [p.detach().clone() for p in smallest.values()]
+
+
+def _try_steps(factory: Callable[..., Any], groups: list[dict[str, Any]], options: dict[str, Any]) -> Exception | None:
+    """Take two steps on given parameters; return what they raise."""
+    held = [p.requires_grad_() for group in groups for p in group["params"]]
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            optimizer = factory([dict(group) for group in groups], **options)
+            if {id(p) for group in optimizer.param_groups for p in group["params"]} != {id(p) for p in held}:
+                return None  # a function of the user's own, which takes its parameters from elsewhere
+
+            def compute_loss() -> Tensor:
+                optimizer.zero_grad()
+                loss = torch.stack([p.float().square().sum() for p in held]).sum()
+                torch.autograd.backward(loss, create_graph=is_second_order(optimizer))
+                return loss.detach()
+
+            for _ in range(2):
+                optimizer.step(compute_loss)
+            optimizer.zero_grad()
+        except Exception as error:
+            return error
+    return None

@@ -1,0 +1,205 @@
+"""Learning-rate schedules: built for a run of known length, moved by step or epoch, torch's and timm's alike."""
+
+from abc import ABC
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+
+from cnnkit.errors import UserError
+from cnnkit.optim.factories import signature_of, value_of
+from cnnkit.optim.length import (
+    UNKNOWN,
+    Interval,
+    RunLength,
+    SchedulePlan,
+    length_arguments,
+    plan_built,
+    plan_schedule,
+)
+from cnnkit.optim.rates import common_rates, divide_by_ratios
+from cnnkit.optim.refusals import construct
+
+
+class UpdateSchedule(ABC):
+    """A schedule of timm's kind: told how many epochs or updates are over, it computes the rate from that alone."""
+
+    optimizer: Optimizer
+
+    @classmethod
+    def __subclasshook__(cls, other: type) -> bool:
+        return cls is UpdateSchedule and all(callable(getattr(other, name, None)) for name in ("step", "step_update"))
+
+    def step(self, epoch: int, metric: float | None = None) -> None:
+        """Set the rates for the epoch of this number, counted from 0."""
+        raise NotImplementedError
+
+    def step_update(self, num_updates: int, metric: float | None = None) -> None:
+        """Set the rates for the step of this number, counted from 0."""
+        raise NotImplementedError
+
+
+ScheduleFactory = Callable[[Optimizer], LRScheduler | UpdateSchedule]
+
+
+class CountedSchedule:
+    """Moves a schedule of timm's kind in Lightning's loop.
+
+    Its shape follows its arguments, never a checkpoint: a run resumed with another length takes the new shape.
+
+    Args:
+        schedule: the schedule.
+    """
+
+    def __init__(self, schedule: UpdateSchedule) -> None:
+        self.schedule = schedule
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer whose rates it sets."""
+        return self.schedule.optimizer
+
+    @property
+    def plateau(self) -> ReduceLROnPlateau | None:
+        """The one schedule inside timm's PlateauLRScheduler that has a state."""
+        inner = getattr(self.schedule, "lr_scheduler", None)
+        return inner if isinstance(inner, ReduceLROnPlateau) else None
+
+    def move(self, interval: Interval, steps: int, epochs: int, metric: Any) -> None:
+        """Set the rates for the next step or epoch.
+
+        Args:
+            interval: what has ended.
+            steps: optimizer steps made so far.
+            epochs: epochs that are over.
+            metric: what a plateau is looked for in.
+        """
+        if interval == "step":
+            self.schedule.step_update(num_updates=steps)
+        else:
+            self.schedule.step(epochs, None if metric is None else float(metric))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters of a plateau, which timm's own leaves out."""
+        return {"plateau": self.plateau.state_dict()} if self.plateau else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take the counters back."""
+        if self.plateau and "plateau" in state:
+            self.plateau.load_state_dict(state["plateau"])
+
+
+class BuiltSchedule(NamedTuple):
+    """A schedule for an optimizer.
+
+    Attributes:
+        scheduler: torch's object, or timm's as a `CountedSchedule`.
+        interval: it moves on every ``step`` or ``epoch``.
+        plateau: whether it looks at a metric.
+        facts: what the manifest says: class, interval, length, whether that was filled in, and why this interval.
+        notes: sentences for the user.
+    """
+
+    scheduler: LRScheduler | CountedSchedule
+    interval: Interval
+    plateau: bool
+    facts: dict[str, Any]
+    notes: list[str]
+
+    def move(self, optimizer: Optimizer, steps: int, epochs: int, metric: Any) -> None:
+        """Set the rates for the next step or epoch, each group's by its ratio."""
+        with common_rates(optimizer):
+            if isinstance(self.scheduler, CountedSchedule):
+                self.scheduler.move(self.interval, steps, epochs, metric)
+            elif metric is None:
+                self.scheduler.step()
+            else:
+                self.scheduler.step(metric)
+
+
+def build_schedule(
+    factory: Callable[..., Any],
+    optimizer: Optimizer,
+    interval: Any,
+    measure_run: Callable[[], RunLength | None],
+) -> BuiltSchedule:
+    """Build a schedule that is as long as the run and keeps the ratios of the optimizer's groups.
+
+    Args:
+        factory: class or function of a schedule, or a partial of one.
+        optimizer: whose rates are scheduled; `scale_rates` has been called on it.
+        interval: ``step``, ``epoch``, or ``auto``, see `plan_schedule`.
+        measure_run: returns the run's length, None for a run without end; called only if the schedule depends on it.
+
+    Raises:
+        UserError: the schedule refuses an argument, fits neither optimizer nor run, or the run has no known length.
+    """
+    plan = plan_schedule(factory, interval)
+    _refuse_momentum(factory, optimizer)
+    filled = length_arguments(factory, plan, measure_run)
+    made = partial(divide_by_ratios(factory, optimizer), **filled)
+
+    def build(made_by: Callable[..., Any]) -> Any:
+        schedule = made_by(optimizer)
+        schedule.state_dict()  # which every checkpoint will ask for
+        return schedule
+
+    with common_rates(optimizer):
+        built = construct("model.scheduler", made, build)
+    if not isinstance(built, (LRScheduler, UpdateSchedule)):
+        raise UserError(f"model.scheduler makes a {type(built).__name__}: give a schedule of torch's or timm's kind")
+    plan = plan_built(built, plan, interval)
+    scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
+    plateau = isinstance(scheduler, ReduceLROnPlateau) or bool(getattr(scheduler, "plateau", None))
+    if plateau and plan.interval == "step":
+        raise UserError("model.schedule_interval is step, but a plateau is looked for once an epoch: leave it out")
+    length = (value_of(made, plan.argument) if plan.argument else None) or None
+    facts = {"class": type(built).__name__, "interval": plan.interval, "length": length, "filled": plan.fills}
+    notes = _compare_lengths(factory, built, plan, length, measure_run)
+    if plan.rule == UNKNOWN:
+        notes.append(f"{plan.name} moves once an epoch; model.schedule_interval=step makes it move on every step")
+    return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes)
+
+
+def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:
+    """OneCycleLR and CyclicLR move momentum, too, and torch says so only by the name of its argument."""
+    if "cycle_momentum" not in signature_of(factory) or not value_of(factory, "cycle_momentum"):
+        return
+    if not {"momentum", "betas"} & optimizer.defaults.keys():
+        raise UserError(
+            f"model.scheduler.cycle_momentum is true, but {type(optimizer).__name__} has no momentum: set it to false"
+        )
+
+
+def _compare_lengths(
+    factory: Callable[..., Any],
+    built: Any,
+    plan: SchedulePlan,
+    length: Any,
+    measure_run: Callable[[], RunLength | None],
+) -> list[str]:
+    """What is to be said where somebody gave a length or milestones that are not the run's.
+
+    Raises:
+        UserError: the run goes on after the last step of OneCycleLR, which then raises an error.
+    """
+    milestones = next((value_of(factory, name) for name in ("milestones", "decay_t")), None)
+    last = max(milestones, default=0) if isinstance(milestones, (list, tuple)) else 0
+    if plan.fills or not (length or last):
+        return []
+    run = measure_run()
+    count = run and (run.steps if plan.interval == "step" else run.epochs)
+    if count is None:
+        return []
+    if isinstance(built, OneCycleLR) and built.total_steps < count:
+        raise UserError(
+            f"model.scheduler.{plan.argument} is {built.total_steps}, but the run has {count} {plan.interval}s, and "
+            "OneCycleLR ends with its last: leave its length out to have it filled in"
+        )
+    if last >= count:
+        return [f"{plan.name} has a milestone at {last}; the run ends after {count} {plan.interval}s"]
+    if plan.argument and isinstance(length, int) and length != count:
+        return [f"{plan.name} has {plan.argument} {length}; the run has {count} {plan.interval}s"]
+    return []

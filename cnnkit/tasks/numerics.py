@@ -1,0 +1,35 @@
+"""Nets in other floating-point numbers than their images, and a loss that is exact enough for all of them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def match_dtype(images: Tensor, net: nn.Module) -> Tensor:
+    """Return images in the floating-point numbers of the net's weights, which 16-true, bf16-true and 64-true change.
+
+    Example:
+        >>> match_dtype(torch.zeros(1, 3), nn.Linear(3, 2).double()).dtype
+        torch.float64
+    """
+    weight = next(net.parameters(), None)
+    if weight is None or weight.dtype == images.dtype or not weight.is_floating_point():
+        return images
+    return images.to(weight.dtype)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross entropy, a scalar of at least float32: half precision sums up to 1,024 classes badly.
+
+    Args:
+        logits: (B, K).
+        labels: int64 (B,), or soft ones (B, K).
+        label_smoothing: share of each target spread evenly over all classes.
+
+    Example:
+        >>> cross_entropy(torch.zeros(2, 4, dtype=torch.bfloat16), torch.tensor([0, 3]))
+        tensor(1.3863)
+    """
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    targets = labels.to(exact.dtype) if labels.is_floating_point() else labels
+    return F.cross_entropy(exact, targets, label_smoothing=label_smoothing)

@@ -1,0 +1,157 @@
+"""What a task has to do with its optimizer: building, clipping, and moving the learning rate."""
+
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal
+
+import lightning as L
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.plugins import MixedPrecision
+from lightning.pytorch.plugins.precision import Precision
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cnnkit.errors import UserError
+from cnnkit.optim import (
+    BuiltSchedule,
+    RunLength,
+    build_optimizer,
+    build_schedule,
+    fused_if_possible,
+    is_second_order,
+    parameter_groups,
+    scale_rates,
+)
+from cnnkit.tasks.tuning import read_rate, set_rate
+
+
+class OptimizedModule(L.LightningModule):
+    """A module with an optimizer and a schedule that somebody configured; `ClassificationTask` sets its attributes.
+
+    Attributes:
+        optimizer: called with the parameter groups.
+        scheduler: called with the optimizer; None: a constant rate.
+        schedule_interval: ``step``, ``epoch``, or ``auto``.
+        monitor: what a schedule that waits for a plateau looks at.
+        decay_norm_and_bias: whether biases and normalization parameters decay.
+        schedule: the schedule of the fit that is running.
+    """
+
+    optimizer: Callable[..., Optimizer]
+    scheduler: Callable[..., Any] | None
+    schedule_interval: Literal["auto", "step", "epoch"]
+    monitor: str
+    decay_norm_and_bias: bool
+    schedule: BuiltSchedule | None = None
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The optimizer's parameter groups; ``lr_scale`` in one is a factor on its learning rate."""
+        return parameter_groups(self, decay_norm_and_bias=self.decay_norm_and_bias)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and its schedule, in Lightning's form.
+
+        Raises:
+            UserError: either refuses an argument, or does not fit net, run or trainer.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        fused = fused_if_possible(self.optimizer, scaled and bool(self.trainer.gradient_clip_val))
+        optimizer, contiguous = build_optimizer(self.optimizer, self.parameter_groups(), **fused)
+        if contiguous:
+            self._say(f"{type(optimizer).__name__} reads weights as rows of numbers: they leave channels_last")
+            _make_contiguous(self)
+        scale_rates(optimizer)
+        self.schedule = None
+        if self.scheduler is None:
+            return optimizer
+        self.schedule = build_schedule(self.scheduler, optimizer, self.schedule_interval, self.measure_run)
+        for note in self.schedule.notes:
+            self._say(note)
+        config: dict[str, Any] = {"scheduler": self.schedule.scheduler, "interval": self.schedule.interval}
+        if self.schedule.plateau:
+            self._check_plateau(self.schedule)
+            every = self.trainer.check_val_every_n_epoch or 1  # there is nothing to look at in between
+            config.update(reduce_on_plateau=True, monitor=self.monitor, frequency=every)
+        return {"optimizer": optimizer, "lr_scheduler": config}
+
+    @property
+    def lr(self) -> float:
+        """The optimizer's learning rate; setting it sets that of every optimizer that is built from then on."""
+        return read_rate(self.optimizer)
+
+    @lr.setter
+    def lr(self, rate: float) -> None:
+        set_rate(self, rate)
+
+    def measure_run(self) -> RunLength | None:
+        """The optimizer steps and epochs of the whole run, over accumulated batches; None for a run without end."""
+        trainer = self.trainer
+        steps = trainer.estimated_stepping_batches  # sets the loaders up
+        if not 0 < steps < math.inf:
+            return None
+        batches = trainer.num_training_batches
+        growing = [c for c in trainer.callbacks if isinstance(c, GradientAccumulationScheduler)]  # type: ignore[attr-defined]
+        if not growing or trainer.max_epochs in (None, -1):
+            each = math.ceil(batches / trainer.accumulate_grad_batches) if batches < math.inf else steps
+            return RunLength(int(steps), math.ceil(steps / each))
+        made, epoch = 0, 0
+        limit = math.inf if trainer.max_steps == -1 else trainer.max_steps
+        while epoch < (trainer.max_epochs or 0) and made < limit:
+            made += math.ceil(batches / growing[0].get_accumulate_grad_batches(epoch))
+            epoch += 1
+        return RunLength(int(min(made, limit)), epoch)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """As Lightning; an optimizer that differentiates gradients once more gets them with their graph."""
+        if not is_second_order(self.optimizers(use_pl_optimizer=False)):
+            super().backward(loss, *args, **kwargs)
+            return
+        with warnings.catch_warnings():  # of a cycle of references, which zero_grad ends
+            warnings.simplefilter("ignore")
+            super().backward(loss, *args, create_graph=True, **kwargs)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """As Lightning, which refuses to clip for a fused kernel in bf16-mixed, where no scaler is in its way."""
+        plugin, algorithm = self.trainer.precision_plugin, self.trainer.gradient_clip_algorithm
+        if not isinstance(plugin, MixedPrecision) or plugin.scaler is not None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif gradient_clip_val:
+            choice = {} if algorithm is None else {"gradient_clip_algorithm": algorithm}
+            Precision.clip_gradients(plugin, optimizer, gradient_clip_val, **choice)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Move the schedule; those of timm are told how many steps or epochs are over."""
+        if self.schedule is None or scheduler is not self.schedule.scheduler:  # the learning rate finder's, say
+            super().lr_scheduler_step(scheduler, metric)
+        else:
+            self.schedule.move(scheduler.optimizer, self.global_step, self.current_epoch + 1, metric)
+
+    def _check_plateau(self, schedule: BuiltSchedule) -> None:
+        """Refuse to wait for a plateau of what nobody measures, or on the wrong side of it."""
+        data = getattr(self.trainer, "datamodule", None)
+        validated = self.trainer.limit_val_batches != 0 and getattr(data, "val_size", 1) != 0
+        if self.monitor.startswith("val/") and not validated:
+            raise UserError(f"model.monitor is {self.monitor}, but nothing is validated: choose train/loss, say")
+        plateau: Any = getattr(schedule.scheduler, "plateau", None) or schedule.scheduler
+        right = {"loss": "min", "acc": "max"}.get(self.monitor.rpartition("/")[2], plateau.mode)
+        if plateau.mode != right:
+            raise UserError(
+                f"model.scheduler.mode is {plateau.mode}, but {self.monitor} is best at its {right}imum: "
+                f"set it to {right}"
+            )
+
+    def _say(self, note: str) -> None:
+        if self.trainer.is_global_zero:
+            print(f"note: {note}", file=sys.stderr)
+
+
+def _make_contiguous(module: nn.Module) -> None:
+    for parameter in module.parameters():
+        parameter.data = parameter.data.contiguous()
