@@ -12,7 +12,7 @@ from cnnkit.cli.arguments import LINKED
 from cnnkit.cli.classes import parameters_of
 from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
-from cnnkit.optim import length_default
+from cnnkit.optim import ScheduleFactory, has_parts, length_default
 from cnnkit.scalars import plain
 
 
@@ -20,7 +20,13 @@ class Parser(LightningArgumentParser):
     """Leaves open what only the trainer can know, a schedule's length; takes functions that return a net."""
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
-        """As jsonargparse; where a schedule wants its length, 0 is the default: the task puts the run's there."""
+        """As jsonargparse; where a schedule wants its length, 0 is the default: the task puts the run's there.
+
+        Schedules made of others take them unbuilt, as the task takes its one schedule.
+        """
+        if has_parts(args[0]):
+            kwargs["skip"] = {"optimizer", "schedulers"}
+            self.add_argument("--schedulers", type=list[ScheduleFactory], required=True)
         added: list[str] = super().add_class_arguments(*args, **kwargs)
         self.set_defaults(length_default(args[0]))
         return added

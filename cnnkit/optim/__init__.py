@@ -1,5 +1,6 @@
 """Optimizers and learning-rate schedules: groups of parameters, lengths that follow from the run, what is refused."""
 
+from cnnkit.optim.compose import has_parts
 from cnnkit.optim.curves import TriangleLR, WarmupCosineLR, triangle, warmup_cosine
 from cnnkit.optim.factories import plain_factory
 from cnnkit.optim.groups import decay_groups, parameter_groups
@@ -15,6 +16,7 @@ from cnnkit.optim.length import (
 from cnnkit.optim.optimizers import build_optimizer, fused_if_possible, is_second_order
 from cnnkit.optim.rates import common_rates, scale_rates
 from cnnkit.optim.schedule import BuiltSchedule, CountedSchedule, ScheduleFactory, UpdateSchedule, build_schedule
+from cnnkit.optim.timm_optimizer import TimmOptimizer
 
 __all__ = [
     "BuiltSchedule",
@@ -22,6 +24,7 @@ __all__ = [
     "RunLength",
     "ScheduleFactory",
     "SchedulePlan",
+    "TimmOptimizer",
     "TriangleLR",
     "UpdateSchedule",
     "WarmupCosineLR",
@@ -31,6 +34,7 @@ __all__ = [
     "decay_groups",
     "fill_length",
     "fused_if_possible",
+    "has_parts",
     "is_second_order",
     "length_argument",
     "length_arguments",

@@ -181,6 +181,11 @@ def fill_length(scheduler: Callable[..., Any], total_steps: int) -> Callable[...
     return scheduler if name is None else partial(scheduler, **{name: total_steps})
 
 
+def counts(scheduler: Callable[..., Any]) -> Interval:
+    """Return what the arguments of a schedule count, whether or not one is left out."""
+    return _find_interval(scheduler, None, False)[0]
+
+
 def _find_length(scheduler: Callable[..., Any]) -> str | None:
     target, _ = class_and_arguments(scheduler)
     names = [*LENGTHS_IN_STEPS, *LENGTHS_IN_EPOCHS, *LENGTHS]

@@ -80,6 +80,7 @@ def build_optimizer(
 
     try:
         optimizer: Optimizer = construct("model.optimizer", factory, build)
+        _refuse_epsilon(optimizer)
         copies = [{**group, "params": _copy_smallest(group["params"])} for group in kept]
         error = _try_steps(factory, copies, options)
         if error is None:
@@ -98,6 +99,17 @@ def build_optimizer(
 def is_second_order(optimizer: Any) -> bool:
     """Whether an optimizer differentiates the gradients once more, as timm's Adahessian does."""
     return bool(getattr(optimizer, "is_second_order", False))
+
+
+def _refuse_epsilon(optimizer: Optimizer) -> None:
+    """In 16-true Adam's 1e-8 is 0, and what has no gradient becomes 0 / 0."""
+    for group in optimizer.param_groups:
+        eps = group.get("eps")
+        kinds = {p.dtype for p in group["params"]}
+        if isinstance(eps, float) and eps > 0 and any(torch.tensor(eps).to(kind) == 0 for kind in kinds):
+            raise UserError(
+                f"model.optimizer.eps is {eps}, which is 0 in float16: set it to 1e-4, or train in 16-mixed"
+            )
 
 
 def _copy_smallest(parameters: Iterable[Tensor]) -> list[Tensor]:

@@ -1,14 +1,17 @@
 """Learning-rate schedules: built for a run of known length, moved by step or epoch, torch's and timm's alike."""
 
+import warnings
 from abc import ABC
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from cnnkit.errors import UserError
+from cnnkit.optim.compose import build_parts, has_parts, plan_parts
 from cnnkit.optim.factories import signature_of, value_of
 from cnnkit.optim.length import (
     UNKNOWN,
@@ -136,18 +139,16 @@ def build_schedule(
     Raises:
         UserError: the schedule refuses an argument, fits neither optimizer nor run, or the run has no known length.
     """
-    plan = plan_schedule(factory, interval)
+    plan = plan_parts(factory, interval) if has_parts(factory) else plan_schedule(factory, interval)
     _refuse_momentum(factory, optimizer)
-    filled = length_arguments(factory, plan, measure_run)
-    made = partial(divide_by_ratios(factory, optimizer), **filled)
+    made = partial(divide_by_ratios(factory, optimizer), **length_arguments(factory, plan, measure_run))
 
-    def build(made_by: Callable[..., Any]) -> Any:
-        schedule = made_by(optimizer)
-        schedule.state_dict()  # which every checkpoint will ask for
-        return schedule
+    def build(made_by: Callable[..., Any], of: Optimizer) -> Any:
+        with common_rates(of):
+            return build_parts(made_by, of, plan, measure_run)(of) if has_parts(made_by) else made_by(of)
 
-    with common_rates(optimizer):
-        built = construct("model.scheduler", made, build)
+    construct("model.scheduler", made, lambda made_by: _try_moves(partial(build, made_by), optimizer, plan.interval))
+    built = build(made, optimizer)
     if not isinstance(built, (LRScheduler, UpdateSchedule)):
         raise UserError(f"model.scheduler makes a {type(built).__name__}: give a schedule of torch's or timm's kind")
     plan = plan_built(built, plan, interval)
@@ -161,6 +162,23 @@ def build_schedule(
     if plan.rule == UNKNOWN:
         notes.append(f"{plan.name} moves once an epoch; model.schedule_interval=step makes it move on every step")
     return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes)
+
+
+def _try_moves(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval: Interval) -> None:
+    """Build a schedule on a copy of an optimizer's groups and move it a few times, for some show their faults then."""
+    groups = [{**group, "params": [torch.zeros(1)]} for group in optimizer.param_groups]
+    copy = Optimizer(groups, dict(optimizer.defaults))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer made no step
+        built = build(copy)
+        built.state_dict()  # which every checkpoint will ask for
+        if not isinstance(built, (LRScheduler, UpdateSchedule)) or built.optimizer is not copy:
+            return
+        for count in (1, 2):
+            if isinstance(built, UpdateSchedule) and not isinstance(built, LRScheduler):
+                CountedSchedule(built).move(interval, count, count, 0.0)
+            else:
+                built.step(*((0.0,) if isinstance(built, ReduceLROnPlateau) else ()))
 
 
 def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from cnnkit.errors import UserError
 from cnnkit.optim import (
@@ -59,6 +59,10 @@ class OptimizedModule(L.LightningModule):
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         fused = fused_if_possible(self.optimizer, scaled and bool(self.trainer.gradient_clip_val))
         optimizer, contiguous = build_optimizer(self.optimizer, self.parameter_groups(), **fused)
+        if scaled and isinstance(optimizer, LBFGS):
+            raise UserError(
+                "model.optimizer LBFGS evaluates a step many times, which 16-mixed cannot scale: use bf16-mixed"
+            )
         if contiguous:
             self._say(f"{type(optimizer).__name__} reads weights as rows of numbers: they leave channels_last")
             _make_contiguous(self)

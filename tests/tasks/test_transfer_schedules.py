@@ -13,11 +13,10 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from small_runs import Ended
-from torch import nn
+from timm.scheduler import CosineLRScheduler
 from torch.optim import lr_scheduler
 
 from cnnkit import CNN, FashionMNISTSample, TransferTask
-from cnnkit.optim import keep_ratios
 from cnnkit.run_folder import find
 
 STEPS, EPOCHS = 3, 4
@@ -45,6 +44,18 @@ SCHEDULES: dict[str, tuple[Any, Callable[[int], float]]] = {
     "CosineAnnealingLR": (
         partial(lr_scheduler.CosineAnnealingLR, T_max=0),
         lambda s: 0.5 * (1 + math.cos(math.pi * s / (STEPS * EPOCHS))),
+    ),
+    "CosineAnnealingLR with a floor": (  # which is the head's; the backbone's is in proportion
+        partial(lr_scheduler.CosineAnnealingLR, T_max=0, eta_min=0.02),
+        lambda s: 0.2 + 0.4 * (1 + math.cos(math.pi * s / (STEPS * EPOCHS))),
+    ),
+    "timm's cosine with a floor and a warm-up": (
+        partial(CosineLRScheduler, t_initial=0, lr_min=0.02, warmup_t=1, warmup_lr_init=0.05),
+        lambda s: 0.5 if s < STEPS else 0.2 + 0.4 * (1 + math.cos(math.pi * (s // STEPS) / EPOCHS)),
+    ),
+    "rates of each group": (  # as they were written: the ratios are theirs
+        partial(lr_scheduler.CyclicLR, base_lr=[0.05, 0.025, 0.00625], max_lr=[0.1, 0.05, 0.0125], step_size_up=2),
+        lambda s: (0.5, 0.75, 1.0, 0.75)[s % 4],
     ),
     "MultiStepLR": (partial(lr_scheduler.MultiStepLR, milestones=[1, 3]), lambda s: 0.1 ** ((s >= 3) + (s >= 9))),
     "ReduceLROnPlateau": (
@@ -80,13 +91,6 @@ def test_a_schedule_runs_on_over_a_release_and_keeps_the_ratios(name: str) -> No
     for ratio, group in zip((0.5, 0.125), (1, 2), strict=True):
         assert [step[group] for step in rates.rates] == pytest.approx([ratio * rate for rate in head])
     assert not torch.equal(net.features[0].weight, before)
-
-
-def test_rates_that_were_given_for_each_group_are_left_alone() -> None:
-    optimizer = torch.optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "lr": 0.2}], lr=0.1)
-    schedule = partial(lr_scheduler.OneCycleLR, max_lr=[3.0], total_steps=5)
-    assert keep_ratios(schedule, optimizer) is schedule
-    assert keep_ratios(lr_scheduler.CosineAnnealingLR, optimizer) is lr_scheduler.CosineAnnealingLR
 
 
 # ---- from the command line -------------------------------------------------------------------------------------------

@@ -1,0 +1,46 @@
+"""timm's optimizers by the short names that its training script has, variants without a class of their own included."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from torch.optim import Optimizer
+
+from cnnkit.errors import UserError
+
+
+class TimmOptimizer(Optimizer):
+    """One of timm's optimizers by its short name: what is built is timm's own object.
+
+    A class stands here, not a function, because a configuration gives arguments to classes alone.
+
+    Args:
+        params: parameters or groups of them.
+        name: as `timm.optim.list_optimizers` has it, such as ``nadamuon``, ``lionc`` or ``kron``.
+        lr: learning rate; none given: the optimizer's own.
+        weight_decay: for the groups that decay.
+        momentum: for optimizers that have one.
+        arguments: more arguments of the optimizer's class, by name.
+
+    Raises:
+        UserError: there is no such optimizer.
+    """
+
+    def __new__(  # type: ignore[misc]  # noqa: D102
+        cls,
+        params: Iterable[Any],
+        name: str,
+        lr: float | None = None,
+        weight_decay: float = 0.0,
+        momentum: float = 0.9,
+        arguments: dict[str, Any] | None = None,
+    ) -> Optimizer:
+        import timm.optim as timms  # here, because it takes seconds
+
+        names = [str(known) for known in timms.list_optimizers()]
+        if name not in names:
+            close = difflib.get_close_matches(name, names, 3) or names[:8]
+            raise UserError(f"model.optimizer.name is {name}, which timm does not have; it has {', '.join(close)}, ...")
+        options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, **(arguments or {})}
+        made: Optimizer = timms.create_optimizer_v2(list(params), opt=name, **options)
+        return made
