@@ -21,7 +21,7 @@ NOISE = re.compile(
     r"|Import path .* does not correspond to a subclass|Subclass types expect|a class path \(str\)|a dict with|$)"
 )
 KEY = re.compile(r'Parser key "([^"]+)":?\s*')
-CALLABLE = re.compile(r"Type typing\.Callable.* callable class: ")
+CALLABLE = re.compile(r"Type (?:typing|collections\.abc)\.Callable.* callable class: ")
 CLASS = re.compile(r"Problem with given class_path '([^']+)':?\s*")
 GIVEN = re.compile(r"(?:Given value|Got value): (?!NestedArg|Namespace|\{)(.+?)\.?(?: Got value: .*)?$")
 GIVEN_CLASS = re.compile(r"Got value: Namespace\(class_path='([^']+)'")

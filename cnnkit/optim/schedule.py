@@ -175,10 +175,12 @@ def _try_moves(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval
         if not isinstance(built, (LRScheduler, UpdateSchedule)) or built.optimizer is not copy:
             return
         for count in (1, 2):
-            if isinstance(built, UpdateSchedule) and not isinstance(built, LRScheduler):
-                CountedSchedule(built).move(interval, count, count, 0.0)
+            if isinstance(built, ReduceLROnPlateau):
+                built.step(0.0)
+            elif isinstance(built, LRScheduler):
+                built.step()
             else:
-                built.step(*((0.0,) if isinstance(built, ReduceLROnPlateau) else ()))
+                CountedSchedule(built).move(interval, count, count, 0.0)
 
 
 def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:

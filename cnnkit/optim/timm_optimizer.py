@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from importlib import import_module
 from typing import Any
 
 from torch.optim import Optimizer
@@ -35,7 +36,7 @@ class TimmOptimizer(Optimizer):
         momentum: float = 0.9,
         arguments: dict[str, Any] | None = None,
     ) -> Optimizer:
-        import timm.optim as timms  # here, because it takes seconds
+        timms: Any = import_module("timm.optim")  # here, because it takes seconds
 
         names = [str(known) for known in timms.list_optimizers()]
         if name not in names:
