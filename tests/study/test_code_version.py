@@ -31,7 +31,7 @@ def names(of: dict[str, Any]) -> set[str]:
 def test_what_decides_counts_and_what_is_not_used_does_not() -> None:
     found = names(config())
     assert {"models/cnn.py", "layers/conv.py", "tasks/classification.py", "data/datamodules.py"} <= found
-    assert {"callbacks/best.py", "callbacks/stop.py", "precision.py", "optim.py", "metrics.py"} <= found
+    assert {"callbacks/best.py", "callbacks/stop.py", "precision.py", "optim/length.py", "metrics.py"} <= found
     assert {"transforms/geometric.py", "cli/outfit.py", "cli/settle.py"} <= found
     assert not {"models/vgg.py", "layers/inception.py", "tasks/transfer.py", "data/folder.py"} & found
     assert not {"cli/report.py", "callbacks/progress.py", "analysis/plots.py", "loggers.py", "study/engine.py"} & found
@@ -106,7 +106,7 @@ def change(file: Path) -> None:
         ("callbacks/stop.py", True),
         ("callbacks/best.py", True),
         ("precision.py", True),
-        ("optim.py", True),
+        ("optim/length.py", True),
         ("models/cnn.py", True),
         ("layers/conv.py", True),
         ("cli/session.py", True),
