@@ -115,6 +115,6 @@ def test_a_found_rate_keeps_the_ratios_of_the_groups(tmp_path: Path) -> None:
     limits = {"max_epochs": 1, "limit_train_batches": 30, "limit_val_batches": 1}
     trainer = L.Trainer(callbacks=[finder], default_root_dir=tmp_path, **limits, **quiet)
     trainer.fit(task, datamodule=data)
-    head, *backbone = (group["initial_lr"] for group in trainer.optimizers[0].param_groups)
+    head, *backbone = (group["initial_lr"] * group.get("lr_ratio", 1) for group in trainer.optimizers[0].param_groups)
     assert head == finder.optimal_lr.suggestion()
     assert all(rate == pytest.approx(head / 10) for rate in backbone)
