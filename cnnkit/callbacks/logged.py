@@ -80,7 +80,7 @@ def nobody_logs(key: str, name: str | None, names: Iterable[str]) -> str:
     of_epochs = sorted((n for n in names if not n.endswith("_step")), key=lambda n: (not n.startswith("val/"), n))
     close = difflib.get_close_matches(str(name), of_epochs, 1)
     hint = f"did you mean {close[0]}? " if close else ""
-    return f"{key} is {name!r}, which nothing logs; {hint}there are {', '.join(of_epochs) or 'none'}"
+    return f"{key}: nothing is logged as {name!r}; {hint}there are {', '.join(of_epochs) or 'none'}"
 
 
 def _num_classes(of: Any) -> int | None:

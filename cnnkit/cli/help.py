@@ -41,6 +41,8 @@ Trains, validates after every epoch, and leaves runs/<name>/<when>-<id>/ with co
 TensorBoard events and checkpoints/best.ckpt and last.ckpt.
 
 {_SHARED}  --name NAME              folder of the run below runs/ (default: the config file's name)
+  --monitor METRIC         what best.ckpt is chosen by (default val/acc), own metrics too; ties go to the lower val/loss
+  --mode min               which values of it are better: max, min, or auto, by its name (default)
   --resume RUN             go on where this run stopped; a name takes its newest run that has a checkpoint
   --ckpt_path best         with --resume: from another checkpoint of the run than its last one
   --weights FILE_OR_RUN    start the whole net from these weights

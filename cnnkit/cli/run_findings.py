@@ -17,6 +17,7 @@ from cnnkit.cli.build import build_data
 from cnnkit.cli.rebuild import load_task
 from cnnkit.data import ImageDataModule
 from cnnkit.errors import UserError
+from cnnkit.metric_names import MONITOR
 from cnnkit.run_folder import RunFolder
 
 
@@ -54,6 +55,11 @@ class Found:
     def tested(self) -> dict[str, float]:
         """The scores of `test`, or nothing."""
         return dict(self.manifest.get("test", {}))
+
+    @property
+    def monitor(self) -> str:
+        """What the best epoch was chosen by."""
+        return str(self.manifest.get("monitor", {}).get("metric", MONITOR))
 
 
 def gather(run: RunFolder) -> Found:

@@ -15,7 +15,7 @@ from cnnkit.analysis.html import Markup, Section
 from cnnkit.analysis.metrics_table import quantities
 from cnnkit.analysis.pictures import kernel_grid
 from cnnkit.cli.run_findings import Found
-from cnnkit.metric_names import MONITOR, format_metric, title_of
+from cnnkit.metric_names import format_metric, title_of
 
 WORST = 24  # wrong images shown
 KERNELS = 64  # kernels shown
@@ -44,8 +44,7 @@ def headline(found: Found) -> dict[str, str]:
     """The run's main figures by name, as they are printed."""
     manifest, best, times = found.manifest, found.manifest.get("best", {}), found.manifest.get("times", {})
     values = {"test accuracy": f"{found.tested['test/acc']:.2%}" if "test/acc" in found.tested else "not tested"}
-    monitor = manifest.get("monitor", {}).get("metric", MONITOR)
-    if monitor in best:
+    if (monitor := found.monitor) in best:
         values[title_of(monitor)] = format_metric(monitor, best[monitor])
         values["in epoch"] = f"{best.get('epoch', '?')} of {manifest.get('epochs', '?')}"
     if found.calibration is not None:
@@ -90,8 +89,8 @@ def _sections(found: Found) -> Iterator[Section]:
 
 
 def _curves(found: Found) -> Iterator[Markup]:
-    names, monitor = quantities(found.rows), found.manifest.get("monitor", {}).get("metric", MONITOR)
-    if not (keys := [key for key in dict.fromkeys(("loss", "acc", monitor.partition("/")[2])) if key in names]):
+    names, own = quantities(found.rows), found.monitor.partition("/")[2]
+    if not (keys := [key for key in dict.fromkeys(("loss", "acc", own)) if key in names]):
         return
     ends = [row for row in found.rows if any(name.startswith("val/") or name == "train/loss" for name in row)]
     alt = f"{', '.join(keys)} of training and validation over {len(ends)} epochs; the last figures are in the table."
@@ -247,6 +246,5 @@ def _png(pixels: Tensor) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()
-    array = pixels.permute(1, 2, 0).contiguous().numpy()
-    Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array).save(file, "png", optimize=True)
+    Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).contiguous().numpy()).save(file, "png", optimize=True)
     return file.getvalue()

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches, Images
 from cnnkit.data.decode import MAX_PIXELS
-from cnnkit.data.files import FileBatches
+from cnnkit.data.files import make_batches
+from cnnkit.data.residence import Residence
 from cnnkit.data.splits import fingerprint, split
 from cnnkit.data.store import Store, default_data_dir
-from cnnkit.errors import UserError
 from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
 
 
@@ -77,12 +77,12 @@ class ImageDataModule(L.LightningDataModule):
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
         self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
-        self.seed, self.num_workers, self.resident = seed, num_workers, resident
+        self.seed, self.num_workers = seed, num_workers
         self.augmentation = Augment(
             self.default_augment() if augment is None else list(augment), Normalize(self.mean, self.std)
         )
         self.store: Store | None = None
-        self._on_device: dict[str, tuple[Tensor, Tensor]] = {}
+        self._residence = Residence(resident)
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
 
     def default_augment(self) -> list[Transform | Mix]:
@@ -130,6 +130,7 @@ class ImageDataModule(L.LightningDataModule):
     def describe(self) -> dict[str, Any]:
         """What a manifest records of the data: hashes, counts, split."""
         store = self._opened()
+        overfits: Any = {"overfit_batches": getattr(self.trainer, "overfit_batches", 0)} if self.overfits else {}
         return {
             "name": type(self).__name__,
             "fingerprint": store.fingerprint,
@@ -139,7 +140,8 @@ class ImageDataModule(L.LightningDataModule):
             "val_images": len(self.val_indices),
             "test_images": len(store.test_labels),
             "seed": self.run_seed,
-            "augment": [repr(t) for t in self.augmentation.transforms],
+            "augment": [] if self.overfits else [repr(t) for t in self.augmentation.transforms],
+            **overfits,
         }
 
     def preprocessing(self) -> dict[str, Any]:
@@ -177,10 +179,7 @@ class ImageDataModule(L.LightningDataModule):
         return self._batches("train", self.train_indices, self.batch_size, **options)
 
     def val_dataloader(self) -> Batches | list[Batches]:
-        """The validation images in order, all of them; an empty list for ``val_size: 0``.
-
-        With ``trainer.overfit_batches`` the training batches: how well they were learnt is the question then.
-        """
+        """The validation images in order; none for ``val_size: 0``, with ``overfit_batches`` the training batches."""
         self.setup()
         if self.overfits:
             return self.train_dataloader()
@@ -238,7 +237,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Give the GPU's memory back."""
-        self._on_device.clear()
+        self._residence.clear()
         self._features = {}
 
     def _opened(self) -> Store:
@@ -247,27 +246,13 @@ class ImageDataModule(L.LightningDataModule):
         return self.store
 
     def _batches(self, part: str, indices: Tensor, batch_size: int, **options: bool) -> Batches:
-        images, labels = self._arrays(part, self._device())
-        return self._deal(images, labels, indices, batch_size, **options)
+        arrays = self._arrays(part, self._device())
+        return make_batches(arrays, indices, batch_size, self.run_seed, self.num_workers, self.trainer, **options)
 
     def _feature_batches(self, part: str, batch_size: int, **options: bool) -> Batches:
-        features, labels = self._placed(f"{part} features", self._features[part], self._device())
-        return self._deal(features, labels, torch.arange(len(labels)), batch_size, **options)
-
-    def _deal(self, images: Images, labels: Tensor, indices: Tensor, batch_size: int, **options: bool) -> Batches:
-        trainer = self.trainer
-        in_memory = isinstance(images, Tensor)
-        return (Batches if in_memory else FileBatches)(
-            images,
-            labels,
-            indices,
-            batch_size,
-            seed=self.run_seed,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
-            num_workers=0 if isinstance(images, Tensor) and (images.is_cuda or images.ndim == 2) else self.num_workers,
-            **options,
-        )
+        arrays = self._residence.place(f"{part} features", self._features[part], self._device())
+        indices = torch.arange(len(arrays[1]))
+        return make_batches(arrays, indices, batch_size, self.run_seed, 0, self.trainer, **options)
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
@@ -276,21 +261,4 @@ class ImageDataModule(L.LightningDataModule):
         store = self._opened()
         arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
         self.augmentation.to(device)
-        return self._placed(part, arrays, device)
-
-    def _placed(self, part: str, arrays: tuple[Images, Tensor], device: torch.device) -> tuple[Images, Tensor]:
-        """The arrays on the device if they are to stay there, else as they are."""
-        if not isinstance(arrays[0], Tensor):  # files
-            return arrays
-        if self.resident == "host" or device.type != "cuda":
-            if self.resident == "device":
-                raise UserError(
-                    f"resident is 'device', but the run is on {device}: give 'auto' or trainer.accelerator=gpu"
-                )
-            return arrays
-        # A third of what is free leaves room for the net; `device` insists.
-        if self.resident == "auto" and arrays[0].nbytes > torch.cuda.mem_get_info(device)[0] / 3:
-            return arrays
-        if part not in self._on_device:
-            self._on_device[part] = arrays[0].to(device), arrays[1].to(device)
-        return self._on_device[part]
+        return self._residence.place(part, arrays, device)

@@ -111,7 +111,7 @@ def test_the_direction_follows_from_the_name(tmp_path: Path, monitor: str, best:
 
 @pytest.mark.filterwarnings("ignore")
 def test_the_first_validation_names_what_is_logged(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"monitor is 'val/f2', which nothing logs; .*there are val/acc, val/loss"):
+    with pytest.raises(UserError, match=r"monitor: nothing is logged as 'val/f2'; .*there are val/acc, val/loss"):
         fit(tmp_path, scores((0.5, 0.5), (0.5, 0.5)), "val/f2")
 
 
@@ -150,12 +150,12 @@ def test_an_own_metric_is_shown_and_chosen_by(cli: Callable[..., Ended], monkeyp
     [
         (
             ["--monitor=val/acuracy"],
-            "monitor is 'val/acuracy', which nothing logs; did you mean val/acc? there are val/acc",
+            "monitor: nothing is logged as 'val/acuracy'; did you mean val/acc? there are val/acc",
         ),
         (["--monitor=test/acc"], "a choice by the test set is not honest"),
         (["--monitor=val/loss", "--data.val_size=0"], "nothing is validated: data.val_size is 0"),
         (["--mode=highest"], "mode"),
-        ([f"--model={F1}", "--monitor=val/each"], "monitor is 'val/each', which nothing logs"),
+        ([f"--model={F1}", "--monitor=val/each"], "monitor: nothing is logged as 'val/each'"),
     ],
 )
 def test_a_metric_that_nobody_logs_ends_before_training(
@@ -185,13 +185,13 @@ def test_other_monitors_are_looked_at_before_training(cli: Callable[..., Ended])
     stop = ["--trainer.callbacks", f"[{{class_path: {STOP}, init_args: {{monitor: val/acuracy}}}}]"]
     ended = cli("fit", *SMALL, *stop)
     assert ended.code == 2
-    assert "monitor of EarlyStopping is 'val/acuracy', which nothing logs; did you mean val/acc?" in ended.err
+    assert "monitor of EarlyStopping: nothing is logged as 'val/acuracy'; did you mean val/acc?" in ended.err
     assert not list(Path().glob("runs/*/*"))
     plateau = ["--model.scheduler=ReduceLROnPlateau", "--model.monitor=val/los"]
     words = [word for word in SMALL if "scheduler" not in word]
     ended = cli("fit", *words, *plateau)
     assert ended.code == 2
-    assert "monitor of ReduceLROnPlateau is 'val/los', which nothing logs; did you mean val/loss?" in ended.err
+    assert "monitor of ReduceLROnPlateau: nothing is logged as 'val/los'; did you mean val/loss?" in ended.err
 
 
 def test_a_monitor_the_wrong_way_round_is_said(cli: Callable[..., Ended]) -> None:
