@@ -182,6 +182,7 @@ class ClassificationTask(OptimizedModule):
 
         And how the data module prepares an image, for ``predict --images``.
         """
+        super().on_save_checkpoint(checkpoint)
         checkpoint["train_scores"] = [_summed(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self._trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
@@ -189,6 +190,7 @@ class ClassificationTask(OptimizedModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Sum on from there, on the first rank."""
+        super().on_load_checkpoint(checkpoint)
         for metric, state in zip(self._train_metrics(), checkpoint.get("train_scores", []), strict=False):
             for name, value in state.items() if self.global_rank == 0 else ():
                 setattr(metric, name, value.to(metric.device) if torch.is_tensor(value) else value)

@@ -10,6 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
@@ -24,6 +25,7 @@ from cnnkit.optim import (
     parameter_groups,
     scale_rates,
 )
+from cnnkit.optim.replay import KEY, Moves, follow_new_length
 from cnnkit.tasks.tuning import read_rate, set_rate
 
 
@@ -45,6 +47,9 @@ class OptimizedModule(L.LightningModule):
     monitor: str
     decay_norm_and_bias: bool
     schedule: BuiltSchedule | None = None
+    _moves = Moves()
+    _length: RunLength | None = None  # if the schedule depends on it
+    _resumed: dict[str, Any] | None = None
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """The optimizer's parameter groups; ``lr_scale`` in one is a factor on its learning rate."""
@@ -67,7 +72,7 @@ class OptimizedModule(L.LightningModule):
             self._say(f"{type(optimizer).__name__} reads weights as rows of numbers: they leave channels_last")
             _make_contiguous(self)
         scale_rates(optimizer)
-        self.schedule = None
+        self.schedule = self._length = None
         if self.scheduler is None:
             return optimizer
         self.schedule = build_schedule(self.scheduler, optimizer, self.schedule_interval, self.measure_run)
@@ -78,6 +83,12 @@ class OptimizedModule(L.LightningModule):
             self._check_plateau(self.schedule)
             every = self.trainer.check_val_every_n_epoch or 1  # there is nothing to look at in between
             config.update(reduce_on_plateau=True, monitor=self.monitor, frequency=every)
+        self._moves = Moves(length=self._length)
+        if self._resumed is not None:
+            moves = Moves.unpack(self._resumed.get(KEY))
+            follow_new_length(self.schedule, optimizer, moves, self._length, self._resumed)
+            self._moves = (moves or Moves())._replace(length=self._length)
+            self._resumed = None
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     @property
@@ -89,7 +100,22 @@ class OptimizedModule(L.LightningModule):
     def lr(self, rate: float) -> None:
         set_rate(self, rate)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep how far the schedule has come, for a resume with another length."""
+        if self.schedule is not None:
+            checkpoint[KEY] = self._moves.pack()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let `configure_optimizers` see what the run goes on from."""
+        trainer = self._trainer  # none, if the task is rebuilt from a checkpoint alone
+        self._resumed = checkpoint if trainer is not None and trainer.state.fn == TrainerFn.FITTING else None
+
     def measure_run(self) -> RunLength | None:
+        """The length of the whole run, which the schedule then depends on; None for a run without end."""
+        self._length = self._measure_run()
+        return self._length
+
+    def _measure_run(self) -> RunLength | None:
         """The optimizer steps and epochs of the whole run, over accumulated batches; None for a run without end."""
         trainer = self.trainer
         steps = trainer.estimated_stepping_batches  # sets the loaders up
@@ -135,7 +161,9 @@ class OptimizedModule(L.LightningModule):
         if self.schedule is None or scheduler is not self.schedule.scheduler:  # the learning rate finder's, say
             super().lr_scheduler_step(scheduler, metric)
         else:
-            self.schedule.move(scheduler.optimizer, self.global_step, self.current_epoch + 1, metric)
+            steps, epochs = self.global_step, self.current_epoch + 1
+            self.schedule.move(scheduler.optimizer, steps, epochs, metric)
+            self._moves = Moves(self._moves.made + 1, steps, epochs, self._moves.length)
 
     def _check_plateau(self, schedule: BuiltSchedule) -> None:
         """Refuse to wait for a plateau of what nobody measures, or on the wrong side of it."""
