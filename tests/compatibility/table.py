@@ -2,7 +2,7 @@
 
 import importlib.metadata
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,7 +13,7 @@ Result = Literal["works", "refused", "FAULT"]
 # Warnings that say that something was asked for and not done.
 IGNORED = re.compile(r"ignor|has no effect|will not|won't|not supported|unsupported|disabl|skipp|instead|fall", re.I)
 # What a library writes for programmers.
-RAW = re.compile(r"`|<class|<function|object at 0x|Trainer\(|\.__init__|Exception|Expected a |\bself\.|Namespace\(")
+RAW = re.compile(r"<class|<function|object at 0x|Trainer\(|\.__init__|Exception|Expected a |\bself\.|Namespace\(")
 
 
 class Outcome(NamedTuple):
@@ -33,8 +33,9 @@ def judge(
     end: Attempt,
     effect: Callable[[Attempt], object] | None = None,
     *,
-    named: str | None = None,
+    named: Sequence[str] = (),
     expected: str = "",
+    late: bool = False,
 ) -> Outcome:
     """Judge an attempt: works, refused in at most three lines that name the key, or a fault.
 
@@ -44,14 +45,16 @@ def judge(
         setting: what it was given, in short.
         end: how the command ended.
         effect: true for an attempt in which the setting took effect; called when the command ended well.
-        named: what a refusal must contain; none given: the name.
+        named: words of which a refusal must contain one; none given: the name.
         expected: part of a warning that is no fault, as it says what the setting does.
+        late: whether it can be refused after the first epoch alone, and a run folder may be left.
     """
 
     def row(result: Result, reason: str = "") -> Outcome:
         return Outcome(group, name, setting, result, _plain(reason, end))
 
     lines = end.err.strip().splitlines()
+    told = next((lines[i:] for i, line in enumerate(lines) if line.startswith("error: ")), [])
     if "Traceback" in end.err or "Traceback" in end.out:
         return row("FAULT", f"a traceback: {lines[-1]}")
     if end.code == 0:
@@ -61,17 +64,16 @@ def judge(
         if effect is not None and not effect(end):
             return row("FAULT", "has no effect")
         return row("works")
-    errors = [line for line in lines if line.startswith("error: ")]
-    message = errors[0].removeprefix("error: ") if errors else end.err.strip()
+    message = told[0].removeprefix("error: ") if told else end.err.strip()
     if end.code != 2:
         return row("FAULT", f"exit {end.code}: {message}")
-    if len(lines) > 3 or not errors:
-        return row("FAULT", f"{len(lines)} lines: {message}")
-    if (named or name).lower() not in message.lower():
+    if not 1 <= len(told) <= 3:
+        return row("FAULT", f"{len(told)} lines: {message}")
+    if not any(word.lower() in message.lower() for word in named or (name,)):
         return row("FAULT", f"names no key: {message}")
     if RAW.search(message):
         return row("FAULT", f"a raw message: {message}")
-    if end.run is not None:
+    if end.run is not None and not late:
         return row("FAULT", f"refused, but a run folder is left: {message}")
     return row("refused", message)
 
@@ -108,7 +110,7 @@ def write(rows: Iterable[Outcome], page: Path = PAGE) -> None:
 
 def render(rows: Iterable[Outcome]) -> str:
     """The page as text."""
-    rows = sorted(set(rows), key=lambda row: (row.group, row.name.lower(), row.name))
+    rows = sorted(dict.fromkeys(rows), key=lambda row: (row.group, row.name.lower(), row.name))
     names = ("lightning", "torch", "timm")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
     parts = [HEAD.format(share=_share(rows), versions=versions)]

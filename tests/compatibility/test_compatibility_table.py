@@ -34,7 +34,7 @@ def ended(code: int, err: str = "", warned: tuple[str, ...] = ()) -> Attempt:
         (ended(0, warned=("precision is ignored",)), "FAULT"),
         (ended(2, "error: trainer.precision: 5 is none of 16-mixed, 32-true"), "refused"),
         (ended(2, "error: something is wrong"), "FAULT"),  # which key?
-        (ended(2, "error: `Trainer(precision=5)` is not supported"), "FAULT"),  # raw
+        (ended(2, "error: `precision=5` of <class Trainer>"), "FAULT"),  # raw
         (ended(2, "error: precision\n" * 4), "FAULT"),
         (ended(1, "error: precision"), "FAULT"),
         (ended(1, "Traceback (most recent call last):\nValueError: precision"), "FAULT"),
