@@ -7,7 +7,7 @@ from torchmetrics.wrappers import Running
 class SpikeDetection(LightningSpikeDetection):
     """Ends a run whose loss jumps, and writes down which batches to leave out; see Lightning's class of this name.
 
-    Lightning's saves the running mean of the loss, but looks for it under another name when a run goes on.
+    Lightning's looks for its running mean under another name when a run goes on. The mean itself starts again there.
     """
 
     @property

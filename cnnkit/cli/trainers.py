@@ -16,6 +16,7 @@ from cnnkit.cli.report import print_fit_report, print_fit_start, print_rows, pri
 from cnnkit.cli.settle import settle_monitor
 from cnnkit.cli.trainer_values import check_length
 from cnnkit.cli.user_callbacks import for_command, refuse_silent, without_finders
+from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -88,6 +89,10 @@ def train(session: "Session", model: L.LightningModule, **kwargs: Any) -> None:
         callbacks_named(trainer, as_list(asked["callbacks"]), asked),
     ):
         trainer.fit(model, **kwargs)
+    if trainer.global_step == 0:
+        raise UserError(
+            "trainer.callbacks or trainer.max_time ended the run before the first step: nothing was trained"
+        )
     if not trainer.is_global_zero:
         return
     seconds = time.perf_counter() - session.began
