@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnkit.analysis.reference import corr2d
+from cnnkit.classroom.convolution import corr2d
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "learn_edge_kernel"
 

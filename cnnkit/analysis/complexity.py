@@ -29,6 +29,9 @@ class Row:
     macs: int
     field: Field | None
     """Of one value of its output; None if it is not known."""
+    module: nn.Module
+    takes: tuple[int, ...] | None
+    """The shape of its input, without the batch; None if its first argument is no tensor."""
 
     @property
     def megabytes(self) -> float:
@@ -137,7 +140,8 @@ def _rows(calls: Sequence[Call], depth: int | None) -> list[Row]:
         counted.update(map(id, new))
         total, frozen = (sum(p.numel() for p in ps) for ps in (new, [p for p in new if not p.requires_grad]))
         field = field_of(call.geometry) if call.geometry else None
-        rows.append(Row(call.name, type(call.module).__name__, call.shape, total, frozen, macs[index], field))
+        what = type(call.module).__name__
+        rows.append(Row(call.name, what, call.shape, total, frozen, macs[index], field, call.module, call.takes))
     return rows
 
 

@@ -7,6 +7,7 @@ means over pixels count though no module does them.
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -27,6 +28,8 @@ class Call:
 
     name: str
     module: nn.Module
+    takes: tuple[int, ...] | None
+    """The shape of its input, without the batch; None if its first argument is no tensor."""
     shape: tuple[int, ...]
     """Of its output, without the batch."""
     macs: int
@@ -75,19 +78,15 @@ def trace(
     with ExitStack() as stack:
         for part in parts.values():
             stack.enter_context(as_plain_code(part))
+            stack.enter_context(_padded_with_zeros(part))
         for name, module, depth in _named(parts):
-            stack.callback(module.register_forward_pre_hook(watcher.enter).remove)
+            stack.callback(module.register_forward_pre_hook(watcher.enter(name)).remove)
             stack.callback(module.register_forward_hook(watcher.leave(name, depth)).remove)
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), watcher:
                 (run or net)(images)
         except (RuntimeError, AssertionError) as error:  # timm asserts
-            channels, height, width = image
-            raise UserError(
-                f"{type(net).__name__} does not take images of {channels}x{height}x{width} "
-                f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); "
-                "give it the image_size that it was built for"
-            ) from error
+            raise UserError(_explain(net, image, watcher.inside, error)) from error
     return Trace(watcher.calls, watcher.macs, image)
 
 
@@ -113,7 +112,8 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
         self.calls: list[Call] = []
-        self._before: list[tuple[int, int]] = []  # of every module that runs, MACs and calls when it started
+        # Of every module that runs: its name and itself, its input's shape, MACs and calls when it started.
+        self._before: list[tuple[str, nn.Module, tuple[int, ...] | None, int, int]] = []
         # Of what depends on the image; None where it is not known how.
         self._known: MutableMapping[Tensor, Geometry | None] = WeakTensorKeyDictionary()
         self._known[images] = of_images(images)
@@ -145,21 +145,75 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
             raise LostTrackError
         return found
 
-    def enter(self, module: nn.Module, inputs: Any) -> None:
+    @property
+    def inside(self) -> tuple[str, nn.Module, tuple[int, ...] | None] | None:
+        """The innermost module that runs: its name, itself, the shape of its input."""
+        return self._before[-1][:3] if self._before else None
+
+    def enter(self, name: str) -> Callable[[nn.Module, Any], None]:
         """Hook before a module."""
-        self._before.append((self.macs, len(self.calls)))
+
+        def hook(module: nn.Module, inputs: Any) -> None:
+            takes = tuple(inputs[0].shape[1:]) if inputs and isinstance(inputs[0], Tensor) else None
+            self._before.append((name, module, takes, self.macs, len(self.calls)))
+
+        return hook
 
     def leave(self, name: str, depth: int) -> Callable[[nn.Module, Any, Any], None]:
         """Hook after a module."""
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            macs, calls = self._before.pop()
+            _, _, takes, macs, calls = self._before.pop()
             output = output[0] if isinstance(output, (tuple, list)) and output else output
             if isinstance(output, Tensor):
                 inside, shape = len(self.calls) - calls, tuple(output.shape[1:])
-                self.calls.append(Call(name, module, shape, self.macs - macs, inside, depth, self._known.get(output)))
+                known = self._known.get(output)
+                self.calls.append(Call(name, module, takes, shape, self.macs - macs, inside, depth, known))
 
         return hook
+
+
+def _explain(
+    net: nn.Module,
+    image: tuple[int, int, int],
+    at: tuple[str, nn.Module, tuple[int, ...] | None] | None,
+    error: Exception,
+) -> str:
+    """Why a net does not take an image, and what to change."""
+    size = "x".join(map(str, image))
+    if at and isinstance(at[1], nn.Linear) and at[2] and at[2][-1] != at[1].in_features:
+        built = getattr(net, "image_size", None)
+        of = f", of {built[0]}x{built[1]} pixels" if built else ""
+        given = f"image_size {image[1:] if image[1] != image[2] else image[1]}"
+        remedy = "global_pool=True of a CNN does" if "global_pool" in signature(type(net)).parameters else "CNN can"
+        return (
+            f"{type(net).__name__} does not take images of {size}: {at[0]} (Linear) was built for "
+            f"{at[1].in_features} values{of}, and gets {at[2][-1]}.\n"
+            f"A dense layer fixes the size of the images: build the net with {given} (data of that size do it), "
+            f"or average over all pixels before it ({remedy})."
+        )
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    where = f"at {at[0]}, {type(at[1]).__name__}: " if at and at[0] else ""
+    return (
+        f"{type(net).__name__} does not take images of {size} ({where}{reason}); "
+        "give it the image_size that it was built for"
+    )
+
+
+@contextmanager
+def _padded_with_zeros(net: nn.Module) -> Iterator[None]:
+    """Within it, convolutions pad with zeros: torch copies the other side of an image in ways that cannot be followed.
+
+    Neither shapes nor costs nor fields depend on what is padded.
+    """
+    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.padding_mode == "circular"]
+    for convolution in convolutions:
+        convolution.padding_mode = "zeros"
+    try:
+        yield
+    finally:
+        for convolution in convolutions:
+            convolution.padding_mode = "circular"
 
 
 def _named(parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, int]]:

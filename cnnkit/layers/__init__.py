@@ -21,7 +21,9 @@ from cnnkit.layers.drop_path import DropPath, drop_path
 from cnnkit.layers.inception import Inception
 from cnnkit.layers.init import init_he
 from cnnkit.layers.norm import LocalResponseNorm, NormName, local_response_norm, make_norm
+from cnnkit.layers.padding import Padding, PaddingMode, check_padding, make_conv, split_same
 from cnnkit.layers.pool import (
+    DilatedAvgPool2d,
     MinPool2d,
     PoolName,
     Subsample2d,
@@ -50,12 +52,15 @@ __all__ = [
     "BasicBlock",
     "Bottleneck",
     "ConvNormAct",
+    "DilatedAvgPool2d",
     "DropPath",
     "ImageSize",
     "Inception",
     "LocalResponseNorm",
     "MinPool2d",
     "NormName",
+    "Padding",
+    "PaddingMode",
     "Pointwise",
     "PoolName",
     "PreActBlock",
@@ -67,6 +72,7 @@ __all__ = [
     "as_height_width",
     "build_heads",
     "chain_output_size",
+    "check_padding",
     "compile_once",
     "drop_path",
     "forward_with_heads",
@@ -74,11 +80,13 @@ __all__ = [
     "init_he",
     "local_response_norm",
     "make_activation",
+    "make_conv",
     "make_norm",
     "make_pool",
     "make_shortcut",
     "min_pool2d",
     "pad_shortcut",
+    "split_same",
     "subsample2d",
     "sum_pool2d",
     "try_out",

@@ -5,24 +5,36 @@ from torch import nn
 from cnnkit.errors import UserError
 from cnnkit.layers.activation import ActivationName, make_activation
 from cnnkit.layers.norm import NormName, make_norm
+from cnnkit.layers.padding import Padding, PaddingMode, make_conv, split_same
 
 ImageSize = int | tuple[int, int]
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution, normalisation, activation: ``(B, in_channels, H, W) -> (B, out_channels, H', W')``.
-
-    The convolution has no bias before batch norm, which would subtract it again (Ioffe & Szegedy 2015, section 3.2).
+    """Convolution, normalization, activation: ``(B, in_channels, H, W) -> (B, out_channels, H', W')``.
 
     Args:
         in_channels: channels of the input.
         out_channels: filters of the convolution.
         kernel_size: side of the filters, in pixels.
         stride: pixels between two positions of the filters.
-        padding: zeros added on every side; by default what keeps the image size when the stride is 1.
+        padding: pixels added on every side, ``same`` or ``valid``, see :func:`cnnkit.layers.padding.make_conv`; by
+            default what keeps the image size when the stride is 1, for even kernels too.
         groups: groups of channels convolved apart; ``in_channels`` gives a depthwise convolution.
-        norm: normalisation between convolution and activation.
+        norm: normalization between convolution and activation.
         activation: activation function at the end; None for a linear output.
+        dilation: pixels from one filter weight to the next.
+        bias: whether filters have a bias; by default, all but those before batch norm, which would subtract it again
+            (Ioffe & Szegedy 2015, section 3.2).
+        padding_mode: what is added: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+
+    Raises:
+        UserError: an argument is out of range.
+
+    Example:
+        >>> import torch
+        >>> [ConvNormAct(1, 8, k)(torch.zeros(1, 1, 28, 28)).shape[-1] for k in (2, 3, 4, 5)]
+        [28, 28, 28, 28]
     """
 
     def __init__(
@@ -31,14 +43,19 @@ class ConvNormAct(nn.Sequential):
         out_channels: int,
         kernel_size: int = 3,
         stride: int = 1,
-        padding: int | None = None,
+        padding: Padding | None = None,
         groups: int = 1,
         norm: NormName = "batch",
         activation: ActivationName | None = "relu",
+        dilation: int = 1,
+        bias: bool | None = None,
+        padding_mode: PaddingMode = "zeros",
     ) -> None:
-        padding = kernel_size // 2 if padding is None else padding
-        bias = norm != "batch"
-        conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=bias)
+        bias = norm != "batch" if bias is None else bias
+        if padding is None:
+            total = dilation * (kernel_size - 1)
+            padding = "same" if total % 2 and stride == 1 else total // 2
+        conv = make_conv(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
         stages: list[nn.Module] = [conv]
         stages += [] if norm == "none" else [make_norm(norm, out_channels)]
         stages += [] if activation is None else [make_activation(activation)]
@@ -102,9 +119,13 @@ def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tup
     smallest = next((n for n in range(1, 4097) if _follow((n, n), layers)[1] is None), None)
     wanted = f"at least {smallest}x{smallest} pixels" if smallest else "far larger images"
     layer, kernel = layers[lost_at], _pair(layers[lost_at].kernel_size)
+    what = f"a {kernel[0]}x{kernel[1]} kernel"
+    if not _has_room(size, layer):
+        pixels = layer.padding if isinstance(layer.padding, str) else max(_pair(layer.padding))
+        what = f"padding_mode {layer.padding_mode} with a padding of {pixels}"
     raise UserError(
         f"image_size {image_size} is too small for {net}: {type(layer).__name__} (number {lost_at + 1} of its "
-        f"{len(layers)} convolution and pooling layers) has a {kernel[0]}x{kernel[1]} kernel for {size[0]}x{size[1]} "
+        f"{len(layers)} convolution and pooling layers) has {what} for {size[0]}x{size[1]} "
         f"pixels.\nResize the images to {wanted}, or take fewer stages, smaller kernels or more padding."
     )
 
@@ -112,6 +133,8 @@ def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tup
 def _follow(size: tuple[int, int], layers: list[nn.Module]) -> tuple[tuple[int, int], int | None]:
     """Return the size after the layers and None, or the size at which a layer no longer fits and its index."""
     for index, layer in enumerate(layers):
+        if not _has_room(size, layer):
+            return size, index
         if layer.padding == "same":
             continue
         kernel, stride, dilation = (_pair(getattr(layer, key, 1)) for key in ("kernel_size", "stride", "dilation"))
@@ -125,6 +148,17 @@ def _follow(size: tuple[int, int], layers: list[nn.Module]) -> tuple[tuple[int, 
         drop = [int(ceil and (after[i] - 1) * stride[i] >= size[i] + padding[i]) for i in (0, 1)]
         size = (after[0] - drop[0], after[1] - drop[1])
     return size, None
+
+
+def _has_room(size: tuple[int, int], layer: nn.Module) -> bool:
+    """Whether the image is large enough to pad it with its own pixels: mirrored ones leave out the edge itself."""
+    mode = getattr(layer, "padding_mode", "zeros")
+    if mode not in ("reflect", "circular"):
+        return True
+    kernel, dilation = _pair(layer.kernel_size), _pair(layer.dilation)
+    same = [max(split_same(kernel[i], dilation[i])) for i in (0, 1)]
+    pixels = same if layer.padding == "same" else _pair(0 if layer.padding == "valid" else layer.padding)
+    return all(pixels[i] < size[i] + (mode == "circular") for i in (0, 1))
 
 
 def _pair(value: object) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Ways to make an image smaller, as functions and as modules: ``(B, C, H, W) -> (B, C, H // size, W // size)``.
 
-Maximum and average pooling are torch's own. Every kind that :func:`make_pool` builds takes whole windows side by side
-and drops a ragged edge, so that a net keeps its shapes, and its head's parameters, when the kind is changed.
+Maximum and average pooling are torch's own. Every kind that :func:`make_pool` builds moves its window by its size and
+drops a ragged edge, so that a net keeps its shapes, and its head's parameters, when the kind is changed. Where a window
+has several largest (or smallest) values, the gradient goes to the first of them, as torch has it.
 """
 
 from collections.abc import Callable
@@ -16,44 +17,57 @@ from cnnkit.errors import UserError
 PoolName = Literal["max", "avg", "min", "sum", "subsample", "strided"]
 
 
-def min_pool2d(images: torch.Tensor, size: int, stride: int | None = None, padding: int = 0) -> torch.Tensor:
+def min_pool2d(
+    images: torch.Tensor, size: int, stride: int | None = None, padding: int = 0, dilation: int = 1
+) -> torch.Tensor:
     """Take the smallest value of every window. Padding never wins.
 
     Example:
         >>> min_pool2d(torch.arange(16.0).reshape(1, 1, 4, 4), 2).flatten().tolist()
         [0.0, 2.0, 8.0, 10.0]
     """
-    return -F.max_pool2d(-images, size, stride, padding)
+    return -F.max_pool2d(-images, size, stride, padding, dilation)
 
 
-def sum_pool2d(images: torch.Tensor, size: int, stride: int | None = None, padding: int = 0) -> torch.Tensor:
+def sum_pool2d(
+    images: torch.Tensor, size: int, stride: int | None = None, padding: int = 0, dilation: int = 1
+) -> torch.Tensor:
     """Add up every window. Padding counts as zero.
 
     Example:
         >>> sum_pool2d(torch.arange(16.0).reshape(1, 1, 4, 4), 2).flatten().tolist()
         [10.0, 18.0, 42.0, 50.0]
+        >>> sum_pool2d(torch.arange(16.0).reshape(1, 1, 4, 4), 2, stride=1, dilation=2).flatten().tolist()
+        [20.0, 24.0, 36.0, 40.0]
     """
-    return F.avg_pool2d(images, size, stride, padding, divisor_override=1)
+    if dilation == 1:
+        return F.avg_pool2d(images, size, stride, padding, divisor_override=1)
+    channels = images.shape[1]
+    ones = torch.ones(channels, 1, size, size, dtype=images.dtype, device=images.device)
+    return F.conv2d(images, ones, None, stride or size, padding, dilation, channels)
 
 
-def subsample2d(images: torch.Tensor, size: int) -> torch.Tensor:
+def subsample2d(images: torch.Tensor, size: int, dilation: int = 1) -> torch.Tensor:
     """Keep the first pixel of every whole ``size`` x ``size`` window and forget the others.
 
     Example:
         >>> subsample2d(torch.arange(16.0).reshape(1, 1, 4, 4), 2).flatten().tolist()
         [0.0, 2.0, 8.0, 10.0]
     """
+    last = dilation * (size - 1)
     height, width = images.shape[-2:]
-    return images[..., : height // size * size : size, : width // size * size : size]
+    return images[..., : max(height - last, 0) : size, : max(width - last, 0) : size]
 
 
 class _Pool2d(nn.Module):
-    def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0) -> None:
+    def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = kernel_size, stride or kernel_size, padding
+        self.dilation = dilation
 
     def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        dilation = f", dilation={self.dilation}" if self.dilation != 1 else ""
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}{dilation}"
 
 
 class MinPool2d(_Pool2d):
@@ -63,11 +77,12 @@ class MinPool2d(_Pool2d):
         kernel_size: side of the window, in pixels.
         stride: pixels between two windows; by default windows side by side.
         padding: pixels added on every side, which never win.
+        dilation: pixels from one value of the window to the next.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Pool ``(B, C, H, W)``."""
-        return min_pool2d(images, self.kernel_size, self.stride, self.padding)
+        return min_pool2d(images, self.kernel_size, self.stride, self.padding, self.dilation)
 
 
 class SumPool2d(_Pool2d):
@@ -77,11 +92,20 @@ class SumPool2d(_Pool2d):
         kernel_size: side of the window, in pixels.
         stride: pixels between two windows; by default windows side by side.
         padding: zeros added on every side.
+        dilation: pixels from one value of the window to the next.
     """
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Pool ``(B, C, H, W)``."""
-        return sum_pool2d(images, self.kernel_size, self.stride, self.padding)
+        return sum_pool2d(images, self.kernel_size, self.stride, self.padding, self.dilation)
+
+
+class DilatedAvgPool2d(SumPool2d):
+    """The mean of every window, as `torch.nn.AvgPool2d`, which knows no dilation; arguments as `SumPool2d`."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Pool ``(B, C, H, W)``."""
+        return super().forward(images) / self.kernel_size**2
 
 
 class Subsample2d(_Pool2d):
@@ -89,17 +113,18 @@ class Subsample2d(_Pool2d):
 
     Args:
         kernel_size: side of the window, in pixels.
+        dilation: pixels from one value of the window to the next: it takes more room, and the same pixel is kept.
     """
 
-    def __init__(self, kernel_size: int) -> None:
-        super().__init__(kernel_size)
+    def __init__(self, kernel_size: int, dilation: int = 1) -> None:
+        super().__init__(kernel_size, dilation=dilation)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Pool ``(B, C, H, W)``."""
-        return subsample2d(images, self.kernel_size)
+        return subsample2d(images, self.kernel_size, self.dilation)
 
 
-def make_pool(name: PoolName, size: int, channels: int) -> nn.Module:
+def make_pool(name: PoolName, size: int, channels: int, dilation: int = 1) -> nn.Module:
     """Build a layer that divides height and width by ``size``, by its name.
 
     Args:
@@ -108,19 +133,22 @@ def make_pool(name: PoolName, size: int, channels: int) -> nn.Module:
             arXiv 1412.6806, there with overlapping windows).
         size: side of the window and stride, in pixels.
         channels: channels going in and out; only ``strided`` needs to know.
+        dilation: pixels from one value of the window to the next; above 1 windows overlap, and reach
+            ``dilation * (size - 1) + 1`` pixels.
 
     Raises:
-        UserError: the name is unknown.
+        UserError: the name is unknown, or a number is below 1.
     """
-    if name == "strided":
-        return nn.Conv2d(channels, channels, size, stride=size)
-    kinds: dict[str, Callable[[int], nn.Module]] = {
-        "max": nn.MaxPool2d,
-        "avg": nn.AvgPool2d,
-        "min": MinPool2d,
-        "sum": SumPool2d,
-        "subsample": Subsample2d,
+    if size < 1 or dilation < 1:
+        raise UserError(f"the pooling window has a size of {size} and a dilation of {dilation}; give at least 1 each.")
+    kinds: dict[str, Callable[[], nn.Module]] = {
+        "max": lambda: nn.MaxPool2d(size, dilation=dilation),
+        "avg": lambda: nn.AvgPool2d(size) if dilation == 1 else DilatedAvgPool2d(size, dilation=dilation),
+        "min": lambda: MinPool2d(size, dilation=dilation),
+        "sum": lambda: SumPool2d(size, dilation=dilation),
+        "subsample": lambda: Subsample2d(size, dilation),
+        "strided": lambda: nn.Conv2d(channels, channels, size, stride=size, dilation=dilation),
     }
     if name not in kinds:
         raise UserError(f"pooling {name!r} is unknown; choose one of {', '.join(get_args(PoolName))}.")
-    return kinds[name](size)
+    return kinds[name]()

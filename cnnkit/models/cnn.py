@@ -16,10 +16,13 @@ from cnnkit.layers import (
     ActivationName,
     ImageSize,
     NormName,
+    Padding,
+    PaddingMode,
     PoolName,
     as_height_width,
     chain_output_size,
     make_activation,
+    make_conv,
     make_norm,
     make_pool,
 )
@@ -37,17 +40,22 @@ class CNN(nn.Module):
         image_size: pixels, one number or (height, width).
         channels: filters of every convolution.
         kernel_size: side of the filters, in pixels.
-        padding: zeros around every convolution's input; ``kernel_size // 2`` keeps the image size.
+        padding: pixels around every convolution's input; ``same`` keeps the image size at stride 1, ``valid`` adds
+            none.
         stride: stride of every convolution.
         dilation: pixels from one filter weight to the next; 1 leaves no gaps (Yu & Koltun 2015, arXiv 1511.07122).
         pooling: max, avg, min or sum of a window, subsample (keeps one pixel of it), strided (a convolution learns it).
         pool_size: side of the pooling window and its stride, in pixels.
         pool_every: pool after every n-th convolution.
-        norm: normalisation after every convolution, whose bias is left out before batch norm.
+        norm: normalization after every convolution.
         global_pool: average over all pixels before the head, which then no longer depends on the image size.
         hidden_sizes: units of every hidden layer of the head; may be empty.
         dropout: probability of dropping an input of each fully connected layer in training.
         activation: activation function after every pooling, or convolution without one, and every hidden layer.
+        bias: whether the convolutions have a bias; by default, unless batch norm follows, which would subtract it.
+        padding_mode: what the padding adds: zeros, the image mirrored (reflect), its edge repeated (replicate), or its
+            opposite side (circular).
+        pool_dilation: pixels from one value of a pooling window to the next.
 
     Raises:
         UserError: the image is too small for the layers, or an argument is out of range.
@@ -64,7 +72,7 @@ class CNN(nn.Module):
         image_size: ImageSize = 28,
         channels: tuple[int, ...] = (64, 128),
         kernel_size: int = 3,
-        padding: int = 0,
+        padding: Padding = 0,
         stride: int = 1,
         dilation: int = 1,
         pooling: PoolName = "max",
@@ -75,17 +83,21 @@ class CNN(nn.Module):
         hidden_sizes: tuple[int, ...] = (200,),
         dropout: float = 0.0,
         activation: ActivationName = "relu",
+        bias: bool | None = None,
+        padding_mode: PaddingMode = "zeros",
+        pool_dilation: int = 1,
     ) -> None:
         super().__init__()
         if pool_every < 1 or not channels:
             raise UserError(f"channels is {channels} and pool_every {pool_every}; a CNN needs at least one of each.")
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, as_height_width(image_size)
 
+        with_bias = norm != "batch" if bias is None else bias
         features: list[nn.Module] = []
         for index, (before, after) in enumerate(pairwise((in_channels, *channels)), start=1):
-            features += [nn.Conv2d(before, after, kernel_size, stride, padding, dilation, bias=norm != "batch")]
+            features += [make_conv(before, after, kernel_size, stride, padding, dilation, 1, with_bias, padding_mode)]
             features += [] if norm == "none" else [make_norm(norm, after)]
-            features += [make_pool(pooling, pool_size, after)] if index % pool_every == 0 else []
+            features += [make_pool(pooling, pool_size, after, pool_dilation)] if index % pool_every == 0 else []
             features += [make_activation(activation)]
         self.features = nn.Sequential(*features)
 

@@ -11,7 +11,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cnnkit.layers import ImageSize, as_height_width, chain_output_size, make_activation, make_pool
+from cnnkit.layers import (
+    ImageSize,
+    Padding,
+    as_height_width,
+    chain_output_size,
+    make_activation,
+    make_conv,
+    make_pool,
+)
 
 
 class LeNet5(nn.Module):
@@ -23,7 +31,8 @@ class LeNet5(nn.Module):
         image_size: pixels, one number or (height, width).
         activation: activation function.
         pooling: pooling after both convolutions.
-        padding: zeros around the image; 2 makes MNIST's 28 pixels the paper's 32, 0 is for images of 32.
+        padding: zeros around the image, ``same`` or ``valid``; 2 makes MNIST's 28 pixels the paper's 32, 0 is for
+            images of 32.
 
     Raises:
         UserError: the image is too small for the layers.
@@ -40,11 +49,11 @@ class LeNet5(nn.Module):
         image_size: ImageSize = 28,
         activation: Literal["relu", "tanh", "sigmoid"] = "relu",
         pooling: Literal["max", "avg"] = "max",
-        padding: int = 2,
+        padding: Padding = 2,
     ) -> None:
         super().__init__()
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, as_height_width(image_size)
-        self.conv1 = nn.Conv2d(in_channels, 6, 5, padding=padding)
+        self.conv1 = make_conv(in_channels, 6, 5, padding=padding)
         self.pool1 = make_pool(pooling, 2, 6)
         self.conv2 = nn.Conv2d(6, 16, 5)
         self.pool2 = make_pool(pooling, 2, 16)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cnnkit.analysis.plots import BLUE, GREY, ORANGE, png_bytes
-from cnnkit.analysis.reference import corr2d
+from cnnkit.classroom.convolution import corr2d
 from cnnkit.run_folder import replacing
 
 EDGE = torch.tensor([[1.0, -1.0]])

@@ -51,6 +51,49 @@ def test_the_published_table(cli: Callable[..., Ended]) -> None:
     assert ended.err == ""
 
 
+def test_each_row_of_the_published_table_is_derived(cli: Callable[..., Ended]) -> None:
+    why = figures(cli("summary", "--explain", "--json"))["why"]
+    assert why[:-1] == [
+        "features.0 Conv2d: (28 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 26; 64 kernels of 1x3x3 and a bias "
+        "give as many maps: 64*1*3*3 + 64 = 640; each weight is used at each of 26*26 places: 576*676 = 389,376 MACs",
+        "features.1 MaxPool2d: (26 + 2*0 - 1*(2 - 1) - 1) / 2 + 1, rounded down, = 13; each of the 64 maps by itself; "
+        "nothing to learn: 0",
+        "features.2 ReLU: value by value, so the shape stays 64x13x13; nothing to learn: 0",
+        "features.3 Conv2d: (13 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 11; 128 kernels of 64x3x3 and a bias "
+        "give as many maps: 128*64*3*3 + 128 = 73,856; each weight is used at each of 11*11 places: 73,728*121 = "
+        "8,921,088 MACs",
+        "features.4 MaxPool2d: (11 + 2*0 - 1*(2 - 1) - 1) / 2 + 1, rounded down, = 5; each of the 128 maps by itself; "
+        "nothing to learn: 0",
+        "features.5 ReLU: value by value, so the shape stays 128x5x5; nothing to learn: 0",
+        "head.0 Flatten: 128*5*5 = 3,200 values in a row; nothing to learn: 0",
+        "head.1 Linear: 200 units, each with a weight for each of 3200 values and a bias: 3200*200 + 200 = 640,200",
+        "head.2 ReLU: value by value, so the shape stays 200; nothing to learn: 0",
+        "head.3 Linear: 10 units, each with a weight for each of 200 values and a bias: 200*10 + 10 = 2,010",
+    ]
+    ended = cli("summary", "--model.net=MLP", "--explain")
+    assert "has no such row: 3.05 MB in all instead of 3.06" in ended.out
+
+
+@pytest.mark.parametrize("net", ["ResNet", "NetworkInNetwork", "AlexNet", "GoogLeNet"])
+def test_every_row_that_is_derived_has_the_figures_of_its_table(cli: Callable[..., Ended], net: str) -> None:
+    found = figures(cli("summary", "--explain", "--json", f"--model.net={net}"))
+    assert len(found["why"]) >= len(found["layers"])
+    for layer, why in zip(found["layers"], found["why"], strict=False):
+        assert why.startswith(f"{layer['name']} {layer['type']}: ")
+        assert f" {layer['parameters']:,}" in why
+        if layer["type"].endswith(("Conv2d", "Pool2d")) and layer["type"] != "AdaptiveAvgPool2d":
+            assert f"= {layer['output'][1]};" in why or "keeps" in why
+
+
+def test_what_the_padding_adds_changes_no_field(cli: Callable[..., Ended]) -> None:
+    words = ("summary", "--model.net.padding=same", "--model.net.pool_dilation=2", "--model.net.bias=false", "--json")
+    zeros, *others = (figures(cli(*words, f"--model.net.padding_mode={m}")) for m in ("zeros", "circular", "reflect"))
+    assert [layer["receptive_field"] for layer in zeros["layers"][:6]] == [[n, n] for n in (3, 5, 5, 9, 13, 13)]
+    assert [layer["output"] for layer in zeros["layers"][:2]] == [[64, 28, 28], [64, 13, 13]]
+    assert zeros["layers"][0]["parameters"] == 576
+    assert others == [zeros, zeros]
+
+
 def test_a_configuration_and_words_that_change_it(cli: Callable[..., Ended]) -> None:
     Path("mine.yaml").write_text("model: {init_args: {net: {class_path: ResNet}}}\ndata: {class_path: CIFAR10}\n")
     found = figures(cli("summary", "--config", "mine.yaml", "--json", "--model.net.depth=8", "--data.batch_size=3"))
@@ -142,7 +185,21 @@ def test_the_effective_field_as_a_picture(cli: Callable[..., Ended]) -> None:
 MISTAKES = [
     ("--depth 0", "error: --depth: expected a whole number from 1 on, got '0'"),
     ("--image_size big", "error: --image_size: expected pixels, such as 64 or 48x64, got 'big'"),
-    ("--image_size 20", "error: CNN does not take images of 1x20x20 (addmm: mat1 and mat2"),
+    (
+        "--image_size 20",
+        "error: CNN does not take images of 1x20x20: head.1 (Linear) was built for 3200",
+    ),
+    (
+        "--model.net MLP --image_size 32",
+        "error: MLP does not take images of 1x32x32: hidden.0 (Linear) was built",
+    ),
+    ("--image_size 1", "error: CNN does not take images of 1x1x1 (at features.0, Conv2d: "),
+    ("--model.net.padding full", "error: model.net.padding: expected int, same, valid, got 'full'"),
+    (
+        "--model.net.padding same --model.net.stride 2",
+        "error: padding 'same' keeps the size at stride 1, and",
+    ),
+    ("--model.net.padding_mode mirror", "error: model.net.padding_mode: expected zeros, reflect, replicate, circular"),
     ("--layer features.0", "error: --layer names the layer that --effective draws: give both"),
     ("--effective a.png --layer nose", "error: CNN runs no layer 'nose'; those that give one: features.0, "),
     ("--effective a.png --model.net MLP", "error: MLP has no layer that gives a map"),

@@ -15,6 +15,7 @@ from cnnkit.layers import (
     local_response_norm,
     make_activation,
     make_norm,
+    make_pool,
 )
 
 
@@ -82,6 +83,15 @@ def test_conv_norm_act_is_its_three_parts_in_order():
     assert [type(layer) for layer in ConvNormAct(3, 8, norm="none", activation=None)] == [nn.Conv2d]
 
 
+@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_by_default_every_kernel_keeps_the_size(kernel, mode):
+    images = torch.randn(1, 3, 28, 11)
+    assert ConvNormAct(3, 8, kernel, padding_mode=mode, dilation=2)(images).shape == (1, 8, 28, 11)
+    assert ConvNormAct(3, 8, kernel)(images).shape == (1, 8, 28, 11)
+    assert ConvNormAct(3, 8, kernel, padding="valid")(images).shape == (1, 8, 29 - kernel, 12 - kernel)
+
+
 def test_an_unknown_activation_is_named_with_the_choices():
     with pytest.raises(UserError, match="'softplus' is unknown; choose one of relu, leaky_relu"):
         make_activation("softplus")
@@ -94,6 +104,10 @@ def test_an_unknown_activation_is_named_with_the_choices():
         nn.Conv2d(2, 2, 3, dilation=3, padding=2),
         nn.Conv2d(2, 2, 5, padding="same"),
         nn.Conv2d(2, 2, 3, padding="valid"),
+        nn.Conv2d(2, 2, 3, padding=2, padding_mode="reflect"),
+        nn.Conv2d(2, 2, 4, padding="same", padding_mode="circular"),
+        make_pool("sum", 2, 2, dilation=3),
+        make_pool("max", 3, 2, dilation=2),
         nn.MaxPool2d(3, stride=2, padding=1),
         nn.MaxPool2d(2, stride=2, ceil_mode=True),
         nn.MaxPool2d(2, stride=3, padding=1, ceil_mode=True),

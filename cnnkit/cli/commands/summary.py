@@ -38,6 +38,7 @@ def arguments() -> Options:
         "--effective", metavar="FILE", help="draw the effective receptive field of the last map, as PNG"
     )
     options.add_argument("--layer", metavar="NAME", help="with --effective: of this layer instead")
+    options.add_argument("--explain", action="store_true", help="derive the shape and the parameters of each row")
     add_json(options)
     return options
 
@@ -50,10 +51,13 @@ def run(asked: argparse.Namespace) -> int:
     if asked.image_size:
         image = (image[0], *asked.image_size)
     found = _count(task, image, asked.depth)
+    from cnnkit.classroom.derivation import explain_rows
+
+    why = explain_rows(found) if asked.explain else []
     if asked.json:
-        print(json.dumps(_as_json(found), indent=2))
+        print(json.dumps(_as_json(found) | ({"why": why} if asked.explain else {}), indent=2))
     else:
-        _print(found, _title(task, image), _notes(task, found))
+        _print(found, _title(task, image), _notes(task, found) + [f"\n{line}" for line in why])
     if asked.effective:
         _draw(task, asked.layer, image, Path(asked.effective), say=not asked.json)
     return 0

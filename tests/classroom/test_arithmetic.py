@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnkit.analysis.arithmetic import (
+from cnnkit.classroom.arithmetic import (
     conv_macs,
     conv_parameters,
     dense_macs,
@@ -43,6 +43,23 @@ def test_output_sizes_are_those_of_torch(i, k, p, s, d) -> None:
         return
     assert output_size(i, k, p, s, d) == made == chain_output_size("a net", i, layer)
     assert output_size(i[0], k[0], p[0], s[0], d[0]) == made[0]
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@settings(deadline=None, max_examples=30)
+@given(i=sides, k=kernels, d=steps)
+def test_same_keeps_the_size_and_valid_adds_nothing(i, k, d) -> None:
+    layer = nn.Conv2d(1, 1, k, padding="same", dilation=d)
+    assert output_size(i, k, "same", d=d) == tuple(layer(torch.zeros(1, *i)).shape[1:]) == i
+    assume(all(i[n] > d[n] * (k[n] - 1) for n in (0, 1)))
+    assert output_size(i, k, "valid", d=d) == output_size(i, k, 0, d=d)
+
+
+def test_sizes_in_one_and_three_directions_are_those_of_torch() -> None:
+    assert output_size((9,), (4,), p=(1,), s=(2,)) == tuple(nn.Conv1d(1, 1, 4, 2, 1)(torch.zeros(1, 9)).shape[1:])
+    volume = nn.Conv3d(1, 8, (1, 2, 3), stride=(1, 2, 1), padding=(0, 1, 1))
+    assert output_size((4, 6, 7), (1, 2, 3), (0, 1, 1), (1, 2, 1)) == tuple(volume(torch.zeros(1, 4, 6, 7)).shape[1:])
+    assert conv_parameters(1, 8, (1, 2, 3)) == parameters(volume)
 
 
 @settings(deadline=None, max_examples=60)
@@ -110,9 +127,12 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: output_size(4, 7, p=1), "a window of 7 pixels does not fit into 4 with a padding of 1; give at least 5"),
     (lambda: output_size((8, 4), 3, d=2), "a window of 5 pixels does not fit into 4"),
     (lambda: output_size(8, 3, s=0), "s is 0; give at least 1"),
-    (lambda: output_size(8, 3, p=-1), "p is -1; give at least 0"),
+    (lambda: output_size(8, 3, p=-1), "padding is -1; give 0 or more pixels"),
     (lambda: transposed_output_size(1, 2, p=1), "a padding of 1 leaves nothing of 2 pixels"),
     (lambda: transposed_output_size(4, 2, s=2, extra=2), "extra is 2; it must be less than stride 2"),
+    (lambda: output_size(28, 3, p="full"), "padding 'full' is unknown; give a number of pixels, same or valid"),  # type: ignore[call-overload]
+    (lambda: output_size(28, 3, p="same", s=2), "padding 'same' keeps the size at stride 1, and stride is 2"),
+    (lambda: output_size((8, 8), (3, 3, 3)), "(8, 8) has 2 numbers; give one, or one for each of 3 directions"),
     (lambda: conv_parameters(3, 8, 3, groups=2), "groups is 2; it must divide both 3 and 8 channels"),
     (lambda: conv_macs(3, 8, 3, 0), "output is 0; give at least 1"),
     (lambda: dense_parameters(0, 10), "inputs is 0; give at least 1"),

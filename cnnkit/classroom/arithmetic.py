@@ -1,23 +1,26 @@
 """The numbers of a layer that one works out by hand: output sizes, parameters, multiply-accumulates.
 
-A size is one number, or (height, width); one number among pairs stands for both sides. A whole net is counted by
-`cnnkit.analysis.complexity`, and `cnnkit.layers.conv.chain_output_size` follows a size through modules.
+A size is one number, or one number for each direction: (height, width), or (depth, height, width). One number among
+tuples stands for all directions. A whole net is counted by `cnnkit.analysis.complexity`, explained row by row by
+`cnnkit.classroom.derivation`, and `cnnkit.layers.conv.chain_output_size` follows a size through modules.
 """
 
 import math
 from collections.abc import Callable
-from typing import overload
+from typing import Literal, overload
 
 from cnnkit.errors import UserError
+from cnnkit.layers.padding import check_padding
 
-Size = int | tuple[int, int]
+Size = int | tuple[int, ...]
+Pad = Size | Literal["same", "valid"]
 
 
 @overload
-def output_size(i: int, k: int, p: int = 0, s: int = 1, d: int = 1) -> int: ...
+def output_size(i: int, k: int, p: int | Literal["same", "valid"] = 0, s: int = 1, d: int = 1) -> int: ...
 @overload
-def output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1) -> Size: ...
-def output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1) -> Size:
+def output_size(i: Size, k: Size, p: Pad = 0, s: Size = 1, d: Size = 1) -> Size: ...
+def output_size(i: Size, k: Size, p: Pad = 0, s: Size = 1, d: Size = 1) -> Size:
     """How large the output of a convolution or a pooling is: floor((i + 2p - d (k - 1) - 1) / s) + 1.
 
     A window covers d (k - 1) + 1 pixels. It stands once at the start of the padded image, and once more for every
@@ -27,15 +30,15 @@ def output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1) -> Size
     Args:
         i: the input, in pixels.
         k: the kernel or window, in pixels.
-        p: padding on every side, in pixels.
+        p: padding on every side, in pixels; ``valid`` is none, ``same`` keeps the size, at stride 1 only.
         s: stride: pixels between two places of the window.
         d: dilation: pixels between two weights of the kernel.
 
     Returns:
-        One number if all are one number, else (height, width).
+        One number if all are one number, else one for each direction.
 
     Raises:
-        UserError: the window is larger than the padded input, or no layer can have one of these numbers.
+        UserError: the window is larger than the padded input, or no layer can have one of these arguments.
 
     Example:
         >>> output_size(28, 5), output_size(28, 5, p=2), output_size(28, 2, s=2)
@@ -44,7 +47,13 @@ def output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1) -> Size
         (112, 28)
         >>> output_size((8, 8), (3, 5), p=(0, 1), s=(3, 4))
         (2, 2)
+        >>> output_size(28, 4, p="same"), output_size(28, 4, p="valid"), output_size((4, 8, 8), 3)
+        (28, 25, (2, 6, 6))
     """
+    check_padding(p, s)
+    if p == "same":
+        return _by_side(lambda i, k, d: _output_side(i + d * (k - 1), k, 0, 1, d), i, k, d)
+    p = 0 if p == "valid" else p
     return _by_side(_output_side, i, k, p, s, d)
 
 
@@ -67,7 +76,7 @@ def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size =
         extra: pixels added at the bottom and right end, torch's ``output_padding``; less than stride or dilation.
 
     Returns:
-        One number if all are one number, else (height, width).
+        One number if all are one number, else one for each direction.
 
     Raises:
         UserError: nothing would be left, or no layer can have one of these numbers.
@@ -97,7 +106,7 @@ def conv_parameters(in_channels: int, out_channels: int, kernel_size: Size, bias
         UserError: a number is below 1, or the groups do not divide the channels.
 
     Example:
-        >>> conv_parameters(3, 200, 5)  # 5x5 kernels on a colour image
+        >>> conv_parameters(3, 200, 5)  # 5x5 kernels on a color image
         15200
         >>> conv_parameters(64, 64, 3, bias=False), conv_parameters(64, 64, 3, bias=False, groups=64)
         (36864, 576)
@@ -117,7 +126,7 @@ def dense_parameters(inputs: int, outputs: int, bias: bool = True) -> int:
         UserError: a number is below 1.
 
     Example:
-        >>> dense_parameters(100 * 100, 1000, bias=False)  # a grey image, 1,000 units
+        >>> dense_parameters(100 * 100, 1000, bias=False)  # a gray image, 1,000 units
         10000000
     """
     return dense_macs(inputs, outputs) + (outputs if bias else 0)
@@ -164,14 +173,30 @@ def dense_macs(inputs: int, outputs: int) -> int:
     return inputs * outputs
 
 
-def pair(size: Size) -> tuple[int, int]:
-    """Give a size as (height, width).
+def pair(size: Size) -> tuple[int, ...]:
+    """Give a size as (height, width); one for each of three directions stays as it is.
 
     Example:
         >>> pair(3), pair((3, 5))
         ((3, 3), (3, 5))
     """
-    return (size, size) if isinstance(size, int) else size
+    return each_side(size, 2) if isinstance(size, int) else size
+
+
+def each_side(size: Size, count: int) -> tuple[int, ...]:
+    """Give a size as so many numbers, one for each direction.
+
+    Raises:
+        UserError: it has another number of them.
+
+    Example:
+        >>> each_side(3, 1), each_side(3, 3), each_side((2, 3), 2)
+        ((3,), (3, 3, 3), (2, 3))
+    """
+    sides = (size,) * count if isinstance(size, int) else tuple(size)
+    if len(sides) != count:
+        raise UserError(f"{size} has {len(sides)} numbers; give one, or one for each of {count} directions.")
+    return sides
 
 
 def _output_side(i: int, k: int, p: int, s: int, d: int) -> int:
@@ -198,19 +223,19 @@ def _transposed_side(i: int, k: int, p: int, s: int, d: int, extra: int) -> int:
 
 
 def _weights(in_channels: int, out_channels: int, kernel_size: Size, groups: int) -> int:
-    height, width = pair(kernel_size)
-    _at_least(1, in_channels=in_channels, out_channels=out_channels, kernel_size=min(height, width), groups=groups)
+    sides = pair(kernel_size)
+    _at_least(1, in_channels=in_channels, out_channels=out_channels, kernel_size=min(sides), groups=groups)
     if in_channels % groups or out_channels % groups:
         raise UserError(f"groups is {groups}; it must divide both {in_channels} and {out_channels} channels.")
-    return in_channels // groups * out_channels * height * width
+    return in_channels // groups * out_channels * math.prod(sides)
 
 
 def _by_side(rule: Callable[..., int], *sizes: Size) -> Size:
-    """Apply a rule for one side to height and width, or once where all sizes are one number."""
-    if all(isinstance(size, int) for size in sizes):
+    """Apply a rule for one direction to each of them, or once where all sizes are one number."""
+    counts = [len(size) for size in sizes if not isinstance(size, int)]
+    if not counts:
         return rule(*sizes)
-    height, width = (rule(*side) for side in zip(*map(pair, sizes), strict=True))
-    return height, width
+    return tuple(rule(*side) for side in zip(*(each_side(size, max(counts)) for size in sizes), strict=True))
 
 
 def _at_least(least: int, **numbers: int) -> None:

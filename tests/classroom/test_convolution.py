@@ -1,7 +1,9 @@
 """The loops against published examples, torch, scipy and our layers."""
 
 from collections.abc import Callable
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,9 +11,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cnnkit.analysis.reference import conv2d, conv_transpose2d, corr2d, pool2d
+from cnnkit.classroom.arithmetic import conv_parameters, dense_parameters
+from cnnkit.classroom.convolution import conv1d, conv2d, conv_transpose2d, corr1d, corr2d, corr3d
+from cnnkit.classroom.matrix import convolution_matrix
 from cnnkit.errors import UserError
-from cnnkit.layers import MinPool2d, Subsample2d, SumPool2d, TransposedConvNormAct, make_pool
+from cnnkit.layers import TransposedConvNormAct
+from cnnkit.layers.padding import PaddingMode
 
 # Whole numbers: sums are exact in any order, so the results must be equal, not close.
 seeds, channels = st.integers(0, 99), st.integers(1, 3)
@@ -19,6 +24,7 @@ sides = st.tuples(st.integers(2, 7), st.integers(2, 7))
 kernels = st.tuples(st.integers(1, 3), st.integers(1, 3))
 paddings = st.tuples(st.integers(0, 2), st.integers(0, 2))
 steps = st.tuples(st.integers(1, 3), st.integers(1, 3))
+small = st.integers(1, 3)
 few = settings(deadline=None, max_examples=40)
 
 
@@ -55,15 +61,6 @@ def test_published_edges() -> None:
     image[:, 2:6] = 0
     assert corr2d(image, torch.tensor([[1.0, -1.0]])).tolist() == [[0, 1, 0, 0, 0, -1, 0]] * 6
     assert not corr2d(image.T, torch.tensor([[1.0, -1.0]])).any()  # horizontal edges are not seen
-
-
-def test_published_poolings() -> None:
-    nine, sixteen = count(3, 3), count(4, 4)
-    assert pool2d(nine, 2, stride=1).tolist() == [[4, 5], [7, 8]]
-    assert pool2d(nine, 2, stride=1, kind="mean").tolist() == [[2, 3], [5, 6]]
-    assert pool2d(sixteen, 3).tolist() == [[10]]
-    assert pool2d(sixteen, 3, stride=2, padding=1).tolist() == [[5, 7], [13, 15]]
-    assert pool2d(sixteen, (2, 3), stride=(2, 3), padding=(0, 1)).tolist() == [[5, 7], [13, 15]]
 
 
 def test_published_transposed_convolutions() -> None:
@@ -118,57 +115,6 @@ def test_the_transposed_convolution_is_torchs_and_the_gradient_of_the_correlatio
     assert torch.equal(back, image.grad[:, : spread[0], : spread[1]])  # no window saw what is beyond
 
 
-@few
-@given(seed=seeds, c=channels, i=sides, k=kernels, p=paddings, s=steps)
-def test_poolings_are_those_of_torch(seed, c, i, k, p, s) -> None:
-    p = (min(p[0], k[0] // 2), min(p[1], k[1] // 2))  # torch allows no more
-    assume(fits(i, k, p))
-    image = whole(seed, c, *i)
-    assert torch.equal(pool2d(image, k, s, p), F.max_pool2d(image, k, s, p))
-    assert torch.equal(pool2d(image, k, s, p, kind="min"), -F.max_pool2d(-image, k, s, p))
-    for counted in (True, False):
-        expected = F.avg_pool2d(image, k, s, p, count_include_pad=counted)
-        torch.testing.assert_close(pool2d(image, k, s, p, kind="mean", count_padding=counted), expected)
-    assert torch.equal(pool2d(image, k, s, p, kind="sum"), F.avg_pool2d(image, k, s, p, divisor_override=1))
-
-
-@few
-@given(seed=seeds, c=channels, i=sides, k=kernels, s=steps)
-def test_subsampling_keeps_the_first_pixel_of_every_whole_window(seed, c, i, k, s) -> None:
-    assume(fits(i, k, (0, 0)))
-    image = whole(seed, c, *i)
-    kept = image[:, : i[0] - k[0] + 1 : s[0], : i[1] - k[1] + 1 : s[1]]
-    assert torch.equal(pool2d(image, k, s, kind="subsampling"), kept)
-
-
-def test_padding_never_wins_and_is_never_the_pixel_that_is_kept() -> None:
-    image = count(2, 2, start=1)
-    assert pool2d(-image, 2, padding=1).tolist() == [[-1, -2], [-3, -4]]
-    for kind in ("max", "min", "subsampling"):
-        assert pool2d(image, 2, padding=1, kind=kind).tolist() == [[1, 2], [3, 4]]
-
-
-@pytest.mark.parametrize(
-    ("layer", "size", "options"),
-    [
-        (make_pool("max", 2, 3), 2, {}),
-        (make_pool("avg", 3, 3), 3, {"kind": "mean"}),
-        (MinPool2d(3, 2, 1), 3, {"stride": 2, "padding": 1, "kind": "min"}),
-        (SumPool2d(3, 1, 1), 3, {"stride": 1, "padding": 1, "kind": "sum"}),
-        (Subsample2d(2), 2, {"kind": "subsampling"}),
-        (
-            nn.AvgPool2d(3, 2, 1, count_include_pad=False),
-            3,
-            {"stride": 2, "padding": 1, "kind": "mean", "count_padding": False},
-        ),
-    ],
-    ids=["max", "avg", "min", "sum", "subsample", "avg without padding"],
-)
-def test_pooling_layers_do_what_the_definition_says(layer: nn.Module, size: int, options: dict) -> None:
-    images = whole(0, 2, 3, 7, 8)
-    torch.testing.assert_close(layer(images), torch.stack([pool2d(image, size, **options) for image in images]))
-
-
 @pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (3, 3), (3, 1)])
 def test_the_enlarging_layer_does_what_the_definition_says(kernel: int, stride: int) -> None:
     layer = TransposedConvNormAct(3, 2, kernel, stride, norm="none", activation=None).double()
@@ -178,19 +124,102 @@ def test_the_enlarging_layer_does_what_the_definition_says(kernel: int, stride: 
 
 
 def test_numbers_keep_their_type() -> None:
-    assert corr2d(count(3, 3), count(2, 2)).dtype == pool2d(count(4, 4), 2, kind="sum").dtype == torch.int64
+    assert corr2d(count(3, 3), count(2, 2)).dtype == torch.int64
     assert corr2d(count(3, 3), count(2, 2).double()).dtype == torch.float64
-    assert pool2d(count(4, 4), 2, kind="mean").dtype == torch.float32
+
+
+@few
+@given(
+    seed=seeds,
+    c=channels,
+    o=channels,
+    i=st.integers(3, 9),
+    k=st.integers(1, 3),
+    p=st.integers(0, 2),
+    s=st.integers(1, 3),
+)
+def test_one_direction_is_torchs(seed, c, o, i, k, p, s) -> None:
+    signal, kernel = whole(seed, c, i), whole(seed + 1, o, c, k)
+    assert torch.equal(corr1d(signal, kernel, s, p), F.conv1d(signal[None], kernel, None, s, p)[0])
+    polynomial = np.convolve(signal[0].numpy(), kernel[0, 0].numpy())
+    assert conv1d(signal[0], kernel[0, 0], padding=k - 1).tolist() == polynomial.tolist()
+
+
+def test_the_definition_of_a_convolution_in_one_direction() -> None:
+    f, g = [4, 5], [1, 2, 3]  # (f * g)[t] = sum over a of f[a] g[t - a]
+    sums = [sum(f[a] * g[t - a] for a in range(2) if 0 <= t - a < 3) for t in range(4)]
+    assert conv1d(torch.tensor(g), torch.tensor(f), padding=1).tolist() == sums == [4, 13, 22, 15]
+    assert corr1d(torch.tensor(g), torch.tensor(f), padding=1).tolist() == [5, 14, 23, 12]  # not turned
+
+
+@few
+@given(seed=seeds, c=channels, o=channels, p=paddings, s=steps, d=steps)
+def test_three_directions_are_torchs(seed, c, o, p, s, d) -> None:
+    volume, kernel = whole(seed, c, 4, 5, 7), whole(seed + 1, o, c, 2, 1, 3)
+    options = ((s[0], 1, s[1]), (p[0], 0, p[1]), (1, d[0], d[1]))
+    assert torch.equal(corr3d(volume, kernel, *options), F.conv3d(volume[None], kernel, None, *options)[0])
+
+
+def test_a_kernel_over_three_channels_is_three_dimensional() -> None:
+    image, kernel = whole(0, 3, 6, 7), whole(1, 3, 2, 2)
+    assert torch.equal(corr3d(image, kernel)[0], corr2d(image, kernel[None])[0])  # it fills the depth: one place there
+    assert corr2d(torch.zeros(8, 7, 6), torch.zeros(8, 8, 3, 3)).shape == (8, 5, 4)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@few
+@given(seed=seeds, c=channels, i=sides, k=kernels, p=paddings, d=steps)
+@pytest.mark.parametrize("mode", get_args(PaddingMode))
+def test_what_the_padding_adds_is_torchs(mode, seed, c, i, k, p, d) -> None:
+    p = (min(p[0], i[0] - 1), min(p[1], i[1] - 1))
+    assume(fits(i, k, p, d))
+    image, kernel = whole(seed, c, *i), whole(seed + 1, 2, c, *k)
+    layer = nn.Conv2d(c, 2, k, 1, p, d, bias=False, padding_mode=mode, dtype=torch.float64)
+    layer.weight.data = kernel
+    assert torch.equal(corr2d(image, kernel, 1, p, d, mode), layer(image[None])[0])
+    if all(d[n] * (k[n] - 1) < 2 * i[n] - 1 for n in (0, 1)):
+        same = nn.Conv2d(c, 2, k, padding="same", dilation=d, bias=False, padding_mode=mode, dtype=torch.float64)
+        same.weight.data = kernel
+        assert torch.equal(corr2d(image, kernel, 1, "same", d, mode), same(image[None])[0])
+
+
+@few
+@given(seed=seeds, c=channels, o=channels, i=sides, k=kernels, p=paddings, s=steps, d=steps)
+def test_a_convolution_is_the_product_with_its_matrix(seed, c, o, i, k, p, s, d) -> None:
+    assume(fits(i, k, p, d))
+    image, kernel = whole(seed, c, *i), whole(seed + 1, o, c, *k)
+    matrix, output = convolution_matrix(kernel, i, s, p, d), F.conv2d(image[None], kernel, None, s, p, d)[0]
+    assert torch.equal(matrix @ image.flatten(), output.flatten())
+    assert torch.equal(matrix.to_sparse() @ image.flatten(), output.flatten())
+    upstream = whole(seed + 2, *output.shape)
+    back = torch.autograd.functional.vjp(lambda x: F.conv2d(x[None], kernel, None, s, p, d)[0], image, upstream)[1]
+    assert torch.equal((matrix.T @ upstream.flatten()).view(image.shape), back)
+
+
+def test_the_matrix_of_nine_weights_on_sixteen_pixels() -> None:
+    kernel, output = count(3, 3, start=1), count(2, 2, start=1)
+    matrix, padded = convolution_matrix(kernel, 4), convolution_matrix(kernel, 4, padding=1)
+    assert (matrix.shape, padded.shape) == ((4, 16), (16, 16))
+    assert (matrix.count_nonzero(), padded.count_nonzero()) == (36, 100)
+    assert matrix.unique().tolist() == list(range(10))
+    assert torch.equal((matrix.T @ output.flatten()).view(4, 4), conv_transpose2d(output, kernel))
+    assert conv_parameters(1, 1, 3) == 10
+    assert (dense_parameters(16, 4), dense_parameters(16, 16)) == (68, 272)
 
 
 MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: corr2d(whole(0, 3, 5, 5), whole(0, 2, 2)), r"do not go together; give \(H, W\) with \(kh, kw\)"),
+    (lambda: corr1d(whole(0, 3, 5, 5), whole(0, 2)), r"do not go together; give \(L\) with \(k\), or \(C, L\)"),
+    (lambda: corr3d(whole(0, 5, 5), whole(0, 2, 2)), r"do not go together; give \(D, H, W\) with"),
+    (
+        lambda: corr2d(whole(0, 2, 2), whole(0, 2, 2), padding=2, mode="reflect"),
+        "padding 2 is too much for reflect of 2",
+    ),
+    (lambda: corr2d(whole(0, 2, 2), whole(0, 2, 2), mode="mirror"), "padding_mode 'mirror' is unknown"),
+    (lambda: convolution_matrix(whole(0, 3), 4), r"the kernel has shape \(3,\)"),
     (lambda: corr2d(whole(0, 3, 5, 5), whole(0, 2, 1, 2, 2)), "differ in channels: 3 and 1"),
     (lambda: conv_transpose2d(whole(0, 3, 5, 5), whole(0, 1, 3, 2, 2)), "differ in channels: 3 and 1"),
     (lambda: corr2d(whole(0, 2, 2), whole(0, 3, 3)), "a window of 3 pixels does not fit into 2"),
-    (lambda: pool2d(whole(0, 5, 5), 2, padding=2), "padding 2 holds a whole window of 2"),
-    (lambda: pool2d(whole(0, 5, 5), 2, kind="median"), "'median' is unknown; choose one of max, min, sum, mean"),  # type: ignore[arg-type]
-    (lambda: pool2d(whole(0, 1, 3, 5, 5), 2), r"shape \(1, 3, 5, 5\); give \(H, W\) or \(C, H, W\)"),
 ]
 
 

@@ -1,0 +1,248 @@
+"""Convolution as its definition reads: plain loops over the places of the kernel, for small examples.
+
+Layers are tested against these functions, and an example done by hand can be checked with them. For real images take
+torch's own, which are far faster and named in each docstring. ``corr1d`` takes signals (L) or (C, L), ``corr2d``
+images (H, W) or (C, H, W), ``corr3d`` volumes (D, H, W) or (C, D, H, W), all without a batch; sizes are one number, or
+one for each direction. Results have the type of image and kernel, so bytes (uint8) overflow: make them floats first.
+Gradients flow through.
+"""
+
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from cnnkit.classroom.arithmetic import Pad, Size, each_side, output_size, transposed_output_size
+from cnnkit.errors import UserError
+from cnnkit.layers.padding import PaddingMode, check_padding, split_same
+
+
+def corr1d(
+    signal: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1, mode: PaddingMode = "zeros"
+) -> Tensor:
+    """Cross-correlate a signal: ``out[t]`` is the sum over a of ``kernel[a] * signal[t + a]``.
+
+    Args:
+        signal: (L), or (C, L).
+        kernel: (k), or (O, C, k).
+        stride: as for `corr2d`, like the others.
+        padding: zeros on both sides, ``same`` or ``valid``.
+        dilation: samples between two weights of the kernel.
+        mode: what the padding adds.
+
+    Returns:
+        (L') or (O, L'). In torch: `torch.nn.functional.conv1d`.
+
+    Raises:
+        UserError: the shapes do not belong together, or the kernel does not fit.
+
+    Example:
+        >>> corr1d(torch.tensor([0, 1, 2, 3, 4, 5, 6]), torch.tensor([1, 2])).tolist()
+        [2, 5, 8, 11, 14, 17]
+    """
+    return _correlate(1, signal, kernel, stride, padding, dilation, mode)
+
+
+def corr2d(
+    image: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1, mode: PaddingMode = "zeros"
+) -> Tensor:
+    """Cross-correlate: lay the kernel on the image, multiply what meets, add it all up, move on.
+
+    ``out[o, i, j]`` is the sum over c, a, b of ``kernel[o, c, a, b] * image[c, i s + a d - p, j s + b d - p]``, where
+    the image is zero outside. This is what deep learning calls a convolution: `torch.nn.functional.conv2d`.
+
+    Args:
+        image: (H, W), or (C, H, W).
+        kernel: (kh, kw), or (O, C, kh, kw).
+        stride: s, pixels between two places of the kernel.
+        padding: p, pixels on every side of the image; ``valid`` is none, ``same`` keeps the size at stride 1.
+        dilation: d, pixels between two weights of the kernel.
+        mode: what the padding adds: zeros, the image mirrored (reflect), its edge (replicate), or its other side
+            (circular).
+
+    Returns:
+        (H', W') or (O, H', W'); the sizes are those of `cnnkit.classroom.arithmetic.output_size`.
+
+    Raises:
+        UserError: the shapes do not belong together, or the kernel does not fit.
+
+    Example:
+        >>> image = torch.tensor([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
+        >>> corr2d(image, torch.tensor([[0, 1], [2, 3]])).tolist()  # 0*0 + 1*1 + 3*2 + 4*3 = 19
+        [[19, 25], [37, 43]]
+        >>> corr2d(image, torch.tensor([[0, 1], [2, 3]]), stride=(3, 2), padding=1).tolist()
+        [[0, 8], [6, 8]]
+    """
+    return _correlate(2, image, kernel, stride, padding, dilation, mode)
+
+
+def corr3d(
+    volume: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1, mode: PaddingMode = "zeros"
+) -> Tensor:
+    """Cross-correlate a volume: the kernel moves in depth, too.
+
+    Args:
+        volume: (D, H, W), or (C, D, H, W).
+        kernel: (kd, kh, kw), or (O, C, kd, kh, kw).
+        stride: as for `corr2d`, like the others.
+        padding: voxels on every side, ``same`` or ``valid``.
+        dilation: voxels between two weights of the kernel.
+        mode: what the padding adds.
+
+    Returns:
+        (D', H', W') or (O, D', H', W'). In torch: `torch.nn.functional.conv3d`.
+
+    Raises:
+        UserError: the shapes do not belong together, or the kernel does not fit.
+
+    Example:
+        >>> corr3d(torch.arange(27).view(3, 3, 3), torch.ones(2, 2, 2, dtype=torch.long)).flatten().tolist()
+        [52, 60, 76, 84, 124, 132, 148, 156]
+    """
+    return _correlate(3, volume, kernel, stride, padding, dilation, mode)
+
+
+def conv1d(signal: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1) -> Tensor:
+    """Convolve a signal as mathematics does: ``(f * g)[t]`` is the sum over a of ``f[a] * g[t - a]``.
+
+    With a padding of the kernel's size - 1 these are all the sums in which f and g meet (`numpy.convolve`), such as
+    the coefficients of the product of two polynomials. Arguments, result and errors are those of `corr1d`.
+
+    Example:
+        >>> conv1d(torch.tensor([1, 2, 3]), torch.tensor([4, 5]), padding=1).tolist()  # (1 + 2x + 3x²)(4 + 5x)
+        [4, 13, 22, 15]
+    """
+    return corr1d(signal, kernel.flip(-1), stride, padding, dilation)
+
+
+def conv2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1) -> Tensor:
+    """Convolve as mathematics does: correlate with the kernel turned by 180 degrees.
+
+    So kernel and image can change places, and a single bright pixel becomes a picture of the kernel. A net does not
+    care, since it learns its kernels either way up. So does ``scipy.signal.convolve2d``; torch's ``conv2d`` correlates.
+
+    Args:
+        image: (H, W), or (C, H, W).
+        kernel: (kh, kw), or (O, C, kh, kw).
+        stride: pixels between two places of the kernel.
+        padding: zeros on every side of the image; kernel size - 1 gives every sum in which both meet.
+        dilation: pixels between two weights of the kernel.
+
+    Returns:
+        (H', W') or (O, H', W').
+
+    Raises:
+        UserError: the shapes do not belong together, or the kernel does not fit.
+
+    Example:
+        >>> dot = torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
+        >>> conv2d(dot, torch.tensor([[1, 2], [3, 4]])).tolist()
+        [[1, 2], [3, 4]]
+        >>> corr2d(dot, torch.tensor([[1, 2], [3, 4]])).tolist()
+        [[4, 3], [2, 1]]
+    """
+    return corr2d(image, kernel.flip(-2, -1), stride, padding, dilation)
+
+
+def conv_transpose2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0) -> Tensor:
+    """Enlarge: every pixel of the image adds a copy of the kernel, times its value, to the output.
+
+    ``out[o, i s + a - p, j s + b - p]`` collects ``image[c, i, j] * kernel[c, o, a, b]`` over all c, i, j, a, b. What
+    `corr2d` does to an image is a matrix; this multiplies by the transposed one, with the same kernel, stride and
+    padding, as its gradient does. It is also called deconvolution, though it undoes nothing. In torch:
+    `torch.nn.functional.conv_transpose2d`.
+
+    Args:
+        image: (H, W), or (C, H, W).
+        kernel: (kh, kw), or (C, O, kh, kw): the channels of the image come first.
+        stride: s, pixels of the output between the copies of two neighbors.
+        padding: p, pixels taken away from every side of the output.
+
+    Returns:
+        (H', W') or (O, H', W'); see `cnnkit.classroom.arithmetic.transposed_output_size`.
+
+    Raises:
+        UserError: the shapes do not belong together, or the padding leaves nothing.
+
+    Example:
+        >>> image = kernel = torch.tensor([[0, 1], [2, 3]])
+        >>> conv_transpose2d(image, kernel).tolist()
+        [[0, 0, 1], [0, 4, 6], [4, 12, 9]]
+        >>> conv_transpose2d(image, kernel, stride=2).tolist()
+        [[0, 0, 0, 1], [0, 0, 2, 3], [0, 2, 0, 3], [4, 6, 6, 9]]
+    """
+    if image.dim() == kernel.dim() == 2:
+        return conv_transpose2d(image[None], kernel[None, None], stride, padding)[0]
+    _check(2, image, kernel, channels=0)
+    (down, right), (above, before) = each_side(stride, 2), each_side(padding, 2)
+    height, width = kernel.shape[2:]
+    sizes = transposed_output_size(tuple(image.shape[1:]), (height, width), (above, before), (down, right))
+    rows, columns = each_side(sizes, 2)
+    output = image.new_zeros(
+        kernel.shape[1], rows + 2 * above, columns + 2 * before, dtype=torch.result_type(image, kernel)
+    )
+    for channel, weights in zip(image, kernel, strict=True):
+        for i, j in product(*map(range, channel.shape)):
+            output[:, i * down : i * down + height, j * right : j * right + width] += channel[i, j] * weights
+    return output[:, above : above + rows, before : before + columns]
+
+
+_SHAPES = (
+    "(L) with (k), or (C, L) with a kernel of three",
+    "(H, W) with (kh, kw), or (C, H, W) with a kernel of four",
+    "(D, H, W) with (kd, kh, kw), or (C, D, H, W) with a kernel of five",
+)
+
+
+def _correlate(
+    directions: int, image: Tensor, kernel: Tensor, stride: Size, padding: Pad, dilation: Size, mode: PaddingMode
+) -> Tensor:
+    if image.dim() == kernel.dim() == directions:
+        return _correlate(directions, image[None], kernel[None, None], stride, padding, dilation, mode)[0]
+    _check(directions, image, kernel, channels=1)
+    check_padding(padding, stride, mode)
+    reach, steps, apart = tuple(kernel.shape[2:]), each_side(stride, directions), each_side(dilation, directions)
+    sizes = output_size(tuple(image.shape[1:]), reach, padding, steps, apart)
+    padded = _pad(image, reach, padding, apart, mode)
+    output = image.new_empty(len(kernel), *each_side(sizes, directions), dtype=torch.result_type(image, kernel))
+    for place in product(*(range(size) for size in output.shape[1:])):
+        here = zip(place, steps, apart, reach, strict=True)
+        taps = [slice(p * s, p * s + d * k, d) for p, s, d, k in here]
+        index: tuple[slice | int, ...] = (slice(None), *place)
+        output[index] = (kernel * padded[(slice(None), *taps)]).flatten(1).sum(1)
+    return output
+
+
+def _pad(image: Tensor, kernel: tuple[int, ...], padding: Pad, dilation: tuple[int, ...], mode: PaddingMode) -> Tensor:
+    """Add pixels on both sides of every direction."""
+    for axis, (k, d) in enumerate(zip(kernel, dilation, strict=True)):
+        given = 0 if padding == "valid" else padding
+        before, after = split_same(k, d) if given == "same" else (each_side(given, len(kernel))[axis],) * 2
+        size = image.shape[axis + 1]
+        if (mode == "reflect" and max(before, after) >= size) or (mode == "circular" and max(before, after) > size):
+            raise UserError(f"padding {padding} is too much for {mode} of {size} pixels; give less, or another mode.")
+        sources = [_source(index, size, mode) for index in range(-before, size + after)]
+        picked = image.index_select(axis + 1, torch.tensor([max(source, 0) for source in sources]))
+        outside = torch.tensor([source < 0 for source in sources]).view(-1, *(1,) * (len(kernel) - axis - 1))
+        image = picked.masked_fill(outside, 0)
+    return image
+
+
+def _source(index: int, size: int, mode: PaddingMode) -> int:
+    """Which pixel stands at an index that may be outside the image; -1 for a zero."""
+    if mode == "zeros":
+        return index if 0 <= index < size else -1
+    if mode == "replicate":
+        return min(max(index, 0), size - 1)
+    if mode == "circular":
+        return index % size
+    return size - 1 - abs(size - 1 - abs(index))  # mirrored at the middle of the first and the last pixel
+
+
+def _check(directions: int, image: Tensor, kernel: Tensor, channels: int) -> None:
+    """Compare the image's channels with the kernel's dimension of that number."""
+    shapes = f"an image of shape {tuple(image.shape)} and a kernel of shape {tuple(kernel.shape)}"
+    if image.dim() != directions + 1 or kernel.dim() != directions + 2:
+        raise UserError(f"{shapes} do not go together; give {_SHAPES[directions - 1]}.")
+    if len(image) != kernel.shape[channels]:
+        raise UserError(f"{shapes} differ in channels: {len(image)} and {kernel.shape[channels]}.")

@@ -1,0 +1,151 @@
+"""Why each row of a summary has its shape and its number of parameters, in the numbers of that very layer."""
+
+import math
+from collections.abc import Callable
+
+from torch import nn
+
+from cnnkit.analysis.complexity import Complexity, Row
+from cnnkit.classroom.arithmetic import each_side
+from cnnkit.layers import DilatedAvgPool2d, MinPool2d, Subsample2d, SumPool2d
+
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d, MinPool2d, SumPool2d, DilatedAvgPool2d, Subsample2d)
+
+
+def explain_rows(found: Complexity) -> list[str]:
+    """Derive the shape and the parameters of each row, and say what the memory counts.
+
+    Args:
+        found: of `cnnkit.analysis.complexity.complexity`.
+
+    Returns:
+        A line for each row, and one on memory if there are rows of `nn.Flatten`.
+
+    Example:
+        >>> from cnnkit.analysis.complexity import complexity
+        >>> explain_rows(complexity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (1, 28, 28)))[1]
+        '1 Linear: 10 units, each with a weight for each of 784 values and a bias: 784*10 + 10 = 7,850'
+    """
+    lines = [f"{row.name or '(the net)'} {row.type}: {explain_row(row)}" for row in found.rows]
+    flat = [row for row in found.rows if isinstance(row.module, nn.Flatten)]
+    if flat:
+        without = found.megabytes - sum(row.megabytes for row in flat)
+        lines.append(
+            f"memory: Flatten only looks at the same {math.prod(flat[0].shape):,} values in another way. torchsummary "
+            f"counts it where it is a module; a net that calls view() instead has no such row: {without:.2f} MB in all "
+            f"instead of {found.megabytes:.2f}."
+        )
+    return lines
+
+
+def explain_row(row: Row) -> str:
+    """Derive one row: its shape by the rule of its kind of layer, its parameters by counting weights."""
+    for kinds, rule in _RULES:
+        if isinstance(row.module, kinds) and row.takes is not None:
+            return rule(row)
+    if row.takes == row.shape and not row.parameters:
+        return f"value by value, so the shape stays {_as_text(row.shape)}; nothing to learn: 0"
+    counts = [f"{'x'.join(map(str, p.shape))}" for p in row.module.parameters(recurse=False)]
+    made = f"{_as_text(row.takes)} becomes {_as_text(row.shape)}" if row.takes else f"gives {_as_text(row.shape)}"
+    return f"{made}; parameters {' + '.join(counts) if counts else ''}{' = ' if counts else ''}{row.parameters:,}"
+
+
+def _conv(row: Row) -> str:
+    layer = row.module
+    assert isinstance(layer, nn.Conv2d)
+    assert row.takes is not None
+    height, width = layer.kernel_size
+    per = layer.in_channels // layer.groups
+    weights = layer.out_channels * per * height * width
+    sizes = _sides(row, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    bias = f" + {layer.out_channels}" if layer.bias is not None else ""
+    with_bias = " and a bias" if bias else ""
+    return (
+        f"{sizes}; {layer.out_channels} kernels of {per}x{height}x{width}{with_bias} give as many maps: "
+        f"{layer.out_channels}*{per}*{height}*{width}{bias} = {weights + (layer.out_channels if bias else 0):,}; "
+        f"each weight is used at each of {row.shape[1]}*{row.shape[2]} places: "
+        f"{weights:,}*{row.shape[1] * row.shape[2]} = {weights * row.shape[1] * row.shape[2]:,} MACs"
+    )
+
+
+def _transposed(row: Row) -> str:
+    layer = row.module
+    assert isinstance(layer, nn.ConvTranspose2d)
+    assert row.takes is not None
+    (k, _), (s, _), (d, _) = layer.kernel_size, layer.stride, layer.dilation
+    p, extra = each_side(layer.padding, 2)[0], each_side(layer.output_padding, 2)[0]  # type: ignore[arg-type]
+    bias = f" + {layer.out_channels}" if layer.bias is not None else ""
+    count = sum(p.numel() for p in layer.parameters())
+    per = layer.out_channels // layer.groups
+    return (
+        f"{s}*({row.takes[1]} - 1) + {d}*({k} - 1) + 1 - 2*{p} + {extra} = {row.shape[1]}; {layer.in_channels} maps "
+        f"each add {per} kernels of {layer.kernel_size[0]}x{layer.kernel_size[1]}: "
+        f"{layer.in_channels}*{per}*{layer.kernel_size[0]}*{layer.kernel_size[1]}{bias} = {count:,}"
+    )
+
+
+def _pool(row: Row) -> str:
+    layer = row.module
+    kernel, stride, padding = (getattr(layer, name) for name in ("kernel_size", "stride", "padding"))
+    ceil = bool(getattr(layer, "ceil_mode", False))
+    sizes = _sides(row, kernel, stride, padding, getattr(layer, "dilation", 1), ceil)
+    return f"{sizes}; each of the {row.shape[0]} maps by itself; nothing to learn: 0"
+
+
+def _flatten(row: Row) -> str:
+    assert row.takes is not None
+    return f"{'*'.join(map(str, row.takes))} = {math.prod(row.takes):,} values in a row; nothing to learn: 0"
+
+
+def _linear(row: Row) -> str:
+    layer = row.module
+    assert isinstance(layer, nn.Linear)
+    bias = layer.bias is not None
+    count = layer.in_features * layer.out_features + (layer.out_features if bias else 0)
+    return (
+        f"{layer.out_features} units, each with a weight for each of {layer.in_features} values"
+        f"{' and a bias' if bias else ''}: {layer.in_features}*{layer.out_features}"
+        f"{f' + {layer.out_features}' if bias else ''} = {count:,}"
+    )
+
+
+def _batch_norm(row: Row) -> str:
+    maps = row.shape[0]
+    return (
+        f"the shape stays {_as_text(row.shape)}; a scale and a shift for each of {maps} maps: 2*{maps} = {2 * maps:,}"
+    )
+
+
+def _mean(row: Row) -> str:
+    assert row.takes is not None
+    return f"the mean of each map of {_as_text(row.takes[1:])} gives {_as_text(row.shape)}; nothing to learn: 0"
+
+
+_RULES: tuple[tuple[type | tuple[type, ...], Callable[[Row], str]], ...] = (
+    (nn.Conv2d, _conv),
+    (nn.ConvTranspose2d, _transposed),
+    (_POOLS, _pool),
+    (nn.Flatten, _flatten),
+    (nn.Linear, _linear),
+    (nn.BatchNorm2d, _batch_norm),
+    (nn.AdaptiveAvgPool2d, _mean),
+)
+
+
+def _sides(row: Row, kernel: object, stride: object, padding: object, dilation: object, ceil: bool = False) -> str:
+    """The rule of a window, for height and, where it is another, for width."""
+    assert row.takes is not None
+    if padding == "same":
+        return f"padding same keeps {_as_text(row.takes[1:])}"
+    given = 0 if padding == "valid" else padding
+    (k, s, p, d) = (each_side(value, 2) for value in (kernel, stride, given, dilation))  # type: ignore[arg-type]
+    words = [
+        f"({row.takes[1 + n]} + 2*{p[n]} - {d[n]}*({k[n]} - 1) - 1) / {s[n]} + 1, rounded {'up' if ceil else 'down'}, "
+        f"= {row.shape[1 + n]}"
+        for n in (0, 1)
+    ]
+    return words[0] if words[0] == words[1] else " and ".join(words)
+
+
+def _as_text(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
