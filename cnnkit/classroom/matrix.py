@@ -68,8 +68,8 @@ def matrix_figure(matrices: dict[str, Tensor]) -> "Figure":
     from cnnkit.analysis.plots import GREY, INK, new_figures
 
     tallest = max(len(matrix) for matrix in matrices.values())
-    widths = [matrix.shape[1] for matrix in matrices.values()]
-    size = (0.24 * sum(widths) + 0.6 * len(matrices), 0.24 * tallest + 0.9)
+    widths = [max(matrix.shape[1], 8) for matrix in matrices.values()]  # room for the title
+    size = (0.26 * sum(widths) + 0.8, 0.26 * tallest + 1.2)
     figure, panels = new_figures(*size, columns=len(matrices), gridspec_kw={"width_ratios": widths})
     for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
         axes.imshow(torch.where(matrix == 0, torch.nan, matrix.double()), cmap="viridis_r", alpha=0.45)

@@ -20,6 +20,7 @@ TOOLS = {
     "translation": ("accuracy when the test images are shifted", "translation --run runs/quickstart"),
     "challenges": ("accuracy when test images are dark, turned, hidden", "challenges --run runs/quickstart"),
     "filter": ("blur, sharpen, find edges in an image file", "filter sobel photo.jpg -o edges.png"),
+    "course": ("worked examples of a first course, by hand", "course exercise"),
     "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
     "compare": ("is one run really better than another?", "compare runs/a runs/b"),
     "study": ("configurations x seeds to one honest table", "study experiments/mlp_vs_cnn"),

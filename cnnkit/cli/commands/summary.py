@@ -57,7 +57,7 @@ def run(asked: argparse.Namespace) -> int:
     if asked.json:
         print(json.dumps(_as_json(found) | ({"why": why} if asked.explain else {}), indent=2))
     else:
-        _print(found, _title(task, image), _notes(task, found) + [f"\n{line}" for line in why])
+        _print(found, _title(task, image), _notes(task, found) + (["", *why] if why else []))
     if asked.effective:
         _draw(task, asked.layer, image, Path(asked.effective), say=not asked.json)
     return 0

@@ -1,0 +1,96 @@
+"""A convolutional autoencoder: what a transposed convolution ("deconvolution") is for.
+
+Convolutions of stride 2 make an image small (Masci et al. 2011), transposed ones make it large again (Zeiler et al.
+2010). It learns without labels, so it is no classifier and no net of `cnnkit.models`; it is here to be looked at.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnkit.errors import UserError
+from cnnkit.layers import ConvNormAct, TransposedConvNormAct
+
+
+class Autoencoder(nn.Module):
+    """Images to a code of a quarter of their values, and back: ``(B, C, H, W) -> (B, 4 C, H/4, W/4) -> (B, C, H, W)``.
+
+    Args:
+        in_channels: channels of the images, whose height and width are multiples of 4.
+        width: channels between.
+
+    Example:
+        >>> net = Autoencoder()
+        >>> net.encoder(torch.zeros(2, 1, 28, 28)).shape, net(torch.zeros(2, 1, 28, 28)).shape
+        (torch.Size([2, 4, 7, 7]), torch.Size([2, 1, 28, 28]))
+    """
+
+    def __init__(self, in_channels: int = 1, width: int = 16) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            ConvNormAct(in_channels, width, 4, stride=2),  # (B, 16, 14, 14)
+            ConvNormAct(width, 4 * in_channels, 4, stride=2, norm="none", activation=None),  # (B, 4, 7, 7)
+        )
+        self.decoder = nn.Sequential(
+            TransposedConvNormAct(4 * in_channels, width, 4, stride=2),  # (B, 16, 14, 14)
+            TransposedConvNormAct(width, in_channels, 4, stride=2, norm="none", activation="sigmoid"),  # (B, 1, 28, 28)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) of values from 0 to 1 to what the code kept of them."""
+        reconstructed: Tensor = self.decoder(self.encoder(images))
+        return reconstructed
+
+
+class Reconstruction(NamedTuple):
+    """A trained net and its mean squared errors on images that it has not seen."""
+
+    net: Autoencoder
+    before: float
+    """Of the untrained net."""
+    after: float
+    """Of the trained net."""
+    mean_image: float
+    """Of the mean of all training images in place of each image."""
+
+
+def train_autoencoder(
+    train: Tensor, test: Tensor, steps: int = 200, batch_size: int = 64, lr: float = 3e-3, seed: int = 0
+) -> Reconstruction:
+    """Train a net to give back its own input, by Adam.
+
+    Args:
+        train: uint8 images (N, C, H, W).
+        test: uint8 images to measure on.
+        steps: of gradient descent.
+        batch_size: images a step.
+        lr: learning rate.
+        seed: of the weights and of the order.
+
+    Raises:
+        UserError: height and width are no multiples of 4.
+    """
+    if train.shape[2] % 4 or train.shape[3] % 4:
+        raise UserError(f"the images have {train.shape[2]}x{train.shape[3]} pixels; give multiples of 4.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net, unseen = Autoencoder(train.shape[1]), test.float() / 255
+        optimizer = torch.optim.Adam(net.parameters(), lr)
+        before = _error(net, unseen)
+        for _ in range(steps):
+            images = train[torch.randint(len(train), (batch_size,))].float() / 255
+            optimizer.zero_grad()
+            F.mse_loss(net(images), images).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    mean = (train.float().mean(0) / 255).expand_as(unseen)
+    return Reconstruction(net.eval(), before, _error(net, unseen), F.mse_loss(mean, unseen).item())
+
+
+@torch.no_grad()
+def _error(net: Autoencoder, images: Tensor) -> float:
+    net.eval()
+    error = F.mse_loss(net(images), images).item()
+    net.train()
+    return error

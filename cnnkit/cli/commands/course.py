@@ -1,0 +1,61 @@
+"""``course``: the worked examples of docs/course, step by step."""
+
+import argparse
+import json
+from pathlib import Path
+
+from cnnkit.cli.options import Options, add_json
+from cnnkit.errors import UserError
+from cnnkit.run_folder import replacing
+
+DESCRIPTION = """\
+Work an example of the course notes out, step by step, and draw it if it has a picture. Without a name, list the
+examples. The derivations are in docs/course/."""
+
+
+def arguments() -> Options:
+    """The words of the command."""
+    options = Options("course", DESCRIPTION)
+    options.add_argument("name", nargs="?", metavar="NAME", help="the example")
+    options.add_argument("-o", "--output", metavar="FILE", help="draw it, as PNG")
+    add_json(options)
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Print one example, or their names."""
+    from cnnkit.classroom.lessons import LESSONS
+
+    output = Path(asked.output) if asked.output else None
+    if output and (output.suffix.lower() != ".png" or output.is_dir()):
+        raise UserError(f"output is {output}: give a file that ends in .png")
+    if asked.name is None:
+        if output:
+            raise UserError(f"--output draws one example: name it, one of {', '.join(LESSONS)}")
+        summaries = {name: (lesson.__doc__ or "").strip() for name, lesson in LESSONS.items()}
+        print(json.dumps(summaries, indent=2) if asked.json else _as_table(summaries))
+        return 0
+    if asked.name not in LESSONS:
+        from cnnkit.cli.hints import suggest
+
+        raise UserError(f"there is no example {asked.name!r}{suggest(asked.name, LESSONS)}")
+    lesson = LESSONS[asked.name]()
+    if output and lesson.draw is None:
+        raise UserError(f"--output: the example {asked.name} has no picture; leave it out")
+    if asked.json:
+        print(json.dumps({"name": asked.name, "lines": lesson.lines, "picture": output and str(output)}, indent=2))
+    else:
+        print("\n".join(lesson.lines))
+    if output and lesson.draw:
+        from cnnkit.analysis.plots import png_bytes
+
+        try:
+            with replacing(output, "wb") as file:
+                file.write(png_bytes(lesson.draw()))
+        except OSError as error:
+            raise UserError(f"{output}: cannot be written ({error.strerror}); name another file") from None
+    return 0
+
+
+def _as_table(summaries: dict[str, str]) -> str:
+    return "\n".join(f"{name:12}{text}" for name, text in summaries.items())
