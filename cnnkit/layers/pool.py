@@ -42,9 +42,11 @@ def sum_pool2d(
     """
     if dilation == 1:
         return F.avg_pool2d(images, size, stride, padding, divisor_override=1)
-    channels = images.shape[1]
-    ones = torch.ones(channels, 1, size, size, dtype=images.dtype, device=images.device)
-    return F.conv2d(images, ones, None, stride or size, padding, dilation, channels)
+    padded, step, last = F.pad(images, (padding,) * 4), stride or size, dilation * (size - 1)
+    height, width = padded.shape[2] - last, padded.shape[3] - last  # places of the window
+    taps = [(dilation * row, dilation * column) for row in range(size) for column in range(size)]
+    parts = [padded[..., top : top + height : step, left : left + width : step] for top, left in taps]
+    return sum(parts[1:], parts[0])
 
 
 def subsample2d(images: torch.Tensor, size: int, dilation: int = 1) -> torch.Tensor:
