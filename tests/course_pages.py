@@ -11,7 +11,7 @@ from cnnkit.cli import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "course"
-FEW = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+FEW = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1", "--watch=null"]
 
 
 class Block(NamedTuple):

@@ -52,7 +52,13 @@ def teach_exercise() -> Lesson:
         "D = C padded by 2, convolved with B; B turned by 180 degrees is B, so turning changes nothing": solution.D,
         "E = D convolved with B at stride 3: one place fits, (5 - 3) / 3 + 1, rounded down": solution.E,
     }
-    return Lesson([line for title, matrix in steps.items() for line in (title, *_rows(matrix))])
+    lines = [line for title, matrix in steps.items() for line in (title, *_rows(matrix))]
+    windows = {"C[1][1]": A[2:4, 2:4], "D[2][2]": solution.padded[2:5, 2:5], "E[0][0]": solution.D[:3, :3]}
+    lines += [f"C[1][1] = max({', '.join(map(str, windows.pop('C[1][1]').flatten().tolist()))}) = {solution.C[1, 1]}"]
+    for name, window in windows.items():
+        products = (window * B).flatten().tolist()
+        lines.append(f"{name} = {' + '.join(map(str, products)).replace('+ -', '- ')} = {sum(products)}")
+    return Lesson(lines)
 
 
 def teach_pooling() -> Lesson:

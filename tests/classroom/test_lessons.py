@@ -19,7 +19,13 @@ from cnnkit.errors import UserError
 
 PRINTED = {
     "signals": ["[4, 13, 22, 15]", "[5, 14, 23, 12]", "output (8, 5, 4)"],
-    "exercise": ["21 29 36", "  21  50  86  65  36", "  60  75 147  93  78", "  483"],
+    "exercise": [
+        "21 29 36",
+        "  21  50  86  65  36",
+        "  60  75 147  93  78",
+        "  483",
+        "E[0][0] = 21 + 50 + 86 + 35 - 34 + 43 + 60 + 75 + 147 = 483",
+    ],
     "pooling": ["     0 1100    0", "   252.5 277.75  25.25"],
     "matrix": ["36 of 4x16 = 64", "100 of 16x16 = 256", "10 parameters, the dense layer 68", "the dense layer 272"],
     "sliding": ["(5 + 2*1 - 3) / 2 + 1 = 3", "transposed, stride 2, padding 1: 2*(3 - 1) + 3 - 2*1 = 5"],

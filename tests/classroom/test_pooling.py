@@ -157,6 +157,14 @@ def test_of_equal_values_the_first_gets_all_of_the_gradient() -> None:
     assert image.grad.tolist() == [[1, 0], [0, 0]]
 
 
+def test_finite_differences_give_half_to_each_of_equal_values() -> None:
+    ties = torch.tensor([[4.0, 4], [1, 0]]).double()
+    assert differentiate_numerically(lambda x: pool2d(x, 2), ties, torch.ones(1, 1)).tolist() == [
+        [pytest.approx(0.5), pytest.approx(0.5)],
+        [0, 0],
+    ]
+
+
 def test_the_derivative_of_the_strided_convolution_is_the_transposed_one() -> None:
     layer, image = make_pool("strided", 2, 3).double(), whole(0, 3, 6, 6).requires_grad_()
     upstream = whole(1, 3, 3, 3)

@@ -109,6 +109,16 @@ def test_a_configuration_and_words_that_change_it(cli: Callable[..., Ended]) -> 
     assert (wide["image"], wide["layers"][-2]["output"]) == ([3, 32, 64], [64, 8, 16])
 
 
+def test_padding_from_a_file_and_from_the_command_line(cli: Callable[..., Ended]) -> None:
+    net = "{class_path: CNN, init_args: {padding: same, padding_mode: reflect, kernel_size: 4, bias: false}}"
+    Path("mine.yaml").write_text(f"model: {{init_args: {{net: {net}}}}}\n")
+    shapes = [
+        figures(cli("summary", "--config=mine.yaml", "--json", *words))["layers"][0]["output"]
+        for words in ([], ["--model.net.padding=valid"], ["--model.net.padding=3"])
+    ]
+    assert shapes == [[64, 28, 28], [64, 25, 25], [64, 31, 31]]
+
+
 def test_a_run_needs_its_checkpoint_alone(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
     found = figures(cli("summary", "--run", str(trained_once), "--json"))
     assert (found["image"], found["layers"][0]["output"]) == ([1, 28, 28], [4, 26, 26])
