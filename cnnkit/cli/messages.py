@@ -14,6 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from cnnkit.callbacks import Diverged
 from cnnkit.cli.classes import parameters_of
 from cnnkit.cli.hints import Asked, class_names, suggest, suggest_key
+from cnnkit.cli.lost_workers import explain_workers
 from cnnkit.errors import UserError
 
 NOISE = re.compile(
@@ -56,6 +57,8 @@ def explain(error: BaseException, files: Sequence[str] = (), words: Sequence[str
         return 2, [f"error: trainer.{kind[1]}: there is no {kind[2]!r}{suggest(kind[2], there)}"]
     if isinstance(error, MisconfigurationException):
         return 2, [f"error: {_shorten(text)}"]
+    if lost := explain_workers(text):
+        return 1, [f"error: {lost}"]
     if isinstance(error, torch.OutOfMemoryError):
         return 1, ["error: the GPU's memory is full; lower data.batch_size, or set data.resident to host"]
     return 1, [f"error: {type(error).__name__}: {_shorten(text)}", "--debug shows where it was raised"]

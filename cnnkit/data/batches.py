@@ -55,7 +55,7 @@ class Batches:
         num_workers: processes that gather batches ahead. 0 is fastest for images in memory.
 
     Raises:
-        UserError: if there is no whole batch, or the batch cannot be shared out evenly.
+        UserError: if there is no whole batch, or some rank would have no part of a batch.
     """
 
     batch_sampler = None  # Lightning looks for it where it has found a sampler
@@ -75,12 +75,7 @@ class Batches:
         world_size: int = 1,
         num_workers: int = 0,
     ) -> None:
-        if batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}: give at least 1")
-        if len(indices) < (batch_size if drop_last else world_size):
-            raise UserError(f"batch_size is {batch_size}, but there are only {len(indices)} images: give a smaller one")
-        if drop_last and batch_size % world_size:
-            raise UserError(f"batch_size {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
+        _check_sizes(len(indices), batch_size, world_size, drop_last, training=shuffle or drop_last)
         self.images: Images = images
         self.labels, self.indices = labels, indices
         self.batch_size, self.seed, self.shuffle, self.repeat = batch_size, seed, shuffle, repeat
@@ -171,6 +166,21 @@ class Batches:
         """Go on after the last batch that was dealt out."""
         self.epoch, self.position = state["epoch"], state["batch"]
         self._resume_at = self.position
+
+
+def _check_sizes(count: int, batch_size: int, world_size: int, drop_last: bool, training: bool) -> None:
+    """Whether every rank gets an image of every batch: a rank without one could neither train nor score."""
+    key = "data.batch_size" if training else "data.eval_batch_size"
+    if batch_size < 1:
+        raise UserError(f"{key} is {batch_size}: give at least 1")
+    if batch_size < world_size:
+        raise UserError(f"{key} is {batch_size}, but {world_size} ranks share each batch: give at least {world_size}")
+    if count < world_size:
+        raise UserError(f"there are {count} images for {world_size} ranks: lower trainer.devices to {max(1, count)}")
+    if drop_last and count < batch_size:
+        raise UserError(f"{key} is {batch_size}, but there are only {count} images: give a smaller one")
+    if drop_last and batch_size % world_size:
+        raise UserError(f"{key} {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
 
 
 class _Epoch:

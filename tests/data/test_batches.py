@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 
 import pytest
 import torch
@@ -113,9 +114,33 @@ def test_lightning_may_call_iter_before_it_names_the_epoch() -> None:
     assert next(early).indices.tolist() == indices(loader(), 4)[0]
 
 
+@settings(max_examples=60, deadline=None)
+@given(size=st.integers(1, 60), batch=st.integers(1, 20), world=st.integers(1, 5))
+def test_evaluation_scores_each_image_once_or_is_refused_by_name(size: int, batch: int, world: int) -> None:
+    def make(rank: int) -> Batches:
+        return Batches(IMAGES, LABELS, torch.arange(size), batch, rank=rank, world_size=world)
+
+    if batch < world or size < world:
+        key = rf"data\.eval_batch_size is {batch}, but {world} ranks" if batch < world else r"lower trainer\.devices"
+        with pytest.raises(UserError, match=key):
+            make(0)
+        return
+    ranks = [indices(make(rank), 0) for rank in range(world)]
+    assert len({len(batches) for batches in ranks}) == 1
+    assert all(part for batches in ranks for part in batches)
+    assert sorted(flat([flat(batches) for batches in ranks])) == list(range(size))
+
+
 @pytest.mark.parametrize(
-    "kwargs", [{"batch_size": 0}, {"batch_size": 200, "drop_last": True}, {"drop_last": True, "world_size": 3}]
+    ("kwargs", "reason"),
+    [
+        ({"batch_size": 0}, r"data\.batch_size is 0: give at least 1"),
+        ({"batch_size": 0, "shuffle": False}, r"data\.eval_batch_size is 0"),
+        ({"batch_size": 200, "drop_last": True}, r"data\.batch_size is 200, but there are only \d+ images"),
+        ({"drop_last": True, "world_size": 3}, r"data\.batch_size \d+ cannot be shared by 3 ranks"),
+        ({"batch_size": 1, "world_size": 2}, r"data\.batch_size is 1, but 2 ranks share each batch: give at least 2"),
+    ],
 )
-def test_batch_sizes_that_cannot_be_are_refused(kwargs: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="batch_size"):
+def test_batch_sizes_that_cannot_be_are_refused(kwargs: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
         loader(**kwargs)
