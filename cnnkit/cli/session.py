@@ -33,7 +33,7 @@ from cnnkit.cli.parsing import (
 from cnnkit.cli.plain_values import leave_out_objects, unmark
 from cnnkit.cli.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.scoring import predict, score
-from cnnkit.cli.settle import refuse_monitor, settle_precision
+from cnnkit.cli.settle import leave_to_fit, settle_precision
 from cnnkit.cli.trainer_values import check_trainer
 from cnnkit.cli.trainers import fit_trainer, plain_trainer, train
 from cnnkit.cli.words import read_words
@@ -168,7 +168,7 @@ class Session(LightningCLI):
         refuse_contradictions(arguments_in(self.configuration.get("model.net")), self.datamodule)
         self._settle_precision()
         if self.request.command != "fit":
-            refuse_monitor(self.request)
+            leave_to_fit(self.request, self._get(self.config_init, "trainer"))
             return plain_trainer(self, make)
         if hasattr(self.datamodule, "describe") and is_first_process():
             self.datamodule.prepare_data()  # missing data must not leave a run folder behind

@@ -54,11 +54,19 @@ def settle_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
     return None
 
 
-def refuse_monitor(request: Request) -> None:
-    """A run that is there has its best checkpoint."""
+_OF_FIT = {
+    "--monitor": "the best checkpoint was chosen in training; --ckpt_path names another",
+    "--mode": "the best checkpoint was chosen in training; --ckpt_path names another",
+    "--trainer.overfit_batches": "a score is of all images; --trainer.limit_val_batches takes fewer",
+}
+
+
+def leave_to_fit(request: Request, trainer: Namespace) -> None:
+    """Refuse what is for training alone, and score all images of a run that was to fit only a few batches."""
     for word in request.args:
-        if (flag := word.partition("=")[0]) in ("--monitor", "--mode"):
-            raise UserError(f"{flag} is for fit: the best checkpoint was chosen in training; --ckpt_path names another")
+        if (flag := word.partition("=")[0]) in _OF_FIT:
+            raise UserError(f"{flag} is for fit: {_OF_FIT[flag]}")
+    trainer.overfit_batches = 0.0
 
 
 def _brings_precision(trainer: Namespace) -> bool:

@@ -139,6 +139,8 @@ class Engine:
 
 
 def _reason(ended: Ended, found: Found | None) -> str:
+    if not ended.code:
+        return "it ended well, but its code or data are no longer those that the study began with; run the study again"
     said = [line for line in ended.text.splitlines() if line.startswith("error: ")]
     noted = str(found.manifest.get("reason") or "") if found is not None else ""
     return (said[-1].removeprefix("error: ") if said else noted) or f"ended with exit code {ended.code}"

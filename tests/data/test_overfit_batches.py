@@ -16,6 +16,7 @@ from torch import Tensor
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample, TransferTask
 from cnnkit.data.datamodules import ImageDataModule
 from cnnkit.data.folder import ImageFolder
+from cnnkit.run_folder import find
 from cnnkit.transforms import MixUp, RandomCrop
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -129,6 +130,22 @@ def test_the_command_says_so_in_one_line(cli: Callable[..., Ended]) -> None:
     assert ended.out.count("the same 2 training batches every epoch, not augmented; validates on them") == 1
     assert "turning off" not in ended.err
     assert "best validation accuracy" in ended.out
+
+
+def test_such_a_run_is_scored_on_all_validation_images(cli: Callable[..., Ended]) -> None:
+    words = [word for word in SMALL if not word.startswith("--trainer.limit_train")]
+    assert cli("fit", *words, "--trainer.overfit_batches=1", "--data.val_size=100").code == 0
+    run = find("runs")
+    described = run.manifest()["data"]
+    assert (described["overfit_batches"], described["augment"]) == (1, [])
+    assert cli("validate", "--run", str(run)).code == 0
+    task = ClassificationTask.load_from_checkpoint(run.best).eval()
+    data = FashionMNISTSample(val_size=100)
+    images, labels = (torch.cat(column) for column in zip(*data.plain_batches("val"), strict=True))
+    with torch.no_grad():
+        expected = (task(images).argmax(1) == labels).float().mean()
+    assert run.manifest()["validate"]["val/acc"] == pytest.approx(float(expected))
+    assert cli("validate", "--run", str(run), "--trainer.overfit_batches=1").code == 2
 
 
 @pytest.mark.parametrize("precision", ["16-true", "bf16-true", "64-true"])
