@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -13,20 +13,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches, Images
-from cnnkit.data.decode import MAX_PIXELS
+from cnnkit.data.facts import Shape, facts_of_split, preprocessing_of
 from cnnkit.data.files import make_batches
 from cnnkit.data.residence import Residence
-from cnnkit.data.splits import fingerprint, split
+from cnnkit.data.splits import split
 from cnnkit.data.store import Store, default_data_dir
 from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
-
-
-class Shape(TypedDict):
-    """What a net must know of the data: ``CNN(**data.shape)``."""
-
-    in_channels: int
-    num_classes: int
-    image_size: int | tuple[int, int]
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -129,16 +121,11 @@ class ImageDataModule(L.LightningDataModule):
 
     def describe(self) -> dict[str, Any]:
         """What a manifest records of the data: hashes, counts, split."""
-        store = self._opened()
         overfits: Any = {"overfit_batches": getattr(self.trainer, "overfit_batches", 0)} if self.overfits else {}
         return {
             "name": type(self).__name__,
-            "fingerprint": store.fingerprint,
-            "split": fingerprint(self.train_indices, self.val_indices),
+            **facts_of_split(self._opened(), self.train_indices, self.val_indices),
             "split_seed": self.split_seed,
-            "train_images": len(self.train_indices),
-            "val_images": len(self.val_indices),
-            "test_images": len(store.test_labels),
             "seed": self.run_seed,
             "augment": [] if self.overfits else [repr(t) for t in self.augmentation.transforms],
             **overfits,
@@ -146,16 +133,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def preprocessing(self) -> dict[str, Any]:
         """What a checkpoint keeps, in plain values, so that images from elsewhere come to the net as these do."""
-        size = self.image_size
-        return {
-            "class_names": [str(name) for name in self.class_names],
-            "in_channels": int(self.in_channels),
-            "image_size": size if isinstance(size, int) else list(size),
-            "mean": [float(value) for value in self.mean],
-            "std": [float(value) for value in self.std],
-            "resize": str(getattr(self, "resize", "crop")),
-            "max_pixels": int(getattr(self, "max_pixels", MAX_PIXELS)),
-        }
+        return preprocessing_of(self)
 
     @property
     def overfits(self) -> bool:
