@@ -9,7 +9,6 @@ from lightning.pytorch.callbacks import Callback
 
 from cnnkit.callbacks.best import best_of
 from cnnkit.callbacks.throughput import Throughput
-from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV
 from cnnkit.run_folder import RunFolder, report_not_written
 
@@ -32,10 +31,7 @@ class Record(Callback):
         self._began = time.perf_counter()
         if not trainer.is_global_zero:
             return
-        try:
-            before = self.run.manifest()
-        except UserError:  # it is set aside with the first change
-            before = {}
+        before = self.run.manifest_if_readable()
         changes = {key: list(pair) for key, pair in self.facts.get("changes", {}).items()}
         facts = {key: value for key, value in self.facts.items() if key != "changes"}
         schedule = getattr(getattr(pl_module, "schedule", None), "facts", None)
@@ -107,10 +103,7 @@ class Record(Callback):
         if best is not None and (found := best.found()):
             entries["best"] = found
         entries |= {"ended": _now(), "epochs": trainer.current_epoch, "steps": trainer.global_step}
-        try:
-            before = self.run.manifest()
-        except UserError:
-            before = {}
+        before = self.run.manifest_if_readable()
         # Somebody may have removed the folder since the start.
         start = {} if "started" in before else self._start
         moved = self._scores_of_before(before, entries.get("best", {}))

@@ -18,7 +18,7 @@ def refuse_or_say_changes(command: str, run: RunFolder, data: Any) -> None:
     Raises:
         UserError: the run would be scored on images that it was trained on.
     """
-    trained = run.manifest().get("data") or {}
+    trained = run.manifest_if_readable().get("data") or {}
     if not hasattr(data, "describe") or "fingerprint" not in trained:
         return
     if hasattr(data, "save_split") and trained.get("name") == type(data).__name__:  # image files

@@ -25,7 +25,7 @@ def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str,
 
 def print_fit_report(run: RunFolder, seconds: float) -> None:
     """The end of a fit: best validation score, time, rate, checkpoint, and what to type next."""
-    manifest = run.manifest()
+    manifest = run.manifest_if_readable()
     best, last = manifest.get("best", {}), manifest.get("last", {})
     rows = {}
     monitor = manifest.get("monitor", {}).get("metric", MONITOR)

@@ -201,10 +201,7 @@ def check_start(resume: Resume | None, weights: str | None, model: Any, data: An
 
 def _check_data(resume: Resume, data: Any) -> None:
     """The data must be those of the run, wherever they lie now."""
-    try:
-        recorded = resume.run.manifest().get("data") or {}
-    except UserError:  # it cannot be read, and will be set aside
-        recorded = {}
+    recorded = resume.run.manifest_if_readable().get("data") or {}
     recorded = recorded if isinstance(recorded, dict) else {}
     moved = [key for key in resume.changes if stands_for(_DATA_PLACES, key) and key.startswith("data.")]
     found = data.describe() if hasattr(data, "describe") else {}

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Session(LightningCLI):
         self.held = contextlib.ExitStack()  # the run folder's lock
         self.precision_reason = "asked for"
         self.predictions = callbacks.KeepPredictions()
-        with self.held:
+        with self.held, self._leave_no_empty_folder():
             super().__init__(
                 L.LightningModule,
                 L.LightningDataModule,
@@ -234,28 +234,26 @@ class Session(LightningCLI):
             if is_first_process():
                 print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
             raise
-        except KeyboardInterrupt:
-            if (
-                self.run is not None
-                and not any(self.run.checkpoints.glob("*.ckpt"))
-                and self.trainer.checkpoint_callback
-            ):
-                self.discard()
-            raise
-        except BaseException:
-            if self.trainer.global_step == 0:
-                self.discard()
-            raise
 
     @property
     def is_first(self) -> bool:
         """Whether this process keeps the run folder."""
         return is_first_process()
 
-    def discard(self) -> None:
-        """A run that came to no step leaves no folder behind."""
-        if self.made and self.run is not None and is_first_process():
-            self.run.discard()
+    @contextlib.contextmanager
+    def _leave_no_empty_folder(self) -> Iterator[None]:
+        """Discard the folder of a run that came to no step, or was interrupted before its first checkpoint."""
+        try:
+            yield
+        except BaseException as error:
+            trainer = getattr(self, "trainer", None)
+            trained = trainer is not None and trainer.global_step > 0
+            # Lightning turns an interrupt into a SystemExit; without checkpoints the numbers are what was wanted.
+            interrupted = not isinstance(error, Exception) and bool(trainer and trainer.checkpoint_callback)
+            mine = self.run if self.made and is_first_process() and (interrupted or not trained) else None
+            if mine is not None and not any(mine.checkpoints.glob("*.ckpt")):
+                mine.discard()
+            raise
 
     def validate(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Score the validation images."""

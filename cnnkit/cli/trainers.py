@@ -43,16 +43,12 @@ def fit_trainer(session: "Session", make: Make) -> L.Trainer:
             return make(callbacks=given, plugins=plugins, **shown)
         session.made = session.run is None
         run = session.run = session.run or session.new_run()
-        try:
-            return make(
-                logger=loggers_of(run, asked["logger"], session.resume.step if session.resume else None),
-                callbacks=_fit_callbacks(session, run, given),
-                plugins=plugins,
-                default_root_dir=str(run.path),
-            )
-        except BaseException:
-            session.discard()
-            raise
+        return make(
+            logger=loggers_of(run, asked["logger"], session.resume.step if session.resume else None),
+            callbacks=_fit_callbacks(session, run, given),
+            plugins=plugins,
+            default_root_dir=str(run.path),
+        )
 
 
 def plain_trainer(session: "Session", make: Make) -> L.Trainer:

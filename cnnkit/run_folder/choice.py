@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +97,7 @@ def _choose(path: str | Path, hindrance: Callable[[RunFolder], str], wanted: str
         reason = hindrance(run)
         if not reason:
             newer = f"; passed over, newer: {', '.join(passed_over)}" if passed_over else ""
-            if len(candidates) > 1:
+            if len(candidates) > 1 and os.environ.get("LOCAL_RANK", "0") == "0":  # one of several ranks says it
                 print(f"run: {run}{newer}", file=sys.stderr)
             return run
         passed_over.append(f"{run.path.name} ({reason})")

@@ -87,6 +87,13 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"{error}; delete it or name another run") from None
 
+    def manifest_if_readable(self) -> dict[str, Any]:
+        """The manifest, or an empty dict where there is none that can be read, for those who can do without."""
+        try:
+            return self.manifest()
+        except UserError:
+            return {}
+
     def _load_manifest(self) -> dict[str, Any]:
         try:
             with open_regular(self.manifest_file) as stream:

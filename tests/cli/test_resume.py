@@ -173,3 +173,15 @@ def test_a_run_that_was_moved_remembers_its_best_score(cli: Callable[..., Ended]
     last = torch.load(whole.last, weights_only=True)["callbacks"]
     paths = next(state["best_model_path"] for state in last.values() if "best_model_path" in state)
     assert Path(paths).resolve() == whole.best.resolve()
+
+
+def test_ctrl_c_before_the_first_checkpoint_leaves_no_folder(cli: Callable[..., Ended]) -> None:
+    Path("early_on.py").write_text(
+        "from lightning.pytorch.callbacks import Callback\n"
+        "class InTheFirstEpoch(Callback):\n"
+        "    def on_train_batch_end(self, trainer, *args):\n"
+        "        if trainer.global_step == 2:\n"
+        "            raise KeyboardInterrupt\n"
+    )
+    ended = cli("fit", *SMALL, '--trainer.callbacks=[{"class_path": "early_on.InTheFirstEpoch"}]')
+    assert (ended.code, Path("runs").exists()) == (130, False)
