@@ -94,23 +94,29 @@ def read_dump(file: Path) -> dict[str, Any]:
     return _as_mapping(found, file)
 
 
-def key_line(file: Path, keys: tuple[str, ...]) -> int | None:
-    """The line of a nested key, counted from 1; keys between, such as ``init_args``, may be left out."""
+def key_line(file: Path, keys: tuple[str, ...], *, whole: bool = False) -> int | None:
+    """The line of a nested key, counted from 1; keys between, such as ``init_args``, may be left out.
+
+    Args:
+        file: where it may stand.
+        keys: from the outermost to the innermost.
+        whole: None, and not the line of the innermost that is there, where the last key is not there.
+    """
     try:
         node = yaml.compose(read_text(file), _LOADER)
     except (UserError, yaml.YAMLError):
         return None
-    return _find_line(node, keys)
+    return _find_line(node, keys, whole)
 
 
-def _find_line(node: yaml.Node | None, keys: tuple[str, ...]) -> int | None:
+def _find_line(node: yaml.Node | None, keys: tuple[str, ...], whole: bool) -> int | None:
     if isinstance(node, yaml.SequenceNode):
-        return next((line for part in node.value if (line := _find_line(part, keys)) is not None), None)
+        return next((line for part in node.value if (line := _find_line(part, keys, whole)) is not None), None)
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         if str(key.value).rstrip("+") == keys[0]:
-            deeper = _find_line(value, keys[1:]) if len(keys) > 1 else None
-            return int(deeper or key.start_mark.line + 1)
-        if key.value == "init_args" and (found := _find_line(value, keys)) is not None:
+            deeper = _find_line(value, keys[1:], whole) if len(keys) > 1 else None
+            return deeper if whole and len(keys) > 1 else int(deeper or key.start_mark.line + 1)
+        if key.value == "init_args" and (found := _find_line(value, keys, whole)) is not None:
             return found
     return None
 

@@ -43,21 +43,32 @@ class Asked:
 
     def where(self, key: str) -> str:
         """``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
-        parts = [part for part in key.split(".") if part != "init_args"]
-        typed = {w.split("=")[0].rstrip("+").replace(".init_args", "") for w in self.words}
-        if "--" + ".".join(parts) in typed:
+        if self._types(key):
             return ""
         for file in reversed(self.files):  # the last one wins
-            line = key_line(Path(file), tuple(parts))
+            line = key_line(Path(file), tuple(_parts(key)))
             if line is not None:
                 return f"{file}, line {line}: "
         return ""
+
+    def gives(self, key: str) -> bool:
+        """Whether the key itself was typed, or stands in a file."""
+        parts = tuple(_parts(key))
+        return self._types(key) or any(key_line(Path(file), parts, whole=True) for file in self.files)
+
+    def _types(self, key: str) -> bool:
+        typed = {w.split("=")[0].rstrip("+").replace(".init_args", "") for w in self.words}
+        return "--" + ".".join(_parts(key)) in typed
 
     def without_value(self, flag: str) -> str:
         """The word that stands without a value; argparse names only the start of it."""
         following = [*self.words[1:], "--"]
         bare = [w for w, n in zip(self.words, following, strict=False) if w.startswith(flag) and n.startswith("--")]
         return bare[0] if bare else flag
+
+
+def _parts(key: str) -> list[str]:
+    return [part for part in key.split(".") if part != "init_args"]
 
 
 def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:

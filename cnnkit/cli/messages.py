@@ -6,6 +6,7 @@ something; `cnnkit.cli.hints` adds what a person would look up next: the file an
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jsonargparse import ArgumentError
@@ -25,6 +26,7 @@ KEY = re.compile(r'Parser key "([^"]+)":?\s*')
 CALLABLE = re.compile(r"Type (?:typing|collections\.abc)\.Callable.* callable class: ")
 CLASS = re.compile(r"Problem with given class_path '([^']+)':?\s*")
 GIVEN = re.compile(r"(?:Given value|Got value): (?!NestedArg|Namespace|\{)(.+?)\.?(?: Got value: .*)?$")
+ABOVE = ("trainer", "data", "model", "model.net")  # what arguments that messages name stand below
 GIVEN_CLASS = re.compile(r"Got value: Namespace\(class_path='([^']+)'")
 
 
@@ -38,7 +40,7 @@ def explain(error: BaseException, files: Sequence[str] = (), words: Sequence[str
     """
     text, asked = str(error), Asked(files, words)
     if isinstance(error, UserError):
-        return 2, f"error: {text}".splitlines()[:3]
+        return 2, f"error: {_with_place(text, asked)}".splitlines()[:3]
     if isinstance(error, Diverged):
         return 1, [f"error: {text}"]
     if isinstance(error, ArgumentError) or "Does not validate against" in text:
@@ -62,6 +64,16 @@ def explain(error: BaseException, files: Sequence[str] = (), words: Sequence[str
     if isinstance(error, torch.OutOfMemoryError):
         return 1, ["error: the GPU's memory is full; lower data.batch_size, or set data.resident to host"]
     return 1, [f"error: {type(error).__name__}: {_shorten(text)}", "--debug shows where it was raised"]
+
+
+def _with_place(text: str, asked: Asked) -> str:
+    """A sentence that begins with a key or the name of an argument that was given: with its whole key and its place."""
+    named = re.match(r"([\w.]+)(?= is |: )", text)
+    if named is None or Path(named[1]).exists():
+        return text
+    keys = [named[1]] if "." in named[1] else [named[1], *(f"{above}.{named[1]}" for above in ABOVE)]
+    given = [key for key in keys if asked.gives(key)]
+    return f"{asked.where(given[0])}{given[0]}{text[named.end() :]}" if len(given) == 1 else text
 
 
 def _parsing(text: str, asked: Asked) -> str:

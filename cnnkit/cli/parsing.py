@@ -2,7 +2,9 @@
 
 import contextlib
 import inspect
+import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from jsonargparse import Namespace, _typehints
@@ -10,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
 
 from cnnkit.cli.arguments import LINKED
 from cnnkit.cli.classes import parameters_of
+from cnnkit.cli.construction import Construction, passes_own_code
 from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
 from cnnkit.optim import ScheduleFactory, has_parts, length_default
@@ -48,7 +51,9 @@ class ModelInstantiator(_InstantiatorFn):
         known = parameters_of(net.get("class_path", ""))
         net.setdefault("init_args", {})
         links = {k: v for k, v in applied_instantiation_links.items() if k.rsplit(".", 1)[-1] in known}
-        return super().__call__(class_type, *args, applied_instantiation_links=links, **kwargs)
+        make = partial(super().__call__, class_type, applied_instantiation_links=links)
+        construction: Construction = vars(self.cli)["construction"]
+        return construction.build(make, class_type, args, kwargs)
 
 
 def refuse_nulls(value: Any, key: str = "") -> None:
@@ -101,7 +106,10 @@ def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:
 
 @contextlib.contextmanager
 def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Turn a `ValueError` into a `UserError`: before the first step it is a value that somebody gave."""
+    """Turn a `ValueError` of Lightning or torch.optim into a `UserError`: before the first step it is about a value.
+
+    One that somebody's own code raises, or that comes up within it, is a bug and stays what it is.
+    """
     try:
         yield
     except UserError:
@@ -109,6 +117,10 @@ def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Ite
     except ValueError as error:
         if not when() or "Does not validate against" in str(error) or "You selected an invalid" in str(error):
             raise  # there is a better message for these
+        *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+        module = str(innermost.f_globals.get("__name__", ""))
+        if passes_own_code(error) or not module.startswith(("lightning.", "torch.optim.")):
+            raise
         raise UserError(f"{error}\n--debug shows where it was raised") from error
 
 

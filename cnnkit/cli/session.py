@@ -23,6 +23,7 @@ import cnnkit.transforms  # noqa: F401  (imported so that their classes have sho
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
 from cnnkit.cli.configuration import Configuration, arguments_in
+from cnnkit.cli.construction import Construction
 from cnnkit.cli.parsing import (
     ModelInstantiator,
     Parser,
@@ -119,7 +120,15 @@ class Session(LightningCLI):
 
     def _add_instantiators(self) -> None:
         super()._add_instantiators()
+        self.construction = Construction(self.configuration, self._with_defaults)
         self.parser.add_instantiator(ModelInstantiator(cli=self, key="model"), L.LightningModule, prepend=True)
+        self.parser.add_instantiator(self.construction, L.LightningDataModule, prepend=True)
+        self.parser.add_instantiator(self.construction, object)
+
+    def _with_defaults(self) -> dict[str, Any]:
+        self._dump_config()
+        found: dict[str, Any] = self.config_dump
+        return found
 
     def before_instantiate_classes(self) -> None:
         """Refuse what cannot be."""
