@@ -33,19 +33,19 @@ class PlainScalar(str):
         if text.lower() in _BOOLS:
             return _BOOLS[text.lower()]
         if _BASE_60.fullmatch(text):
-            raise ValueError(f"{text} is no number but a time, or base 60; write the number out")
+            raise ValueError(f"'{text}' is a time, or a number to base 60; write a plain number")
         digits = text.lstrip("+-")
         if re.fullmatch(r"0[0-9_]+", digits):
             raise ValueError(
-                f"{text} begins with a zero, which makes it octal for some; write {digits.lstrip('0') or 0}"
+                f"'{text}' begins with a zero, which makes it octal for some; write {digits.lstrip('0') or 0}"
             )
         if _WHOLE.fullmatch(text):
             return int(text.replace("_", ""), 0)
         number = float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
         if math.isnan(number):
-            raise ValueError(f"{text} is no number to compute with")
+            raise ValueError(f"'{text}' is no value to compute with")
         if math.isinf(number) and "inf" not in text.lower():
-            raise ValueError(f"{text} is too large for a number")
+            raise ValueError(f"'{text}' is too large for a number")
         return number
 
 

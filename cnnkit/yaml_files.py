@@ -38,6 +38,8 @@ def read_word(text: str, key: str) -> Any:
     except UserError as error:
         if text[0] in ('"', "'"):
             return text
+        if "not valid YAML" in str(error):
+            raise UserError(f"{key}: {text!r} is no whole list or mapping; one with spaces needs quotes") from None
         raise UserError(str(error).replace(f"{key}, line 1:", f"{key}:", 1)) from None
 
 

@@ -1,6 +1,8 @@
 """What was asked for: the words of the command line and the YAML files, checked before anything is built."""
 
 import difflib
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -46,12 +48,12 @@ def read_request(command: str, given: list[str]) -> Request:
         if flag in ("--config", "-c", "--run", "--resume"):
             value = value if equals else next(words, "")
             if not value or value.startswith("--"):
-                raise UserError(
-                    f"{flag}: nothing is named after it; give a {'file' if flag[2] == 'c' else 'run folder'}"
-                )
+                what = "file" if flag in ("--config", "-c") else "run folder"
+                raise UserError(f"{flag}: nothing is named after it; give a {what}")
             if flag in ("--run", "--resume"):
                 _take_run(request, flag, value)
             else:
+                refuse_unquoted([value, *given[given.index(value) + 1 :]] if value in given else [value])
                 files.append(value)
         else:
             rest.append(word)
@@ -71,6 +73,17 @@ def _take_run(request: Request, flag: str, value: str) -> None:
         )
     choose = run_folder.choose_resumable if flag == "--resume" else run_folder.choose_finished
     request.run = choose(value)
+
+
+def refuse_unquoted(words: Sequence[str]) -> None:
+    """Recognize a file's name with spaces that a shell has taken apart.
+
+    Raises:
+        UserError: the first word is no file, and with some of those after it is one.
+    """
+    for end in range(2, min(len(words), 8) + 1) if words and not Path(words[0]).exists() else ():
+        if Path(name := " ".join(words[:end])).is_file():
+            raise UserError(f"{words[0]}: no such file; a name with spaces needs quotes: --config {shlex.quote(name)}")
 
 
 def config_name(args: list[str]) -> str:

@@ -129,6 +129,13 @@ class Configuration:
         return {**spec, "init_args": arguments} if arguments else spec
 
 
+def class_paths(node: Any) -> list[str]:
+    """The names of classes in a node that is one or a list of them."""
+    nodes = node if isinstance(node, list) else [node]
+    paths = [part.get("class_path") if isinstance(part, dict) else part for part in nodes]
+    return [path for path in paths if isinstance(path, str) and not isinstance(path, PlainScalar)]
+
+
 def arguments_in(node: Any) -> dict[str, Any]:
     """The arguments that stand in a node of the tree."""
     if not isinstance(node, dict):

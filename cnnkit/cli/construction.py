@@ -4,27 +4,44 @@ What a class refuses is found out by building it again without one argument at a
 these are torch's, Lightning's and everybody else's.
 """
 
+import contextlib
+import re
 import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 import cnnkit
 from cnnkit.cli.classes import resolve_class, short_name
 from cnnkit.cli.configuration import Configuration, arguments_in
 from cnnkit.errors import UserError
-from cnnkit.scalars import as_word
+from cnnkit.scalars import as_word, plain
 
 _PATIENCE = 5.0  # seconds for building again
 _PACKAGE, _STANDARD = Path(cnnkit.__file__).parent, Path(sysconfig.get_path("stdlib"))
 
 
-class RefusedValue(UserError):
-    """A value that a class refuses, with its key."""
+class ConstructionFailed(BaseException):
+    """Carries an error through jsonargparse, which would try the next type of a union and report on all of them."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def failures_as_raised() -> Iterator[None]:
+    """Within it, what a `Construction` could not build ends with its own error."""
+    try:
+        yield
+    except ConstructionFailed as failed:
+        raise failed.error from failed.error.__cause__
 
 
 class Construction:
@@ -33,35 +50,39 @@ class Construction:
     Args:
         given: what somebody wrote.
         resolved: returns the configuration with all defaults.
+        tries_nets: show every net one image.
     """
 
-    def __init__(self, given: Configuration, resolved: Callable[[], dict[str, Any]]) -> None:
-        self.given, self.resolved = given, resolved
+    def __init__(self, given: Configuration, resolved: Callable[[], dict[str, Any]], *, tries_nets: bool) -> None:
+        self.given, self.resolved, self.tries_nets = given, resolved, tries_nets
 
     def __call__(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
-        """Build an object of a class, or call a function that does.
+        """Build an object of a class, or call a function that does."""
+        return self.build(partial(self._make, kind), kind, args, kwargs)
 
-        Raises:
-            RefusedValue: if the class refuses one of the arguments.
-        """
-        return self.build(kind, kind, args, kwargs)
+    def _make(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
+        made = kind(*args, **kwargs)
+        if self.tries_nets and isinstance(made, nn.Module) and {"in_channels", "image_size"} <= kwargs.keys():
+            show_one_image(made, kwargs["in_channels"], kwargs["image_size"])
+        return made
 
     def build(self, make: Callable[..., Any], kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """As a call, where another function than the class itself makes the object."""
+        """As a call, where another function than the class itself makes the object.
+
+        Raises:
+            ConstructionFailed: with a `UserError` if the class refuses an argument, else with what was raised.
+        """
         began = time.monotonic()
         try:
             return make(*args, **kwargs)
-        except RefusedValue:
-            raise
         except Exception as error:
-            if isinstance(error, torch.OutOfMemoryError) or not is_refusal(error):
-                raise
             key = self._key(kind, kwargs)
-            if key is None:
-                raise
+            if key is None or isinstance(error, torch.OutOfMemoryError) or not is_refusal(error):
+                raise ConstructionFailed(error) from None
             patient = time.monotonic() - began < _PATIENCE / 2
-            names = self._culprits(make, args, kwargs, key) if patient else []
-            raise RefusedValue(self._describe(error, kind, key, names)) from error
+            refusal = UserError(self._describe(error, make, kind, key, args, kwargs, patient))
+            refusal.__cause__ = error
+            raise ConstructionFailed(refusal) from None
 
     def _key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
         """Where in the configuration the object stands: the place of that class, and of these arguments."""
@@ -71,31 +92,63 @@ class Construction:
         fitting = [key for key, node in places if _agree(arguments_in(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
-    def _culprits(self, make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: str) -> list[str]:
-        """The arguments without any one of which the object can be built; if there are none, all that were given."""
-        written = [name for name in arguments_in(self.given.get(key)) if name in kwargs]
-        found, end = [], time.monotonic() + _PATIENCE
-        for name in written if len(written) > 1 else ():
-            if time.monotonic() > end:
-                break
-            try:
-                make(*args, **{other: value for other, value in kwargs.items() if other != name})
-            except Exception:  # it is refused for another one, or needs this one
-                continue
-            found.append(name)
-        return found or written
+    def _written(self, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that somebody wrote for an object; in a list, for the one that they agree with."""
+        there = self.given.get(key)
+        nodes = [arguments_in(node) for node in (there if isinstance(there, list) else [there])]
+        written = next((node for node in nodes if _agree(plain(node), kwargs)), nodes[-1] if nodes else {})
+        return {name: value for name, value in written.items() if name in kwargs}
 
-    def _describe(self, error: Exception, kind: Any, key: str, names: list[str]) -> str:
+    def _describe(
+        self,
+        error: Exception,
+        make: Callable[..., Any],
+        kind: Any,
+        key: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        patient: bool,
+    ) -> str:
+        """A sentence with the argument that is to blame, if there is one."""
         reason = " ".join(str(error).split()) or type(error).__name__
-        reason = reason if len(reason) <= 200 else reason[:197] + "..."
-        if not names:
-            return f"{self.given.origin.where(key)}{key}: {short_name(kind.__name__)} cannot be built: {reason}"
-        where = self.given.origin.where(f"{key}.{names[0]}")
-        arguments = arguments_in(self.given.get(key))
-        listed = " and ".join(f"{key}.{name} is {as_word(arguments[name])}" for name in names[:3])
-        if isinstance(error, UserError) and len(names) == 1 and reason.startswith(f"{names[0]} "):
-            return f"{where}{key}.{reason}"
-        return f"{where}{listed}: {reason}"
+        reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
+        named = re.match(r"\w+", reason)
+        if isinstance(error, UserError) and named is not None and named[0] in kwargs:
+            return f"{self.given.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
+        written = self._written(key, kwargs)
+        culprits = (
+            list(written) if len(written) == 1 else _culprits(make, args, kwargs, list(written)) if patient else []
+        )
+        if len(culprits) == 1:
+            name = culprits[0]
+            return f"{self.given.origin.where(f'{key}.{name}')}{key}.{name} is {as_word(written[name])}: {reason}"
+        simple = [
+            f"{name}={as_word(written[name])}" for name in culprits or written if not isinstance(written[name], dict)
+        ]
+        given = f" with {', '.join(simple)}" if simple else ""
+        return f"{self.given.origin.where(key)}{key}: {short_name(kind.__name__)} cannot be built{given}: {reason}"
+
+
+def _culprits(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], written: list[str]) -> list[str]:
+    """The arguments without any one of which the object can be built."""
+    found: list[str] = []
+    end = time.monotonic() + _PATIENCE
+    for name in written:
+        if time.monotonic() > end:
+            break
+        with contextlib.suppress(Exception):  # it is refused for another one, or needs this one
+            make(*args, **{other: value for other, value in kwargs.items() if other != name})
+            found.append(name)
+    return found
+
+
+def show_one_image(net: nn.Module, channels: int, size: Any) -> None:
+    """Run a net on one black image, so that what it cannot compute is known before anything is written."""
+    was_training = net.training
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        net.eval()(torch.zeros(1, channels, height, width))
+    net.train(was_training)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -45,10 +45,13 @@ class Asked:
         """``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
         if self._types(key):
             return ""
-        for file in reversed(self.files):  # the last one wins
-            line = key_line(Path(file), tuple(_parts(key)))
-            if line is not None:
-                return f"{file}, line {line}: "
+        parts = tuple(_parts(key))
+        above_is_typed = any(self._types(".".join(parts[:end])) for end in range(1, len(parts)))
+        for whole in (True,) if above_is_typed else (True, False):
+            for file in reversed(self.files):  # the last one wins
+                line = key_line(Path(file), parts, whole=whole)
+                if line is not None:
+                    return f"{file}, line {line}: "
         return ""
 
     def gives(self, key: str) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,12 +12,16 @@ from jsonargparse import Namespace, _typehints
 from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
 
 from cnnkit.cli.arguments import LINKED
-from cnnkit.cli.classes import parameters_of
+from cnnkit.cli.classes import parameters_of, resolve_class
+from cnnkit.cli.configuration import Configuration, class_paths
 from cnnkit.cli.construction import Construction, passes_own_code
+from cnnkit.cli.hints import class_names, suggest
 from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
 from cnnkit.optim import ScheduleFactory, has_parts, length_default
 from cnnkit.scalars import plain
+
+LISTS = ("trainer.callbacks", "data.augment")  # keys that take lists of objects
 
 
 class Parser(LightningArgumentParser):
@@ -56,15 +61,16 @@ class ModelInstantiator(_InstantiatorFn):
         return construction.build(make, class_type, args, kwargs)
 
 
-def refuse_nulls(value: Any, key: str = "") -> None:
-    """Refuse ``null`` where it means nothing; jsonargparse lets it pass, to fail far away.
+def refuse_voids(value: Any, key: str = "") -> None:
+    """Refuse null and infinity where they mean nothing; jsonargparse lets them pass, to fail far away.
 
     Raises:
-        UserError: for a null given to an argument that has another default and is not said to take None.
+        UserError: for a null given to an argument that has another default and is not said to take None; for an
+            infinite number given to a class of cnnkit or torch whose own default is a finite one.
     """
     if isinstance(value, list):
         for part in value:
-            refuse_nulls(part, key)
+            refuse_voids(part, key)
     if not isinstance(value, (dict, Namespace)):
         return
     parts = dict(vars(value) if isinstance(value, Namespace) else value)
@@ -75,13 +81,48 @@ def refuse_nulls(value: Any, key: str = "") -> None:
         of_class = known.get(name)
         if part is None and of_class is not None and _means_nothing(of_class):
             raise UserError(f"{dotted} is null; leave it out for {of_class.default!r}, or give another value")
-        refuse_nulls(part, dotted)
+        finite = of_class is not None and type(of_class.default) in (int, float) and math.isfinite(of_class.default)
+        if isinstance(part, float) and not math.isfinite(part) and finite and _is_ours(parts):
+            raise UserError(f"{dotted} is {part}: give a finite number")
+        refuse_voids(part, dotted)
+
+
+def _is_ours(parts: dict[str, Any]) -> bool:
+    return str(parts.get("class_path", "cnnkit")).partition(".")[0] in ("cnnkit", "torch")
 
 
 def _means_nothing(argument: inspect.Parameter) -> bool:
     """Whether null is no value that the argument's type allows."""
     optional = "None" in str(argument.annotation) or "Optional" in str(argument.annotation)
     return not optional and argument.default not in (None, inspect.Parameter.empty)
+
+
+def refuse_seed(seed: Any) -> None:
+    """Refuse what NumPy takes for no seed.
+
+    Raises:
+        UserError: naming the key and the range.
+    """
+    if type(seed) is int and not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything is {seed}: give a whole number from 0 to {2**32 - 1}")
+
+
+def refuse_unknown_classes(given: Configuration, error: str) -> None:
+    """Say which name in a list is that of no class; jsonargparse only says that the list is not right.
+
+    Args:
+        given: what was given.
+        error: its error, which has the name in it.
+
+    Raises:
+        UserError: naming the key, the name and the closest class.
+    """
+    for key in LISTS:
+        for name in class_paths(given.get(key)):
+            if "." not in name and name in error and resolve_class(name) is None:
+                names = class_names(key.rpartition(".")[2])
+                where = given.origin.where(key)
+                raise UserError(f"{where}{key}: there is no class {name!r} for it{suggest(name, names)}")
 
 
 def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:

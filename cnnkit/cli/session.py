@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning as L
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ArgumentError, Namespace
 from lightning.fabric.utilities.rank_zero import _get_rank
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -23,12 +23,14 @@ import cnnkit.transforms  # noqa: F401  (imported so that their classes have sho
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
 from cnnkit.cli.configuration import Configuration, arguments_in
-from cnnkit.cli.construction import Construction
+from cnnkit.cli.construction import Construction, failures_as_raised
 from cnnkit.cli.parsing import (
     ModelInstantiator,
     Parser,
     refuse_contradictions,
-    refuse_nulls,
+    refuse_seed,
+    refuse_unknown_classes,
+    refuse_voids,
     wrong_values_are_user_errors,
 )
 from cnnkit.cli.plain_values import leave_out_objects, unmark
@@ -106,7 +108,12 @@ class Session(LightningCLI):
         printing = "--print_config" in words
         words = [word for word in words if word != "--print_config"]
         self.configuration = Configuration(self.request.files, read_words(words))
-        self.config = parser.parse_object({command: self.configuration.tree})
+        try:
+            self.config = parser.parse_object({command: self.configuration.tree})
+        except ArgumentError as error:
+            refuse_unknown_classes(self.configuration, str(error))
+            raise
+        refuse_seed(self.config[command].seed_everything)
         for note in self.configuration.notes if is_first_process() else ():
             print(note, file=sys.stderr)
         if printing:
@@ -120,7 +127,8 @@ class Session(LightningCLI):
 
     def _add_instantiators(self) -> None:
         super()._add_instantiators()
-        self.construction = Construction(self.configuration, self._with_defaults)
+        fits = self.request.command == "fit"
+        self.construction = Construction(self.configuration, self._with_defaults, tries_nets=fits)
         self.parser.add_instantiator(ModelInstantiator(cli=self, key="model"), L.LightningModule, prepend=True)
         self.parser.add_instantiator(self.construction, L.LightningDataModule, prepend=True)
         self.parser.add_instantiator(self.construction, object)
@@ -133,7 +141,7 @@ class Session(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Refuse what cannot be."""
         for part in ("trainer", "model", "data"):
-            refuse_nulls(self._get(self.config, part), part)
+            refuse_voids(self._get(self.config, part), part)
         leave_out_objects(self.config[self.request.command])
         check_trainer(vars(self._get(self.config, "trainer")))
         if self.request.command == "fit":
@@ -156,7 +164,7 @@ class Session(LightningCLI):
     def instantiate_classes(self) -> None:
         """Data, model, trainer; a value that a constructor refuses is the user's mistake."""
         follows = follow_split(self._trained_split(), exact=self.request.command == "fit")
-        with wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()), follows:
+        with failures_as_raised(), wrong_values_are_user_errors(), skip_pretrained(self._loads_weights()), follows:
             super().instantiate_classes()
 
     def _trained_split(self) -> Path | None:

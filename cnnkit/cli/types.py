@@ -12,6 +12,7 @@ from cnnkit.scalars import PlainScalar, plain, read_scalar
 
 _typehints: Any = jsonargparse._typehints
 _NUMBERS = (int, float, bool)
+_TOO_LARGE = 2**63  # for torch
 
 
 @contextlib.contextmanager
@@ -56,11 +57,15 @@ def read_as(scalar: PlainScalar, kind: Any) -> Any:
         return str(scalar)
     members = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     choices = [choice for member in members if get_origin(member) is Literal for choice in get_args(member)]
-    if str(scalar) in choices:
+    if str(scalar) in choices or (len(members) == 1 and choices and all(isinstance(choice, str) for choice in choices)):
         return str(scalar)
     value = plain(scalar)
     if int in members and float not in members and isinstance(value, float) and value.is_integer():
         value = int(value)  # 1e3 is as good a whole number as 1000
+    if int in members and type(value) is int and abs(value) >= _TOO_LARGE:
+        raise ValueError(f"'{scalar}' is too large for a whole number")
+    if bool in members and not {int, float} & set(members) and value in (0, 1):
+        value = bool(value)
     if str in members and not any(_fits(value, member) for member in members):
         return str(scalar)
     return scalar.value if isinstance(value, str) and set(members) & set(_NUMBERS) else value

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from cnnkit.cli.arguments import refuse_unquoted
 from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar
 from cnnkit.yaml_files import read_word
@@ -20,6 +21,7 @@ def read_words(words: Sequence[str]) -> list[tuple[str, Any]]:
     rest = iter(words)
     for word in rest:
         if not word.startswith("--") or word == "--":
+            refuse_unquoted(words[list(words).index(word) :])
             raise UserError(f"{word}: this word belongs to no --key{_guess(word, found)}")
         flag, equals, text = word.partition("=")
         if not equals:

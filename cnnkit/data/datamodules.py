@@ -65,6 +65,10 @@ class ImageDataModule(L.LightningDataModule):
         drop_last: bool = True,
     ) -> None:
         super().__init__()
+        _check_numbers(batch_size=(batch_size, 1), eval_batch_size=(eval_batch_size, 1))
+        _check_numbers(val_size=(val_size, 0), num_workers=(num_workers, 0), split_seed=(split_seed, 0))
+        if not 0 < train_fraction <= 1:
+            raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
         self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
@@ -240,3 +244,9 @@ class ImageDataModule(L.LightningDataModule):
         arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
         self.augmentation.to(device)
         return self._residence.place(part, arrays, device)
+
+
+def _check_numbers(**numbers: tuple[float, int]) -> None:
+    for name, (value, least) in numbers.items():
+        if value < least:
+            raise UserError(f"{name} is {value}: give at least {least}")
