@@ -12,7 +12,7 @@ import yaml
 
 from cnnkit.errors import UserError
 from cnnkit.run_folder import open_regular
-from cnnkit.scalars import read_scalar
+from cnnkit.scalars import PlainScalar, read_scalar
 
 MAX_BYTES, MAX_DEPTH, MAX_VALUES = 500_000, 50, 20_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -96,6 +96,24 @@ def read_dump(file: Path) -> dict[str, Any]:
     return _as_mapping(found, file)
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe one, which writes without quotes what another reader, or YAML 1.2, takes for a number."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    quotes = "'" if isinstance(read_scalar(text), PlainScalar) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quotes)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def dump_yaml(value: Any) -> str:
+    """Plain values as YAML that every reader takes for the same values."""
+    dumped: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
+    return dumped
+
+
 def key_line(file: Path, keys: tuple[str, ...], *, whole: bool = False) -> int | None:
     """The line of a nested key, counted from 1; keys between, such as ``init_args``, may be left out.
 
@@ -105,7 +123,9 @@ def key_line(file: Path, keys: tuple[str, ...], *, whole: bool = False) -> int |
         whole: None, and not the line of the innermost that is there, where the last key is not there.
     """
     try:
-        node = yaml.compose(read_text(file), _LOADER)
+        text = read_text(file)
+        _check_limits(text, str(file))
+        node = yaml.compose(text, _LOADER)
     except (UserError, yaml.YAMLError):
         return None
     return _find_line(node, keys, whole)

@@ -19,7 +19,7 @@ from torch import nn
 
 import cnnkit
 from cnnkit.cli.classes import resolve_class, short_name
-from cnnkit.cli.configuration import Configuration, arguments_in
+from cnnkit.cli.configuration import Configuration, arguments_in, class_paths
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
 
@@ -92,10 +92,13 @@ class Construction:
         fitting = [key for key, node in places if _agree(arguments_in(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
-    def _written(self, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    def _written(self, kind: Any, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments that somebody wrote for an object; in a list, for the one that they agree with."""
         there = self.given.get(key)
-        nodes = [arguments_in(node) for node in (there if isinstance(there, list) else [there])]
+        listed = there if isinstance(there, list) else [there]
+        nodes = [
+            arguments_in(node) for node in listed if len(listed) == 1 or kind in map(resolve_class, class_paths(node))
+        ]
         written = next((node for node in nodes if _agree(plain(node), kwargs)), nodes[-1] if nodes else {})
         return {name: value for name, value in written.items() if name in kwargs}
 
@@ -115,7 +118,7 @@ class Construction:
         named = re.match(r"\w+", reason)
         if isinstance(error, UserError) and named is not None and named[0] in kwargs:
             return f"{self.given.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
-        written = self._written(key, kwargs)
+        written = self._written(kind, key, kwargs)
         culprits = (
             list(written) if len(written) == 1 else _culprits(make, args, kwargs, list(written)) if patient else []
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from jsonargparse import Namespace, _typehints
+from jsonargparse import Namespace, _typehints, set_dumper
 from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
 
 from cnnkit.cli.arguments import LINKED
@@ -20,7 +20,9 @@ from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
 from cnnkit.optim import ScheduleFactory, has_parts, length_default
 from cnnkit.scalars import plain
+from cnnkit.yaml_files import dump_yaml
 
+set_dumper("yaml", dump_yaml)  # jsonargparse dumps and reads its parts, and would read a name like 1e3 as a number
 LISTS = ("trainer.callbacks", "data.augment")  # keys that take lists of objects
 
 

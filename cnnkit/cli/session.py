@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ class Session(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The links and the defaults, written once."""
-        parser.add_argument("--name", type=str | None, default=None, help="Folder of the run below the root of runs.")
+        parser.add_argument("--name", type=str, default=None, help="Folder of the run below the root of runs.")
         parser.add_argument("--weights", type=str | None, default=None, help="Weights that the whole net starts with.")
         parser.add_argument("--monitor", type=str, default=MONITOR, help="What the best checkpoint is chosen by.")
         parser.add_argument("--mode", type=Mode, default="auto", help="Which is better; auto: by the metric's name.")
@@ -109,7 +110,7 @@ class Session(LightningCLI):
         words = [word for word in words if word != "--print_config"]
         self.configuration = Configuration(self.request.files, read_words(words))
         try:
-            self.config = parser.parse_object({command: self.configuration.tree})
+            self.config = parser.parse_object({command: deepcopy(self.configuration.tree)})
         except ArgumentError as error:
             refuse_unknown_classes(self.configuration, str(error))
             raise
