@@ -96,16 +96,15 @@ def read_dump(file: Path) -> dict[str, Any]:
     return _as_mapping(found, file)
 
 
-class _Dumper(yaml.SafeDumper):
-    """YAML's safe one, which writes without quotes what another reader, or YAML 1.2, takes for a number."""
-
-
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     quotes = "'" if isinstance(read_scalar(text), PlainScalar) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quotes)
 
 
-_Dumper.add_representer(str, _represent_text)
+class _Dumper(yaml.SafeDumper):
+    """YAML's safe one, which writes without quotes what another reader, or YAML 1.2, takes for a number."""
+
+    yaml_representers = {**yaml.SafeDumper.yaml_representers, str: _represent_text}
 
 
 def dump_yaml(value: Any) -> str:

@@ -22,7 +22,6 @@ from cnnkit.optim import ScheduleFactory, has_parts, length_default
 from cnnkit.scalars import plain
 from cnnkit.yaml_files import dump_yaml
 
-set_dumper("yaml", dump_yaml)  # jsonargparse dumps and reads its parts, and would read a name like 1e3 as a number
 LISTS = ("trainer.callbacks", "data.augment")  # keys that take lists of objects
 
 
@@ -188,6 +187,7 @@ def own_conventions() -> Iterator[None]:
         if before and "init_args" in before and before["class_path"] != after["class_path"]:
             before["init_args"] = type(before["init_args"])()
 
+    set_dumper("yaml", dump_yaml)  # of a part it dumps and reads again, where a name like 1e3 would become a number
     _typehints.get_all_subclass_paths = ours_first
     _typehints.discard_init_args_on_class_path_change = drop_defaults
     try:

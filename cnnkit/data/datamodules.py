@@ -15,6 +15,7 @@ from torch import Tensor
 from cnnkit.data.batches import Batch, Batches, Images
 from cnnkit.data.facts import Shape, facts_of_split, preprocessing_of
 from cnnkit.data.files import make_batches
+from cnnkit.data.numbers import check_least, check_share
 from cnnkit.data.residence import Residence
 from cnnkit.data.splits import split
 from cnnkit.data.store import Store, default_data_dir
@@ -65,10 +66,9 @@ class ImageDataModule(L.LightningDataModule):
         drop_last: bool = True,
     ) -> None:
         super().__init__()
-        _check_numbers(batch_size=(batch_size, 1), eval_batch_size=(eval_batch_size, 1))
-        _check_numbers(val_size=(val_size, 0), num_workers=(num_workers, 0), split_seed=(split_seed, 0))
-        if not 0 < train_fraction <= 1:
-            raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
+        check_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        check_least(0, val_size=val_size, num_workers=num_workers, split_seed=split_seed)
+        check_share(train_fraction=train_fraction)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
         self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
@@ -244,9 +244,3 @@ class ImageDataModule(L.LightningDataModule):
         arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
         self.augmentation.to(device)
         return self._residence.place(part, arrays, device)
-
-
-def _check_numbers(**numbers: tuple[float, int]) -> None:
-    for name, (value, least) in numbers.items():
-        if value < least:
-            raise UserError(f"{name} is {value}: give at least {least}")

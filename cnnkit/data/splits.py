@@ -9,6 +9,7 @@ import hashlib
 import torch
 from torch import Tensor
 
+from cnnkit.data.numbers import check_share
 from cnnkit.errors import UserError
 from cnnkit.transforms import Counter
 
@@ -78,8 +79,7 @@ def take_fraction(order: Tensor, train_fraction: float) -> Tensor:
     Raises:
         UserError: it is no such share, or no image would be left to train on.
     """
-    if not 0 < train_fraction <= 1:
-        raise UserError(f"train_fraction is {train_fraction}: give a share above 0 and at most 1")
+    check_share(train_fraction=train_fraction)
     keep = round(train_fraction * len(order))
     if keep < 1:
         raise UserError(f"train_fraction {train_fraction} of {len(order)} images leaves none: give a larger share")
