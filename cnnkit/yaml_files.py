@@ -96,15 +96,12 @@ def read_dump(file: Path) -> dict[str, Any]:
     return _as_mapping(found, file)
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    quotes = "'" if isinstance(read_scalar(text), PlainScalar) else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quotes)
-
-
 class _Dumper(yaml.SafeDumper):
     """YAML's safe one, which writes without quotes what another reader, or YAML 1.2, takes for a number."""
 
-    yaml_representers = {**yaml.SafeDumper.yaml_representers, str: _represent_text}
+    def represent_scalar(self, tag: str, value: str, style: str | None = None) -> yaml.ScalarNode:
+        is_text = tag.endswith(":str") and isinstance(read_scalar(value), PlainScalar)
+        return super().represent_scalar(tag, value, "'" if is_text else style)
 
 
 def dump_yaml(value: Any) -> str:

@@ -30,7 +30,7 @@ IN_FILES = [
     ("dropout: 0.1", "dropout: 1.5", "c.yaml, line 4: model.net.dropout is 1.5: dropout probability has to be between"),
     ("channels: [2, 2]", "channels: [0]", "c.yaml, line 4: model.net.channels is [0]: "),  # refused when it computes
     ("channels: [2, 2]", "channels: [2, -2]", "c.yaml, line 4: model.net.channels is [2, -2]: "),
-    ("kernel_size: 3", "kernel_size: 0", "c.yaml, line 4: model.net.kernel_size is 0: kernel size should be greater"),
+    ("kernel_size: 3", "kernel_size: 0", "c.yaml, line 4: model.net.kernel_size is 0"),
     ("label_smoothing: 0.1", "label_smoothing: 2", "c.yaml, line 6: model.label_smoothing is 2.0: give a share from 0"),
     (" batch_size: 64", " batch_size: 0", "c.yaml, line 10: data.batch_size is 0: give at least 1"),
     (
