@@ -29,12 +29,16 @@ def files_of(roots: Iterable[Taken], counts: Callable[[str, Path], bool]) -> lis
         counts: whether a module, by its name and file, is looked at; what it imports is left out with it.
     """
     waiting, seen, found = list(roots), set(), set()
+    asked: dict[str, bool] = {}  # of most modules many names are taken
     while waiting:
         taken = waiting.pop()
-        file = locate(taken.module)
-        if taken in seen or file is None or not counts(taken.module, file):
+        if taken in seen or (file := locate(taken.module)) is None:
             continue
         seen.add(taken)
+        if taken.module not in asked:
+            asked[taken.module] = counts(taken.module, file)
+        if not asked[taken.module]:
+            continue
         facts = read_imports(file, taken.module)
         if (further := _handed_on(taken, facts)) is not None:
             waiting += further
