@@ -46,8 +46,7 @@ def task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str] | N
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            metrics.update(logits, labels)
-            found = metrics.compute()
+            found = metrics(logits, labels)  # compute() would wait for other ranks, which may not ask
     except Exception:  # a metric with other needs; then only the first validation can tell
         return None
     return ["loss", *(name for name, value in found.items() if torch.is_tensor(value) and value.ndim == 0)]
