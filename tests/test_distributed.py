@@ -46,6 +46,8 @@ def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> Non
     assert [len(list((tmp_path / "runs" / name).iterdir())) for name in runs] == [1, 1]
     first, second = (run.manifest() for run in runs.values())
     assert first["steps"] == second["steps"] == 3
+    assert first["schedule"] == second["schedule"]
+    assert second["schedule"]["length"] == 3
     assert second["device"]["devices"] == 2
     for name in ("train/loss", "train/acc", "val/loss", "val/acc", "val/ece"):
         assert second["last"][name] == pytest.approx(first["last"][name], rel=1e-4), name

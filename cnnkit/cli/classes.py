@@ -20,6 +20,8 @@ HOMES = (
     "lightning.pytorch.loggers",
     "lightning.pytorch.profilers",
     "lightning.pytorch.strategies",
+    "timm.optim",  # last, because their import takes seconds
+    "timm.scheduler",
 )
 
 

@@ -6,10 +6,13 @@ import math
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from importlib import import_module
+from typing import Any, get_args
 
 from jsonargparse import Namespace, _typehints, set_dumper
 from lightning.pytorch.cli import LightningArgumentParser, _InstantiatorFn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from cnnkit.cli.arguments import LINKED
 from cnnkit.cli.classes import parameters_of, resolve_class
@@ -23,6 +26,8 @@ from cnnkit.scalars import plain
 from cnnkit.yaml_files import dump_yaml
 
 LISTS = ("trainer.callbacks", "data.augment")  # keys that take lists of objects
+
+TIMM = {Optimizer: "timm.optim", LRScheduler: "timm.scheduler"}
 
 
 class Parser(LightningArgumentParser):
@@ -171,10 +176,12 @@ def own_conventions() -> Iterator[None]:
     """Three things that jsonargparse has no setting for, while a command runs.
 
     A short class name means cnnkit's class, else torch's, where others have one of the same name; jsonargparse refuses
-    a name that stands twice. Where a class takes the place of a default one, nothing of that one stays: what somebody
-    gave is merged before, by `cnnkit.cli.configuration`. And a word is what its key's type wants.
+    a name that stands twice. Optimizers and schedules that are neither's are looked for in timm, whose import takes
+    seconds. Where a class takes the place of a default one, nothing of that one stays: what somebody gave is merged
+    before, by `cnnkit.cli.configuration`. And a word is what its key's type wants.
     """
-    originals = _typehints.get_all_subclass_paths, _typehints.discard_init_args_on_class_path_change
+    replaced = "get_all_subclass_paths", "discard_init_args_on_class_path_change", "resolve_class_path_by_name"
+    originals = tuple(getattr(_typehints, name) for name in replaced)
 
     def ours_first(*args: Any, **kwargs: Any) -> list[str]:
         paths: list[str] = originals[0](*args, **kwargs)
@@ -183,15 +190,22 @@ def own_conventions() -> Iterator[None]:
             paths = [p for p in paths if p.startswith(preferred) or p.rsplit(".", 1)[-1] not in names]
         return paths
 
+    def timm_last(kind: Any, name: str) -> str:
+        path: str = originals[2](kind, name)
+        kinds = kind if isinstance(kind, tuple) else get_args(kind) or (kind,)
+        homes = [home for base, home in TIMM.items() if base in kinds] if "." not in path else []
+        return next((f"{home}.{name}" for home in homes if hasattr(import_module(home), name)), path)
+
     def drop_defaults(parser_or_action: Any, before: Any, after: Any) -> None:
         if before and "init_args" in before and before["class_path"] != after["class_path"]:
             before["init_args"] = type(before["init_args"])()
 
     set_dumper("yaml", dump_yaml)  # of a part it dumps and reads again, where a name like 1e3 would become a number
-    _typehints.get_all_subclass_paths = ours_first
-    _typehints.discard_init_args_on_class_path_change = drop_defaults
+    for name, ours in zip(replaced, (ours_first, drop_defaults, timm_last), strict=True):
+        setattr(_typehints, name, ours)
     try:
         with scalars_by_type():
             yield
     finally:
-        _typehints.get_all_subclass_paths, _typehints.discard_init_args_on_class_path_change = originals
+        for name, theirs in zip(replaced, originals, strict=True):
+            setattr(_typehints, name, theirs)

@@ -64,7 +64,7 @@ def build_optimizer(
         **options: more arguments, such as ``fused``.
 
     Returns:
-        The optimizer, and whether it needs weights that are contiguous in memory (LBFGS, AdamP), which those in
+        The optimizer, and whether it needs weights that are contiguous in memory (LBFGS), which those in
         channels_last are not.
 
     Raises:
