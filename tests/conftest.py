@@ -9,6 +9,21 @@ from cnnkit.cli import main
 from cnnkit.run_folder import RunFolder, find
 
 
+_SHARED: list[Path] = []  # the run of `trained_once`, once there is one
+
+
+@pytest.fixture(autouse=True)
+def shared_run_is_left_alone() -> Iterator[None]:
+    """A test that writes into the shared run would fail another one, somewhere else."""
+    before = [_state(run) for run in _SHARED]
+    yield
+    assert [_state(run) for run in _SHARED[: len(before)]] == before, "this test wrote into trained_once"
+
+
+def _state(run: Path) -> list[tuple[str, int]]:
+    return sorted((file.name, file.stat().st_mtime_ns) for file in run.iterdir())
+
+
 @pytest.fixture(autouse=True)
 def environment() -> Iterator[None]:
     """Lightning's seed and our run folder travel in environment variables; each test starts with none of them."""
@@ -55,4 +70,5 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         patch.setenv("PL_GLOBAL_SEED", "0")
         words = ["--trainer.max_epochs=2", "--trainer.log_every_n_steps=1", "--name=small"]
         assert main(["fit", *SMALL, WATCHED, *words]) == 0
-    return RunFolder(find(folder / "runs").path)
+    _SHARED.append(find(folder / "runs").path)
+    return RunFolder(_SHARED[0])
