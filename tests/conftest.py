@@ -8,7 +8,6 @@ from small_runs import SMALL, WATCHED, Ended
 from cnnkit.cli import main
 from cnnkit.run_folder import RunFolder, find
 
-
 _SHARED: list[Path] = []  # the run of `trained_once`, once there is one
 
 
