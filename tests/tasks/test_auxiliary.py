@@ -253,8 +253,9 @@ class StopAt(Callback):
 
 
 def rows(run: RunFolder) -> list[dict[str, str]]:
+    of_the_machine = ("images_per_second", "memory/peak_mb")
     with run.metrics.open() as file:
-        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in csv.DictReader(file)]
+        return [{k: v for k, v in row.items() if k not in of_the_machine} for row in csv.DictReader(file)]
 
 
 def test_a_run_logs_its_heads_and_goes_on_as_if_nothing_had_been(cli: Callable[..., Ended]) -> None:
