@@ -14,6 +14,7 @@ FLOORS = {
     **dict.fromkeys(("errors", "__init__", "run_folder", "memory", "metric_names", "notices"), 0),
     **dict.fromkeys(("layers", "transforms", "losses", "metrics", "optim", "precision", "weights"), 1),
     "scalars": 0,
+    "shell": 0,
     "yaml_files": 1,
     **dict.fromkeys(("models", "data", "loggers", "analysis"), 2),
     **dict.fromkeys(("tasks", "callbacks", "classroom"), 3),
@@ -39,6 +40,7 @@ WITHOUT_LIGHTNING = (
     "errors",
     "metric_names",
     "scalars",
+    "shell",
     "yaml_files",
 )
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file, save
 
 from cnnkit.errors import UserError
 from cnnkit.run_folder import check_regular, replacing
+from cnnkit.shell import quote_command
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,6 @@ def load_predictions(path: Path) -> Predictions:
         needed = {name: found[name] for name in ("probabilities", "predicted", "labels", "index")}
         return Predictions(**needed, identity=found.get("identity"))
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; `python -m cnnkit test --run {path.parent}` writes it") from None
+        raise UserError(f"{path}: not there; `{quote_command('test', '--run', path.parent)}` writes it") from None
     except (SafetensorError, KeyError, OSError) as error:
         raise UserError(f"{path}: no file of predictions ({error}); `test --run` writes it anew") from None

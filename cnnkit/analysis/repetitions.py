@@ -6,6 +6,7 @@ from cnnkit.analysis.runs import RunRecord, config_differences, read_record
 from cnnkit.errors import UserError
 from cnnkit.run_folder import ROOT
 from cnnkit.run_folder.keys import WITHOUT_EFFECT, stands_for
+from cnnkit.shell import quote_command
 
 # Keys of a configuration that may differ between the repetitions of a run, or keys above them.
 _FREE = ("seed_everything", *WITHOUT_EFFECT)
@@ -40,7 +41,7 @@ def _groups(path: Path) -> list[tuple[Path, list[Path]]]:
     if (path / "study.yaml").is_file():
         made = Path(ROOT) / path.resolve().name
         if not made.is_dir():
-            raise UserError(f"{path}: {made} has no runs of this study; python -m cnnkit study {path} makes them")
+            raise UserError(f"{path}: {made} has no runs of this study; {quote_command('study', path)} makes them")
         path = made
     if not path.is_dir():
         raise UserError(f"{path}: no such run folder; `python -m cnnkit runs` lists those there are")
@@ -59,7 +60,7 @@ def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list
     finished = sorted((r for r in records if r.get("status") == "finished"), key=lambda r: str(r.get("when")))
     if not finished:
         raise UserError(
-            f"{name}: none of its {len(records)} runs is finished; `python -m cnnkit runs {name}` says more"
+            f"{name}: none of its {len(records)} runs is finished; `{quote_command('runs', name)}` says more"
         )
     if len(finished) < len(records):
         notes.append(f"{name}: {len(records) - len(finished)} of {len(records)} runs are not finished: left out")

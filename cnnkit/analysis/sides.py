@@ -11,6 +11,7 @@ from cnnkit.analysis.repetitions import read_repetitions
 from cnnkit.analysis.runs import RunRecord
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
+from cnnkit.shell import quote_command
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _side(name: Path, records: list[RunRecord]) -> Side:
     untested = [record for record in records if not RunFolder(record.path).predictions.is_file()]
     if untested:
         more = f" (and {len(untested) - 1} more of its runs)" if len(untested) > 1 else ""
-        raise UserError(f"{untested[0].path}: not tested{more}; python -m cnnkit test --run {untested[0].path}")
+        raise UserError(f"{untested[0].path}: not tested{more}; {quote_command('test', '--run', untested[0].path)}")
     loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
     return Side(str(name), tuple(records), loaded)
 
@@ -156,7 +157,7 @@ def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:
         if not (np.array_equal(expected.labels, found.labels) and same_places):
             raise UserError(
                 f"{both} were tested on different images ({len(expected.labels):,} and {len(found.labels):,}); "
-                f"test both anew, on the whole test set: python -m cnnkit test --run {record.path}"
+                f"test both anew, on the whole test set: {quote_command('test', '--run', record.path)}"
             )
         if by_content and a != b:  # the folder has changed
             if (

@@ -1,6 +1,7 @@
 """What was asked for: the words of the command line and the YAML files, checked before anything is built."""
 
 import difflib
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -87,9 +88,9 @@ def refuse_unquoted(words: Sequence[str]) -> None:
 
 
 def config_name(args: list[str]) -> str:
-    """The run's name where none is given: that of the last configuration file."""
+    """The run's name where none is given: that of the last configuration file, as far as a folder can have it."""
     files = [value for flag, value in pairwise(args) if flag == "--config"]
-    return Path(files[-1]).stem if files else "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", Path(files[-1]).stem).lstrip(".")[:64] or "run" if files else "run"
 
 
 def read_config(file: Path) -> dict[str, Any]:

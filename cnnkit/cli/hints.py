@@ -20,6 +20,9 @@ OWNERS = {
 }
 ELSEWHERE = {  # what other programs call it
     "epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "lr_scheduler": "model.scheduler",
+    "wd": "model.optimizer.weight_decay",
     "learning_rate": "model.optimizer.lr",
     "gpus": "trainer.devices",
     "seed": "seed_everything",
@@ -78,21 +81,27 @@ def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
     """``; did you mean x?``, else a list of what there is if it is short, else nothing."""
     known = sorted(set(known))
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.55)
+    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5 if len(word) <= 3 else 0.55)
     if close and by_lower[close[0]] != word:
         return f"; did you mean {by_lower[close[0]]}?"
     return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""
 
 
-def suggest_key(word: str) -> str:
-    """The whole key of an argument that was looked for in the wrong place."""
+def suggest_key(word: str, *, exact: bool = False) -> str:
+    """The whole key of an argument that was looked for in the wrong place.
+
+    Args:
+        word: what was looked for.
+        exact: only one of that very name, or what other programs call so.
+    """
     last = word.rsplit(".", 1)[-1]
     if last in ELSEWHERE:
         return f"; did you mean --{ELSEWHERE[last]}?"
     keys = {f"{key}.{name}": name for key, owner in OWNERS.items() for name in parameters_of(owner)}
-    exact = [key for key, name in keys.items() if name == last]
-    close = exact or [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]
-    return f"; did you mean --{close[0]}?" if close else ""
+    found = [key for key, name in keys.items() if name == last]
+    if not found and not exact:
+        found = [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]
+    return f"; did you mean --{found[0]}?" if found else ""
 
 
 def class_names(key: str) -> list[str]:

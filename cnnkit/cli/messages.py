@@ -128,14 +128,18 @@ def _unknown_argument(key: str, owner: str, option: str, asked: Asked) -> str:
     if "did you mean" in structure:
         return f"{asked.where(_join(key, first))}{key}: unknown key {first!r}{structure}"
     own = parameters_of(owner)
-    hint = suggest(first, own, listing=False) or suggest_key(first) or suggest(first, own)
+    last = key.rpartition(".")[2]
+    if last in own and isinstance(kind := own[last].default, type):  # jsonargparse does not name a default class
+        return _unknown_argument(key, f"{kind.__module__}.{kind.__qualname__}", option, asked)
+    hint = suggest_key(first, exact=True) or suggest(first, own, listing=False) or suggest_key(first)
+    hint = hint or suggest(first, own)
     return f"{asked.where(_join(key, option))}{_join(key, option)}: {_short(owner)} has no such argument{hint}"
 
 
 def _unknown_key(key: str, asked: Asked) -> str:
     first, _, rest = key.partition(".")
     if first == "trainer" and rest:
-        hint = suggest(rest, parameters_of("lightning.Trainer"), listing=False) or suggest_key(rest)
+        hint = suggest_key(rest, exact=True) or suggest(rest, parameters_of("lightning.Trainer"), listing=False)
         return f"{asked.where(key)}{key}: the trainer has no such argument{hint}"
     top = (
         "seed_everything",
@@ -150,7 +154,8 @@ def _unknown_key(key: str, asked: Asked) -> str:
         "run",
         "resume",
     )
-    hint = suggest(first, top, listing=False) or suggest_key(key) or suggest(first, top)
+    hint = "" if rest else suggest_key(key, exact=True)
+    hint = hint or suggest(first, top, listing=False) or suggest_key(key) or suggest(first, top)
     return f"{asked.where(first)}{key if not rest else first}: unknown key{hint}"
 
 

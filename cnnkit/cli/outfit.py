@@ -1,6 +1,5 @@
 """What a fit is given besides data and model: loggers, callbacks, and the facts that its manifest records."""
 
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from cnnkit.cli.report import flat
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.metric_names import Mode
 from cnnkit.run_folder import RunFolder
+from cnnkit.shell import quote_command
 from cnnkit.study.identity import code_version
 
 
@@ -78,7 +78,7 @@ def facts_of(request: Request, resolved: dict[str, Any], precision_reason: str) 
         precision_reason: why this precision.
     """
     return {
-        "command": shlex.join(["python", "-m", "cnnkit", request.command, *request.given]),
+        "command": quote_command(request.command, *request.given),
         "versions": versions(),
         "machine": machine(),
         "code": code_version(resolved),

@@ -1,12 +1,14 @@
 """What a command says when it is done."""
 
 import csv
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cnnkit.metric_names import MONITOR, format_metric, title_of
 from cnnkit.run_folder import RunFolder, replacing
+from cnnkit.shell import quote_command
 
 
 def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str, overfit: float = 0) -> None:
@@ -43,10 +45,10 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
         rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
     if run.best.exists():
         rows["checkpoint"] = str(run.best)
-        rows["test it"] = f"python -m cnnkit test --run {run}"
+        rows["test it"] = quote_command("test", "--run", run)
     else:
         rows["checkpoint"] = "none was saved"
-    rows["look at it"] = f"tensorboard --logdir {run.path.parent}"
+    rows["look at it"] = shlex.join(["tensorboard", "--logdir", str(run.path.parent)])
     print_rows(rows)
 
 

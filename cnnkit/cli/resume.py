@@ -1,6 +1,5 @@
 """``fit --resume``: which checkpoint, what may change, and that everything fits before anything on disk is touched."""
 
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from cnnkit.cli.arguments import Request, read_config
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder, choose_checkpoint
 from cnnkit.run_folder.keys import MAY_CHANGE, stands_for
+from cnnkit.shell import quote_command
 from cnnkit.weights import read_weights
 from cnnkit.yaml_files import read_dump
 
@@ -106,14 +106,14 @@ def _refuse_forbidden(
     more = f" (and {len(forbidden) - 1} more differ: {', '.join(k for k in forbidden if k != key)[:100]})"
     if key == "name" or key in ("trainer.default_root_dir",):
         raise UserError(f"{key} is {old!r} in {run} and cannot become {new!r}: a resumed run stays in its folder")
-    words = ["python", "-m", "cnnkit", "fit", "--config", str(run.config)]
+    words = ["fit", "--config", str(run.config)]
     # Another net has other weights; everything else can start from those that are there.
     same_net = not any(stands_for(("model.net", "model"), k) and _reshapes(k, changes[k]) for k in forbidden)
     words += ["--weights", str(checkpoint)] if same_net else []
     raise UserError(
         f"{key} is {old!r} in {run} and cannot become {new!r} in a resume{more if len(forbidden) > 1 else ''}; "
         "`fit --help` lists what may change\n"
-        f"for a new run{' from these weights' if same_net else ''}: {shlex.join([*words, *_others(request)])}"
+        f"for a new run{' from these weights' if same_net else ''}: {quote_command(*words, *_others(request))}"
     )
 
 
@@ -185,7 +185,7 @@ def check_start(resume: Resume | None, weights: str | None, model: Any, data: An
         UserError: they do not fit.
     """
     if resume is not None:
-        again = f"python -m cnnkit fit --config {shlex.quote(str(resume.run.config))}"
+        again = quote_command("fit", "--config", resume.run.config)
         check_weights_fit(
             resume.shapes, model.state_dict(), resume.checkpoint, f"was the code changed since? For a new run: {again}"
         )

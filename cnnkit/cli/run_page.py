@@ -16,6 +16,7 @@ from cnnkit.analysis.metrics_table import quantities
 from cnnkit.analysis.pictures import kernel_grid
 from cnnkit.cli.run_findings import Found
 from cnnkit.metric_names import format_metric, title_of
+from cnnkit.shell import quote_command
 
 WORST = 24  # wrong images shown
 KERNELS = 64  # kernels shown
@@ -60,7 +61,8 @@ def _head(found: Found) -> Iterator[Markup]:
     yield html.figures(headline(found))
     if not found.tested:
         yield html.paragraph(
-            f"Not tested: this page says nothing of the test images. python -m cnnkit test --run {found.run} scores "
+            f"Not tested: this page says nothing of the test images. "
+            f"{quote_command('test', '--run', found.run)} scores "
             "them; make the page again after it.",
             note=True,
         )

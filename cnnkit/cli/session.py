@@ -45,6 +45,7 @@ from cnnkit.data.folders.trained import follow_split
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, Mode
 from cnnkit.run_folder import RunFolder
+from cnnkit.shell import quote_command
 from cnnkit.weights import skip_pretrained
 
 
@@ -219,7 +220,7 @@ class Session(LightningCLI):
     def write_config(self) -> None:
         """Write config.yaml."""
         if self.run is not None and is_first_process():
-            text = f"# python -m cnnkit fit --config {self.run.config}\n{self._dump()}"
+            text = f"# {quote_command('fit', '--config', self.run.config)}\n{self._dump()}"
             try:
                 run_folder.write_atomically(self.run.config, text)
             except OSError as error:
@@ -250,7 +251,7 @@ class Session(LightningCLI):
             train(self, model, **kwargs)
         except callbacks.StopRequested:
             if is_first_process():
-                print(f"stopped; go on with: python -m cnnkit fit --resume {self.run}", file=sys.stderr)
+                print(f"stopped; go on with: {quote_command('fit', '--resume', self.run)}", file=sys.stderr)
             raise
 
     @property

@@ -1,5 +1,6 @@
 """The words of a command line: keys, values, configuration files, and what belongs to none of them."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_words(words: Sequence[str]) -> list[tuple[str, Any]]:
 
 def _guess(word: str, before: list[tuple[str, Any]]) -> str:
     if word.endswith((".yaml", ".yml")):
-        return f"; did you mean --config {word}?"
+        return f"; did you mean --config {shlex.quote(word)}?"
     if word.startswith("-") or not before:
         return "; keys are given as --key value"
     key, value = before[-1]

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import io
 import os
-import shlex
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from cnnkit.cli.options import Options, positive
 from cnnkit.errors import UserError
 from cnnkit.run_folder import ROOT
+from cnnkit.shell import quote_command
 from cnnkit.study.engine import Ended, Execute, Interrupted, Outcome, alone, carry_out_all
 from cnnkit.study.plan import Plan, Planned, read_plan
 
@@ -67,7 +67,7 @@ def run(asked: argparse.Namespace) -> int:
             failed = {outcome.planned: outcome for outcome in outcomes if not outcome.done}
         except (Interrupted, KeyboardInterrupt) as stop:
             code = stop.code if isinstance(stop, Interrupted) else 130
-            print(f"stopped; go on with: python -m cnnkit study {asked.folder}", file=sys.stderr)
+            print(f"stopped; go on with: {quote_command('study', asked.folder)}", file=sys.stderr)
         everything = [failed.get(p) or Outcome(p, engine.find(p)) for p in planned]
         rows = rows_of(plan, everything, engine.resolved)
         place = write_answer(plan, rows, plan.folder if is_whole(plan, rows) else root)
@@ -88,7 +88,7 @@ def _search(plan: Plan, root: Path, asked: argparse.Namespace) -> int:
         settle_search(plan, root)
         return search(plan, root, _fit_watched, trials=asked.limit)
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; go on with: python -m cnnkit study {asked.folder}", file=sys.stderr)
+        print(f"stopped; go on with: {quote_command('study', asked.folder)}", file=sys.stderr)
         return stop.code if isinstance(stop, Interrupted) else 130
 
 
@@ -185,4 +185,4 @@ def _list(plan: Plan, before: dict[Planned, Any]) -> None:
         state = found.state if found is not None else "to do"
         print(f"{state:10}{planned.title:40}{'' if found is None else found.run}")
     for variant in plan.variants:
-        print(f"\n{variant.name}:\n  python -m cnnkit fit {shlex.join(variant.words)}")
+        print(f"\n{variant.name}:\n  {quote_command('fit', *variant.words)}")

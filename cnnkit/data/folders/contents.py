@@ -17,6 +17,7 @@ from cnnkit.data.folders.trained import Followed, Row, RunSplit, path_text
 from cnnkit.data.splits import stratified_order, take_fraction
 from cnnkit.errors import UserError
 from cnnkit.notices import printable, say
+from cnnkit.shell import quote_command
 
 
 @dataclass(frozen=True)
@@ -149,5 +150,5 @@ def _say_layout(layout: Layout, settings: SplitSettings) -> None:
         say(f"{layout.root}: {'; '.join(layout.notes)}")
     if (folder := layout.unlabelled) is not None:
         drawn = "; test images are drawn from those of train" if settings.test_size else ""
-        command = f"python -m cnnkit predict --run RUN --images {folder}"
+        command = quote_command("predict", "--run", "RUN", "--images", folder)
         say(f"{folder}: images without class folders are not used{drawn}; to classify them: {command}")
