@@ -24,6 +24,7 @@ class KeepWeights(Callback):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> None:
     (tmp_path / "keep.py").write_text(WEIGHTS)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNNKIT_PRECISION": "32-true"}
