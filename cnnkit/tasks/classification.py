@@ -16,6 +16,7 @@ from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.tasks.numerics import cross_entropy, match_dtype
 from cnnkit.tasks.optimization import OptimizedModule
+from cnnkit.tasks.state import is_plain, seed_device, sum_over_ranks
 from cnnkit.tasks.tuning import follow_finders, unstride
 from cnnkit.transforms import mix_seed
 from cnnkit.weights import skip_pretrained
@@ -63,7 +64,7 @@ class ClassificationTask(OptimizedModule):
             self.save_hyperparameters(logger=False)
         # From the command line these are plain values and the checkpoint can rebuild the task. From Python they hold
         # objects, which would make the checkpoint unloadable with weights_only=True: keep what is plain.
-        for name in [name for name, value in self.hparams.items() if not _is_plain(value)]:
+        for name in [name for name, value in self.hparams.items() if not is_plain(value)]:
             del self.hparams[name]
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
@@ -138,7 +139,7 @@ class ClassificationTask(OptimizedModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of seed and step: the same for any workers, before and after a resume."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        _seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
+        seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; the loss of single steps is logged every ``trainer.log_every_n_steps``."""
@@ -183,7 +184,7 @@ class ClassificationTask(OptimizedModule):
         And how the data module prepares an image, for ``predict --images``.
         """
         super().on_save_checkpoint(checkpoint)
-        checkpoint["train_scores"] = [_summed(metric) for metric in self._train_metrics()]
+        checkpoint["train_scores"] = [sum_over_ranks(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self._trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
             checkpoint["data"] = preprocessing()
@@ -240,29 +241,3 @@ class ClassificationTask(OptimizedModule):
 def log_interval(trainer: L.Trainer) -> int:
     """Steps between two logged values of single steps, ``trainer.log_every_n_steps``."""
     return int(getattr(trainer, "log_every_n_steps", 50)) or 1
-
-
-def _seed_device(seed: int, device: torch.device) -> None:
-    """Seed the generators that a step draws from; `torch.manual_seed` seeds all kinds of device, at 1 ms a call."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
-    elif device.type == "mps":
-        torch.mps.manual_seed(seed)
-
-
-def _summed(metric: Metric) -> dict[str, Any]:
-    with metric.sync_context():
-        return {
-            name: value.clone() if torch.is_tensor(value) else [v.clone() for v in value]
-            for name, value in metric.metric_state.items()
-        }
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a checkpoint that holds the value loads with weights_only=True."""
-    if isinstance(value, dict):
-        return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(v) for v in value)
-    return value is None or type(value) in (str, int, float, bool)
