@@ -61,6 +61,8 @@ def blamed_argument(text: str, given: Mapping[str, Any]) -> str:
 def callbacks_named(trainer: L.Trainer, given: Sequence[Callback], config: Mapping[str, Any]) -> Iterator[None]:
     """Turn an error before the first step into one line, if a user's callback or an argument of the trainer raised it.
 
+    Some callbacks look at their own arguments later: a value that is refused then is named as well.
+
     Args:
         trainer: whose fit this is around.
         given: the user's callbacks.
@@ -77,7 +79,8 @@ def callbacks_named(trainer: L.Trainer, given: Sequence[Callback], config: Mappi
     except Exception as error:
         culprit = blamed_callback(error, given)
         resumed = trainer.fit_loop.restarting or bool(trainer.ckpt_path)
-        if trainer.global_step > before and not resumed:
+        late = trainer.global_step > before and not resumed
+        if late and (culprit is None or not isinstance(error, (ValueError, TypeError, AttributeError))):
             raise
         text = plain_words(error)
         if culprit is not None:

@@ -14,12 +14,14 @@ class Subject:
         needed: arguments without which it cannot be made, or would not act within two epochs of three steps.
         words: what else the run needs.
         wrong: argument and value for which it must be refused.
+        late: of these, what is seen after the first epoch alone.
         effect: what must be true after a run that ended well.
     """
 
     needed: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
+    late: tuple[str, ...] = ("monitor",)
     effect: Callable[[Attempt], object] | None = None
 
 
@@ -66,6 +68,7 @@ SUBJECTS: dict[str, Subject] = {
     "ModelPruning": Subject(
         needed=("pruning_fn=l1_unstructured",),
         wrong=("pruning_fn=nonsense", "amount=1.5"),
+        late=("amount",),
         effect=lambda end: zeros(end),
     ),
     "ModelSummary": Subject(effect=shows("Trainable params")),
@@ -76,7 +79,7 @@ SUBJECTS: dict[str, Subject] = {
     "SpikeDetection": Subject(wrong=("mode=nonsense",)),
     "StochasticWeightAveraging": Subject(needed=("swa_lrs=0.01", "swa_epoch_start=1")),
     "ThroughputMonitor": Subject(
-        needed=("batch_size_fn=own.size",), effect=lambda end: end.logged("train/device/batches_per_sec")
+        needed=("batch_size_fn=own.size",), effect=lambda end: end.logged("train/samples")[-1] == 192
     ),
     "Timer": Subject(needed=("duration=00:00:10:00",), wrong=("duration=nonsense", "interval=nonsense")),
     "TQDMProgressBar": Subject(words=BAR, wrong=("refresh_rate=nonsense",)),

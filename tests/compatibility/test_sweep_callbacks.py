@@ -28,8 +28,7 @@ def test_a_callback(name: str, tmp_path: Path, report: Callable[[Iterable[Outcom
         key = wrong.partition("=")[0]
         others = [each for each in subject.needed if each.partition("=")[0] != key]
         bad = attempt(tmp_path / f"wrong{i}", [*subject.words, *given(name, [*others, wrong])])
-        late = key == "monitor"  # what is logged is known after the first epoch
-        rows.append(judge(GROUP, name, wrong, bad, lambda end: False, named=(name, key), late=late))
+        rows.append(judge(GROUP, name, wrong, bad, lambda end: False, named=(name, key), late=key in subject.late))
     report(rows)
 
 
