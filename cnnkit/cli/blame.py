@@ -53,7 +53,8 @@ def blamed_argument(text: str, given: Mapping[str, Any]) -> str:
         named = {name: lowered.find(name) for name in names if name in lowered}
         if named:  # of max_steps and steps the longer, of two the one that is named first
             return min(named, key=lambda name: (named[name], -len(name)))
-    same = [name for name in differ if str(given[name]).lower().replace("-", "_") in lowered.replace("-", "_")]
+    words = set(re.findall(r"[a-z_]{5,}", lowered.replace("-", "_")))
+    same = [name for name in differ if any(word in str(given[name]).lower().replace("-", "_") for word in words)]
     return same[0] if same else " or ".join(differ[:3]) or "accelerator"
 
 
@@ -111,7 +112,7 @@ def plain_words(error: BaseException) -> str:
         return f"needs {missing[1] or missing[2]}, which is not installed"
     text = " ".join(str(error).split()) or type(error).__name__
     text = re.sub(r"\bpl\.|\blightning(\.\w+)+\.", "", text)
-    text = re.sub(r"Trainer\(([^()]*)\)", r"\1", text).replace("`", "")
+    text = re.sub(r"\b[A-Z]\w+\((\w+=[^()]*)\)", r"\1", text).replace("`", "")
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", text)
     short = sentences[0]
     for sentence in sentences[1:]:

@@ -71,6 +71,7 @@ def quieten() -> None:
         ".*callbacks used to create the checkpoint need to be provided.*",
         ".*is already saved during checkpointing.*",
         ".*exists and is not empty.*",
+        ".*Logging can impact raw speed so it is disabled.*",  # with barebones, which was asked for
         r"\s*Unable to serialize instance.*",  # see cnnkit.cli.plain_values
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ):

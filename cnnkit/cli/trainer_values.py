@@ -57,6 +57,10 @@ def check_trainer(given: Mapping[str, Any]) -> None:
             raise UserError(f"trainer.{name} is {value}: give a share from 0.0 to 1.0, or a whole number of batches")
     if given.get("val_check_interval") == 0:
         raise UserError("trainer.val_check_interval is 0: for no validation at all give trainer.limit_val_batches=0")
+    if given.get("model_registry") is not None:
+        raise UserError(
+            "trainer.model_registry names a place of a service; checkpoints here are local files: leave it out"
+        )
     _check_where(given)
 
 

@@ -36,6 +36,7 @@ from cnnkit.run_folder import find
         ("strategy", "ddp_spawn"),
         ("strategy", "ddp_notebook"),
         ("accelerator", "tpu"),
+        ("model_registry", "name"),
     ],
 )
 def test_a_value_that_lightning_takes_to_do_nothing_or_fail_is_refused(name: str, value: object) -> None:

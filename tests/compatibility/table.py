@@ -13,7 +13,7 @@ Result = Literal["works", "refused", "FAULT"]
 # Warnings that say that something was asked for and not done.
 IGNORED = re.compile(r"ignor|has no effect|will not|won't|not supported|unsupported|disabl|skipp|instead|fall", re.I)
 # What a library writes for programmers.
-RAW = re.compile(r"<class|<function|object at 0x|Trainer\(|\.__init__|Exception|Expected a |\bself\.|Namespace\(")
+RAW = re.compile(r"<class|<function|object at 0x|Trainer\(|\.__init__|Exception|Expected a <|\bself\.|Namespace\(")
 
 
 class Outcome(NamedTuple):
@@ -69,7 +69,8 @@ def judge(
         return row("FAULT", f"exit {end.code}: {message}")
     if not 1 <= len(told) <= 3:
         return row("FAULT", f"{len(told)} lines: {message}")
-    if not any(word.lower() in message.lower() for word in named or (name,)):
+    names_another = re.match(r"(model|data)\.\w+", message) is not None  # which the setting does not go with
+    if not names_another and not any(word.lower() in message.lower() for word in named or (name,)):
         return row("FAULT", f"names no key: {message}")
     if RAW.search(message):
         return row("FAULT", f"a raw message: {message}")

@@ -75,6 +75,7 @@ SUBJECTS: dict[str, Subject] = {
         effect=leaves_nothing,
     ),
     "max_epochs": Subject(
+        leave_out=("null",),  # without an end of another kind it is refused; see max_steps
         words_of={"-1": ["--trainer.max_time=00:00:00:01"]},
         effect=lambda value, end: end.epochs == int(value) or (value == "-1" and end.epochs > 2),
     ),
@@ -88,7 +89,11 @@ SUBJECTS: dict[str, Subject] = {
         ),
         effect=lambda value, end: end.epochs == max(1, int(value.replace("null", "1"))),
     ),
-    "max_steps": Subject(effect=lambda value, end: end.steps == (6 if value == "-1" else int(value))),
+    "max_steps": Subject(
+        words=("--trainer.max_epochs=null",),
+        words_of={"-1": ["--trainer.max_epochs=2"]},
+        effect=lambda value, end: end.steps == (6 if value == "-1" else int(value)),
+    ),
     "min_steps": Subject(effect=lambda value, end: end.steps == 6),
     "max_time": Subject(values=("{hours: 1}", "00:00:00:00"), effect=lambda value, end: end.steps == 6),
     "limit_train_batches": Subject(
@@ -132,7 +137,6 @@ SUBJECTS: dict[str, Subject] = {
     "plugins": Subject(values=("nonsense",)),
     "default_root_dir": Subject(
         values=("elsewhere",),
-        effect=lambda value, end: value == "null" or bool(list(end.folder.glob("elsewhere/sweep/*/config.yaml"))),
+        effect=lambda value, end: value == "null" or bool(list(end.folder.glob(f"{value}/sweep/*/config.yaml"))),
     ),
-    "model_registry": Subject(values=("name",)),
 }
