@@ -59,7 +59,7 @@ def check_trainer(given: Mapping[str, Any]) -> None:
         raise UserError("trainer.val_check_interval is 0: for no validation at all give trainer.limit_val_batches=0")
     if given.get("model_registry") is not None:
         raise UserError(
-            "trainer.model_registry names a place of a service; checkpoints here are local files: leave it out"
+            "trainer.model_registry is for a service of Lightning's; checkpoints here are files: leave it out"
         )
     _check_where(given)
 
