@@ -15,7 +15,7 @@ from cnnkit.cli.parsing import wrong_values_are_user_errors
 from cnnkit.cli.report import print_fit_report, print_fit_start, print_rows, print_trial
 from cnnkit.cli.settle import settle_monitor
 from cnnkit.cli.trainer_values import check_length
-from cnnkit.cli.user_callbacks import for_command, refuse_silent, without_finders
+from cnnkit.cli.user_callbacks import for_command, notes_on, refuse_silent, without_finders
 from cnnkit.errors import UserError
 from cnnkit.run_folder import RunFolder
 
@@ -35,7 +35,7 @@ def fit_trainer(session: "Session", make: Make) -> L.Trainer:
     asked = vars(session._get(session.config_init, "trainer"))
     check_length(asked)
     given = [*as_list(asked["callbacks"]), *session.watching]
-    refuse_silent(given)
+    refuse_silent(given, asked["max_time"])
     plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
     with trainer_arguments_named(asked):
         if leaves_nothing(asked):
@@ -80,6 +80,8 @@ def train(session: "Session", model: L.LightningModule, **kwargs: Any) -> None:
         precision = f"{trainer.precision} ({session.precision_reason})"
         overfit = getattr(trainer, "overfit_batches", 0)
         print_fit_start(session.run, model, session.datamodule, precision, overfit)
+        for note in notes_on(as_list(asked["callbacks"])):
+            print(note, file=sys.stderr)
     with (
         wrong_values_are_user_errors(lambda: trainer.global_step == 0),
         callbacks_named(trainer, as_list(asked["callbacks"]), asked),

@@ -8,21 +8,26 @@ from lightning.pytorch.callbacks import (
     BatchSizeFinder,
     Callback,
     DeviceStatsMonitor,
+    EMAWeightAveraging,
     LearningRateFinder,
+    ModelPruning,
     ProgressBar,
     StochasticWeightAveraging,
+    Timer,
 )
 
+from cnnkit.callbacks import EMA
 from cnnkit.errors import UserError
 
 FINDERS = (LearningRateFinder, BatchSizeFinder)
 
 
-def refuse_silent(given: Sequence[Callback]) -> None:
-    """Refuse callbacks whose effect no checkpoint, score or test would ever see.
+def refuse_silent(given: Sequence[Callback], max_time: Any = None) -> None:
+    """Refuse callbacks whose effect no checkpoint, score or test would see, or that do something else than they say.
 
     Args:
         given: the user's callbacks.
+        max_time: the trainer's argument.
 
     Raises:
         UserError: naming the callback and what does the same and is saved.
@@ -33,6 +38,27 @@ def refuse_silent(given: Sequence[Callback]) -> None:
                 "trainer.callbacks: StochasticWeightAveraging puts the average into the net after the last checkpoint, "
                 "so that nothing validated, saved or tested is averaged; use WeightAveraging or EMA"
             )
+        if isinstance(callback, EMAWeightAveraging) and not isinstance(callback, EMA) and _starts_late(callback):
+            raise UserError(
+                "trainer.callbacks: EMAWeightAveraging validates and saves the untrained net until it starts; use EMA, "
+                "whose average is the net itself until then"
+            )
+        if isinstance(callback, Timer) and max_time is not None:
+            raise UserError("trainer.callbacks: Timer and trainer.max_time both limit the time, and one wins: give one")
+
+
+def _starts_late(callback: EMAWeightAveraging) -> bool:
+    return bool(callback.update_starting_at_step or callback.update_starting_at_epoch)
+
+
+def notes_on(given: Sequence[Callback]) -> list[str]:
+    """What a user should know of callbacks that work, but not as their validation scores suggest.
+
+    Args:
+        given: the user's callbacks.
+    """
+    pruning = "ModelPruning prunes after an epoch's validation: the scores of an epoch are those before its pruning"
+    return [pruning for callback in given if isinstance(callback, ModelPruning)]
 
 
 def for_command(given: Sequence[Callback], command: str, terminal: bool) -> list[Callback]:

@@ -50,6 +50,11 @@ def test_defaults_that_no_yaml_holds_are_left_to_the_class(
     ("words", "reason"),
     [
         (add("StochasticWeightAveraging", "swa_lrs=0.01"), "StochasticWeightAveraging puts the average into the net"),
+        (
+            add("EMAWeightAveraging", "update_starting_at_step=2"),
+            "EMAWeightAveraging validates and saves the",
+        ),
+        ([*add("Timer", "duration=00:00:01:00"), "--trainer.max_time=00:00:01:00"], "Timer and trainer.max_time"),
         (add("BackboneFinetuning"), "BackboneFinetuning: 'ClassificationTask' object has no attribute 'backbone'"),
         (add("BaseFinetuning"), "BaseFinetuning: a base class"),
         (add("own.Broken"), "Broken: not today"),

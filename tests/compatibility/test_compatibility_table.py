@@ -1,7 +1,10 @@
 """The committed page holds no fault, and the judge can tell one."""
 
+import inspect
 from pathlib import Path
 
+import lightning
+import lightning.pytorch.callbacks
 import pytest
 from compatibility.harness import Attempt, attempt
 from compatibility.table import Outcome, judge, merge, read, render, write
@@ -9,6 +12,14 @@ from compatibility.table import Outcome, judge, merge, read, render, write
 
 def test_no_row_of_the_page_is_a_fault() -> None:
     assert [row for row in read() if row.result == "FAULT"] == []
+
+
+def test_the_page_has_what_the_installed_lightning_has() -> None:
+    names: dict[str, set[str]] = {}
+    for row in read():
+        names.setdefault(row.group, set()).add(row.name)
+    assert names["Trainer, ClassificationTask"] == set(inspect.signature(lightning.Trainer).parameters)
+    assert names["Callbacks of Lightning"] == set(lightning.pytorch.callbacks.__all__)
 
 
 def test_the_page_comes_back_from_its_text(tmp_path: Path) -> None:
