@@ -53,8 +53,10 @@ def blamed_argument(text: str, given: Mapping[str, Any]) -> str:
         named = {name: lowered.find(name) for name in names if name in lowered}
         if named:  # of max_steps and steps the longer, of two the one that is named first
             return min(named, key=lambda name: (named[name], -len(name)))
-    words = set(re.findall(r"[a-z_]{5,}", lowered.replace("-", "_")))
-    same = [name for name in differ if any(word in str(given[name]).lower().replace("-", "_") for word in words)]
+    values = {name: str(given[name]).lower().replace("-", "_") for name in differ}
+    words = set(re.findall(r"[a-z_]{5,}", lowered.replace("-", "_")))  # a package is called much as the value is
+    same = [name for name, value in values.items() if len(value) > 2 and value in lowered]  # 1 is in every version
+    same += [name for name, value in values.items() if any(word in value for word in words)]
     return same[0] if same else " or ".join(differ[:3]) or "accelerator"
 
 
