@@ -15,7 +15,7 @@ from cnnkit.data.datamodules import ImageDataModule
 from cnnkit.data.decode import Resize
 from cnnkit.data.files import ImageFiles, available_memory
 from cnnkit.data.folders.assignment import FoundImage
-from cnnkit.data.folders.contents import FolderContents, SplitSettings, load_contents
+from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, SplitSettings, load_contents
 from cnnkit.data.folders.following import match_classes, refuse_other_settings
 from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.reading import UNREADABLE
@@ -69,8 +69,8 @@ class ImageFolder(ImageDataModule):
         image_size: ImageSize = 64,
         channels: Literal[3, 1] = 3,
         resize: Resize = "crop",
-        val_size: int | float = 0.1,
-        test_size: int | float = 0.1,
+        val_size: int | float = DEFAULT_SIZE,
+        test_size: int | float = DEFAULT_SIZE,
         on_bad_image: Literal["error", "skip"] = "error",
         max_pixels: int = 64_000_000,
         cache: Literal["auto", "memory", "none"] = "auto",

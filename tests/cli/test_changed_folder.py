@@ -112,6 +112,16 @@ def test_what_was_added_removed_and_changed_is_said_and_nothing_trained_on_is_sc
     assert ended.err.count("changed since the run was trained: 41 added") == 1
 
 
+def test_a_test_image_in_another_class_s_folder_is_named(desk: Path, cli: Callable[..., Ended]) -> None:
+    run = find("runs/r")
+    cats = [name for name in names(split_of(run), "test") if name.startswith("cat/")]
+    Path("photos", cats[0]).rename("photos/dog/moved.png")
+    shutil.copy(Path("photos", names(split_of(run), "train")[0]), "photos/dog/copy.png")  # the cat stays
+    ended = cli("test", "--run", "runs/r")
+    assert ended.code == 0, ended.err
+    assert ", 1 moved to another class (1 test; dog/moved.png)\n" in ended.err
+
+
 def test_a_training_image_moved_to_test_is_not_scored(desk: Path, cli: Callable[..., Ended]) -> None:
     split = split_of(find("runs/r"))
     for name in ("cat", "dog"):
@@ -138,6 +148,7 @@ def test_a_run_goes_on_with_its_images_whatever_came_and_however_they_are_called
     ended = cli("fit", "--resume", "runs/r", "--trainer.max_epochs", "2")
     assert ended.code == 0, ended.err
     assert "changed since the run was trained: 1 added" in ended.err
+    assert "1 moved to another class (1 train; dog/aa.png); a run that goes on keeps their old class" in ended.err
     one, other = (torch.load(find(f"runs/{name}").last, weights_only=True)["state_dict"] for name in ("whole", "r"))
     assert all(torch.equal(one[key], other[key]) for key in one)
 

@@ -72,6 +72,11 @@ def test_a_number_is_met_exactly(number: int, tmp_path: Path) -> None:
     assert all({image.label for image in result.parts[part]} >= {0, 1, 2, 3} for part in PARTS)
 
 
+def test_a_number_smaller_than_the_number_of_classes_is_said(tmp_path: Path) -> None:
+    result = assign(photos(tmp_path, a=20, b=20, c=20, d=2), tmp_path, val_size=1, test_size=3)
+    assert result.notices == ["val_size is 1, but 3 images are drawn: one of each class with 3 or more"]
+
+
 def test_more_than_each_class_can_spare_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"test_size is 9: each class keeps .* at most 8 of 10"):
         assign(photos(tmp_path, a=5, b=5), tmp_path, test_size=9, val_size=0)
@@ -317,3 +322,14 @@ def test_folders_of_parts_are_those_parts_and_the_others_come_from_train(own: tu
 def test_sizes_that_cannot_be_are_refused(sizes: dict[str, float], folder: Callable[..., ImageFolder]) -> None:
     with pytest.raises(UserError, match=f"{next(iter(sizes))} is {next(iter(sizes.values()))}"):
         folder(**sizes).setup()
+
+
+def test_a_size_of_a_part_that_has_its_folder_is_said_not_to_be_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for seed, part in enumerate(("train", "test")):
+        fill(tmp_path / "set" / part, {"red": 10, "blue": 10}, seed)
+    files_of(ImageFolder(str(tmp_path / "set"), 8, val_size=4, data_dir=str(tmp_path)))
+    assert "is not read" not in capfd.readouterr().err
+    files_of(ImageFolder(str(tmp_path / "set"), 8, val_size=4, test_size=5, data_dir=str(tmp_path)))
+    assert f"set: data.test_size 5 is not read, as {tmp_path}/set/test has these images" in capfd.readouterr().err

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from cnnkit.data.folders.parts import RARE, Drawn, PartRecord, Quota
 from cnnkit.data.folders.trained import RunSplit, path_text
 from cnnkit.errors import UserError
+from cnnkit.notices import printable
 
 PARTS = ("train", "val", "test")
 Size = int | float
@@ -102,6 +103,8 @@ def assign_parts(
     before = 0.0
     for part in ("test", "val"):
         if part in own:
+            if trained is None:
+                _say_absent(result, part, class_names)
             continue
         size = drawing.sizes[part]
         quota = Quota(
@@ -116,6 +119,7 @@ def assign_parts(
         _move(result, part, drawn)
         if trained is None:
             _say_missing(result, part, quota, sizes, class_names)
+            _say_more(result, part, quota, sizes)
         labels = {content: label for content, label in labels.items() if not drawn[content]}
         before += shares[part]
     return result
@@ -212,4 +216,23 @@ def _say_missing(
         result.notices.append(
             f"no {part} images of {', '.join(lacking[:3])}{' ...' * (len(lacking) > 3)} any more: those of the "
             "recorded split are gone, and no other image takes their place; new images will"
+        )
+
+
+def _say_absent(result: Assignment, part: str, class_names: Sequence[str]) -> None:
+    """Name classes that a part with a folder of its own has no images of, so that its scores say nothing of them."""
+    there = {image.label for image in result.parts[part]}
+    if lacking := [printable(name) for label, name in enumerate(class_names) if label not in there]:
+        result.notices.append(
+            f"no {part} images of {', '.join(lacking[:3])}{' ...' * (len(lacking) > 3)}, so the {part} scores say "
+            "nothing of that"
+        )
+
+
+def _say_more(result: Assignment, part: str, quota: Quota, sizes: Mapping[int, int]) -> None:
+    """Where a number is too small for an image of each class."""
+    if quota.number and quota.number < sum(n >= RARE for n in sizes.values()):
+        result.notices.append(
+            f"{part}_size is {quota.number}, but {len(result.parts[part]):,} images are drawn: one of each class with "
+            f"{RARE} or more"
         )

@@ -19,6 +19,8 @@ from cnnkit.errors import UserError
 from cnnkit.notices import printable, say
 from cnnkit.shell import quote_command
 
+DEFAULT_SIZE = 0.1  # share of the images to validate on, and to test on
+
 
 @dataclass(frozen=True)
 class SplitSettings:
@@ -102,7 +104,8 @@ def load_contents(
     for notice in (*read.notices, *assigned.notices):
         say(f"{root}: {notice}")
     if followed is not None and (changes := changes_since(followed.split, read.parts, assigned, root)):
-        say(f"{root}: changed since the run was trained: {changes}")
+        kept_class = "; a run that goes on keeps their old class" * (followed.exact and bool(changes.relabelled))
+        say(f"{root}: changed since the run was trained: {changes}{kept_class}")
     split = RunSplit({**asdict(settings), "fingerprint": _fingerprint(read, root, class_names, pixels)}, [*class_names])
     if followed is not None and followed.exact:  # the order is that of the run, whatever the files are called
         split.settings["fingerprint"] = followed.split.settings["fingerprint"]
@@ -148,6 +151,9 @@ def _refuse_untrained_classes(layout: Layout, assigned: Assignment, class_names:
 def _say_layout(layout: Layout, settings: SplitSettings) -> None:
     if layout.notes:
         say(f"{layout.root}: {'; '.join(layout.notes)}")
+    for part, size in (("val", settings.val_size), ("test", settings.test_size)):
+        if part in layout.folders and size != DEFAULT_SIZE:
+            say(f"{layout.root}: data.{part}_size {size} is not read, as {layout.folders[part]} has these images")
     if (folder := layout.unlabelled) is not None:
         drawn = "; test images are drawn from those of train" if settings.test_size else ""
         command = quote_command("predict", "--run", "RUN", "--images", folder)

@@ -52,9 +52,17 @@ def changes_since(split: RunSplit, found: Found, assigned: Assignment, root: Pat
         root: the folder.
     """
     parts = {image.file: part for part, images in assigned.parts.items() for image in images}
-    files = (image for images in found.values() for image in images)
+    files = [image for images in found.values() for image in images]
     present = {path_text(image.file, root): (parts.get(image.file, "left out"), image.content) for image in files}
-    return find_changes(split, present)
+    changes = find_changes(split, present)
+    before = {(row.content, row.class_name) for row in split.rows}
+    known = {content for content, _ in before}
+    stayed = {image.content for image in files if (image.content, split.class_names[image.label]) in before}
+    moved = known - stayed  # a copy of one that stayed has been added
+    for image in files:
+        if image.content in moved:
+            changes.relabelled.append((parts.get(image.file, "left out"), path_text(image.file, root)))
+    return changes
 
 
 def recall_parts(found: Found, split: RunSplit, root: Path) -> tuple[Assignment, list[bool]]:

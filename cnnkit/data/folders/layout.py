@@ -16,7 +16,7 @@ from cnnkit.data.folders.names import (
     mend_name,
     part_of,
 )
-from cnnkit.data.folders.walk import descend, has_images, images_in, inner_folder, is_flat, subfolders
+from cnnkit.data.folders.walk import descend, has_images, images_in, inner_folder, is_flat, names_within, subfolders
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
@@ -81,6 +81,7 @@ def recognize_layout(root: Path) -> Layout:
 def _take_classes(layout: Layout, top: Path, folders: list[Path]) -> None:
     """``top/<class>/*``."""
     _refuse_if_no_classes(top, folders)
+    _see_folders_within(layout, folders)
     layout.classes["train"], layout.folders["train"] = _by_name(layout, top, folders), top
     if top != layout.root:
         layout.notes.append(f"the classes are those of {printable(top)}")
@@ -88,6 +89,24 @@ def _take_classes(layout: Layout, top: Path, folders: list[Path]) -> None:
         layout.notes.append(f"not used, for being in no class: {_list_names(stray)}")
     if part_of(top.resolve().name) and (beside := _parts_beside(top)):
         layout.notes.append(f"not used: {_list_names(beside)} beside it; name {top.parent} as data.root to use them")
+
+
+def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
+    """Refuse ``cat/train`` and ``dog/train``, whose test images would be trained on; say what else all classes hold."""
+    within: set[str] = set()
+    for folder in classes:
+        inner = names_within(folder)
+        within = inner if folder == classes[0] else within & inner
+        if not within:
+            return
+    first, names = classes[0], sorted(within)
+    if part := next((n for n in names if part_of(n) in ("train", "test") and has_images(first / n)), None):
+        raise UserError(
+            f"{printable(layout.root)}: each class has a folder {printable(part)}, but parts of the data stand above "
+            f"the classes; move {printable(first / part)} to {printable(first.parent / part / first.name)}, and so on"
+        )
+    if len(names) > 1:
+        layout.notes.append(f"each class holds the folders {_list_names(names)}, which are taken for no classes")
 
 
 def _refuse_if_no_classes(top: Path, folders: list[Path]) -> None:

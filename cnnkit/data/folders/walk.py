@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, part_of
@@ -26,6 +27,13 @@ def subfolders(folder: Path) -> list[Path]:
         raise UserError(
             f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
         ) from None
+
+
+def names_within(folder: Path) -> set[str]:
+    """The names of the folders in a folder of many files, without hidden ones; none where it cannot be listed."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        return {entry.name for entry in entries if not is_junk(entry.name) and entry.is_dir()}
+    return set()
 
 
 def _is_ours(folder: Path) -> bool:
