@@ -47,14 +47,22 @@ def format_metric(name: str, value: float) -> str:
     return f"{value:.2%}" if is_percentage(name) and not math.isnan(value) else f"{value:.4f}"
 
 
-def title_of(name: str) -> str:
+def title_of(name: str, mode: str | None = None) -> str:
     """What the best value of a metric is called in tables for people.
 
+    Args:
+        name: the metric.
+        mode: which values the run took for better, ``min`` or ``max``; None if it is not known.
+
     Example:
-        >>> title_of("val/acc"), title_of("val/f1")
-        ('best validation accuracy', 'best val/f1')
+        >>> title_of("val/acc"), title_of("val/f1"), title_of("val/loss", "max")
+        ('best validation accuracy', 'best val/f1', 'highest validation loss')
     """
-    return {"val/acc": "best validation accuracy", "val/loss": "lowest validation loss"}.get(name, f"best {name}")
+    if name == "val/loss":
+        return "highest validation loss" if mode == "max" else "lowest validation loss"
+    if name == "val/acc":
+        return "lowest validation accuracy" if mode == "min" else "best validation accuracy"
+    return f"best {name}"
 
 
 def _words(name: str) -> set[str]:

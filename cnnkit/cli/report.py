@@ -31,12 +31,13 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     best, last = manifest.get("best", {}), manifest.get("last", {})
     rows = {}
     monitor = manifest.get("monitor", {}).get("metric", MONITOR)
+    title = title_of(monitor, manifest.get("monitor", {}).get("mode"))
     if monitor in best:
-        rows[title_of(monitor)] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
+        rows[title] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
         others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}
         rows["scores of that epoch"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in others.items())
     elif any(name.startswith("val/") for name in last):
-        rows[title_of(monitor)] = "none: no validation came to a finite number"
+        rows[title] = "none: no validation came to a finite number"
     elif "train/acc" in last:
         rows["training accuracy"] = f"{last['train/acc']:.2%} (nothing was validated)"
     times = manifest.get("times", {})

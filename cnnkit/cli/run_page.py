@@ -46,7 +46,7 @@ def headline(found: Found) -> dict[str, str]:
     manifest, best, times = found.manifest, found.manifest.get("best", {}), found.manifest.get("times", {})
     values = {"test accuracy": f"{found.tested['test/acc']:.2%}" if "test/acc" in found.tested else "not tested"}
     if (monitor := found.monitor) in best:
-        values[title_of(monitor)] = format_metric(monitor, best[monitor])
+        values[title_of(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(monitor, best[monitor])
         values["in epoch"] = f"{best.get('epoch', '?')} of {manifest.get('epochs', '?')}"
     if found.calibration is not None:
         values[f"calibration error ({found.part})"] = f"{found.calibration.error:.3f}"

@@ -100,6 +100,15 @@ def test_the_report_says_what_to_type_next(cli: Callable[..., Ended]) -> None:
     assert ended.err == ""
 
 
+def test_the_report_calls_the_highest_loss_the_highest_where_a_run_asked_for_it(cli: Callable[..., Ended]) -> None:
+    ended = cli("fit", *SMALL, "--monitor=val/loss", "--mode=max", "--name=upside")
+    assert "highest validation loss" in ended.out
+    assert "lowest" not in ended.out
+    assert "highest validation loss" in cli("report", "--run", "runs/upside").out + "".join(
+        page.read_text() for page in Path("runs").rglob("*.html")
+    )
+
+
 def test_files_are_merged_and_the_command_line_wins_wherever_it_stands(cli: Callable[..., Ended]) -> None:
     Path("a.yaml").write_text("trainer: {max_epochs: 7}\ndata: {init_args: {batch_size: 16}}\n")
     Path("b.yaml").write_text("trainer: {max_epochs: 5}\n")
