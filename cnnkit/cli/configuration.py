@@ -47,6 +47,10 @@ class Configuration:
             self._merge(self.tree, layer, "", "")
         for key, value in _classes_first(given):
             self._set(key, value)
+        for key in OWNERS:
+            if not isinstance(group := self.tree.get(key, {}), dict):
+                raise UserError(f"{key} is {group}: it is a group of keys; give those of them that you mean")
+        self._refuse_unknown_parts(self.tree, "")
 
     @property
     def notes(self) -> list[str]:
@@ -69,6 +73,19 @@ class Configuration:
             owner = str(node.get("class_path", "")) or OWNERS.get(part, "")
             place = node.setdefault("init_args", {}) if node.keys() & _SPEC and part != "dict_kwargs" else node
         self._put(place, last, value, ".".join(above), owner)
+
+    def _refuse_unknown_parts(self, node: Any, key: str) -> None:
+        """See that nothing stands beside ``class_path`` and ``init_args``."""
+        if isinstance(node, list):
+            for part in node:
+                self._refuse_unknown_parts(part, key)
+        if not isinstance(node, dict):
+            return
+        for unknown in node.keys() - _SPEC if _is_spec(node) else ():
+            where = self.origin.where(f"{key}.{unknown}")
+            raise UserError(f"{where}{key}: unknown key {unknown!r}{suggest(unknown, _SPEC)}")
+        for name, part in arguments_in(node).items():
+            self._refuse_unknown_parts(part, f"{key}.{name}".strip(".+"))
 
     def _merge(self, base: dict[str, Any], new: dict[str, Any], key: str, owner: str) -> None:
         for name, value in new.items():
@@ -110,10 +127,6 @@ class Configuration:
             place[name] = deepcopy(value)
 
     def _merge_class(self, before: dict[str, Any], new: dict[str, Any], key: str, *, keep: bool) -> dict[str, Any]:
-        for unknown in new.keys() - _SPEC:
-            raise UserError(
-                f"{self.origin.where(f'{key}.{unknown}')}{key}: unknown key {unknown!r}{suggest(unknown, _SPEC)}"
-            )
         old = str(before.get("class_path", ""))
         after = str(new.get("class_path", old))
         spec = before

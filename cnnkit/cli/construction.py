@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import cnnkit
-from cnnkit.cli.classes import resolve_class, short_name
+from cnnkit.cli.classes import parameters_of, resolve_class, short_name
 from cnnkit.cli.configuration import Configuration, arguments_in, class_paths
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
@@ -115,13 +115,13 @@ class Construction:
         """A sentence with the argument that is to blame, if there is one."""
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
-        named = re.match(r"\w+", reason)
-        if isinstance(error, UserError) and named is not None and named[0] in kwargs:
-            return f"{self.given.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
         written = self._written(kind, key, kwargs)
-        culprits = (
-            list(written) if len(written) == 1 else _culprits(make, args, kwargs, list(written)) if patient else []
-        )
+        named = re.match(r"\w+", reason)
+        if isinstance(error, UserError) and named is not None and named[0] in written:
+            return f"{self.given.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
+        culprits = _culprits(make, args, kwargs, list(written)) if patient else []
+        if not culprits and len(written) == 1 and _is_needed(kind, *written):
+            culprits = list(written)
         if len(culprits) == 1:
             name = culprits[0]
             return f"{self.given.origin.where(f'{key}.{name}')}{key}.{name} is {as_word(written[name])}: {reason}"
@@ -130,6 +130,11 @@ class Construction:
         ]
         given = f" with {', '.join(simple)}" if simple else ""
         return f"{self.given.origin.where(key)}{key}: {short_name(kind.__name__)} cannot be built{given}: {reason}"
+
+
+def _is_needed(kind: Any, name: str) -> bool:
+    parameter = parameters_of(f"{kind.__module__}.{kind.__qualname__}").get(name)
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def _culprits(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], written: list[str]) -> list[str]:

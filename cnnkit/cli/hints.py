@@ -66,12 +66,6 @@ class Asked:
         typed = {w.split("=")[0].rstrip("+").replace(".init_args", "") for w in self.words}
         return "--" + ".".join(_parts(key)) in typed
 
-    def without_value(self, flag: str) -> str:
-        """The word that stands without a value; argparse names only the start of it."""
-        following = [*self.words[1:], "--"]
-        bare = [w for w, n in zip(self.words, following, strict=False) if w.startswith(flag) and n.startswith("--")]
-        return bare[0] if bare else flag
-
 
 def _parts(key: str) -> list[str]:
     return [part for part in key.split(".") if part != "init_args"]

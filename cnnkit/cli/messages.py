@@ -25,6 +25,9 @@ NOISE = re.compile(
 KEY = re.compile(r'Parser key "([^"]+)":?\s*')
 CALLABLE = re.compile(r"Type (?:typing|collections\.abc)\.Callable.* callable class: ")
 CLASS = re.compile(r"Problem with given class_path '([^']+)':?\s*")
+UNKNOWN_CLASS = re.compile(
+    r"(?:Expected a dot import path string|Unexpected import path format): (.+)|module '[\w.]+' has no attribute '(.+)'"
+)
 GIVEN = re.compile(r"(?:Given value|Got value): (?!NestedArg|Namespace|\{)(.+?)\.?(?: Got value: .*)?$")
 ABOVE = ("trainer", "data", "model", "model.net")  # what arguments that messages name stand below
 GIVEN_CLASS = re.compile(r"Got value: Namespace\(class_path='([^']+)'")
@@ -80,15 +83,6 @@ def _parsing(text: str, asked: Asked) -> str:
     unknown = re.search(r"does not accept option '([^']+)'", text)
     if unknown:
         return _unknown_key(unknown[1], asked)
-    stray = re.search(r"unrecognized arguments: (\S+)", text)
-    if stray and stray[1].startswith("-"):
-        return _unknown_key(stray[1].split("=")[0].lstrip("-"), asked)
-    if stray:
-        hint = f"; did you mean --config {stray[1]}?" if stray[1].endswith((".yaml", ".yml")) else ""
-        return f"{stray[1]}: this word belongs to no --key{hint or '; keys are given as --key value'}"
-    bare = re.search(r"argument (\S+): expected (?:one|at least one) argument", text)
-    if bare:
-        return f"{asked.without_value(bare[1])}: needs a value after it"
     return _of_tree(text, asked)
 
 
@@ -97,7 +91,7 @@ def _of_tree(text: str, asked: Asked) -> str:
     where, last = asked.where(key), key.rsplit(".", 1)[-1]
     if option := re.match(r"Option '([^']+)' is not accepted", leaf):
         return _unknown_argument(key, owner, option[1], asked)
-    if path := re.match(r"Expected a dot import path string: (.+)|module '[\w.]+' has no attribute '(.+)'", leaf):
+    if path := UNKNOWN_CLASS.match(leaf):
         name = path[1] or path[2]
         if key == "watch":
             return (
@@ -111,12 +105,13 @@ def _of_tree(text: str, asked: Asked) -> str:
         return f"{where}{key}: {owner or value} cannot be imported: there is no module {missing[1]!r} here or installed"
     if needed := re.search(r'"?([\w.]+)"? is required|arguments? (?:is|are) required: ([^,\s]+)', leaf):
         return f"{where}{_join(key, needed[1] or needed[2])}: is required and was not given"
-    if leaf.startswith("Not a valid subclass") and (got := re.search(r"Given value: \{'(\w+)'", text)):
-        expected = ("class_path", "init_args")
-        return f"{asked.where(_join(key, got[1]))}{key}: unknown key {got[1]!r}{suggest(got[1], expected)}"
+    if leaf.startswith("Not a valid subclass"):
+        names = class_names(last)
+        there = f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ", such as Adam" * (last == "optimizer")
+        return f"{where}{key}: {value or 'this'} is no name of a class{there}"
     if kind := re.match(r"Expected an? (.+)", leaf):
-        got_value = f", got {value!r}" if value else ""
-        lists = f"; write [{value}]" if kind[1].endswith("Sequence'>") or kind[1] == "<class 'list'>" else ""
+        got_value = f", got {value.replace(chr(39), '') if value[0] in '[{(' else repr(value)}" if value else ""
+        lists = f"; write [{value}]" if re.fullmatch(r"<class '(list|tuple|set|[\w.]*Sequence)'>", kind[1]) else ""
         return f"{where}{key}: expected {_readable(kind[1])}{got_value}{lists if value else ''}"
     return f"{where}{key}: {_shorten(leaf)}" if key else _shorten(leaf)
 

@@ -86,7 +86,8 @@ def refuse_voids(value: Any, key: str = "") -> None:
         dotted = f"{key}.{name}" if key else name
         of_class = known.get(name)
         if part is None and of_class is not None and _means_nothing(of_class):
-            raise UserError(f"{dotted} is null; leave it out for {of_class.default!r}, or give another value")
+            default = getattr(of_class.default, "__name__", repr(of_class.default))
+            raise UserError(f"{dotted} is null; leave it out for {default}, or give another value")
         finite = of_class is not None and type(of_class.default) in (int, float) and math.isfinite(of_class.default)
         if isinstance(part, float) and not math.isfinite(part) and finite and _is_ours(parts):
             raise UserError(f"{dotted} is {part}: give a finite number")

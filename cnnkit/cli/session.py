@@ -23,8 +23,9 @@ import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
-from cnnkit.cli.configuration import Configuration, arguments_in
+from cnnkit.cli.configuration import DEFAULTS, Configuration, arguments_in
 from cnnkit.cli.construction import Construction, failures_as_raised
+from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing import (
     ModelInstantiator,
     Parser,
@@ -105,8 +106,12 @@ class Session(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Merge what was given and check it; where help is asked for, print it and stop."""
         command, words = self.request.command, list(self.request.words)
-        if any(word in ("--help", "-h") or word.partition("=")[0].endswith(".help") for word in words):
-            parser.parse_args(args)
+        if "--help" in words or "-h" in words:
+            print(COMMANDS[command], end="")
+            raise SystemExit(0)
+        if any(word.partition("=")[0].endswith(".help") for word in words):
+            self._parser(command).set_defaults(DEFAULTS)
+            parser.parse_args([command, *words])  # prints and stops
         printing = "--print_config" in words
         words = [word for word in words if word != "--print_config"]
         self.configuration = Configuration(self.request.files, read_words(words))

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -62,10 +63,13 @@ def settle_search(plan: Plan, root: Path) -> None:
 
 def _build(plan: Plan, variant: Variant) -> Built:
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # "Seed set to 0"
+        with contextlib.redirect_stderr(said := io.StringIO()):  # "Seed set to 0"
             built = build(variant.words)
     except UserError as error:
         raise UserError(f"{plan.name}, variant {variant.name}: {error}") from error
+    for line in said.getvalue().splitlines():
+        if line.startswith("note: "):  # what a class that takes another's place has lost
+            print(f"{variant.name}: {line}", file=sys.stderr)
     trainer = built.config["trainer"]
     if trainer["precision"] is not None and isinstance(trainer["accelerator"], str):  # as the run's own file will say
         trainer["precision"] = precision_in_effect(trainer["precision"], trainer["accelerator"])

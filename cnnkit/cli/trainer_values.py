@@ -1,6 +1,7 @@
 """Values of the trainer's arguments that Lightning takes, to do nothing with them or to fail in the middle of a run."""
 
 import datetime
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -53,7 +54,7 @@ def check_trainer(given: Mapping[str, Any]) -> None:
         value = given.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
-        if not value >= 0 or (value > 1 and value != int(value)):
+        if not 0 <= value < math.inf or (value > 1 and value != int(value)):
             raise UserError(f"trainer.{name} is {value}: give a share from 0.0 to 1.0, or a whole number of batches")
     if given.get("val_check_interval") == 0:
         raise UserError("trainer.val_check_interval is 0: for no validation at all give trainer.limit_val_batches=0")

@@ -62,11 +62,12 @@ def read_as(scalar: PlainScalar, kind: Any) -> Any:
     value = plain(scalar)
     if int in members and float not in members and isinstance(value, float) and value.is_integer():
         value = int(value)  # 1e3 is as good a whole number as 1000
-    if int in members and type(value) is int and abs(value) >= _TOO_LARGE:
+    too_large = int in members and type(value) is int and abs(value) >= _TOO_LARGE
+    if too_large and str not in members:
         raise ValueError(f"'{scalar}' is too large for a whole number")
     if bool in members and not {int, float} & set(members) and value in (0, 1):
         value = bool(value)
-    if str in members and not any(_fits(value, member) for member in members):
+    if str in members and (too_large or not any(_fits(value, member) for member in members)):
         return str(scalar)
     return scalar.value if isinstance(value, str) and set(members) & set(_NUMBERS) else value
 

@@ -139,3 +139,15 @@ def test_a_subclass_of_the_task_keeps_the_arguments_that_are_the_same_and_a_line
     assert mine.of("model.scheduler")["class_path"].endswith("WarmupCosineLR")
     assert mine.err.startswith("note: model is Mine now, not ClassificationTask; net, optimizer, scheduler, the same")
     assert len(mine.err.splitlines()) == 1
+
+
+def test_a_study_says_which_variants_lose_arguments(cli: Callable[..., Ended]) -> None:
+    Path("c.yaml").write_text(CARD)
+    Path("s").mkdir()
+    Path("s/study.yaml").write_text(
+        "question: which?\nconfig: c.yaml\nfactors: {model.optimizer: [torch.optim.SGD, torch.optim.AdamW]}\nseeds: 1\n"
+    )
+    ended = cli("study", "s", "--dry_run")
+    assert ended.code == 0, ended.err
+    assert [line for line in ended.err.splitlines() if "note: " in line][0].startswith(f"torch.optim.SGD: {LOST}")
+    assert "AdamW now" not in ended.err
