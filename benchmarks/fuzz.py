@@ -39,6 +39,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
     megabytes: float = 0.0  # most that a file has taken
     seconds: float = 0.0  # longest
+    slowest: str = ""
 
 
 def run(rounds: int, quick: bool) -> Iterator[Table]:
@@ -53,7 +54,9 @@ def run(rounds: int, quick: bool) -> Iterator[Table]:
         rows["most memory of a file, MB"] = [each.megabytes for each in outcomes]
         rows["longest, s"] = [each.seconds for each in outcomes]
         failures = [line for each in outcomes for line in each.failures]
-        yield Table(f"fuzz: {count:,} mutated {name} of {len(seeds)} kinds", "", rows, {}, failures[:20])
+        slowest = max(outcomes, key=lambda each: each.seconds).slowest
+        notes = [f"longest: {slowest}", *failures[:20]]
+        yield Table(f"fuzz: {count:,} mutated {name} of {len(seeds)} kinds", "", rows, {}, notes)
 
 
 def fuzz(seeds: dict[str, bytes], read: Read, count: int, first: int = 0) -> Outcome:
@@ -129,7 +132,8 @@ def _run_child(seeds: dict[str, bytes], read: Read, numbers: range, folder: Path
 
 def _take(outcome: Outcome, seeds: dict[str, bytes], number: int, line: dict[str, Any]) -> None:
     outcome.megabytes = max(outcome.megabytes, line["megabytes"])
-    outcome.seconds = max(outcome.seconds, line["seconds"])
+    if line["seconds"] > outcome.seconds:
+        outcome.seconds, outcome.slowest = line["seconds"], f"number {number}, from {make_case(seeds, number)[0]}"
     _count(outcome, line["outcome"], seeds, number, line["reason"])
 
 

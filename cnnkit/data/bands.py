@@ -18,7 +18,8 @@ from cnnkit.data.tiff_bands import TiffBands
 WHOLE = 64 << 20  # bytes of a decoded image that is not worth another way
 LIMIT = 198_000_000  # bytes that decoding may take at the default of max_pixels
 BAND = 24_000_000  # bytes that the work on a band may take beside a decoded image
-_SLOW = {"QOI": 2_000_000, "DDS": 2_000_000, "BLP": 8_000_000}  # pixels; decoded in Python, 1 to 5 us each
+# Pixels that a decoder in Python may have, at 1 to 5 us each.
+_SLOW = {"qoi": 1_100_000, "dds_rgb": 1_100_000, "BLP1": 4_000_000, "BLP2": 4_000_000}
 
 # Bytes a pixel that a decoder takes beside Pillow's pixels, for three samples a pixel (measured, Pillow 13).
 _BESIDE = {"WEBP": 12.2, "AVIF": 5.7, "HEIF": 4.9, "JPEG2000": 15.8, "SGI": 2.2, "DDS": 3.2, "ICNS": 15.8}
@@ -199,6 +200,7 @@ def _samples(image: JpegImagePlugin.JpegImageFile) -> float:
 
 
 def _refuse_slow(image: Image.Image) -> None:
-    most = _SLOW.get(image.format or "", math.inf)
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    most = min((_SLOW.get(tile.codec_name, math.inf) for tile in tiles), default=math.inf)
     if image.size[0] * image.size[1] > most:
-        raise ValueError(f"a {image.format} file of more than {most:,} pixels takes minutes to decode: save it as PNG")
+        raise ValueError(f"{image.format} of more than {most:,} pixels is decoded too slowly: save it as PNG")

@@ -142,6 +142,16 @@ def test_what_would_take_too_much_memory_is_refused_with_the_remedy(
     assert read_image(tmp_path / "a.avif", 3, (8, 8), max_pixels=69_000_000).shape == (3, 8, 8)
 
 
+def test_decoders_in_python_have_a_bound_of_time(tmp_path: Path) -> None:
+    Image.new("RGB", (1100, 1001)).save(tmp_path / "a.dds")  # its header is enough: nothing is decoded
+    with pytest.raises(
+        UnreadableImage, match="DDS of more than 1,100,000 pixels is decoded too slowly: save it as PNG"
+    ):
+        read_image(tmp_path / "a.dds", 3, (8, 8))
+    Image.new("RGB", (1100, 1001)).save(tmp_path / "b.dds", pixel_format="DXT1")
+    assert read_image(tmp_path / "b.dds", 3, (8, 8)).shape == (3, 8, 8)
+
+
 MEASURE = """
 import sys
 from pathlib import Path
