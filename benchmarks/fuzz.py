@@ -25,7 +25,8 @@ from cnnkit.data.formats import cifar_records, parse_idx
 
 ROUNDS = 1
 IMAGES, ORIGINALS = 2500, 3000
-SECONDS = 10.0  # beyond which a file counts as a hang
+SECONDS = 10.0  # of computing, beyond which a file counts as a hang
+WAIT = 60.0  # seconds by the clock, for a child that waits for something, or is kept waiting by a busy machine
 LIMIT = 1 << 20  # bytes that an original may hold
 ADDRESSES = 8 << 30  # bytes a child may ask for before the system refuses
 Read = Callable[[Path], None]
@@ -112,7 +113,7 @@ def _run_child(seeds: dict[str, bytes], read: Read, numbers: range, folder: Path
     number, rest = numbers.start, b""
     try:
         while number < numbers.stop:
-            if not select.select([reading], [], [], SECONDS)[0]:
+            if not _answers(reading, child):
                 _count(outcome, "hang", seeds, number, f"more than {SECONDS:.0f} s")
                 return number + 1
             piece = os.read(reading, 1 << 16)
@@ -128,6 +129,21 @@ def _run_child(seeds: dict[str, bytes], read: Read, numbers: range, folder: Path
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     return number
+
+
+def _answers(reading: int, child: int) -> bool:
+    """Wait until the child has reported a file, or has computed too long for it."""
+    start, computed = time.monotonic(), _computed(child)
+    while not select.select([reading], [], [], min(SECONDS, WAIT) / 10)[0]:
+        if _computed(child) - computed > SECONDS or time.monotonic() - start > WAIT:
+            return False
+    return True
+
+
+def _computed(child: int) -> float:
+    """Seconds that a process has computed."""
+    fields = Path(f"/proc/{child}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _take(outcome: Outcome, seeds: dict[str, bytes], number: int, line: dict[str, Any]) -> None:
@@ -159,7 +175,7 @@ def _work(seeds: dict[str, bytes], read: Read, numbers: range, folder: Path, wri
 
 
 def _judge(read: Read, path: Path) -> dict[str, Any]:
-    before, start = _reset_peak(), time.monotonic()
+    before, start = _reset_peak(), time.process_time()
     outcome, reason = "read", ""
     try:
         read(path)
@@ -169,7 +185,7 @@ def _judge(read: Read, path: Path) -> dict[str, Any]:
         outcome = "refused" if read is read_as_original else "crash"
     except BaseException as error:
         outcome, reason = "crash", f"{type(error).__name__}: {error}"
-    seconds = time.monotonic() - start
+    seconds = time.process_time() - start
     return {
         "outcome": outcome,
         "reason": reason[:200],

@@ -24,7 +24,7 @@ def read_badly(path: Path) -> None:
 
 
 def test_crashes_hangs_and_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fuzz, "SECONDS", 2.0)
+    monkeypatch.setattr(fuzz, "WAIT", 3.0)
     found = fuzz.fuzz(seed_originals(), read_badly, 8)
     assert found.counts == {"read": 5, "crash": 2, "hang": 1}
     assert [line[: line.index(", from")] for line in found.failures] == [

@@ -23,6 +23,7 @@ _SLOW = {"qoi": 1_100_000, "dds_rgb": 1_100_000, "BLP1": 4_000_000, "BLP2": 4_00
 
 # Bytes a pixel that a decoder takes beside Pillow's pixels, for three samples a pixel (measured, Pillow 13).
 _BESIDE = {"WEBP": 12.2, "AVIF": 5.7, "HEIF": 4.9, "JPEG2000": 15.8, "SGI": 2.2, "DDS": 3.2, "ICNS": 15.8}
+_HEIF = 5.2  # bytes a pixel where Pillow's copy is left out
 _RAW_FORMATS = ("BMP", "DIB", "PPM", "TGA", "TIFF")  # others hand Pillow raw rows that are not those of the file
 _RAW_BYTES = {
     **{"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "XBGR": 4, "RGBA": 4, "BGRA": 4, "CMYK": 4},
@@ -110,7 +111,7 @@ def open_bands(image: Image.Image, path: Path, wanted: tuple[int, int] | None, m
     if (bands := _streamed(image, path, limit)) is not None:
         return bands
     if _whole_bytes(image) > limit:
-        _reduce(image, wanted)
+        _reduce(image, wanted, limit)
     needed = _whole_bytes(image)
     if needed > limit:
         raise ValueError(
@@ -141,7 +142,7 @@ def _streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | N
         return RawBands(path, image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return TiffBands.open(path, image)
-    if image.format == "HEIF" and image.size[0] * image.size[1] * _BESIDE["HEIF"] <= limit:
+    if image.format == "HEIF" and image.size[0] * image.size[1] * _HEIF <= limit:
         return _decode_heif(path)
     return None
 
@@ -162,15 +163,24 @@ def _decode_heif(path: Path) -> Bands:
     return ArrayBands(pixels, image.mode)
 
 
-def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int]) -> None:
+def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -> None:
     """Have the decoder leave out detail: JPEG 2000 by its wavelet levels, HEIC by the thumbnail within the file."""
-    size = image.size
     if image.format == "JPEG2000":
-        while min(size[0] // (2 * wanted[1]), size[1] // (2 * wanted[0])) >= 2:
-            size = size[0] // 2, size[1] // 2
-        image.reduce = int(math.log2(image.size[0] / size[0]))  # type: ignore[assignment,method-assign]
+        image.reduce = _find_levels(image, wanted, limit)  # type: ignore[assignment,method-assign]
     else:
         image.draft(None, wanted[::-1])
+
+
+def _find_levels(image: Image.Image, wanted: tuple[int, int], limit: float) -> int:
+    """The fewest wavelet levels to leave out so that an image fits and has twice the size wanted; 0: there are none."""
+    for levels in range(1, 6):
+        scale = 1 << levels
+        # Pillow rounds the size, OpenJPEG rounds it up: where they differ, Pillow fails.
+        agrees = all((side + scale // 2) // scale == -(-side // scale) for side in image.size)
+        enough = image.size[0] >= 2 * wanted[1] * scale and image.size[1] >= 2 * wanted[0] * scale
+        if agrees and enough and _whole_bytes(image) / 4**levels <= limit:
+            return levels
+    return 0
 
 
 def _whole_bytes(image: Image.Image) -> float:

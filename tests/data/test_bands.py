@@ -142,6 +142,19 @@ def test_what_would_take_too_much_memory_is_refused_with_the_remedy(
     assert read_image(tmp_path / "a.avif", 3, (8, 8), max_pixels=69_000_000).shape == (3, 8, 8)
 
 
+def test_large_jpeg_2000_is_decoded_with_less_detail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smooth = Image.fromarray(SMOOTH).convert("RGB").resize((992, 1488))
+    smooth.save(tmp_path / "a.jp2")
+    whole = read_image(tmp_path / "a.jp2", 3, (32, 32)).float()
+    monkeypatch.setattr(bands, "WHOLE", 0)
+    monkeypatch.setattr(bands, "BAND", 0)
+    for least in (1, 4, 16):
+        monkeypatch.setattr(bands, "LIMIT", 20 * 992 * 1488 / least)
+        assert (read_image(tmp_path / "a.jp2", 3, (32, 32)).float() - whole).abs().mean() < 2.5
+    with pytest.raises(UnreadableImage, match="set max_pixels to"):
+        read_image(tmp_path / "a.jp2", 3, (900, 900))
+
+
 def test_decoders_in_python_have_a_bound_of_time(tmp_path: Path) -> None:
     Image.new("RGB", (1100, 1001)).save(tmp_path / "a.dds")  # its header is enough: nothing is decoded
     with pytest.raises(
