@@ -28,6 +28,8 @@ _SHARED = """\
   --config FILE            a YAML file; several are merged; the command line wins over all of them
   --key value              any key of the YAML, dotted: --trainer.max_epochs 5 --data.batch_size 64
                            --model.net CNN --model.net.channels [32,64] --model.optimizer.lr 0.01
+  --key+=value             append to a list (--trainer.callbacks+=EMA), or change a class and keep the arguments that
+                           fit (--model.optimizer+=torch.optim.SGD); without + those of the class before are dropped
   --seed_everything N      the seed (default 0)
   --print_config           all keys with their values and defaults, and stop
   --model.help CLASS       arguments of a task;  --data.help CLASS of a data module

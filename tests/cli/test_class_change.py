@@ -149,5 +149,5 @@ def test_a_study_says_which_variants_lose_arguments(cli: Callable[..., Ended]) -
     )
     ended = cli("study", "s", "--dry_run")
     assert ended.code == 0, ended.err
-    assert [line for line in ended.err.splitlines() if "note: " in line][0].startswith(f"torch.optim.SGD: {LOST}")
+    assert next(line for line in ended.err.splitlines() if "note: " in line).startswith(f"torch.optim.SGD: {LOST}")
     assert "AdamW now" not in ended.err

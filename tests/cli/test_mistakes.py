@@ -36,6 +36,11 @@ IN_FILES = [
     ("path: CNN", "path: MNIST", "line 6: model.net: there is no class 'MNIST' for it; there are AlexNet, CNN"),
     ("ClassificationTask", "ClasificationTask", "line 3: model: there is no class 'ClasificationTask' for it; did you"),
     ("ClassificationTask", "mine.Task", "line 3: model: mine.Task cannot be imported: there is no module 'mine'"),
+    (
+        "{class_path: torch.optim.Adam",
+        "{classpath: torch.optim.Adam",
+        "line 7: model.optimizer: unknown key 'classpath'",
+    ),
     ("optim.Adam", "optim.Adamm", "line 7: model.optimizer: there is no class 'Adamm' for it; did you mean Adam?"),
     ("WarmupCosineLR", "WarmupCosine", "line 8: model.scheduler: there is no class 'WarmupCosine' for it; did you"),
     ("WarmupCosineLR", "StepLR", "line 8: model.scheduler.step_size: is required and was not given"),
@@ -75,6 +80,25 @@ TYPED = [
     ("--config", "--config: nothing is named after it"),
     ("c.yaml", "c.yaml: this word belongs to no --key; did you mean --config c.yaml?"),
     ("hello", "hello: this word belongs to no --key"),
+    ("--trainer.max_epochs 3 4", "4: this word belongs to no --key; keys are given as --key value, and a list"),
+    ("--trainer.max_epochs=", "--trainer.max_epochs: needs a value after it, and has an empty one"),
+    ("-c", "-c: nothing is named after it; give a file"),
+    ("--config c.yaml c.yaml", "c.yaml: this word belongs to no --key; did you mean --config c.yaml?"),
+    ("my card.yaml", "my: no such file; a name with spaces needs quotes: --config 'my card.yaml'"),
+    ("-c my card.yaml", "my: no such file; a name with spaces needs quotes: --config 'my card.yaml'"),
+    ("--model.init_args.net.init_args.dropot 1", "model.net.dropot: CNN has no such argument; did you mean dropout?"),
+    ("--model.net.channels 64", "model.net.channels: expected tuple, got '64'; write [64]"),
+    ("--data.batch_size 0123", "data.batch_size: '0123' begins with a zero, which makes it octal for some; write 123"),
+    ("--data.batch_size 32.5", "data.batch_size: expected int, got '32.5'"),
+    ("--data.batch_size [64]", "data.batch_size: expected int, got [64]"),
+    ("--trainer 3", "trainer is 3: it is a group of keys"),
+    ("--data 3", "data: 3 is no name of a class; there are CIFAR10"),
+    ("--model.optimizer torch.optim.SGD,lr=1", "model.optimizer: there is no class 'torch.optim.SGD,lr=1' for it"),
+    (
+        "--data.augment [{class_path:",
+        "data.augment: '[{class_path:' is no whole list or mapping; one with spaces needs",
+    ),
+    ("--model.optimizer null", "model.optimizer is null; leave it out for Adam"),
     ("--config d.yaml", "d.yaml: no such configuration file; did you mean c.yaml?"),
     ("--config .", ".: a folder, where a file is needed"),
     ("--data CIFAR100", "data: there is no class 'CIFAR100' for it; did you mean CIFAR10?"),
@@ -126,6 +150,7 @@ def test_in_a_file(cli: Callable[..., Ended], old: str, new: str, expected: str)
 @pytest.mark.parametrize(("words", "expected"), TYPED, ids=[words for words, _ in TYPED])
 def test_typed(cli: Callable[..., Ended], words: str, expected: str) -> None:
     Path("c.yaml").write_text(CONFIG)
+    Path("my card.yaml").write_text(CONFIG)
     Path("empty").mkdir()
     assert_told(cli("fit", "--config", "c.yaml", *words.split()), expected)
 
