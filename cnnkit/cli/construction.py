@@ -20,6 +20,7 @@ from torch import nn
 import cnnkit
 from cnnkit.cli.classes import parameters_of, resolve_class, short_name
 from cnnkit.cli.configuration import Configuration, arguments_in, class_paths
+from cnnkit.cli.plain_words import plain_words
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
 
@@ -113,7 +114,7 @@ class Construction:
         patient: bool,
     ) -> str:
         """A sentence with the argument that is to blame, if there is one."""
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split()) if isinstance(error, UserError) else plain_words(error)
         reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
         written = self._written(kind, key, kwargs)
         named = re.match(r"\w+", reason)

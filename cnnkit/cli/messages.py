@@ -16,6 +16,7 @@ from cnnkit.callbacks import Diverged
 from cnnkit.cli.classes import parameters_of
 from cnnkit.cli.hints import Asked, class_names, suggest, suggest_key
 from cnnkit.cli.lost_workers import explain_workers
+from cnnkit.cli.plain_words import plain_words
 from cnnkit.errors import UserError
 
 NOISE = re.compile(
@@ -61,7 +62,7 @@ def explain(error: BaseException, files: Sequence[str] = (), words: Sequence[str
         there = ["gpu", *kind[3].split(", ")] if kind[3] else ["auto", "ddp", "fsdp"]
         return 2, [f"error: trainer.{kind[1]}: there is no {kind[2]!r}{suggest(kind[2], there)}"]
     if isinstance(error, MisconfigurationException):
-        return 2, [f"error: {_shorten(text)}"]
+        return 2, [f"error: {plain_words(error)}"]
     if lost := explain_workers(text):
         return 1, [f"error: {lost}"]
     if isinstance(error, torch.OutOfMemoryError):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from small_runs import SMALL, Ended
 
-from cnnkit.cli.blame import blamed_argument, plain_words
+from cnnkit.cli.blame import blamed_argument
+from cnnkit.cli.plain_words import plain_words
 from cnnkit.cli.trainer_values import check_length, check_trainer
 from cnnkit.errors import UserError
 from cnnkit.run_folder import find

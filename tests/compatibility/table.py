@@ -13,7 +13,7 @@ Result = Literal["works", "refused", "FAULT"]
 # Warnings that say that something was asked for and not done.
 IGNORED = re.compile(r"ignor|has no effect|will not|won't|not supported|unsupported|disabl|skipp|instead|fall", re.I)
 # What a library writes for programmers.
-RAW = re.compile(r"<class|<function|object at 0x|Trainer\(|\.__init__|Exception|Expected a <|\bself\.|Namespace\(")
+RAW = re.compile(r"`|<class|<function|object at 0x|Trainer\(|\.__init__|Exception|Expected a <|\bself\.|Namespace\(")
 
 
 class Outcome(NamedTuple):
