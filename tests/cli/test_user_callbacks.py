@@ -57,13 +57,13 @@ def test_defaults_that_no_yaml_holds_are_left_to_the_class(
         ([*add("Timer", "duration=00:00:01:00"), "--trainer.max_time=00:00:01:00"], "Timer and trainer.max_time"),
         (add("BackboneFinetuning"), "BackboneFinetuning: 'ClassificationTask' object has no attribute 'backbone'"),
         (add("BaseFinetuning"), "BaseFinetuning: a base class"),
-        (add("own.Broken"), "Broken: not today"),
+        (add("broken_callback.Broken"), "Broken: not today"),
     ],
 )
 def test_a_callback_that_cannot_act_is_refused(
     cli: Callable[..., Ended], tmp_path: Path, words: list[str], reason: str
 ) -> None:
-    (tmp_path / "own.py").write_text(
+    (tmp_path / "broken_callback.py").write_text(
         "from lightning.pytorch.callbacks import Callback\n\n\n"
         "class Broken(Callback):\n    def on_fit_start(self, trainer, pl_module):\n        raise OSError('not today')\n"
     )
