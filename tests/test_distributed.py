@@ -60,3 +60,14 @@ def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> Non
     alone = load_predictions(runs["two"].predictions)
     assert kept.labels.tolist() == alone.labels.tolist()
     assert (kept.predicted == alone.predicted).mean() > 0.999  # other batches are rounded otherwise
+
+
+@pytest.mark.slow
+def test_two_ranks_refuse_batches_of_one_before_training(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNNKIT_PRECISION": "32-true"}
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    command = [sys.executable, "-m", "cnnkit", "fit", *SMALL, "--data.eval_batch_size=1", *two]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110)
+    assert ended.returncode == 2
+    assert "error: data.eval_batch_size is 1, but 2 ranks share each batch: give at least 2" in ended.stderr
+    assert not list((tmp_path / "runs").rglob("*.ckpt"))
