@@ -20,7 +20,7 @@ def read_badly(path: Path) -> None:
     if number == 4:
         raise KeyError("left over")
     if number == 6:
-        bytearray(os.urandom(64 << 20))
+        len(b"\1" * (300 << 20))  # far more than a worker may have kept from before
 
 
 def test_crashes_hangs_and_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +30,7 @@ def test_crashes_hangs_and_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> N
     assert [line[: line.index(", from")] for line in found.failures] == [
         "crash: number 1", "hang: number 3", "crash: number 4",
     ]  # fmt: skip
-    assert found.megabytes > 50  # 64 MB were filled; the allocator may have held some before
+    assert found.megabytes > 100
 
 
 def test_a_case_follows_from_its_number() -> None:

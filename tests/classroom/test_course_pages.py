@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,12 +84,12 @@ def test_pages_studies_and_tests_of_the_index_are_there() -> None:
     "command",
     [pytest.param(c, marks=[pytest.mark.slow] if any(word in c for word in SLOW) else []) for c in COMMANDS],
 )
-def test_a_command_of_the_index_runs(
-    command: str, desk: Path, monkeypatch: pytest.MonkeyPatch, trained_once: RunFolder
-) -> None:
+def test_a_command_of_the_index_runs(command: str, desk: Path, tmp_path: Path, trained_once: RunFolder) -> None:
     if command.startswith("study "):  # they take minutes to hours: tests/test_experiments.py reads what they found
         assert (ROOT / "experiments" / command.removeprefix("study ") / "study.yaml").is_file()
         return
-    line = f"python -m cnnkit {command.replace('RUN', str(trained_once.path))}"
+    if "RUN" in command:  # a copy, for `test` writes its scores into the run
+        shutil.copytree(trained_once.path, tmp_path / "run")
+    line = f"python -m cnnkit {command.replace('RUN', str(tmp_path / 'run'))}"
     code, printed = run_command(f"{line} --print_config" if command.startswith("fit ") else line)
     assert code == 0, printed
