@@ -64,7 +64,7 @@ class Construction:
     def _make(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
         made = kind(*args, **kwargs)
         if self.tries_nets and isinstance(made, nn.Module) and {"in_channels", "image_size"} <= kwargs.keys():
-            show_one_image(made, kwargs["in_channels"], kwargs["image_size"])
+            show_one_image(made, kwargs["in_channels"], kwargs["image_size"], kwargs.get("num_classes"))
         return made
 
     def build(self, make: Callable[..., Any], kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -114,11 +114,14 @@ class Construction:
         patient: bool,
     ) -> str:
         """A sentence with the argument that is to blame, if there is one."""
-        reason = " ".join(str(error).split()) if isinstance(error, UserError) else plain_words(error)
-        reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
+        ours = isinstance(error, UserError)  # it names reason and remedy, so none of it is cut
+        reason = " ".join(str(error).split()) if ours else plain_words(error)
+        reason = reason if ours or len(reason) <= 200 else f"{reason[:197]}..."
         written = self._written(kind, key, kwargs)
+        if ours and any(isinstance(value, str) and value and reason.startswith(value) for value in written.values()):
+            return reason  # it begins with the file or folder that it is about
         named = re.match(r"\w+", reason)
-        if isinstance(error, UserError) and named is not None and named[0] in written:
+        if ours and named is not None and named[0] in written:
             return f"{self.given.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
         culprits = _culprits(make, args, kwargs, list(written)) if patient else []
         if not culprits and len(written) == 1 and _is_needed(kind, *written):
@@ -151,13 +154,22 @@ def _culprits(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     return found
 
 
-def show_one_image(net: nn.Module, channels: int, size: Any) -> None:
-    """Run a net on one black image, so that what it cannot compute is known before anything is written."""
+def show_one_image(net: nn.Module, channels: int, size: Any, classes: int | None = None) -> None:
+    """Run a net on one black image, so that what it cannot compute is known before anything is written.
+
+    Raises:
+        UserError: it gives another number of logits than there are classes.
+    """
     was_training = net.training
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        net.eval()(torch.zeros(1, channels, height, width))
+        logits = net.eval()(torch.zeros(1, channels, height, width))
     net.train(was_training)
+    if torch.is_tensor(logits) and classes is not None and logits.shape != (1, classes):
+        raise UserError(
+            f"the net maps an image to {tuple(logits.shape)}, and the data has {classes} classes: "
+            f"end it with {classes} logits, (B, num_classes)"
+        )
 
 
 def is_refusal(error: Exception) -> bool:

@@ -92,6 +92,7 @@ def suggest_key(word: str, *, exact: bool = False) -> str:
     if last in ELSEWHERE:
         return f"; did you mean --{ELSEWHERE[last]}?"
     keys = {f"{key}.{name}": name for key, owner in OWNERS.items() for name in parameters_of(owner)}
+    keys.pop(word, None)  # where it was looked for it is not
     found = [key for key, name in keys.items() if name == last]
     if not found and not exact:
         found = [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]

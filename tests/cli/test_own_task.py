@@ -64,3 +64,26 @@ def test_its_loss_is_the_one_that_is_trained_and_its_arguments_are_checked(cli: 
     ended = cli("fit", *small, "--model.gama=3")
     assert ended.code == 2
     assert ended.err == "error: model.gama: MyTask has no such argument; did you mean gamma?\n"
+
+
+NETS = """
+import torch
+from torch import nn
+
+
+class ThreeLogits(nn.Module):
+    def __init__(self, in_channels=1, num_classes=10, image_size=28):
+        super().__init__()
+        self.layer = nn.Linear(784, 3)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1))
+"""
+
+
+def test_a_net_with_another_number_of_logits_is_refused_before_training(cli: Callable[..., Ended]) -> None:
+    Path("own_nets_of_three.py").write_text(NETS)
+    ended = cli("fit", "--model.net=own_nets_of_three.ThreeLogits", "--trainer.fast_dev_run=true", "--watch=null")
+    assert ended.code == 2
+    assert "maps an image to (1, 3), and the data has 10 classes: end it with 10 logits" in ended.err
+    assert not Path("runs").exists()
