@@ -110,6 +110,8 @@ def kill_fits(rounds: int, chance: random.Random) -> Storm:
         storm.kills += 1
         _look_and_resume(storm, expected_rows, expected_weights)
         shutil.rmtree("runs", ignore_errors=True)
+        if storm.kills % 10 == 0:  # it takes many minutes
+            print(f"{storm.kills} kills: {_rows(storm)}", file=sys.stderr)
     return storm
 
 
