@@ -87,7 +87,7 @@ def run(*, rounds: int, quick: bool) -> Iterator[Table]:
     typos = make_typos(COUNT // 8 if quick else COUNT)
     missed: list[str] = []
     right: dict[str, list[bool]] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(ROOT):  # the names of files are as from there
         for number, typo in enumerate(typos):
             hint = hint_for(typo, Path(folder) / "c.yaml" if number % 2 else None)
             good = is_right(hint, typo.meant)

@@ -207,7 +207,7 @@ MISTAKES = [
     ("--model.net.padding full", "error: model.net.padding: expected int, same, valid, got 'full'"),
     (
         "--model.net.padding same --model.net.stride 2",
-        "error: padding 'same' keeps the size at stride 1, and",
+        "error: model.net.padding 'same' keeps the size at stride 1, and",
     ),
     ("--model.net.padding_mode mirror", "error: model.net.padding_mode: expected zeros, reflect, replicate, circular"),
     ("--layer features.0", "error: --layer names the layer that --effective draws: give both"),
