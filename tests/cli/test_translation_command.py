@@ -122,7 +122,9 @@ def test_all_runs_must_have_the_same_test_images(cli: Callable[..., Ended], seed
     config.write_text(f"{head}\ndata:\n{data}{tail}")
     ended = cli("translation", "--run", "runs/small/0", "runs/small/1", "--images", "10", "--shifts", "0")
     assert ended.code == 2
-    assert ended.err.splitlines()[-1].startswith("error: runs/small/1: its test images are not those of runs/small/0"), ended.err
+    assert ended.err.splitlines()[-1].startswith(
+        "error: runs/small/1: its test images are not those of runs/small/0"
+    ), ended.err
 
 
 MISTAKES = [
