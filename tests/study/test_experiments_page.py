@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_page_does_what_it_says(cli: Callable[..., Ended]) -> None:
     pytest.importorskip("optuna", reason="needs the extra: pip install 'cnnkit[search]'")
     Path("configs").symlink_to(ROOT / "configs")
