@@ -157,7 +157,7 @@ def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:
         if not (np.array_equal(expected.labels, found.labels) and same_places):
             raise UserError(
                 f"{both} were tested on different images ({len(expected.labels):,} and {len(found.labels):,}); "
-                f"test both anew, on the whole test set: {quote_command('test', '--run', record.path)}"
+                f"test both again, on the whole test set: {quote_command('test', '--run', record.path)}"
             )
         if by_content and a != b:  # the folder has changed
             if (
