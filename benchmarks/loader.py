@@ -1,4 +1,4 @@
-"""Training batches, cropped, mirrored and normalised: cnnkit's loader against torchvision's way, image by image."""
+"""Training batches, cropped, mirrored and normalized: cnnkit's loader against torchvision's way, image by image."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from cnnkit.analysis.metrics_table import read_metrics
 from cnnkit.analysis.plots import new_figures, png_bytes
 from cnnkit.run_folder import RunFolder, replacing
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def profile(run: RunFolder) -> tuple[list[str], list[float], list[float]]:
@@ -32,7 +32,7 @@ def main(runs: Path, target: Path) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["variant", "runs", "layer", "name", "first_step", "last_epoch"])
         variants = sorted(path for path in runs.iterdir() if path.is_dir())
-        for variant, colour in zip(variants, COLOURS, strict=False):
+        for variant, color in zip(variants, COLORS, strict=False):
             found = [profile(RunFolder(path.parent)) for path in sorted(variant.glob("*/metrics.csv"))]
             names = found[0][0]
             starts, ends = (
@@ -41,7 +41,7 @@ def main(runs: Path, target: Path) -> None:
             for layer, (name, start, end) in enumerate(zip(names, starts, ends, strict=True), start=1):
                 writer.writerow([variant.name, len(found), layer, name.split("/", 1)[1], f"{start:.4g}", f"{end:.4g}"])
             for axes, norms in ((first, starts), (last, ends)):
-                axes.plot(range(1, len(norms) + 1), norms, color=colour, label=variant.name, linewidth=1.3)
+                axes.plot(range(1, len(norms) + 1), norms, color=color, label=variant.name, linewidth=1.3)
     for axes, title in ((first, "at the first step"), (last, "in the last epoch")):
         axes.set_yscale("log")
         axes.set_title(title, fontsize=9, loc="left")

@@ -22,7 +22,7 @@ AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together, lest m
 
 
 def black(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """The black image (1, C, H, W) as a net gets it after normalisation: the usual baseline.
+    """The black image (1, C, H, W) as a net gets it after normalization: the usual baseline.
 
     Example:
         >>> black(torch.ones(2, 1, 28, 28), mean=[0.5], std=[0.25]).unique()

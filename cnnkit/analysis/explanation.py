@@ -59,7 +59,7 @@ def attribution_maps(
 
     Args:
         net: any net.
-        images: normalised, (B, C, H, W).
+        images: normalized, (B, C, H, W).
         mean: that was subtracted from every channel; with ``std`` it says what is black, which stands for "nothing".
         std: that every channel was divided by.
         labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.

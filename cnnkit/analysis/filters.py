@@ -12,13 +12,13 @@ from cnnkit.errors import UserError
 FILTERS = {
     "box": "blur: the mean of a square; 3 pixels wide, or size",
     "gaussian": "blur: a mean with weights that fall off as a bell; sigma is 1 pixel, or as told",
-    "sharpen": "the image, plus how far each pixel stands out from its four neighbours",
+    "sharpen": "the image, plus how far each pixel stands out from its four neighbors",
     "sobel": "edges in any direction: sobel_x and sobel_y as the sides of a vector, its length",
     "sobel_x": "change from left to right, and so vertical edges; averaged over three rows",
     "sobel_y": "change from top to bottom, and so horizontal edges; averaged over three columns",
-    "vertical_edge": "each pixel less its right neighbour: the smallest kernel that finds vertical edges",
+    "vertical_edge": "each pixel less its right neighbor: the smallest kernel that finds vertical edges",
     "emboss": "relief: the image as if its bright parts stood out, lit from the upper left",
-    "sepia": "vintage: the brown of old photographs; a 1x1 convolution over the colours",
+    "sepia": "vintage: the brown of old photographs; a 1x1 convolution over the colors",
 }
 LARGEST = 9999  # pixels a side of a kernel
 BLURS = ("box", "gaussian")
@@ -49,7 +49,7 @@ def kernel(name: str, size: int | None = None, sigma: float | None = None) -> Te
         sigma: standard deviation of ``gaussian`` in pixels.
 
     Returns:
-        Rows and columns (k, k); (2, 3, 3) of ``sobel``, which is two kernels; of ``sepia``, a row each colour of the
+        Rows and columns (k, k); (2, 3, 3) of ``sobel``, which is two kernels; of ``sepia``, a row each color of the
         result, a column each of the image.
 
     Raises:
@@ -135,7 +135,7 @@ class ImageFilter(nn.Module):
             return torch.hypot(*(self._correlate(images, weight) for weight in weights))
         if self.name == "sepia":
             if images.shape[1] not in (1, 3):
-                raise UserError(f"sepia: images have {images.shape[1]} channels; give 3 for colour or 1 for grey")
+                raise UserError(f"sepia: images have {images.shape[1]} channels; give 3 for color or 1 for grey")
             return F.conv2d(images.expand(-1, 3, -1, -1), weights[:, :, None, None])
         return self._correlate(images, weights)
 

@@ -24,7 +24,7 @@ class Field(NamedTuple):
     size: Pair
     """``inf`` where a unit depends on the whole image."""
     stride: tuple[int, int] | None
-    """Pixels between the fields of neighbouring units; None if the output is no map."""
+    """Pixels between the fields of neighboring units; None if the output is no map."""
     first: Pair
     """The first pixel that the first unit sees; negative in the padding."""
 

@@ -180,7 +180,7 @@ def _each(value: Any, count: int) -> list[int]:
     return values * count if len(values) == 1 else values
 
 
-# Normalisation is taken as if its means were constants; adaptive pooling is followed where it changes nothing, since
+# Normalization is taken as if its means were constants; adaptive pooling is followed where it changes nothing, since
 # elsewhere its windows depend on the image's size.
 _SAME = {
     *("_to_copy", "alias", "clone", "contiguous", "detach", "_adaptive_avg_pool2d", "adaptive_max_pool2d"),

@@ -1,7 +1,7 @@
 """Receptive fields measured: the pixels that the gradient of a unit reaches.
 
 The net is made linear and positive, so that no path cancels another and none is switched off: weights become positive
-constants, activations and normalisations the identity, maxima sums. What is left of a gradient is its reach.
+constants, activations and normalizations the identity, maxima sums. What is left of a gradient is its reach.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def gradient_support(net: nn.Module, layer: str, run: int, field: Field, image: 
 def _measure(
     net: nn.Module, layer: str, run: int, field: Field, image: tuple[int, int, int], axis: int
 ) -> tuple[float, int, float]:
-    """Size, stride and first pixel in one direction, from the gradients of two neighbouring units.
+    """Size, stride and first pixel in one direction, from the gradients of two neighboring units.
 
     The image is as long as the field and a little more, so that a field that is cut off would be seen, and as wide as
     the net needs to give anything: windows are rectangles, so the rows that a unit sees are the same in any column.
@@ -49,7 +49,7 @@ def _measure(
     assert field.stride is not None
     stride, across, shape = field.stride[axis], image[2 - axis], list(image)
     unit, pixels = (0, 2 * shape[1 + axis]) if math.isinf(field.size[axis]) else place_unit(field, axis)
-    shape[1 + axis] = pixels + 2 * stride  # for the unit's neighbour, and for windows that must be whole
+    shape[1 + axis] = pixels + 2 * stride  # for the unit's neighbor, and for windows that must be whole
     widths = [field.stride[1 - axis] * 2**n for n in range(12)]
     for width in (width for width in widths if width < across):
         shape[2 - axis] = width
@@ -68,7 +68,7 @@ def _measure(
 def _two_ranges(
     net: nn.Module, layer: str, run: int, shape: list[int], axis: int, unit: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The first and last pixel in one direction that the gradient of a unit reaches, and those of its neighbour."""
+    """The first and last pixel in one direction that the gradient of a unit reaches, and those of its neighbor."""
     images = torch.ones(1, *shape, dtype=torch.float64, requires_grad=True)
     with Replaced(_LINEAR):
         maps = output_of(net, layer, run, images)

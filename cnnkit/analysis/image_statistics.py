@@ -33,7 +33,7 @@ def channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[flo
 
 
 def fits(mean: list[float], std: list[float], used_mean: Iterable[float], used_std: Iterable[float]) -> bool:
-    """Whether images normalised with the used numbers have means within 0.1 of 0 and deviations within 10 % of 1.
+    """Whether images normalized with the used numbers have means within 0.1 of 0 and deviations within 10 % of 1.
 
     Args:
         mean: of each channel of the images.

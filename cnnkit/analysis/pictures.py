@@ -53,7 +53,7 @@ def enlarge(images: Tensor, least: int = LEAST) -> Tensor:
 
 
 def to_images(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Undo the normalisation of images (B, C, H, W): uint8, what lies outside the range of pixels cut off.
+    """Undo the normalization of images (B, C, H, W): uint8, what lies outside the range of pixels cut off.
 
     Args:
         images: as a net gets them, on any device.

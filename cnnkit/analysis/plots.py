@@ -1,6 +1,6 @@
 """Figures in one restrained style, as `matplotlib.figure.Figure` objects: no pyplot, so no global state and no window.
 
-Colours are those of Okabe and Ito (2008), which people with any colour vision tell apart.
+Colors are those of Okabe and Ito (2008), which people with any color vision tell apart.
 """
 
 import io
@@ -25,7 +25,7 @@ BARS = 40  # classes in a bar chart
 
 
 def confusion_figure(matrix: np.ndarray, names: Sequence[str], *, percent: bool = False) -> "Figure":
-    """Which class was taken for which; the colour is the share of the row, its scale is stretched for small shares.
+    """Which class was taken for which; the color is the share of the row, its scale is stretched for small shares.
 
     Args:
         matrix: counts (K, K), a row each true class, a column each predicted one.
@@ -45,9 +45,9 @@ def confusion_figure(matrix: np.ndarray, names: Sequence[str], *, percent: bool 
         size = 8 if count <= 12 else 7 if count <= 20 else 5.5
         for (row, column), number in np.ndenumerate(matrix):
             text = f"{100 * shares[row, column]:.1f}" if percent else f"{number:.0f}"
-            colour = "white" if shares[row, column] > 0.3 else INK
+            color = "white" if shares[row, column] > 0.3 else INK
             if number:  # empty cells say it without a 0
-                axes.text(column, row, text, ha="center", va="center", fontsize=size, color=colour)
+                axes.text(column, row, text, ha="center", va="center", fontsize=size, color=color)
     else:
         bar = figure.colorbar(picture, ax=axes, shrink=0.6, aspect=30, pad=0.02, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1])
         bar.ax.set_yticklabels(["0", "1%", "10%", "25%", "50%", "100%"])
@@ -99,12 +99,12 @@ def curves_figure(rows: Sequence[Mapping[str, float]], keys: Sequence[str] = ("l
     """
     figure, panels = new_figures(3.6 * len(keys), 2.9, columns=len(keys))
     for axes, key in zip(panels, keys, strict=True):
-        for stage, colour in {"train": BLUE, "val": ORANGE}.items():
+        for stage, color in {"train": BLUE, "val": ORANGE}.items():
             name = f"{stage}/{key}"
             points = [(row["epoch"] + 1, row[name]) for row in rows if "epoch" in row and name in row]
             if points:
                 marker = "o" if len(points) <= 30 else ""
-                axes.plot(*zip(*points, strict=True), color=colour, label=name, lw=1.5, marker=marker, ms=3)
+                axes.plot(*zip(*points, strict=True), color=color, label=name, lw=1.5, marker=marker, ms=3)
                 axes.legend(fontsize=7, frameon=False)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(color="#e6e6e6", lw=0.6)
@@ -139,17 +139,17 @@ def class_accuracy_figure(matrix: np.ndarray, names: Sequence[str]) -> "Figure":
     return figure
 
 
-def bar_figure(values: Sequence[float], names: Sequence[str], label: str, colour: str = BLUE) -> "Figure":
+def bar_figure(values: Sequence[float], names: Sequence[str], label: str, color: str = BLUE) -> "Figure":
     """Named values as horizontal bars, in the order given; the first 40 where there are more.
 
     Args:
         values: what the bars show.
         names: of the values.
         label: what they are.
-        colour: of the bars.
+        color: of the bars.
     """
     shown = [f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for value in values[:BARS]]
-    figure, axes, bars = _bars([short(name) for name in names[:BARS]], values[:BARS], colour)
+    figure, axes, bars = _bars([short(name) for name in names[:BARS]], values[:BARS], color)
     axes.bar_label(bars, shown, padding=2, fontsize=7, color=INK)
     axes.margins(x=0.15)
     label_axes(axes, label + (f" (the first {BARS} of {len(values)})" if len(values) > BARS else ""), "")
@@ -200,10 +200,10 @@ def new_figures(width: float, height: float, rows: int = 1, columns: int = 1, **
     return figure, panels
 
 
-def _bars(names: Sequence[str], values: Any, colour: str) -> "tuple[Figure, Axes, Any]":
+def _bars(names: Sequence[str], values: Any, color: str) -> "tuple[Figure, Axes, Any]":
     """Horizontal bars, the first on top."""
     figure, axes = new_figure(4.6, 0.8 + 0.22 * max(len(names), 2))
-    bars = axes.barh(range(len(names)), values, 0.75, color=colour)
+    bars = axes.barh(range(len(names)), values, 0.75, color=color)
     axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()

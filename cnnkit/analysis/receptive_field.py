@@ -21,7 +21,7 @@ def receptive_field(
 
     Both methods are exact and know nothing of each other. The recurrence follows the operations of one forward pass
     (see `cnnkit.analysis.geometry`); the gradient method looks which pixels a gradient reaches (see
-    `cnnkit.analysis.gradient_support`). Normalisation is taken as if its means were constants. A net that resizes its
+    `cnnkit.analysis.gradient_support`). Normalization is taken as if its means were constants. A net that resizes its
     images has fields in the resized pixels. Where padding depends on the image's size, as in TensorFlow's nets in timm,
     so does the field's place; its size does not.
 

@@ -39,7 +39,7 @@ def _lower(x: float, a: float, b: float) -> float:
 
 
 def _fraction(x: float, a: float, b: float) -> float:
-    """1 + d1 / (1 + d2 / (1 + ...)), by Lentz's method: the quotients of neighbouring convergents are multiplied."""
+    """1 + d1 / (1 + d2 / (1 + ...)), by Lentz's method: the quotients of neighboring convergents are multiplied."""
     value, c, d = 1.0, 1.0, 0.0
     for step in range(1, 100_000):
         m = step // 2

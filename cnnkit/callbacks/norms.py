@@ -18,9 +18,9 @@ from cnnkit.callbacks.stop import every
 class LayerNorms(Callback):
     """Logs ``gradients/<layer>``, ``weights/<layer>`` and ``ratio/<layer>``, the first divided by the second.
 
-    A layer is a weight of at least two dimensions, of a convolution say; biases and normalisation are left out. The
+    A layer is a weight of at least two dimensions, of a convolution say; biases and normalization are left out. The
     norms are Euclidean, those of gradients before clipping. The first step of a run is logged by itself: the net as it
-    was initialised. After that every epoch has one row, in which the gradient norm is the mean over its last step and
+    was initialized. After that every epoch has one row, in which the gradient norm is the mean over its last step and
     every ``trainer.log_every_n_steps``-th one. Frozen layers have no gradient and are left out.
 
     They go to the loggers alone, not to ``trainer.callback_metrics``: a deep net has hundreds.
@@ -93,7 +93,7 @@ def _norms(tensors: list[Tensor]) -> list[Tensor]:
 
 
 def _loss_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Tensor | None:
-    """By what gradients are too large: in 16-mixed a fused optimiser takes the scale out only in its own step."""
+    """By what gradients are too large: in 16-mixed a fused optimizer takes the scale out only in its own step."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
     fused = getattr(optimizer, "_step_supports_amp_scaling", False)
     return scaler._scale if scaler is not None and fused else None

@@ -80,7 +80,7 @@ class RunPictures(Callback):
 
 
 def image_grid(images: Tensor, datamodule: Any, columns: int = 8) -> Tensor:
-    """Normalised images (B, C, H, W) as one picture uint8 (C, rows, columns), in their own grey values.
+    """Normalized images (B, C, H, W) as one picture uint8 (C, rows, columns), in their own grey values.
 
     Args:
         images: as the net gets them.

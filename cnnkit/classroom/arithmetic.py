@@ -71,7 +71,7 @@ def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size =
         i: the input, in pixels.
         k: the kernel, in pixels.
         p: pixels taken away from every side of the output.
-        s: stride: pixels of the output between what two neighbouring pixels of the input add.
+        s: stride: pixels of the output between what two neighboring pixels of the input add.
         d: dilation: pixels between two weights of the kernel.
         extra: pixels added at the bottom and right end, torch's ``output_padding``; less than stride or dilation.
 

@@ -1,7 +1,7 @@
 """A trained task from its checkpoint alone, without its data and without running code that a checkpoint names.
 
 A checkpoint holds class paths and arguments, and importing a class runs code. So a checkpoint gets the classes of
-cnnkit's and torch's nets, tasks and optimisers, and besides them only those that a configuration file names too, the
+cnnkit's and torch's nets, tasks and optimizers, and besides them only those that a configuration file names too, the
 run folder's own or one that the user gives: what such a file names is imported by every other command. The arguments
 come from the checkpoint, because only there stand those that the data gave.
 """

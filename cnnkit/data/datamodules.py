@@ -26,7 +26,7 @@ class ImageDataModule(L.LightningDataModule):
     """Images in memory, dealt out in batches and augmented on the device.
 
     A subclass is a handful of constants and `open`. Batches reach the task as ``(images, labels)``: float32
-    normalised images (B, C, H, W) in channels_last, int64 labels (B,), or soft labels (B, K) after MixUp or CutMix.
+    normalized images (B, C, H, W) in channels_last, int64 labels (B,), or soft labels (B, K) after MixUp or CutMix.
 
     Args:
         batch_size: images a training step, over all ranks together.
@@ -186,7 +186,7 @@ class ImageDataModule(L.LightningDataModule):
             part: ``train`` or ``val``.
 
         Yields:
-            Normalised images (B, C, H, W) and labels (B,): this rank's part of each batch.
+            Normalized images (B, C, H, W) and labels (B,): this rank's part of each batch.
         """
         self.setup()
         indices = self.val_indices if part == "val" else self.train_indices
@@ -207,7 +207,7 @@ class ImageDataModule(L.LightningDataModule):
         return self.trainer.precision_plugin.convert_input(prepared) if self.trainer else prepared
 
     def prepare(self, batch: Any, training: bool) -> Any:
-        """Scale, augment (training only), normalise and mix one `Batch`; anything else passes as it is."""
+        """Scale, augment (training only), normalize and mix one `Batch`; anything else passes as it is."""
         if not isinstance(batch, Batch):
             return batch
         if batch.images.ndim == 2:  # features

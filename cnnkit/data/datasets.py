@@ -57,7 +57,7 @@ class FashionMNISTSample(FashionMNIST):
 
 
 class CIFAR10(ImageDataModule):
-    """60,000 photographs of ten kinds of things, 32x32 colour (Krizhevsky 2009): 50,000 and 10,000 to test."""
+    """60,000 photographs of ten kinds of things, 32x32 color (Krizhevsky 2009): 50,000 and 10,000 to test."""
 
     in_channels, num_classes, image_size = 3, 10, 32
     mean, std = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

@@ -18,7 +18,7 @@ class ImageFiles:
 
     Args:
         files: one an image.
-        channels: 3 for colour, 1 for grey.
+        channels: 3 for color, 1 for grey.
         size: height and width.
         resize: how each image comes to that size; see `read_image`.
         max_pixels: larger images are refused.

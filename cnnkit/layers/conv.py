@@ -68,7 +68,7 @@ class Pointwise(ConvNormAct):
     Args:
         in_channels: channels of the input.
         out_channels: filters; fewer than ``in_channels`` make it a bottleneck.
-        norm: normalisation between convolution and activation.
+        norm: normalization between convolution and activation.
         activation: activation function at the end; None for a linear output.
     """
 

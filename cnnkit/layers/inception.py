@@ -24,7 +24,7 @@ class Inception(nn.Module):
         out_pool: 1x1 filters after the pooling.
         reduce: false leaves out the 1x1 convolutions of the three branches: the naive block, whose pooling hands on all
             ``in_channels``.
-        norm: normalisation after every convolution.
+        norm: normalization after every convolution.
 
     Attributes:
         out_channels: channels of the output, ``out_1x1 + out_3x3 + out_5x5 + out_pool``; naive: ``in_channels`` for the

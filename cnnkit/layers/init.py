@@ -7,7 +7,7 @@ def init_he(*modules: nn.Module) -> None:
     """Draw the weights of all convolutions and linear layers from N(0, 2 / fan-in), and set their biases to zero.
 
     It keeps the mean square of the activations from layer to layer where a ReLU follows. torch's own default shrinks it
-    to a sixth at every layer, which a deep net without normalisation does not survive.
+    to a sixth at every layer, which a deep net without normalization does not survive.
 
     Args:
         modules: looked through with all their children.

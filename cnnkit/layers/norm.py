@@ -1,4 +1,4 @@
-"""Normalisation between a convolution and its activation.
+"""Normalization between a convolution and its activation.
 
 Batch norm: Ioffe & Szegedy 2015, arXiv 1502.03167. Local response norm: Krizhevsky et al. 2012 (AlexNet), section 3.3.
 """
@@ -17,7 +17,7 @@ NormName = Literal["none", "batch", "local_response"]
 def local_response_norm(
     images: torch.Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
 ) -> torch.Tensor:
-    """Divide every activation by a power of the energy in the neighbouring channels, ``(B, C, H, W)`` to the same.
+    """Divide every activation by a power of the energy in the neighboring channels, ``(B, C, H, W)`` to the same.
 
     As printed in the paper, b_i = a_i / (k + alpha * sum_j a_j^2)^beta over the ``size`` channels j around i, cut off
     at the first and last channel. ``torch.nn.functional.local_response_norm`` takes the mean where the paper has the
@@ -27,7 +27,7 @@ def local_response_norm(
 
     Args:
         images: activations (B, C, H, W).
-        size: channels in a neighbourhood, an odd number.
+        size: channels in a neighborhood, an odd number.
         alpha: weight of the energy.
         beta: exponent.
         k: constant that keeps the divisor from zero, above 0.
@@ -39,7 +39,7 @@ def local_response_norm(
         >>> local_response_norm(torch.ones(1, 1, 1, 1), size=5, alpha=1.0, beta=1.0, k=2.0).item()
         0.3333333432674408
     """
-    last = images.permute(0, 2, 3, 1)  # a view whose channels are neighbours if the images are channels_last
+    last = images.permute(0, 2, 3, 1)  # a view whose channels are neighbors if the images are channels_last
     exact = last.to(torch.promote_types(images.dtype, torch.float32))
     squares = F.pad(exact.square(), (size // 2, size // 2))
     energy = squares.narrow(-1, 0, images.shape[1])
@@ -49,10 +49,10 @@ def local_response_norm(
 
 
 class LocalResponseNorm(nn.Module):
-    """Local response normalisation with AlexNet's constants, see :func:`local_response_norm`.
+    """Local response normalization with AlexNet's constants, see :func:`local_response_norm`.
 
     Args:
-        size: channels in a neighbourhood, an odd number.
+        size: channels in a neighborhood, an odd number.
         alpha: weight of the energy (the paper's; torch's layer divides it by ``size``).
         beta: exponent.
         k: constant that keeps the divisor from zero.
@@ -63,7 +63,7 @@ class LocalResponseNorm(nn.Module):
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalise ``(B, C, H, W)``."""
+        """Normalize ``(B, C, H, W)``."""
         return local_response_norm(images, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
@@ -72,7 +72,7 @@ class LocalResponseNorm(nn.Module):
 
 
 def make_norm(name: NormName, channels: int) -> nn.Module:
-    """Build a normalisation layer for ``(B, channels, H, W)`` by its name.
+    """Build a normalization layer for ``(B, channels, H, W)`` by its name.
 
     Raises:
         UserError: the name is unknown.

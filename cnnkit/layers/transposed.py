@@ -8,7 +8,7 @@ from cnnkit.layers.norm import NormName, make_norm
 
 
 class TransposedConvNormAct(nn.Sequential):
-    """Transposed convolution, normalisation, activation: ``(B, in_channels, H, W) -> (B, out, stride H, stride W)``.
+    """Transposed convolution, normalization, activation: ``(B, in_channels, H, W) -> (B, out, stride H, stride W)``.
 
     A kernel that is a multiple of the stride covers all pixels equally often; others leave a checkerboard (Odena et
     al. 2016, doi 10.23915/distill.00003).
@@ -18,7 +18,7 @@ class TransposedConvNormAct(nn.Sequential):
         out_channels: channels of the output.
         kernel_size: side of the filters, in pixels; at least the stride, and both even or both odd.
         stride: how many times larger the image becomes.
-        norm: normalisation between convolution and activation.
+        norm: normalization between convolution and activation.
         activation: activation function at the end; None for a linear output.
 
     Raises:

@@ -3,7 +3,7 @@
 Krizhevsky, Sutskever & Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012, figure 2.
 Differs from it: a third of the filters and an eighth of the dense units; the first convolution is 5x5 with stride 1
 instead of 11x11 with stride 4, for images of 28 to 64 pixels instead of 224; all filters see all maps instead of those
-on their GPU; pooling stands before the normalisation, as in Caffe's version, which then has a quarter of the pixels to
+on their GPU; pooling stands before the normalization, as in Caffe's version, which then has a quarter of the pixels to
 work on; He's initial weights instead of the paper's, of standard deviation 0.01, which it takes long to get away from.
 Local response norm, overlapping pooling and dropout are the paper's.
 """

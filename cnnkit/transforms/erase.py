@@ -1,6 +1,6 @@
 """Augmentations that blank out a box of each image.
 
-The pipeline applies them after normalisation, so the box holds 0, the data set's mean, as in both papers: on raw
+The pipeline applies them after normalization, so the box holds 0, the data set's mean, as in both papers: on raw
 images it would be black, which shifts the batch's statistics.
 """
 
@@ -102,7 +102,7 @@ class RandomErasing(Transform):
 
 
 class Cutout(Transform):
-    """Erases with probability p a square centred anywhere in the image (DeVries & Taylor 2017).
+    """Erases with probability p a square centered anywhere in the image (DeVries & Taylor 2017).
 
     The square may hang over the border: the authors found that images left mostly whole matter.
 
@@ -128,8 +128,8 @@ class Cutout(Transform):
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Returns the images, some with a square of zeros, in channels_last memory format."""
         height, width = images.shape[2:]
-        centre = counter.integers(1, 0, height * width - 1)
-        top, left = centre // width - self.size // 2, centre % width - self.size // 2
+        center = counter.integers(1, 0, height * width - 1)
+        top, left = center // width - self.size // 2, center % width - self.size // 2
         side = self.size * (counter.uniform(0) < self.p).long()
         return _erase(images, _inside(height, top, side), _inside(width, left, side))
 

@@ -116,7 +116,7 @@ class AlternatingFlip(Transform):
 
 
 class RandomAffine(Transform):
-    """Rotates, shifts and scales each image about its centre; what comes from outside is black.
+    """Rotates, shifts and scales each image about its center; what comes from outside is black.
 
     Bilinear interpolation; angles turn clockwise and shifts go right and down, as in torchvision.
 

@@ -97,7 +97,7 @@ class MixUp(Mix):
     def mix(self, images: Tensor, draw: random.Random) -> tuple[Tensor, float]:
         """Returns blended images and the weight of the first of each pair."""
         if not images.is_floating_point():
-            raise ValueError(f"MixUp: images must be floating point, got {images.dtype}; normalise them first.")
+            raise ValueError(f"MixUp: images must be floating point, got {images.dtype}; normalize them first.")
         kept = draw.betavariate(self.alpha, self.alpha)
         # roll keeps the memory format, in place keeps it too: lerp alone forgets channels_last with one channel.
         return images.roll(1, 0).lerp_(images, kept), kept
@@ -106,7 +106,7 @@ class MixUp(Mix):
 class CutMix(Mix):
     """Pastes a box of the partner into each image, and mixes labels by its area (Yun et al. 2019, arXiv:1905.04899).
 
-    The box is the same for a batch; as in the paper its centre is uniform and what hangs over the border is cut off,
+    The box is the same for a batch; as in the paper its center is uniform and what hangs over the border is cut off,
     and the label's proportion is that of the pixels really pasted.
 
     Args:

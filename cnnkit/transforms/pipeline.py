@@ -11,9 +11,9 @@ from cnnkit.transforms.normalize import Normalize
 
 
 class Augment(nn.Module):
-    """Augments, normalises and mixes a training batch on its device; evaluation uses ``normalize`` alone.
+    """Augments, normalizes and mixes a training batch on its device; evaluation uses ``normalize`` alone.
 
-    Order: the transforms as given, normalisation, the transforms that want normalised images (erasing), one mix. Each
+    Order: the transforms as given, normalization, the transforms that want normalized images (erasing), one mix. Each
     transform has its place in the list as its stream, so adding one at the end leaves the others' numbers alone.
 
     Args:

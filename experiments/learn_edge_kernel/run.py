@@ -17,7 +17,7 @@ from cnnkit.classroom.convolution import corr2d
 from cnnkit.run_folder import replacing
 
 EDGE = torch.tensor([[1.0, -1.0]])
-"""Each pixel minus its right neighbour: 1 where white turns black, -1 where black turns white, else 0."""
+"""Each pixel minus its right neighbor: 1 where white turns black, -1 where black turns white, else 0."""
 
 
 class Step(NamedTuple):
@@ -86,9 +86,9 @@ def picture(states: Sequence[Step]) -> Figure:
     numbers = [state.number for state in states]
     loss.semilogy(numbers, [state.loss for state in states], "o-", color=BLUE, ms=3)
     loss.set(xlabel="steps", ylabel="loss")
-    for side, (name, target, colour) in enumerate((("left", 1, BLUE), ("right", -1, ORANGE))):
-        kernel.plot(numbers, [state.kernel[side] for state in states], "o-", color=colour, ms=3, label=f"{name} weight")
-        kernel.axhline(target, color=colour, lw=0.8, ls="--")
+    for side, (name, target, color) in enumerate((("left", 1, BLUE), ("right", -1, ORANGE))):
+        kernel.plot(numbers, [state.kernel[side] for state in states], "o-", color=color, ms=3, label=f"{name} weight")
+        kernel.axhline(target, color=color, lw=0.8, ls="--")
     kernel.set(xlabel="steps", ylabel="weight")
     kernel.legend(fontsize=8, frameon=False, loc="center right")
     for axes in (loss, kernel):

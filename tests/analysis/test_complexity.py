@@ -53,7 +53,7 @@ def test_macs_agree_with_torchs_counter_and_the_formula_and_parameters_add_up(ro
             macs = math.prod(each.shape) * layer.weight[0].numel()
         assert each.macs == macs, each
     heads = sum(p.numel() for name, p in net.named_parameters() if name.startswith("aux"))  # do not run
-    assert (found.parameters, found.other_parameters) == (row.colour, heads)
+    assert (found.parameters, found.other_parameters) == (row.color, heads)
 
 
 def test_published_figures_of_resnet18_and_mobilenet() -> None:

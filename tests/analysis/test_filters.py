@@ -16,7 +16,7 @@ MODES = {"replicate": "nearest", "reflect": "mirror"}  # SciPy's names
 
 @pytest.fixture(scope="module")
 def images() -> Tensor:
-    """Two colour images that are not square."""
+    """Two color images that are not square."""
     return torch.rand(2, 3, 17, 23, generator=torch.Generator().manual_seed(0))
 
 
@@ -62,7 +62,7 @@ def test_sharpen_is_the_image_less_its_laplacian(images: Tensor) -> None:
     np.testing.assert_allclose(ImageFilter("sharpen")(images)[0, 0].numpy(), expected, atol=1e-6)
 
 
-def test_sepia_is_a_colour_matrix_and_makes_grey_brown(images: Tensor) -> None:
+def test_sepia_is_a_color_matrix_and_makes_grey_brown(images: Tensor) -> None:
     pixels = images[0].mul(255).byte()
     photo = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     rows = [(*row, 0) for row in kernel("sepia").tolist()]

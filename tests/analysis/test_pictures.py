@@ -1,4 +1,4 @@
-"""Pictures by their properties: what is where, in which colour."""
+"""Pictures by their properties: what is where, in which color."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_each_image_is_in_its_place_and_all_else_is_filled(count: int, columns: 
     assert grid.shape == (2, gap + rows * (3 + gap), gap + across * (4 + gap))
 
 
-def test_normalisation_is_undone_to_the_bit() -> None:
+def test_normalization_is_undone_to_the_bit() -> None:
     mean, std = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(2, 3, 1, 1)
     assert torch.equal(to_images(Normalize(mean, std)(pixels), mean, std), pixels)
@@ -62,7 +62,7 @@ def test_kernels_are_scaled_each_by_itself() -> None:
     assert torch.equal(kernel_grid(weight), kernel_grid(weight * torch.tensor([0.01, 1.0, 50.0]).view(3, 1, 1, 1)))
 
 
-def test_kernels_of_three_channels_have_colours_and_others_are_averaged() -> None:
+def test_kernels_of_three_channels_have_colors_and_others_are_averaged() -> None:
     red = torch.zeros(1, 3, 3, 3)
     red[:, 0] = 1
     assert kernel_grid(red)[:, 10, 10].tolist() == [255, 128, 128]
@@ -79,7 +79,7 @@ def test_each_map_goes_from_black_to_white() -> None:
     assert map_grid(noise(100, 30, 30), limit=4).shape == map_grid(noise(4, 30, 30)).shape
 
 
-def test_captions_stand_below_their_images_in_their_colour() -> None:
+def test_captions_stand_below_their_images_in_their_color() -> None:
     images = torch.full((2, 1, 28, 28), 7, dtype=torch.uint8)
     grid = captioned_grid(images, ["", "Ankle boot\nBag 93 %"], 2, 3, ["red", "red"]).permute(1, 2, 0).numpy()
     assert grid.dtype == np.uint8

@@ -41,7 +41,7 @@ def test_percentages_are_those_of_a_row_and_empty_cells_stay_empty() -> None:
     assert texts(axes) == ["75.0", "25.0", "100.0"]
 
 
-def test_with_many_classes_cells_are_colours_alone() -> None:
+def test_with_many_classes_cells_are_colors_alone() -> None:
     names = [f"class {k}" for k in range(100)]
     for classes, named in ((31, True), (100, False)):
         axes = plots.confusion_figure(counts(classes), names[:classes]).axes[0]

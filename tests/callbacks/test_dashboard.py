@@ -106,7 +106,7 @@ def test_a_run_with_heads_on_rgb_images_shows_them_too(cli: Callable[..., Ended]
     assert not histograms & found.keys()  # of two kinds of data with one name TensorBoard shows one
     kernels = Image.open(io.BytesIO(events.Images("net/kernels")[0].encoded_image_string))
     assert kernels.mode == "RGB"
-    assert any(r != g for r, g, _ in kernels.getdata())  # in colour
+    assert any(r != g for r, g, _ in kernels.getdata())  # in color
 
 
 def test_a_head_that_trains_on_embeddings_is_shown_with_the_images_behind_them(cli: Callable[..., Ended]) -> None:

@@ -80,7 +80,7 @@ def test_a_file_has_the_probabilities_of_the_same_image_in_the_data_set(
     assert not (trained_once.path / "predictions.csv").exists()
 
 
-def test_any_size_and_colour_is_brought_to_what_the_net_takes(
+def test_any_size_and_color_is_brought_to_what_the_net_takes(
     cli: Callable[..., Ended], trained_once: RunFolder
 ) -> None:
     Image.new("RGB", (90, 40), (200, 200, 200)).save("wide.jpg", quality=100)

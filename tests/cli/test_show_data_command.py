@@ -38,7 +38,7 @@ def sample(seed: int = 1, **options: Any) -> FashionMNISTSample:
 
 
 def folder(**options: Any) -> ImageFolder:
-    """Three classes of 20, 10 and 10 files in colour."""
+    """Three classes of 20, 10 and 10 files in color."""
     for label, (name, count) in enumerate({"[red]cat": 20, "<b>dog": 10, "$x$": 10}.items()):
         Path("pets", name).mkdir(parents=True, exist_ok=True)
         for k in range(count):
@@ -68,8 +68,8 @@ def test_counts_and_channels_are_those_of_the_images(cli: Callable[..., Ended]) 
     assert found["measured_on"] == len(pixels) == 900
     assert found["mean"] == pytest.approx(pixels.mean((0, 2, 3)), rel=1e-9)
     assert found["std"] == pytest.approx(pixels.std((0, 2, 3)), rel=1e-9)
-    assert found["normalised_with"] == {"mean": [0.286], "std": [0.353]}
-    assert (found["normalised_well"], found["image"]) == (True, [1, 28, 28])
+    assert found["normalized_with"] == {"mean": [0.286], "std": [0.353]}
+    assert (found["normalized_well"], found["image"]) == (True, [1, 28, 28])
     assert Image.open("pictures.png").format == "PNG"
 
 
@@ -144,7 +144,7 @@ def test_a_mixed_image_is_told_with_the_share_of_its_label() -> None:
         assert found[:, 1 + epoch] == pytest.approx(expected, abs=2)  # the share is rounded to a per cent
 
 
-def test_a_folder_in_colour_with_names_that_mean_something_elsewhere(cli: Callable[..., Ended]) -> None:
+def test_a_folder_in_color_with_names_that_mean_something_elsewhere(cli: Callable[..., Ended]) -> None:
     folder()
     words = ["--data=ImageFolder", "--data.root=pets", "--data.image_size=24", "--data.num_workers=0"]
     ended = cli("show-data", *words, "--data.val_size=4", "--data.test_size=4")

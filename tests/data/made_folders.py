@@ -8,16 +8,16 @@ from PIL import Image
 
 from cnnkit.data import ImageFolder
 
-COLOURS = {"blue": (40, 40, 200), "green": (40, 200, 40), "red": (200, 40, 40)}
+COLORS = {"blue": (40, 40, 200), "green": (40, 200, 40), "red": (200, 40, 40)}
 
 
 def fill(folder: Path, counts: dict[str, int], seed: int = 0) -> None:
-    """Noisy squares of the colour that the class is named after, every other one a JPEG."""
+    """Noisy squares of the color that the class is named after, every other one a JPEG."""
     rng = np.random.default_rng(seed)
     for name, count in counts.items():
         (folder / name).mkdir(parents=True)
         for i in range(count):
-            noise = rng.normal(0, 40, (12, 16, 3)) + COLOURS[name]
+            noise = rng.normal(0, 40, (12, 16, 3)) + COLORS[name]
             image = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
             image.save(folder / name / f"{i:03}.{'jpg' if i % 2 else 'png'}")
 

@@ -21,7 +21,7 @@ def test_the_test_set_is_whole_in_order_and_never_trained_on() -> None:
     assert data.train_dataloader().images.data_ptr() != store.test_images.data_ptr()
 
 
-def test_evaluation_is_normalised_and_nothing_else() -> None:
+def test_evaluation_is_normalized_and_nothing_else() -> None:
     data = FashionMNISTSample()
     data.setup()
     batch = data.test_dataloader().batch(0, 0)

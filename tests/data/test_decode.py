@@ -15,7 +15,7 @@ from cnnkit.data.decode import UnreadableImage, read_image
 from cnnkit.errors import UserError
 
 SUFFIXES = ["png", "jpg", "webp", "bmp", "gif", "tif"]
-# Two colours, side by side: tells left from right, and is exact where compression is lossy.
+# Two colors, side by side: tells left from right, and is exact where compression is lossy.
 LEFT, RIGHT = (200, 40, 40), (40, 40, 200)
 
 
@@ -64,7 +64,7 @@ def test_images_stand_upright_as_exif_says(orientation: int, suffix: str, tmp_pa
 @pytest.mark.parametrize(
     ("mode", "file"), [("CMYK", "a.jpg"), ("CMYK", "a.tif"), ("YCbCr", "a.tif"), ("P", "a.png"), ("P", "a.gif")]
 )
-def test_other_colour_spaces_become_rgb(mode: str, file: str, tmp_path: Path) -> None:
+def test_other_color_spaces_become_rgb(mode: str, file: str, tmp_path: Path) -> None:
     (halves().quantize() if mode == "P" else halves().convert(mode)).save(tmp_path / file)
     pixels = read_image(tmp_path / file, 3, None)
     assert corner(pixels, 5, 5) == pytest.approx(LEFT, abs=4)
@@ -79,7 +79,7 @@ def test_lab_becomes_rgb(tmp_path: Path) -> None:
     assert corner(read_image(tmp_path / "a.tif", 3, None), 5, 5) == pytest.approx(LEFT, abs=4)
 
 
-def test_grey_is_the_usual_weighting_of_the_colours(tmp_path: Path) -> None:
+def test_grey_is_the_usual_weighting_of_the_colors(tmp_path: Path) -> None:
     halves().save(tmp_path / "a.png")
     grey = read_image(tmp_path / "a.png", 1, None)
     assert grey.shape == (1, 32, 64)
@@ -138,7 +138,7 @@ def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_the_first_image_of_several_is_taken(suffix: str, tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in (LEFT, RIGHT, "white")]
+    frames = [Image.new("RGB", (8, 8), color) for color in (LEFT, RIGHT, "white")]
     frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
     assert corner(read_image(tmp_path / f"a.{suffix}", 3, None), 3, 3) == list(LEFT)
 
@@ -149,7 +149,7 @@ def test_ways_to_come_to_a_size(tmp_path: Path) -> None:
     image.paste(RIGHT, (48, 0, 64, 32))
     image.save(tmp_path / "a.png")
     crop, squash, pad = (read_image(tmp_path / "a.png", 1, (16, 16), how) for how in ("crop", "squash", "pad"))
-    assert crop[0, :, 1:-1].min() == 255  # the coloured quarters on both sides are gone
+    assert crop[0, :, 1:-1].min() == 255  # the colored quarters on both sides are gone
     assert squash[0, 8, [0, 8, 15]].tolist() == [88, 255, 58]
     assert (squash[0] == 255).float().mean() == pytest.approx(0.5, abs=0.2)
     assert pad[0, :4].max() == pad[0, 12:].max() == 0

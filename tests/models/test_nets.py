@@ -16,7 +16,7 @@ class Row(NamedTuple):
     net: type[nn.Module]
     options: dict[str, Any]
     grey: int  # parameters on 1x28x28 and 10 classes, published or counted by hand
-    colour: int  # parameters on 3x32x32 and 10 classes
+    color: int  # parameters on 3x32x32 and 10 classes
 
     def __str__(self):
         return f"{self.net.__name__}-{','.join(f'{key}={value}' for key, value in self.options.items())}"
@@ -97,7 +97,7 @@ def test_arguments_start_with_what_the_data_fills_in(row):
 @every_net
 def test_parameter_counts(row):
     assert parameters(build(row, 1, 28)) == row.grey
-    assert parameters(build(row, 3, 32)) == row.colour
+    assert parameters(build(row, 3, 32)) == row.color
 
 
 @every_net

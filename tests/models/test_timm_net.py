@@ -33,12 +33,12 @@ def pixels(*shape):
     return torch.rand(shape, generator=torch.Generator().manual_seed(1))
 
 
-def normalised(images, mean, std):
+def normalized(images, mean, std):
     return (images - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
 
 
 def of_data(images, values):
-    return normalised(images, values["image_mean"], values["image_std"])
+    return normalized(images, values["image_mean"], values["image_std"])
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_weights_see_the_images_that_they_were_trained_on(trained, file, channel
     side = (size, size) if isinstance(size, int) else size
     enlarged = F.interpolate(images.expand(-1, 3, -1, -1), side, mode="bicubic")
     with torch.no_grad():
-        expected = trained(normalised(enlarged, config["mean"], config["std"]))
+        expected = trained(normalized(enlarged, config["mean"], config["std"]))
         torch.testing.assert_close(net(of_data(images, values)), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -162,7 +162,7 @@ def test_state_copy_and_export(file):
     images = pixels(3, 1, 28, 28)
     with torch.no_grad():
         expected = net(of_data(images, GREY))
-        torch.testing.assert_close(other(normalised(images, [0.5], [0.5])), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(other(normalized(images, [0.5], [0.5])), expected, rtol=1e-4, atol=1e-4)
         assert torch.equal(copy.deepcopy(net)(of_data(images, GREY)), expected)
         batch = {0: torch.export.Dim("batch")}
         exported = torch.export.export(net, (torch.zeros(2, 1, 28, 28),), dynamic_shapes=(batch,)).module()

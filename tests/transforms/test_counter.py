@@ -64,7 +64,7 @@ def test_uniform_fills_its_range():
     assert ends < 1.95 / MANY**0.5  # Kolmogorov-Smirnov, 0.1 %
 
 
-def test_neighbours_are_uncorrelated():
+def test_neighbors_are_uncorrelated():
     index = torch.arange(MANY)
     base = Counter(seed=0, epoch=0, index=index)
     reference = base.uniform(0)

@@ -59,7 +59,7 @@ def test_cutout_is_a_square_that_may_hang_over(size):
     height, width = rows.sum(1), columns.sum(1)
     assert height.max() == size
     assert width.max() == size
-    assert height.min() == width.min() == (size + 1) // 2  # the centre is always inside
+    assert height.min() == width.min() == (size + 1) // 2  # the center is always inside
     inside = rows[:, size:-size].double().mean(0)
     assert inside.mean() == pytest.approx(size / 28, rel=0.15)
 

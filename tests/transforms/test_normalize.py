@@ -17,11 +17,11 @@ def test_agrees_with_torchvision_in_channels_last(channels, batch, memory_format
     floats = images / 255
     given = images if dtype == torch.uint8 else floats
     before = given.clone()
-    normalised = Normalize(mean, std)(given)
-    torch.testing.assert_close(normalised, v2.normalize(floats, list(mean), list(std)), atol=2e-6, rtol=1e-5)
+    normalized = Normalize(mean, std)(given)
+    torch.testing.assert_close(normalized, v2.normalize(floats, list(mean), list(std)), atol=2e-6, rtol=1e-5)
     assert torch.equal(given, before)
     # One channel is channels_last by any strides; only these make the net's output channels_last too.
-    assert normalised.stride() == (28 * 20 * channels, 1, 20 * channels, channels)
+    assert normalized.stride() == (28 * 20 * channels, 1, 20 * channels, channels)
 
 
 def test_first_call_under_inference_mode_leaves_gradients_possible():

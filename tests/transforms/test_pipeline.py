@@ -29,15 +29,15 @@ def counter(size=6, epoch=0):
     return Counter(seed=4, epoch=epoch, index=torch.arange(size))
 
 
-def test_nothing_to_apply_is_normalisation():
+def test_nothing_to_apply_is_normalization():
     images, labels = batch()
     out, same_labels = Augment([], normalize())(images, labels, counter(), number=0, num_classes=6)
     assert torch.equal(out, normalize()(images))
     assert torch.equal(same_labels, labels)
 
 
-def test_order_is_images_normalisation_erasing():
-    """Erasing is listed first and still acts last: its box holds 0, which no pixel here is normalised to."""
+def test_order_is_images_normalization_erasing():
+    """Erasing is listed first and still acts last: its box holds 0, which no pixel here is normalized to."""
     images, labels = batch()
     augment = Augment([Cutout(size=9), RandomCrop(2), RandomHorizontalFlip()], normalize())
     out, _ = augment(images, labels, counter(), number=0, num_classes=6)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Print how many images of each class there are to train, validate and test, and the mean and standard deviation of the
-training images' channels beside those used for normalising. Draw images of each class, and each transform of the
+training images' channels beside those used for normalizing. Draw images of each class, and each transform of the
 augmentation before and after, with the random numbers of the run's first epochs."""
 SAMPLE = 1000  # image files decoded for mean and deviation
 CHUNK = 1000
@@ -91,8 +91,8 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
         "mean": mean,
         "std": std,
         "measured_on": len(chosen),
-        "normalised_with": {"mean": list(data.mean), "std": list(data.std)},
-        "normalised_well": fits(mean, std, data.mean, data.std),
+        "normalized_with": {"mean": list(data.mean), "std": list(data.std)},
+        "normalized_well": fits(mean, std, data.mean, data.std),
         "augment": [repr(transform) for transform in data.augmentation.transforms],
     }
 
@@ -133,12 +133,12 @@ def _print(figures: dict[str, Any], output: Path) -> None:
 
 
 def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    total, used = figures["images"]["train"], figures["normalised_with"]
+    total, used = figures["images"]["train"], figures["normalized_with"]
     few = f", of {figures['measured_on']:,} training images" if figures["measured_on"] < total else ""
     yield "data", f"{figures['data']}, images of {'x'.join(map(str, figures['image']))}"
-    yield "mean", f"{_numbers(figures['mean'])} (normalised with {_numbers(used['mean'])}){few}"
-    yield "deviation", f"{_numbers(figures['std'])} (normalised with {_numbers(used['std'])}){few}"
-    if not figures["normalised_well"]:
+    yield "mean", f"{_numbers(figures['mean'])} (normalized with {_numbers(used['mean'])}){few}"
+    yield "deviation", f"{_numbers(figures['std'])} (normalized with {_numbers(used['std'])}){few}"
+    if not figures["normalized_well"]:
         yield "attention", "these differ noticeably: set data.mean and data.std, unless a pretrained net wants others"
     for k, transform in enumerate(figures["augment"] or ["none"]):
         yield "" if k else "augmentation", transform

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """\
 Prints, for one image, the layers in the order in which they run: the shape of the output, parameters,
-multiply-accumulates (MACs), the receptive field of one value of the output and the stride between neighbouring fields,
+multiply-accumulates (MACs), the receptive field of one value of the output and the stride between neighboring fields,
 in pixels, and the memory of output and gradient. What no layer does, such as the sum at the end of a residual block,
 has no row. The data need not be there, and no weights are fetched.
 """

@@ -104,7 +104,7 @@ def load_contents(
     for notice in (*read.notices, *assigned.notices):
         say(f"{root}: {notice}")
     if followed is not None and (changes := changes_since(followed.split, read.parts, assigned, root)):
-        kept_class = "; a run that goes on keeps their old class" * (followed.exact and bool(changes.relabelled))
+        kept_class = "; a run that goes on keeps their old class" * (followed.exact and bool(changes.relabeled))
         say(f"{root}: changed since the run was trained: {changes}{kept_class}")
     split = RunSplit({**asdict(settings), "fingerprint": _fingerprint(read, root, class_names, pixels)}, [*class_names])
     if followed is not None and followed.exact:  # the order is that of the run, whatever the files are called
@@ -154,7 +154,7 @@ def _say_layout(layout: Layout, settings: SplitSettings) -> None:
     for part, size in (("val", settings.val_size), ("test", settings.test_size)):
         if part in layout.folders and size != DEFAULT_SIZE:
             say(f"{layout.root}: data.{part}_size {size} is not read, as {layout.folders[part]} has these images")
-    if (folder := layout.unlabelled) is not None:
+    if (folder := layout.unlabeled) is not None:
         drawn = "; test images are drawn from those of train" if settings.test_size else ""
         command = quote_command("predict", "--run", "RUN", "--images", folder)
         say(f"{folder}: images without class folders are not used{drawn}; to classify them: {command}")

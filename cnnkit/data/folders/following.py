@@ -61,7 +61,7 @@ def changes_since(split: RunSplit, found: Found, assigned: Assignment, root: Pat
     moved = known - stayed  # a copy of one that stayed has been added
     for image in files:
         if image.content in moved:
-            changes.relabelled.append((parts.get(image.file, "left out"), path_text(image.file, root)))
+            changes.relabeled.append((parts.get(image.file, "left out"), path_text(image.file, root)))
     return changes
 
 

@@ -33,14 +33,14 @@ class Layout:
         root: the folder that was named.
         classes: the class folders of each part by class name; ``train`` is always there.
         folders: the folder that holds those of each part.
-        unlabelled: a folder of test images without classes, or None.
+        unlabeled: a folder of test images without classes, or None.
         notes: what is to be said of it, one line together.
     """
 
     root: Path
     classes: dict[str, dict[str, Path]] = field(default_factory=dict)
     folders: dict[str, Path] = field(default_factory=dict)
-    unlabelled: Path | None = None
+    unlabeled: Path | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -66,7 +66,7 @@ def recognize_layout(root: Path) -> Layout:
         by_part.setdefault(part, []).append(folder) if part else others.append(folder)
     if not set(by_part) & set(PARTS):
         _take_classes(layout, top, others)
-        _say_unused(layout, by_part.get("unlabelled", []))
+        _say_unused(layout, by_part.get("unlabeled", []))
     elif set(by_part) == {"train"} and is_flat(by_part["train"][0]) and any(map(has_images, others)):
         _take_classes(layout, top, subfolders(top))
         layout.notes.append(f"{by_part['train'][0].name} is taken for a class, as it has no folders of classes")
@@ -181,7 +181,7 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
             _take_part(layout, part, paths[part])
     if any(path != layout.root / part for part, path in layout.folders.items()):
         layout.notes[:0] = [f"{part} from {printable(path)}" for part, path in layout.folders.items()]
-    _say_unused(layout, others + by_part.get("unlabelled", []))
+    _say_unused(layout, others + by_part.get("unlabeled", []))
 
 
 def _take_part(layout: Layout, part: str, folder: Path) -> None:
@@ -194,7 +194,7 @@ def _take_part(layout: Layout, part: str, folder: Path) -> None:
             raise UserError(
                 f"{printable(folder)}: images without class folders cannot validate; {_REMEDY}, or remove the folder"
             )
-        layout.unlabelled = folder
+        layout.unlabeled = folder
         return
     layout.classes[part], layout.folders[part] = {}, folder
     for name, path in names.items():

@@ -9,7 +9,7 @@ _PARTS = {
     "train": ("train", "training", "trainset", "trainingset"),
     "val": ("val", "valid", "validation", "validate", "dev", "valset", "validationset", "devset"),
     "test": ("test", "testing", "testset", "testingset", "evaluation"),
-    "unlabelled": ("pred", "predict", "prediction", "predictions", "unlabelled", "unlabeled"),
+    "unlabeled": ("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled"),
 }
 _PART_OF = {word: part for part, words in _PARTS.items() for word in words}
 _WORDS_BESIDE = {"set", "seg", "data", "dataset", "image", "images", "img", "imgs", "final", "split", "part", "folder"}
@@ -33,7 +33,7 @@ def is_junk(name: str) -> bool:
 
 
 def part_of(name: str) -> str | None:
-    """The part of the data that a folder's name stands for: train, val, test or unlabelled; None if it stands for none.
+    """The part of the data that a folder's name stands for: train, val, test or unlabeled; None if it stands for none.
 
     >>> [part_of(name) for name in ("Train", "seg_test", "training_set", "Final_Training", "test1", "strain")]
     ['train', 'test', 'train', 'train', 'test', None]

@@ -136,23 +136,23 @@ class Changes:
         added: files whose content the run has not seen, or more copies of one that it has.
         removed: images whose content is gone.
         changed: images whose path now holds another content.
-        relabelled: images that are in the folder of another class now.
+        relabeled: images that are in the folder of another class now.
         kept: images that are there, by whatever name.
     """
 
     added: list[tuple[str, str]] = field(default_factory=list)
     removed: list[tuple[str, str]] = field(default_factory=list)
     changed: list[tuple[str, str]] = field(default_factory=list)
-    relabelled: list[tuple[str, str]] = field(default_factory=list)
+    relabeled: list[tuple[str, str]] = field(default_factory=list)
     kept: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.relabelled)
+        return bool(self.added or self.removed or self.changed or self.relabeled)
 
     def __str__(self) -> str:
         """Such as ``2 added (1 test, 1 train; cat/8.jpg ...), 1 removed (1 val; dog/1.jpg)``."""
         kinds = {"added": self.added, "removed": self.removed, "changed": self.changed}
-        kinds["moved to another class"] = self.relabelled
+        kinds["moved to another class"] = self.relabeled
         return ", ".join(f"{len(rows):,} {kind} ({_summarize(rows)})" for kind, rows in kinds.items() if rows)
 
 
