@@ -2,12 +2,13 @@
 
     python experiments/plot_gradients.py runs/residual_depth experiments/residual_depth
 
-One line a variant: the median over its runs of the norm of the gradient by the weights of every convolution and dense
-layer, at the first step and in the last epoch. Heads of auxiliary losses are left out.
+One line for each variant: the median over its runs of the norm of the gradient by the weights of every convolution and
+dense layer, at the first step and in the last epoch. Heads of auxiliary losses are left out.
 """
 
 import csv
 import sys
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 
@@ -15,7 +16,8 @@ from cnnkit.analysis.metrics_table import read_metrics
 from cnnkit.analysis.plots import new_figures, png_bytes
 from cnnkit.run_folder import RunFolder, replacing
 
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+# Okabe and Ito's colors, which people with any color vision can distinguish.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 
 def profile(run: RunFolder) -> tuple[list[str], list[float], list[float]]:
@@ -27,12 +29,12 @@ def profile(run: RunFolder) -> tuple[list[str], list[float], list[float]]:
 
 def main(runs: Path, target: Path) -> None:
     """Read the runs of every variant, draw and write."""
-    figure, (first, last) = new_figures(8.5, 3.4, 1, 2, sharey=True)
+    figure, (first, last) = new_figures(10.5, 3.4, 1, 2, sharey=True)
     with replacing(target / "gradients.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["variant", "runs", "layer", "name", "first_step", "last_epoch"])
         variants = sorted(path for path in runs.iterdir() if path.is_dir())
-        for variant, color in zip(variants, COLORS, strict=False):
+        for variant, color in zip(variants, cycle(COLORS), strict=False):
             found = [profile(RunFolder(path.parent)) for path in sorted(variant.glob("*/metrics.csv"))]
             names = found[0][0]
             starts, ends = (
@@ -48,7 +50,7 @@ def main(runs: Path, target: Path) -> None:
         axes.set_xlabel("layer, from the image to the logits", fontsize=8)
         axes.grid(alpha=0.3)
     first.set_ylabel("norm of the gradient", fontsize=8)
-    last.legend(frameon=False, fontsize=8)
+    last.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     with replacing(target / "gradients.png", "wb") as file:
         file.write(png_bytes(figure, 100))
     print(f"written to {target}/: gradients.png, gradients.csv")

@@ -1,0 +1,32 @@
+"""A control for auxiliary heads: the larger loss that they bring, without the heads."""
+
+import math
+
+from torch import Tensor
+
+from cnnkit.tasks import ClassificationTask
+from cnnkit.tasks.classification import Batch
+
+
+class LargerLossTask(ClassificationTask):
+    """Multiplies the training loss by what two heads would add to it at the start, falling to 1 at the end.
+
+    Args:
+        extra: what is added to the factor 1 at the first step: the sum of the heads' weights.
+        **kwargs: as for ClassificationTask.
+    """
+
+    def __init__(self, *args, extra: float = 0.6, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.extra = extra
+        self.last_step = math.inf
+
+    def on_train_start(self) -> None:
+        """Learn how long the run is."""
+        super().on_train_start()
+        self.last_step = self.trainer.estimated_stepping_batches - 1
+
+    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The scaled loss, and the logits."""
+        loss, logits = super().compute_loss(batch)
+        return loss * (1 + self.extra * max(0.0, 1 - self.global_step / self.last_step)), logits
