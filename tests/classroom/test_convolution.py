@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from small_images import channels, count, few, fits, kernels, paddings, seeds, sides, steps, whole
+from torch import nn
 
 from cnnkit.classroom.arithmetic import conv_parameters, dense_parameters
 from cnnkit.classroom.convolution import conv1d, conv2d, conv_transpose2d, corr1d, corr2d, corr3d
@@ -18,26 +19,7 @@ from cnnkit.errors import UserError
 from cnnkit.layers import TransposedConvNormAct
 from cnnkit.layers.padding import PaddingMode
 
-# Whole numbers: sums are exact in any order, so the results must be equal, not close.
-seeds, channels = st.integers(0, 99), st.integers(1, 3)
-sides = st.tuples(st.integers(2, 7), st.integers(2, 7))
-kernels = st.tuples(st.integers(1, 3), st.integers(1, 3))
-paddings = st.tuples(st.integers(0, 2), st.integers(0, 2))
-steps = st.tuples(st.integers(1, 3), st.integers(1, 3))
 small = st.integers(1, 3)
-few = settings(deadline=None, max_examples=40)
-
-
-def whole(seed: int, *shape: int) -> Tensor:
-    return torch.randint(-9, 10, shape, generator=torch.Generator().manual_seed(seed)).double()
-
-
-def count(*shape: int, start: int = 0) -> Tensor:
-    return torch.arange(start, start + torch.Size(shape).numel()).view(shape)
-
-
-def fits(i: tuple[int, int], k: tuple[int, int], p: tuple[int, int], d: tuple[int, int] = (1, 1)) -> bool:
-    return all(i[n] + 2 * p[n] > d[n] * (k[n] - 1) for n in (0, 1))
 
 
 def test_published_correlations() -> None:

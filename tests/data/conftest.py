@@ -1,15 +1,27 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import pytest
 from made_folders import fill
 from made_originals import COUNTS, MadeSet, make_cifar, make_idx
 
-from cnnkit.data import ImageFolder
+from cnnkit.data import ImageFolder, originals
+from cnnkit.data.download import fetch
 from cnnkit.data.sources import SOURCES
+
+
+def offline(url: str, path: Path) -> None:
+    raise URLError("no network in tests")
+
+
+@pytest.fixture(autouse=True)
+def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
 
 
 @pytest.fixture

@@ -113,3 +113,8 @@ LAYOUTS: dict[str, Callable[[dict[str, bytes], Path], None]] = {
     "cifar bin flat": _each("{file}"),
     "cifar py flat": _each("{stem}", pickle_2),
 }
+
+
+def entries(data_dir: Path) -> set[str]:
+    """Names in the folder of stores."""
+    return {path.name for path in (data_dir / ".cnnkit").iterdir()}

@@ -4,32 +4,17 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
-from made_originals import MadeSet
+from made_originals import MadeSet, entries
 
-from cnnkit.data import originals, store
-from cnnkit.data.download import fetch
+from cnnkit.data import store
 from cnnkit.data.store import open_store
 from cnnkit.errors import UserError
 
 Made = Callable[[str], MadeSet]
-
-
-@pytest.fixture(autouse=True)
-def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(url: str, path: Path) -> None:
-        raise URLError("no network in tests")
-
-    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
-
-
-def entries(data_dir: Path) -> set[str]:
-    return {path.name for path in (data_dir / ".cnnkit").iterdir()}
 
 
 def _cut(path: Path) -> None:

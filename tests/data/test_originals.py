@@ -26,11 +26,6 @@ def offline(url: str, path: Path) -> None:
     raise URLError("no network in tests")
 
 
-@pytest.fixture(autouse=True)
-def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
-
-
 def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -6,34 +6,19 @@ import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
-from made_originals import LAYOUTS, MadeSet
+from made_originals import LAYOUTS, MadeSet, entries
 
-from cnnkit.data import originals, store
-from cnnkit.data.download import fetch
+from cnnkit.data import store
 from cnnkit.data.store import ARRAYS, default_data_dir, open_store
 from cnnkit.errors import UserError
 
 Made = Callable[[str], MadeSet]
 REAL = os.environ.get("CNNKIT_DATA_DIR")
-
-
-@pytest.fixture(autouse=True)
-def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(url: str, path: Path) -> None:
-        raise URLError("no network in tests")
-
-    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
-
-
-def entries(data_dir: Path) -> set[str]:
-    return {path.name for path in (data_dir / ".cnnkit").iterdir()}
 
 
 def test_store_holds_the_originals_and_outlives_them(made: Made, tmp_path: Path) -> None:
