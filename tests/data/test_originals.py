@@ -2,7 +2,6 @@ import gzip
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -20,10 +19,6 @@ LAYOUTS_OF = {
 }
 CASES = [(name, layout) for name, layouts in LAYOUTS_OF.items() for layout in layouts]
 Made = Callable[[str], MadeSet]
-
-
-def offline(url: str, path: Path) -> None:
-    raise URLError("no network in tests")
 
 
 def tree(folder: Path) -> dict[str, bytes]:
