@@ -5,25 +5,22 @@ once. POSIX alone.
 """
 
 import contextlib
-import csv
 import io
-import json
-import math
 import os
 import random
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 
 from benchmarks.common import Table, run_root
+from benchmarks.forks import fork, wait_for
+from benchmarks.run_files import missing_rows, read_rows, unreadable
 from cnnkit.callbacks import SafeCheckpointIO, load_checkpoint
 from cnnkit.cli import main
 from cnnkit.errors import UserError
@@ -47,7 +44,6 @@ FIT = [
     "--name=storm",
 ]
 EARLY = 0.1  # share of the kills that come before there is anything to lose
-MACHINE = ("images_per_second", "memory/peak_mb")  # no number of the training
 
 
 @dataclass
@@ -125,14 +121,14 @@ def _look_and_resume(storm: Storm, rows: dict[int, dict[str, str]], weights: dic
         storm.before_the_first_checkpoint += 1
         return
     reached = max((_step(file) for file in run.checkpoints.glob("*.ckpt")), default=0)
-    storm.lost_rows += len(_missing({k: v for k, v in rows.items() if k < reached}, read_rows(run)))
+    storm.lost_rows += len(missing_rows({k: v for k, v in rows.items() if k < reached}, read_rows(run)))
     storm.resumes += 1
     code = wait_for(fork(lambda: main(["fit", "--resume", str(run.path)])))
     if code != 0:
         storm.resumes_refused += 1
         storm.notes.append(f"a resume ended with exit code {code}")
         return
-    storm.lost_rows += len(_missing(rows, read_rows(run)))
+    storm.lost_rows += len(missing_rows(rows, read_rows(run)))
     problems = unreadable(run)
     storm.unreadable_files += len(problems)
     storm.notes += problems
@@ -165,65 +161,6 @@ def kill_saves(rounds: int, chance: random.Random, megabytes: int) -> Storm:
         for left in file.parent.glob(".*.tmp"):  # a run's next writer sweeps them
             left.unlink()
     return storm
-
-
-def unreadable(run: RunFolder) -> list[str]:
-    """What is wrong with the files of a run folder that have their final names."""
-    found = []
-    readers: dict[Path, Callable[[Path], Any]] = {
-        run.config: lambda path: yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"],
-        run.manifest_file: lambda path: json.loads(path.read_text(encoding="utf-8"))["status"],
-        run.metrics: lambda path: read_rows(run),
-        **dict.fromkeys(run.checkpoints.glob("*.ckpt"), load_checkpoint),
-    }
-    for path, read in readers.items():
-        try:
-            if path.exists():
-                read(path)
-        except Exception as error:  # whatever it is, it is counted
-            found.append(f"{path.name}: {type(error).__name__}: {error}")
-    return found
-
-
-def read_rows(run: RunFolder) -> dict[int, dict[str, str]]:
-    """The rows of metrics.csv by step, without what depends on the machine."""
-    if not run.metrics.exists():
-        return {}
-    with run.metrics.open(newline="", encoding="utf-8") as file:
-        rows = [{key: value for key, value in row.items() if key not in MACHINE} for row in csv.DictReader(file)]
-    assert all(math.isfinite(float(value)) for row in rows for value in row.values() if value)
-    return {int(row["step"]): row for row in rows}
-
-
-def _missing(expected: dict[int, dict[str, str]], found: dict[int, dict[str, str]]) -> list[int]:
-    """Steps whose row is not there, or lacks or changes a number."""
-    return [
-        step
-        for step, row in expected.items()
-        if any(found.get(step, {}).get(name) != value for name, value in row.items() if value)
-    ]
-
-
-def fork(work: Callable[[], int]) -> int:
-    """Run a function in a child that says nothing; its process number."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child:
-        return child
-    code = 70
-    try:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(nowhere, stream)
-        code = work()
-    finally:
-        os._exit(code)
-
-
-def wait_for(child: int) -> int:
-    """The exit code of a child; below 0: the signal that ended it."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _wait_for_checkpoint() -> None:
