@@ -21,7 +21,7 @@ from cnnkit.analysis.statistics import (
     bootstrap_difference,
     holm,
     mcnemar_exact,
-    summarise,
+    summarize,
     t_test_welch,
     wilson_interval,
 )
@@ -62,7 +62,7 @@ class Pair:
 
 def accuracy_of(side: Side) -> Summary:
     """Accuracy with its 95 % interval: Student's t over several runs, Wilson's over the images of a single one."""
-    summary = summarise(side.accuracies)
+    summary = summarize(side.accuracies)
     if summary.n > 1:
         return summary
     correct = side.predictions[0].correct

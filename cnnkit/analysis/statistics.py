@@ -2,7 +2,9 @@
 
 Two questions must not be mixed up. Whether one *trained net* is better than another: both saw the same test images, so
 the images are paired (`mcnemar_exact`, `bootstrap_difference`). Whether one *method* is better than another: each was
-trained with several seeds, and what varies is the run (`summarise`, `t_test_welch`, `paired_t_test`).
+trained with several seeds, and what varies is the run (`summarize`, `t_test_welch`, `paired_t_test`).
+
+The tests and intervals are SciPy's. It is imported where it is used, for that costs a second.
 """
 
 import math
@@ -13,7 +15,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cnnkit.analysis.student import regularised_beta, t_quantile, t_two_sided
 from cnnkit.errors import UserError
 
 Key = TypeVar("Key", bound=Hashable)
@@ -39,7 +40,7 @@ class Summary:
     n: int
 
 
-def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
+def summarize(values: Sequence[float], level: float = 0.95) -> Summary:
     """Mean, standard deviation and Student's t interval of the mean: right for few values of a normal distribution.
 
     Student 1908, "The probable error of a mean", Biometrika 6.
@@ -49,7 +50,7 @@ def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
         level: how often such an interval holds the true mean.
 
     Example:
-        >>> found = summarise([0.910, 0.912, 0.917])
+        >>> found = summarize([0.910, 0.912, 0.917])
         >>> round(found.mean, 4), round(found.std, 4), round(found.low, 4), round(found.high, 4)
         (0.913, 0.0036, 0.904, 0.922)
     """
@@ -57,7 +58,9 @@ def summarise(values: Sequence[float], level: float = 0.95) -> Summary:
     if n < 2:
         return Summary(float(values[0]) if n else NAN, NAN, NAN, NAN, n)
     mean, std = statistics.fmean(values), statistics.stdev(values)
-    half = t_quantile((1 + level) / 2, n - 1) * std / math.sqrt(n)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + level) / 2, n - 1)) * std / math.sqrt(n)
     return Summary(mean, std, mean - half, mean + half, n)
 
 
@@ -91,10 +94,12 @@ def t_test_welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) ->
     """
     if min(len(a), len(b)) < 2:
         return Difference(statistics.fmean(a) - statistics.fmean(b) if a and b else NAN, NAN, NAN, NAN)
-    of_a, of_b = (statistics.variance(values) / len(values) for values in (a, b))
-    below = of_a**2 / (len(a) - 1) + of_b**2 / (len(b) - 1)
-    df = (of_a + of_b) ** 2 / below if below else len(a) + len(b) - 2
-    return _difference(statistics.fmean(a) - statistics.fmean(b), math.sqrt(of_a + of_b), df, level)
+    mean = statistics.fmean(a) - statistics.fmean(b)
+    if len(set(a)) == len(set(b)) == 1:
+        return _without_spread(mean)
+    from scipy.stats import ttest_ind
+
+    return _difference(mean, ttest_ind(a, b, equal_var=False), level)
 
 
 def paired_t_test(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
@@ -113,15 +118,23 @@ def paired_t_test(a: Sequence[float], b: Sequence[float], level: float = 0.95) -
     differences = [x - y for x, y in zip(a, b, strict=True)]
     if len(differences) < 2:
         return Difference(differences[0] if differences else NAN, NAN, NAN, NAN)
-    error = statistics.stdev(differences) / math.sqrt(len(differences))
-    return _difference(statistics.fmean(differences), error, len(differences) - 1, level)
+    mean = statistics.fmean(differences)
+    if len(set(differences)) == 1:
+        return _without_spread(mean)
+    from scipy.stats import ttest_rel
+
+    return _difference(mean, ttest_rel(a, b), level)
 
 
-def _difference(mean: float, error: float, df: float, level: float) -> Difference:
-    """From the difference, its standard error and the degrees of freedom of that."""
-    half = t_quantile((1 + level) / 2, df) * error
-    t = mean / error if error else math.copysign(math.inf, mean) if mean else 0.0
-    return Difference(mean, mean - half, mean + half, t_two_sided(t, df))
+def _difference(mean: float, found: Any, level: float) -> Difference:
+    """What SciPy's result of a t test says."""
+    low, high = found.confidence_interval(level)
+    return Difference(mean, float(low), float(high), float(found.pvalue))
+
+
+def _without_spread(mean: float) -> Difference:
+    """Of values that do not vary at all; SciPy divides by zero there."""
+    return Difference(mean, mean, mean, 0.0 if mean else 1.0)
 
 
 def not_distinguishable(
@@ -131,7 +144,7 @@ def not_distinguishable(
 
     Each other variant is held against the best one by Welch's t test; Holm's correction keeps the probability of one
     false difference or more, over all of them, below ``level``. A variant of a single run, or a best one of a single
-    run, decides nothing and so counts as not told apart. That the best one was found by the same scores favours it
+    run, decides nothing and so counts as not told apart. That the best one was found by the same scores favors it
     slightly: read the marks as a sieve, not as a proof.
 
     Args:
@@ -172,14 +185,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """Interval of a share, such as an accuracy over n images; unlike the usual one it is right near 0 and 1, too.
 
     Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22.
 
     Args:
-        successes: from 0 to n; a mean of several counts need not be whole.
+        successes: from 0 to n.
         n: from 1 on.
+        level: how often such an interval holds the true share.
 
     Raises:
         UserError: n is below 1, or successes outside of 0 to n.
@@ -190,10 +204,10 @@ def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[floa
     """
     if not (n >= 1 and 0 <= successes <= n):
         raise UserError(f"{successes} of {n}: give from 0 to n successes, and n from 1 on")
-    z2, share = statistics.NormalDist().inv_cdf((1 + level) / 2) ** 2, successes / n
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    from scipy.stats import binomtest
+
+    low, high = binomtest(successes, n).proportion_ci(level, method="wilson")
+    return float(low), float(high)
 
 
 def mcnemar_exact(only_a: int, only_b: int) -> float:
@@ -211,11 +225,13 @@ def mcnemar_exact(only_a: int, only_b: int) -> float:
         >>> round(mcnemar_exact(2, 8), 4), mcnemar_exact(5, 5)
         (0.1094, 1.0)
     """
-    fewer, more = sorted((only_a, only_b))
-    if fewer < 0:
+    if min(only_a, only_b) < 0:
         raise UserError(f"{only_a} and {only_b}: counts of images cannot be negative")
-    # P(at most `fewer` heads in fewer + more throws) = I_1/2(more, fewer + 1)
-    return min(1.0, 2 * regularised_beta(0.5, more, fewer + 1)) if fewer < more else 1.0
+    if only_a == only_b:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
 def bootstrap_difference(

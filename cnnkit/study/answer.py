@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cnnkit.analysis.statistics import Summary, not_distinguishable, summarise
+from cnnkit.analysis.statistics import Summary, not_distinguishable, summarize
 from cnnkit.analysis.tables import count, markdown_table, replace_between_markers
 from cnnkit.analysis.terminal import print_table, shown
 from cnnkit.metric_names import is_lower_better, is_percentage
@@ -103,7 +103,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     as_percent = is_percentage(metric)
     lines = []
     for levels, of in variants.items():
-        summary = summarise(scores[levels])
+        summary = summarize(scores[levels])
         mark = "best" if levels == best else "like the best" if levels in alike else ""
         lines.append(
             [
@@ -196,7 +196,7 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     drawn, axes = new_figure(7.0, 1.2 + 0.42 * len(variants))
     for place, (_, of) in enumerate(reversed(variants.items())):
         scores = [scale * score for score in scores_of(of)]
-        summary = summarise(scores)
+        summary = summarize(scores)
         axes.plot(scores, [place] * len(scores), "o", color="#999999", markersize=4, zorder=2)
         if summary.n:
             spread = [[summary.mean - summary.low], [summary.high - summary.mean]] if summary.n > 1 else None

@@ -1,4 +1,4 @@
-"""Our statistics against scipy's and statsmodels', which only the tests need."""
+"""Our statistics against scipy's and statsmodels'."""
 
 import csv
 import math
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.special
 import scipy.stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
@@ -18,38 +17,20 @@ from cnnkit.analysis.statistics import (
     mcnemar_exact,
     not_distinguishable,
     paired_t_test,
-    summarise,
+    summarize,
     t_test_welch,
     wilson_interval,
 )
-from cnnkit.analysis.student import regularised_beta, t_quantile, t_two_sided
 from cnnkit.errors import UserError
 
 SCORES = np.random.default_rng(7).normal(0.9, [[0.01], [0.002], [0.03]], (3, 6))
-
-
-def test_the_incomplete_beta_function_is_scipys() -> None:
-    sizes = [0.05, 0.5, 1, 2, 7.5, 40, 1000, 10_000]
-    for a in sizes:
-        for b in sizes:
-            around = scipy.special.betaincinv(a, b, [1e-6, 0.01, 0.5, 0.99]).tolist()
-            for x in [0, 1e-9, 0.01, 0.3, 0.5, 0.77, 0.999, 1, a / (a + b), *around]:
-                assert regularised_beta(x, a, b) == pytest.approx(scipy.special.betainc(a, b, x), abs=1e-10)
-
-
-@pytest.mark.parametrize("df", [0.7, 1, 2, 2.5, 3, 4, 9, 30, 1000, 1e4])
-def test_quantiles_and_tails_of_students_distribution_are_scipys(df: float) -> None:
-    for p in [1e-9, 1e-4, 0.005, 0.025, 0.3, 0.5, 0.50001, 0.8, 0.975, 0.9995, 1 - 1e-7]:
-        assert t_quantile(p, df) == pytest.approx(scipy.stats.t.ppf(p, df), rel=1e-9, abs=1e-10)
-    for t in [0, 1e-3, 0.1, 1, 2.776, 17, 1e4, math.inf]:
-        assert t_two_sided(t, df) == pytest.approx(2 * scipy.stats.t.sf(t, df), rel=1e-9, abs=1e-14)
 
 
 @pytest.mark.parametrize("n", [2, 3, 6])
 @pytest.mark.parametrize("level", [0.9, 0.95, 0.99])
 def test_the_interval_of_a_mean_is_scipys(n: int, level: float) -> None:
     values = SCORES[0, :n]
-    found = summarise(values.tolist(), level)
+    found = summarize(values.tolist(), level)
     expected = scipy.stats.t.interval(level, n - 1, values.mean(), scipy.stats.sem(values))
     assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
     assert (found.mean, found.std, found.n) == (pytest.approx(values.mean()), pytest.approx(values.std(ddof=1)), n)
@@ -57,12 +38,12 @@ def test_the_interval_of_a_mean_is_scipys(n: int, level: float) -> None:
 
 def test_an_interval_holds_the_true_mean_as_often_as_it_says() -> None:
     draws = np.random.default_rng(0).normal(0.9, 0.01, (1000, 3))
-    hit = [(s := summarise(values)).low <= 0.9 <= s.high for values in draws.tolist()]
+    hit = [(s := summarize(values)).low <= 0.9 <= s.high for values in draws.tolist()]
     assert np.mean(hit) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 1000))
 
 
 def test_one_run_or_none_has_no_interval() -> None:
-    one, none = summarise([0.9]), summarise([])
+    one, none = summarize([0.9]), summarize([])
     assert (one.mean, one.n) == (0.9, 1)
     assert all(map(math.isnan, (one.std, one.low, one.high, none.mean, none.std, none.low)))
 
@@ -91,6 +72,15 @@ def test_a_single_run_decides_nothing() -> None:
 def test_samples_without_spread() -> None:
     assert t_test_welch([0.5, 0.5], [0.5, 0.5]).p == 1
     assert t_test_welch([0.6, 0.6], [0.5, 0.5]).p == 0
+
+
+def test_far_tails_keep_their_digits() -> None:
+    a, b = [0.9 + k * 1e-5 for k in range(6)], [0.5 - k * 1e-5 for k in range(6)]
+    t = (np.mean(a) - np.mean(b)) / math.sqrt((np.var(a, ddof=1) + np.var(b, ddof=1)) / 6)
+    # The tail of Student's distribution with df degrees of freedom, for large t: c t^-df, here by its leading terms.
+    df = 10
+    c = math.gamma((df + 1) / 2) / math.sqrt(df * math.pi) / math.gamma(df / 2) * df ** ((df + 1) / 2)
+    assert t_test_welch(a, b).p == pytest.approx(2 * c * t**-df / df, rel=1e-4)
 
 
 def test_pairs_need_equally_many() -> None:
@@ -146,10 +136,6 @@ def test_images_must_be_the_same_ones() -> None:
         wilson_interval(11, 10)
     with pytest.raises(UserError, match="cannot be negative"):
         mcnemar_exact(-1, 3)
-    with pytest.raises(UserError, match="p must lie in"):
-        t_quantile(1.0, 3)
-    with pytest.raises(UserError, match="x must lie in"):
-        regularised_beta(1.1, 1, 1)
 
 
 def test_variants_are_told_from_the_best_by_welch_and_holm() -> None:
@@ -181,7 +167,7 @@ def test_intervals_and_tests_of_the_stored_studies_are_scipys() -> None:
             scores.setdefault(levels, []).append(float(row[columns[columns.index("status") + 1]]))
         several = [values for values in scores.values() if len(set(values)) > 1]
         for values in several:
-            found = summarise(values)
+            found = summarize(values)
             expected = scipy.stats.t.interval(0.95, len(values) - 1, np.mean(values), scipy.stats.sem(values))
             assert (found.low, found.high) == pytest.approx(expected, abs=1e-12)
             expected = scipy.stats.ttest_ind(several[0], values, equal_var=False).pvalue

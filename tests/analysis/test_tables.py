@@ -1,6 +1,6 @@
 import pytest
 
-from cnnkit.analysis.statistics import summarise
+from cnnkit.analysis.statistics import summarize
 from cnnkit.analysis.tables import accuracy, markdown_table, percent, replace_between_markers
 from cnnkit.errors import UserError
 
@@ -21,9 +21,9 @@ def test_an_empty_table_has_a_head() -> None:
 
 
 def test_figures_as_they_are_written() -> None:
-    assert accuracy(summarise([0.9183, 0.9194, 0.9205])) == "91.94 ± 0.11 % (n = 3)"
-    assert accuracy(summarise([0.9194])) == "91.94 % (n = 1)"
-    assert accuracy(summarise([])) == "none"
+    assert accuracy(summarize([0.9183, 0.9194, 0.9205])) == "91.94 ± 0.11 % (n = 3)"
+    assert accuracy(summarize([0.9194])) == "91.94 % (n = 1)"
+    assert accuracy(summarize([])) == "none"
     assert percent(-0.00514, signed=True) == "-0.51 %"
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from small_runs import Ended
 
 from cnnkit import ClassificationTask, FashionMNISTSample
-from cnnkit.analysis.statistics import summarise
+from cnnkit.analysis.statistics import summarize
 from cnnkit.run_folder import RunFolder
 
 
@@ -82,7 +82,7 @@ def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Callable[..., Ended],
     for mean, *single in zip(numbers[:2], numbers[2:4], numbers[4:], strict=True):
         scores = [each["accuracy"] for each in single]
         assert scores[0] != scores[1]
-        summary = summarise(scores)  # the third has not finished
+        summary = summarize(scores)  # the third has not finished
         assert mean["n"] == summary.n == 2
         assert [mean[key] for key in ("accuracy", "low", "high")] == pytest.approx(
             [summary.mean, summary.low, summary.high]
