@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cnnkit.analysis import html, plots
 from cnnkit.analysis.complexity import complexity
-from cnnkit.analysis.html import Markup, Section
+from cnnkit.analysis.html import Block, Section
 from cnnkit.analysis.metrics_table import quantities
 from cnnkit.analysis.pictures import kernel_grid
 from cnnkit.cli.run_findings import Found
@@ -32,7 +32,7 @@ def write_page(found: Found) -> str:
     status = found.manifest.get("status", "of unknown state")
     sections = [part for part in _sections(found) if part.body]
     version = found.manifest.get("versions", {}).get("cnnkit", "")
-    return html.page(
+    return html.render_page(
         f"{folder.parent.name}/{folder.name}",
         f"{about}{when}, {status}.",
         _head(found),
@@ -57,7 +57,7 @@ def headline(found: Found) -> dict[str, str]:
     return values
 
 
-def _head(found: Found) -> Iterator[Markup]:
+def _head(found: Found) -> Iterator[Block]:
     yield html.figures(headline(found))
     if not found.tested:
         yield html.paragraph(
@@ -90,7 +90,7 @@ def _sections(found: Found) -> Iterator[Section]:
     yield Section("facts", "What was run, and where", [html.table(["entry", "value"], _flat(found.manifest))])
 
 
-def _curves(found: Found) -> Iterator[Markup]:
+def _curves(found: Found) -> Iterator[Block]:
     names, own = quantities(found.rows), found.monitor.partition("/")[2]
     if not (keys := [key for key in dict.fromkeys(("loss", "acc", own)) if key in names]):
         return
@@ -103,7 +103,7 @@ def _curves(found: Found) -> Iterator[Markup]:
         yield html.table(["epoch", *columns], cells)
 
 
-def _classes(found: Found) -> Iterator[Markup]:
+def _classes(found: Found) -> Iterator[Block]:
     if found.predictions is None:
         return
     matrix, names = found.matrix, found.names
@@ -133,7 +133,7 @@ def _class_row(matrix: np.ndarray, names: Sequence[str], k: int) -> list[str]:
     return [names[k], f"{total:,}", f"{right:,}", f"{right / total:.2%}" if total else "", *taken]
 
 
-def _confidence(found: Found) -> Iterator[Markup]:
+def _confidence(found: Found) -> Iterator[Block]:
     if found.calibration is None:
         return
     error = found.calibration.error
@@ -147,7 +147,7 @@ def _confidence(found: Found) -> Iterator[Markup]:
     )
 
 
-def _errors(found: Found) -> Iterator[Markup]:
+def _errors(found: Found) -> Iterator[Block]:
     if found.predictions is None:
         return
     wrong = np.flatnonzero(~found.predictions.correct)
@@ -176,7 +176,7 @@ def _errors(found: Found) -> Iterator[Markup]:
     yield html.gallery(shown)
 
 
-def _kernels(found: Found) -> Iterator[Markup]:
+def _kernels(found: Found) -> Iterator[Block]:
     weight = None if found.net is None else first_kernels(found.net, found.input_size)
     if weight is None:
         return
@@ -209,7 +209,7 @@ def first_kernels(net: nn.Module, input_size: tuple[int, int, int] | None) -> Te
     return None
 
 
-def _layers(found: Found) -> Iterator[Markup]:
+def _layers(found: Found) -> Iterator[Block]:
     if found.net is None or found.input_size is None:
         return
     costs = complexity(found.net, found.input_size)
