@@ -46,6 +46,7 @@ def main(runs: Path, target: Path) -> None:
                 axes.plot(range(1, len(norms) + 1), norms, color=color, label=variant.name, linewidth=1.3)
     for axes, title in ((first, "at the first step"), (last, "in the last epoch")):
         axes.set_yscale("log")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_xlabel("layer, from the image to the logits", fontsize=8)
         axes.grid(alpha=0.3)

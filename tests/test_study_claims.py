@@ -71,6 +71,27 @@ def test_gradients_with_and_without_heads() -> None:
     assert f"a factor of {first[0] / least:.0f}" in page
 
 
+def test_gradients_that_vanish() -> None:
+    page = squeeze((EXPERIMENTS / "vanishing_gradients/README.md").read_text(encoding="utf-8"))
+    found = gradients("vanishing_gradients")
+    first = {name: start for name, (start, _) in found.items()}
+    sigmoid = first["sigmoid"]
+    factor = (sigmoid[-1] / sigmoid[0]) ** (1 / (len(sigmoid) - 1))
+    assert (
+        f"{sigmoid[-1]:.2f} at the logits and {sigmoid[0]:.1e} at the first convolution, a factor of {factor:.0f}"
+        in page
+    )
+    assert f"tanh starts with {first['tanh'][0]:.1e} at" in page
+    assert f"torch's own initial weights starts with {first['ReLU'][0]:.1e}" in page
+    he = first["ReLU_He_initialization"]
+    assert f"start between {min(he):.4f} and {max(he):.3f}" in page
+    assert f"first convolution to {first['sigmoid_skip_connections'][0]:.4f}" in page
+    last = found["sigmoid_auxiliary_heads"][1]
+    above = last[-8:-1]  # convolutions after the last head
+    assert f"gradients are {min(last[:-8]):.3f} and more in the last epoch, but not the seven above" in page
+    assert f"there the gradient still falls to {min(above):.1e}" in page
+
+
 def test_accuracies_of_shifted_images() -> None:
     page = (EXPERIMENTS / "translation/README.md").read_text(encoding="utf-8")
     with (EXPERIMENTS / "translation/shift.csv").open(newline="", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ The tests and intervals are SciPy's. It is imported where it is used, for that c
 
 import math
 import statistics
+import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -99,7 +100,9 @@ def t_test_welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) ->
         return _without_spread(mean)
     from scipy.stats import ttest_ind
 
-    return _difference(mean, ttest_ind(a, b, equal_var=False), level)
+    with warnings.catch_warnings():  # that one of the two samples does not vary, which is right
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _difference(mean, ttest_ind(a, b, equal_var=False), level)
 
 
 def paired_t_test(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:

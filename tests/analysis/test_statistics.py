@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,11 @@ def test_a_single_run_decides_nothing() -> None:
 def test_samples_without_spread() -> None:
     assert t_test_welch([0.5, 0.5], [0.5, 0.5]).p == 1
     assert t_test_welch([0.6, 0.6], [0.5, 0.5]).p == 0
+    assert paired_t_test([0.6, 0.6], [0.5, 0.5]).p == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = t_test_welch([0.6, 0.7, 0.8], [0.5, 0.5, 0.5])  # then it is the t test of one sample
+    assert found.p == pytest.approx(scipy.stats.ttest_1samp([0.6, 0.7, 0.8], 0.5).pvalue)
 
 
 def test_far_tails_keep_their_digits() -> None:
