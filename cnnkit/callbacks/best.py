@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from cnnkit.callbacks.logged import higher_is_better, nobody_logs, validation_metrics
+from cnnkit.callbacks.logged import higher_is_better, logged_metrics, nobody_logs
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, Mode, resolve_mode
 
@@ -72,11 +72,10 @@ class BestCheckpoint(_MovableCheckpoint):
             self.epoch, self.step = trainer.current_epoch + 1, trainer.global_step
         return is_best
 
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuse a score that will not be there, as far as that can be known, before anything is trained."""
-        if not str(self.monitor).startswith("val/"):
-            return
-        known = validation_metrics(trainer, pl_module)
+        super().on_train_start(trainer, pl_module)
+        known = logged_metrics(trainer, pl_module)
         if known is not None and self.monitor not in known:
             raise UserError(nobody_logs("monitor", self.monitor, known))
         says = higher_is_better(pl_module, str(self.monitor))

@@ -9,15 +9,17 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
 
 # What a user's task may override without logging anything itself.
 _SILENT = {"build_metrics", "parameter_groups", "configure_optimizers", "forward"}
 
 
-def validation_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | None:
-    """Names of all that will be logged of a validation, such as ``val/acc``; None if that cannot be known.
+def logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | None:
+    """Names of all that will be there to monitor, such as ``val/acc``; None if that cannot be known.
 
     It can for cnnkit's tasks and for subclasses that override nothing which could log, without callbacks of others.
+    To be asked at the start of training, when the loaders are set up and Lightning has named the learning rates.
 
     Args:
         trainer: with its callbacks.
@@ -25,9 +27,15 @@ def validation_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str
     """
     own = task_metrics(trainer, module)
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    if own is None or any(_package(type(c)) not in ("cnnkit", "lightning") for c in callbacks):
+    if own is None or any(_is_of_others(callback) for callback in callbacks):
         return None
-    return {f"val/{name}" for name in own} | {name for c in callbacks for name in getattr(c, "logs", ())}
+    found = {f"{stage}/{name}" for stage in ("train", "val") for name in own}
+    found |= {name for logs in (module, *callbacks) for name in getattr(logs, "logs", ())}
+    for monitor in (c for c in callbacks if isinstance(c, LearningRateMonitor)):
+        found |= monitor.lrs.keys()
+        found |= {f"{name}-momentum" for name in monitor.lrs if monitor.log_momentum}
+        found |= {f"{name}-weight_decay" for name in monitor.lrs if monitor.log_weight_decay}
+    return {name for name in found if _validates(trainer) or not name.startswith("val/")}
 
 
 def task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str] | None:
@@ -94,6 +102,18 @@ def _could_log(each: type) -> bool:
         return False
     methods = {name for name, value in vars(each).items() if inspect.isfunction(value)}
     return any(not name.startswith("__") for name in methods - _SILENT)
+
+
+def _validates(trainer: L.Trainer) -> bool:
+    """Whether there are images to validate on; their loader may not be set up yet."""
+    data: Any = getattr(trainer, "datamodule", None)
+    has_images = bool(getattr(trainer, "overfit_batches", 0)) or getattr(data, "val_size", 1) != 0
+    return trainer.enable_validation and has_images
+
+
+def _is_of_others(callback: Any) -> bool:
+    """Whether nobody here knows what a callback logs; a LambdaCallback does what its functions do."""
+    return _package(type(callback)) not in ("cnnkit", "lightning") or isinstance(callback, LambdaCallback)
 
 
 def _package(each: type) -> str:

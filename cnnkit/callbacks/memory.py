@@ -17,6 +17,8 @@ class Memory(Callback):
     And on a GPU ``memory/gpu_peak_mb``, the most that tensors took. Megabytes of 10^6 bytes, of the first rank.
     """
 
+    logs = ("memory/peak_mb", *(("memory/gpu_peak_mb",) if torch.cuda.is_available() else ()))
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Ask the system; the device is not waited for."""
         pl_module.log("memory/peak_mb", peak_resident() / MB, rank_zero_only=True)

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.utilities import rank_zero_warn
 
 from cnnkit.callbacks.best import BestCheckpoint
-from cnnkit.callbacks.logged import nobody_logs, validation_metrics
+from cnnkit.callbacks.logged import logged_metrics, nobody_logs
 from cnnkit.errors import UserError
 from cnnkit.metric_names import is_lower_better
 
@@ -22,10 +22,12 @@ class CheckMonitors(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look."""
-        known = validation_metrics(trainer, pl_module)
+        known = logged_metrics(trainer, pl_module)
         for watcher in _watchers(trainer):
-            if known is not None and watcher.monitor.startswith("val/") and watcher.monitor not in known:
-                raise UserError(nobody_logs(f"monitor of {watcher.name}", watcher.monitor, known))
+            if known is not None and watcher.monitor not in known | watcher.counters:
+                raise UserError(nobody_logs(f"{watcher.key} of {watcher.name}", watcher.monitor, known))
+            if watcher.monitor in watcher.counters:
+                continue
             if watcher.mode in ("min", "max") and (watcher.mode == "min") is not is_lower_better(watcher.monitor):
                 better = "lower" if is_lower_better(watcher.monitor) else "higher"
                 rank_zero_warn(
@@ -38,6 +40,8 @@ class _Watcher(NamedTuple):
     name: str
     monitor: str
     mode: str
+    key: str = "trainer.callbacks: monitor"
+    counters: frozenset[str] = frozenset()  # what it can look at, and nobody logs
 
 
 def _watchers(trainer: L.Trainer) -> Iterator[_Watcher]:
@@ -45,8 +49,9 @@ def _watchers(trainer: L.Trainer) -> Iterator[_Watcher]:
     for callback in callbacks:
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and not isinstance(callback, BestCheckpoint):
-            yield _Watcher(type(callback).__name__, monitor, str(getattr(callback, "mode", "")))
+            counters = frozenset({"epoch", "step"} if isinstance(callback, Checkpoint) else ())
+            yield _Watcher(type(callback).__name__, monitor, str(getattr(callback, "mode", "")), counters=counters)
     for schedule in trainer.lr_scheduler_configs:
         if schedule.reduce_on_plateau and isinstance(schedule.monitor, str):
             mode = str(getattr(schedule.scheduler, "mode", ""))
-            yield _Watcher(type(schedule.scheduler).__name__, schedule.monitor, mode)
+            yield _Watcher(type(schedule.scheduler).__name__, schedule.monitor, mode, "model.monitor")

@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import Callback
 class Throughput(Callback):
     """Logs ``images_per_second`` of training at every epoch's end: loading, augmentation and steps, not validation."""
 
+    logs = ("images_per_second",)
+
     def __init__(self) -> None:
         self.train_seconds = 0.0  # of the finished epochs
         self.train_images = 0

@@ -33,12 +33,12 @@ class Argument(NamedTuple):
 
 
 def resolve_class(name: str) -> Any:
-    """The class or function of a dotted or short name; None where there is no such thing."""
+    """The class or function of a dotted or short name; None where there is no such thing, or its module fails."""
     module, _, last = name.rpartition(".")
     for home in [module] if module else HOMES:
         try:
             found = getattr(import_module(home), last, None)
-        except (ImportError, ValueError):
+        except (Exception, SystemExit):  # why: see `cnnkit.cli.broken_modules`
             continue
         if callable(found):
             return found

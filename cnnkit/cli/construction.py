@@ -182,10 +182,11 @@ def is_refusal(error: Exception) -> bool:
 def passes_own_code(error: BaseException) -> bool:
     """Whether an error was raised in, or below, code that is neither cnnkit's nor a library's."""
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return any(_is_own(Path(file)) for file in files if not file.startswith("<"))
+    return any(is_own_code(Path(file)) for file in files if not file.startswith("<"))
 
 
-def _is_own(file: Path) -> bool:
+def is_own_code(file: Path) -> bool:
+    """Whether a file is neither cnnkit's nor a library's."""
     installed = {"site-packages", "dist-packages"} & set(file.parts)
     return not (installed or file.is_relative_to(_PACKAGE) or file.is_relative_to(_STANDARD))
 

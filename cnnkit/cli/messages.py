@@ -54,7 +54,7 @@ def explain(error: BaseException, files: Sequence[str] = (), words: Sequence[str
     if text.startswith("`devices` selected with"):
         return 2, ["error: trainer.devices: give the number of devices, such as 1; leave it out for all GPUs or 1 CPU"]
     if monitor := re.match(r"(\w+) .*conditioned on metric `?([\w/]+)`? which is not available(.*)", text):
-        there = re.findall(r"[`']([\w/-]+)[`']", monitor[3])
+        there = [n for n in re.findall(r"[`']([\w/-]+)[`']", monitor[3]) if n not in (monitor[1], "monitor")]
         return 2, [f"error: monitor: nothing is logged as {monitor[2]!r}{suggest(monitor[2], there)}"]
     if kind := re.match(
         r"You selected an invalid (\w+) name: `\w+='([^']+)'`\.(?: Available names are: (.*)\.)?", text

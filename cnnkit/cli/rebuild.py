@@ -88,7 +88,7 @@ def _with_homes(names: set[str]) -> list[str]:
     found = set(names)
     for name in names:
         module, _, last = name.rpartition(".")
-        with contextlib.suppress(ImportError, AttributeError):  # no import path after all, or told of when it is needed
+        with contextlib.suppress(Exception, SystemExit):  # no import path after all, or told of when it is needed
             there = getattr(import_module(module), last)
             found.add(f"{there.__module__}.{there.__qualname__}")
     return sorted(name for name in found if _DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))

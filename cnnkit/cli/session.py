@@ -23,6 +23,7 @@ import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
 from cnnkit.cli.arguments import LINKED, Request, config_name
+from cnnkit.cli.broken_modules import refuse_broken_modules
 from cnnkit.cli.configuration import DEFAULTS, Configuration, arguments_in
 from cnnkit.cli.construction import Construction, failures_as_raised
 from cnnkit.cli.help import COMMANDS
@@ -117,8 +118,10 @@ class Session(LightningCLI):
         self.configuration = Configuration(self.request.files, read_words(words))
         try:
             self.config = parser.parse_object({command: deepcopy(self.configuration.tree)})
-        except ArgumentError as error:
-            refuse_unknown_classes(self.configuration, str(error))
+        except (Exception, SystemExit) as error:
+            refuse_broken_modules(self.configuration)
+            if isinstance(error, ArgumentError):
+                refuse_unknown_classes(self.configuration, str(error))
             raise
         refuse_seed(self.config[command].seed_everything)
         for note in self.configuration.notes if is_first_process() else ():

@@ -68,6 +68,12 @@ class AuxiliaryLossTask(ClassificationTask):
         self.aux_losses = nn.ModuleList(MeanLoss() for _ in names)
         self.aux_accuracies = nn.ModuleList(build_accuracy() for _ in names)
 
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """Names of what is logged besides the loss and the metrics."""
+        heads = [f"train/{what}_aux/{name}" for name in self.weights for what in ("loss", "acc")]
+        return (*super().logs, "train/loss_main", *heads)
+
     def forward_aux(self, images: Tensor) -> AuxiliaryOutput:
         """Logits of the net and of every head, for images (B, C, H, W)."""
         images = match_dtype(images, self.net)

@@ -128,6 +128,11 @@ class ClassificationTask(OptimizedModule):
         follow_finders(self)
         unstride(self)
 
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """Names of what is logged besides the loss and the metrics."""
+        return ("train/loss_step",)
+
     def on_train_start(self) -> None:
         """Bring the loader to the batch at which a resumed run stopped.
 

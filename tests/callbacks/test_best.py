@@ -7,12 +7,14 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.loggers import TensorBoardLogger
 from small_runs import SMALL, Ended
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassF1Score
 
-from cnnkit import CNN, ClassificationTask, FashionMNISTSample
-from cnnkit.callbacks import BestCheckpoint, WarnOnNaN, best_and_last
+from cnnkit import CNN, AuxiliaryLossTask, ClassificationTask, FashionMNISTSample
+from cnnkit.callbacks import BestCheckpoint, Memory, Throughput, WarnOnNaN, best_and_last
 from cnnkit.errors import UserError
 from cnnkit.metrics import build_accuracy
 from cnnkit.run_folder import find
@@ -200,14 +202,58 @@ def test_a_monitor_the_wrong_way_round_is_said(cli: Callable[..., Ended]) -> Non
         assert cli("fit", *SMALL, *stop).code == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--monitor=nonsense"], "error: monitor: nothing is logged as 'nonsense'; there are val/acc, val/loss"),
+        (["--monitor=train/los"], "error: monitor: nothing is logged as 'train/los'; did you mean train/loss?"),
+        (["--monitor=lr-SGD"], "error: monitor: nothing is logged as 'lr-SGD'; there are"),
+        (
+            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=nonsense"],
+            "error: trainer.callbacks: monitor of EarlyStopping: nothing is logged as 'nonsense'",
+        ),
+        (
+            ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.monitor=nonsense"],
+            "error: trainer.callbacks: monitor of ModelCheckpoint: nothing is logged as 'nonsense'",
+        ),
+        (
+            ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/loss", "--data.val_size=0"],
+            "error: trainer.callbacks: monitor of EarlyStopping: nothing is logged as 'val/loss'",
+        ),
+        (
+            ["--model.scheduler=ReduceLROnPlateau", "--model.monitor=nonsense"],
+            "error: model.monitor of ReduceLROnPlateau: nothing is logged as 'nonsense'",
+        ),
+    ],
+)
+def test_a_name_without_val_is_looked_at_before_training_too(
+    cli: Callable[..., Ended], words: list[str], said: str
+) -> None:
+    ended = cli("fit", *[word for word in SMALL if "scheduler" not in word], *words)
+    assert (ended.code, said in ended.err) == (2, True), ended.err
+    assert not list(Path().glob("runs/*/*")), "no run folder is left behind"
+
+
+def test_what_callbacks_log_and_an_epoch_without_validation_can_be_monitored(cli: Callable[..., Ended]) -> None:
+    saver = "{class_path: ModelCheckpoint, init_args: {monitor: step, mode: max}}"
+    stop = "{class_path: EarlyStopping, init_args: {monitor: val/loss}}"
+    words = ["--monitor=images_per_second", "--trainer.max_epochs=2", "--trainer.check_val_every_n_epoch=2"]
+    ended = cli("fit", *SMALL, *words, f"--trainer.callbacks=[{saver}, {stop}]")
+    assert ended.code == 0, ended.err
+    assert find("runs").manifest()["monitor"] == {"metric": "images_per_second", "mode": "max"}
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_the_trial_finds_what_is_logged(tmp_path: Path) -> None:
     """What is said to be logged before training is what a training logs."""
-    from cnnkit.callbacks.logged import validation_metrics
+    from cnnkit.callbacks.logged import logged_metrics
 
-    task, data = F1Task(CNN(1, 10, 28, channels=(4,))), FashionMNISTSample(batch_size=16)
-    limits = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
-    trainer = L.Trainer(**limits, logger=False, enable_progress_bar=False, enable_checkpointing=False)
-    trainer.fit(task, datamodule=data)
-    logged = {name for name in trainer.callback_metrics if name.startswith("val/")}
-    assert logged == validation_metrics(trainer, task) == {"val/loss", "val/acc", "val/f1"}
+    data = FashionMNISTSample(batch_size=16)
+    for task in (F1Task(CNN(1, 10, 28, channels=(4,))), AuxiliaryLossTask(CNN(1, 10, 28), after=["features.0"])):
+        limits = {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1, "log_every_n_steps": 1}
+        own = [Throughput(), Memory(), LearningRateMonitor(log_momentum=True)]
+        logger = TensorBoardLogger(tmp_path)
+        trainer = L.Trainer(**limits, logger=logger, enable_progress_bar=False, callbacks=own)
+        trainer.fit(task, datamodule=data)
+        assert set(trainer.callback_metrics) == logged_metrics(trainer, task)
+        assert {"val/loss", "val/acc", "train/loss", "images_per_second", "lr-Adam"} <= trainer.callback_metrics.keys()
