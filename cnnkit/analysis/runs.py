@@ -47,8 +47,13 @@ class RunRecord:
             "seconds": seconds,
             "minutes": None if seconds is None else seconds / 60,
             "monitor": _dict(of("monitor")).get("metric"),
-            "reason": self.reason or of("reason"),
+            "reason": self.reason or of("reason") or self._early_stop,
         }
+
+    @property
+    def _early_stop(self) -> str | None:
+        stop = describe_stop(_dict(self.manifest.get("stopped_early")))
+        return f"stopped early {stop}" if stop else None
 
     @cached_property
     def scores(self) -> dict[str, float]:
@@ -82,6 +87,11 @@ class RunRecord:
     @cached_property
     def _entries(self) -> dict[str, Any]:
         return flatten(self.manifest)
+
+
+def describe_stop(stop: Mapping[str, Any]) -> str:
+    """Who ended a run before its length, and why, from its manifest; empty for one of full length."""
+    return f"by {stop.get('by')}: {stop.get('reason')}" if stop else ""
 
 
 def score_columns(records: Sequence[RunRecord]) -> list[str]:

@@ -17,6 +17,7 @@ from cnnkit.callbacks.norms import LayerNorms
 from cnnkit.callbacks.predictions import KeepPredictions
 from cnnkit.callbacks.progress import EpochProgress
 from cnnkit.callbacks.projector import Projector
+from cnnkit.callbacks.pruning import ModelPruning
 from cnnkit.callbacks.record import Record
 from cnnkit.callbacks.spikes import SpikeDetection
 from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested
@@ -45,6 +46,7 @@ __all__ = [
     "Layout",
     "Memory",
     "Mistakes",
+    "ModelPruning",
     "PRCurves",
     "Projector",
     "Record",

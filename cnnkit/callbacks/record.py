@@ -8,7 +8,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit.callbacks.best import best_of
+from cnnkit.callbacks.early_stop import describe_early_stop
 from cnnkit.callbacks.throughput import Throughput
+from cnnkit.callbacks.used_images import used_images
 from cnnkit.loggers import MetricsCSV
 from cnnkit.run_folder import RunFolder, report_not_written
 
@@ -25,10 +27,11 @@ class Record(Callback):
         self.run, self.facts = run, facts
         self._began = self._seconds_before = 0.0
         self._start: dict[str, Any] = {}
+        self._first_epoch = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known before the first step; a resume adds to what is there."""
-        self._began = time.perf_counter()
+        self._began, self._first_epoch = time.perf_counter(), trainer.current_epoch
         if not trainer.is_global_zero:
             return
         before = self.run.manifest_if_readable()
@@ -41,7 +44,7 @@ class Record(Callback):
             resume |= {"git": facts["git"]} if facts.get("git") != before.get("git") else {}
             self._seconds_before = before.get("times", {}).get("fit_seconds", 0.0)
             resumes = [*before.get("resumes", []), resume]
-            self._write(resumes=resumes, status="running", reason=None, schedule=schedule)
+            self._write(resumes=resumes, status="running", reason=None, stopped_early=None, schedule=schedule)
             return
         facts["precision"] = {**facts.get("precision", {}), "value": str(trainer.precision)}  # what is computed in
         data = getattr(trainer, "datamodule", None)
@@ -58,7 +61,7 @@ class Record(Callback):
             status="running",
             started=_now(),
             device={"accelerator": type(trainer.accelerator).__name__, "devices": trainer.world_size},
-            data=describe() if describe else {},
+            data={**(facts_of_data := describe() if describe else {}), **used_images(trainer, data, facts_of_data)},
             schedule=schedule,
             net={
                 "class": type(getattr(pl_module, "net", pl_module)).__name__,
@@ -82,7 +85,7 @@ class Record(Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what came out."""
-        self._finish(trainer, "finished")
+        self._finish(trainer, "finished", stopped_early=describe_early_stop(trainer, self._first_epoch))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         """Write how far it came and why it ended."""

@@ -22,6 +22,7 @@ class StopWhen(Callback):
     def __init__(self, metric: str, says: Callable[[int, float], bool]) -> None:
         self.metric, self.says = metric, says
         self.best: float | None = None
+        self.stopping_reason_message: str | None = None
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Ask."""
@@ -38,3 +39,4 @@ class StopWhen(Callback):
             self.best = value if self.best is None else better(self.best, value)
         if self.says(trainer.current_epoch, value):
             trainer.should_stop = True
+            self.stopping_reason_message = f"{self.metric} {value:.4g} is not worth going on with"

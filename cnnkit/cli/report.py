@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnkit.analysis.runs import describe_stop
+from cnnkit.callbacks.used_images import used_images
 from cnnkit.metric_names import MONITOR, format_metric, title_of
 from cnnkit.run_folder import RunFolder, replacing
 from cnnkit.shell import quote_command
 
 
-def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str, overfit: float = 0) -> None:
+def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str, trainer: Any) -> None:
     """The start of a fit: where it writes to, what trains on what, how."""
+    overfit = getattr(trainer, "overfit_batches", 0)
     net = getattr(model, "net", model)
     rows = {"run": str(run), "net": f"{type(net).__name__}, {sum(p.numel() for p in net.parameters()):,} parameters"}
     if hasattr(datamodule, "describe"):
         facts = datamodule.describe()
         counts = ", ".join(f"{facts[f'{part}_images']:,} {part}" for part in ("train", "val", "test"))
         rows["data"] = f"{facts['name']}: {counts}"
+        if not overfit and "split_train_images" in (used := used_images(trainer, datamodule, facts)):
+            rows["limit_train_batches"] = f"{used['train_images']:,} of the training images an epoch"
     if overfit and hasattr(datamodule, "overfits"):
         part = f"{overfit:.2%} of the" if isinstance(overfit, float) else f"{overfit}"
         rows["overfit_batches"] = f"the same {part} training batches every epoch, not augmented; validates on them"
@@ -40,6 +45,8 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
         rows[title] = "none: no validation came to a finite number"
     elif "train/acc" in last:
         rows["training accuracy"] = f"{last['train/acc']:.2%} (nothing was validated)"
+    if stop := manifest.get("stopped_early"):
+        rows["stopped early"] = f"{describe_stop(stop)}, after epoch {stop['epoch']} of {stop['of_epochs'] or '-'}"
     times = manifest.get("times", {})
     rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s in all"
     if "images_per_second" in manifest:

@@ -87,6 +87,20 @@ def check_length(given: Mapping[str, Any]) -> None:
         )
 
 
+def outweighed_limits(given: Mapping[str, Any]) -> list[str]:
+    """What is to be said of limits that Lightning does not look at beside ``overfit_batches``.
+
+    Args:
+        given: the trainer's arguments by name.
+    """
+    overfit = given.get("overfit_batches")
+    limits = [name for name in ("limit_train_batches", "limit_val_batches") if given.get(name) is not None]
+    if not overfit or not limits:
+        return []
+    named = " and ".join(f"trainer.{name} ({given[name]})" for name in limits)
+    return [f"trainer.overfit_batches ({overfit}) takes the place of {named}"]
+
+
 def _check_where(given: Mapping[str, Any]) -> None:
     strategy = str(given.get("strategy", ""))
     if _COPIES.fullmatch(strategy):

@@ -14,9 +14,10 @@ from cnnkit.cli.outfit import callbacks_of, facts_of, hparams_of, loggers_of
 from cnnkit.cli.parsing import wrong_values_are_user_errors
 from cnnkit.cli.report import print_fit_report, print_fit_start, print_rows, print_trial
 from cnnkit.cli.settle import settle_monitor
-from cnnkit.cli.trainer_values import check_length
-from cnnkit.cli.user_callbacks import for_command, notes_on, refuse_silent, without_finders
+from cnnkit.cli.trainer_values import check_length, outweighed_limits
+from cnnkit.cli.user_callbacks import for_command, refuse_silent, without_finders
 from cnnkit.errors import UserError
+from cnnkit.precision import slowness_of
 from cnnkit.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -78,10 +79,9 @@ def train(session: "Session", model: L.LightningModule, **kwargs: Any) -> None:
     asked, trainer = vars(session._get(session.config_init, "trainer")), session.trainer
     if session.run is not None and session.is_first:
         precision = f"{trainer.precision} ({session.precision_reason})"
-        overfit = getattr(trainer, "overfit_batches", 0)
-        print_fit_start(session.run, model, session.datamodule, precision, overfit)
-        for note in notes_on(as_list(asked["callbacks"])):
-            print(note, file=sys.stderr)
+        print_fit_start(session.run, model, session.datamodule, precision, trainer)
+        for note in [*outweighed_limits(asked), *slowness_of(str(trainer.precision), asked["accelerator"])]:
+            print(f"note: {note}", file=sys.stderr)
     with (
         wrong_values_are_user_errors(lambda: trainer.global_step == 0),
         callbacks_named(trainer, as_list(asked["callbacks"]), asked),

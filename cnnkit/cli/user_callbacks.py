@@ -39,30 +39,27 @@ def refuse_silent(given: Sequence[Callback], max_time: Any = None) -> None:
             )
         if isinstance(callback, EMAWeightAveraging) and not _is_ours(callback) and _starts_late(callback):
             raise UserError(
-                "trainer.callbacks: EMAWeightAveraging validates and saves the untrained net until it starts; use EMA, "
-                "whose average is the net itself until then"
+                "trainer.callbacks: EMAWeightAveraging that starts late, or updates seldom, validates and saves a net "
+                "that is hardly trained; use EMA, which has update_starting_at_step and update_every_n_steps as well, "
+                "and whose average is the net itself until then"
+            )
+        if isinstance(callback, ModelPruning) and not _is_ours(callback):
+            raise UserError(
+                "trainer.callbacks: Lightning's ModelPruning prunes after an epoch's validation, so that the net which "
+                "is saved has not been scored; write ModelPruning alone: cnnkit's prunes before it"
             )
         if isinstance(callback, Timer) and max_time is not None:
             raise UserError("trainer.callbacks: Timer and trainer.max_time both limit the time, and one wins: give one")
 
 
-def _is_ours(callback: EMAWeightAveraging) -> bool:
-    """Whether it is cnnkit's EMA, by name: an import would make every run depend on a callback that few have."""
-    return any(kind.__module__ == "cnnkit.callbacks.ema" for kind in type(callback).__mro__)
+def _is_ours(callback: Callback) -> bool:
+    """Whether it is cnnkit's, by name: an import would make every run depend on a callback that few have."""
+    return any(kind.__module__.startswith("cnnkit.callbacks.") for kind in type(callback).__mro__)
 
 
 def _starts_late(callback: EMAWeightAveraging) -> bool:
-    return bool(callback.update_starting_at_step or callback.update_starting_at_epoch)
-
-
-def notes_on(given: Sequence[Callback]) -> list[str]:
-    """What a user should know of callbacks that work, but not as their validation scores suggest.
-
-    Args:
-        given: the user's callbacks.
-    """
-    pruning = "ModelPruning prunes after an epoch's validation: the scores of an epoch are those before its pruning"
-    return [pruning for callback in given if isinstance(callback, ModelPruning)]
+    starts_late = callback.update_starting_at_step or callback.update_starting_at_epoch
+    return bool(starts_late or callback.update_every_n_steps > 1)
 
 
 def for_command(given: Sequence[Callback], command: str, terminal: bool) -> list[Callback]:
@@ -76,7 +73,7 @@ def for_command(given: Sequence[Callback], command: str, terminal: bool) -> list
         terminal: whether a person watches, and progress bars are drawn.
     """
     stage = {"validate": "validation"}.get(command, command)
-    fit_only = (*FINDERS, DeviceStatsMonitor, *(() if terminal else (ProgressBar,)))
+    fit_only = (*FINDERS, DeviceStatsMonitor, ModelPruning, *(() if terminal else (ProgressBar,)))
     return [callback for callback in given if not isinstance(callback, fit_only) and _acts(callback, stage)]
 
 

@@ -46,13 +46,35 @@ def test_defaults_that_no_yaml_holds_are_left_to_the_class(
     assert cli("fit", "--resume", str(run), "--trainer.max_epochs=2").code == 0
 
 
+@pytest.mark.parametrize("more", [[], ["--trainer.callbacks.prune_on_train_epoch_end=false"]])
+def test_the_pruned_net_is_the_one_that_is_scored(
+    fit: Callable[..., RunFolder], cli: Callable[..., Ended], more: list[str]
+) -> None:
+    words = [*add("ModelPruning", "pruning_fn=l1_unstructured", "amount=0.7"), *more]
+    run = fit(*words, "--trainer.max_epochs=2", "--monitor=val/loss", "--data.val_size=300")
+    trained = run.manifest()
+    assert cli("validate", "--run", str(run), "--ckpt_path=last").code == 0
+    assert cli("validate", "--run", str(run)).code == 0
+    scored = run.manifest()
+    assert scored["validate"]["val/loss"] == pytest.approx(trained["best"]["val/loss"], rel=1e-5)
+    of_last = next(each for each in scored["other_scores"] if each["checkpoint"] == "last.ckpt")
+    assert of_last["scores"]["val/loss"] == pytest.approx(trained["last"]["val/loss"], rel=1e-5)
+    weight = load_checkpoint(run.last)["state_dict"]["net.features.0.weight"]
+    assert (weight == 0).any()
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
         (add("StochasticWeightAveraging", "swa_lrs=0.01"), "StochasticWeightAveraging puts the average into the net"),
         (
             add("EMAWeightAveraging", "update_starting_at_step=2"),
-            "EMAWeightAveraging validates and saves the",
+            "EMAWeightAveraging that starts late, or updates seldom, validates and saves a net that is hardly trained; ",
+        ),
+        (add("EMAWeightAveraging", "update_every_n_steps=2"), "EMAWeightAveraging that starts late, or updates seldom"),
+        (
+            add("lightning.pytorch.callbacks.ModelPruning", "pruning_fn=l1_unstructured"),
+            "so that the net which is saved has not been scored; write ModelPruning alone",
         ),
         ([*add("Timer", "duration=00:00:01:00"), "--trainer.max_time=00:00:01:00"], "Timer and trainer.max_time"),
         (add("BackboneFinetuning"), "BackboneFinetuning: 'ClassificationTask' object has no attribute 'backbone'"),

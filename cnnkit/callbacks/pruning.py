@@ -1,0 +1,36 @@
+"""Lightning's pruning, moved before the validation: what is scored is what is saved."""
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelPruning as LightningModelPruning
+from lightning.pytorch.trainer.states import TrainerFn
+
+
+class ModelPruning(LightningModelPruning):
+    """Sets the smallest weights to zero, and keeps them there; see Lightning's class of this name for its arguments.
+
+    Lightning's prunes after an epoch's validation and before its checkpoint is saved, so that the scores are those of
+    another net. Here the net is pruned, once an epoch, before the validation at the epoch's end; after an epoch without
+    one, at its end. ``prune_on_train_epoch_end=False`` prunes before every validation and at no other time.
+    """
+
+    _pruned_epoch = -1
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prune what is about to be scored."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
+            return
+        super().on_validation_epoch_end(trainer, pl_module)  # acts if told not to wait for the epoch's end
+        if trainer.is_last_batch:
+            self._prune_once(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Nothing: what was scored stays as it is."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Prune after an epoch that was not validated at its end."""
+        self._prune_once(trainer, pl_module)
+
+    def _prune_once(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._pruned_epoch != trainer.current_epoch:
+            self._pruned_epoch = trainer.current_epoch
+            super().on_train_epoch_end(trainer, pl_module)  # acts unless told not to
