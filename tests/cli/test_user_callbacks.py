@@ -69,7 +69,7 @@ def test_the_pruned_net_is_the_one_that_is_scored(
         (add("StochasticWeightAveraging", "swa_lrs=0.01"), "StochasticWeightAveraging puts the average into the net"),
         (
             add("EMAWeightAveraging", "update_starting_at_step=2"),
-            "EMAWeightAveraging that starts late, or updates seldom, validates and saves a net that is hardly trained; ",
+            "EMAWeightAveraging that starts late, or updates seldom, validates and saves a net that is hardly trained",
         ),
         (add("EMAWeightAveraging", "update_every_n_steps=2"), "EMAWeightAveraging that starts late, or updates seldom"),
         (
