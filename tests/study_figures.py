@@ -5,6 +5,7 @@ A sentence is a template. In it
     {mean A}            mean of variant A in percent, one decimal; {mean2 A} two decimals
     {diff A - B}        difference of the means in points, one decimal; {diff2 A - B} two
     {ci A - B}          Welch's 95 % interval of that difference, ``low to high``; {ci2 A - B} two decimals
+    {mean_ci A}         Student's 95 % interval of the mean, and {single A} of one further run; two decimals as above
     {p A - B}           p of Welch's test
     {holm 3: A - B}     the same after Holm's correction, where it is the smallest but none of three comparisons in all
     {inter A, B, C, D}  (A - B) - (C - D) in points, and {inter_ci A, B, C, D} its 95 % interval (Welch-Satterthwaite)
@@ -62,6 +63,11 @@ class Results:
     def _figure(self, kind: str, what: str) -> str:
         if kind in ("mean", "mean2"):
             return f"{fmean(self.scores(what)):.{2 if kind[-1] == '2' else 1}f}"
+        if kind.rstrip("2") in ("mean_ci", "single"):
+            scores, digits = self.scores(what), 2 if kind[-1] == "2" else 1
+            spread = variance(scores) * (1 / len(scores) + kind.startswith("single"))
+            half = stats.t.ppf(0.975, len(scores) - 1) * spread**0.5
+            return f"{fmean(scores) - half:.{digits}f} to {fmean(scores) + half:.{digits}f}"
         if kind in ("diff", "diff2", "ci", "ci2", "p"):
             a, b = what.split(" - ")
             difference, low, high, p = self.welch(a, b)

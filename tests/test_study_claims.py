@@ -2,7 +2,7 @@
 
 import csv
 import re
-from statistics import median
+from statistics import fmean, median
 
 import pytest
 import yaml
@@ -90,6 +90,40 @@ def test_gradients_that_vanish() -> None:
     above = last[-8:-1]  # convolutions after the last head
     assert f"gradients are {min(last[:-8]):.3f} and more in the last epoch, but not the seven above" in page
     assert f"there the gradient still falls to {min(above):.1e}" in page
+
+
+def test_accuracies_under_challenges() -> None:
+    page = (EXPERIMENTS / "challenges/README.md").read_text(encoding="utf-8")
+    index = (EXPERIMENTS / "README.md").read_text(encoding="utf-8")
+    with (EXPERIMENTS / "challenges/challenges.csv").open(newline="", encoding="utf-8") as file:
+        points = {(row["challenge"], row["name"], row["strength"]): row for row in csv.DictReader(file)}
+
+    def shown(challenge: str, name: str, strength: str) -> str:
+        row = points[challenge, name.replace(" ", "_"), strength]
+        accuracy, low, high = (100 * float(row[column]) for column in ("accuracy", "low", "high"))
+        return f"{accuracy:.1f} % ({low:.1f} to {high:.1f})"
+
+    lines = re.findall(r"^\| (\w+) \| ([\d.]+) \| (.*?) \| (.*?) \| ([\w ]+) \|$", page, re.MULTILINE)
+    assert len(lines) == 5
+    for challenge, strength, plain, augmented, by in lines:
+        assert (plain, augmented) == (shown(challenge, "none", strength), shown(challenge, by, strength))
+    turned, cluttered = (
+        [f"{100 * float(points[challenge, name, strength]['accuracy']):.1f}" for name in (by, "none")]
+        for challenge, by, strength in (("rotation", "rotation_and_scale", "45"), ("clutter", "CutMix", "8"))
+    )
+    short = (
+        f"at 45 degrees {turned[0]} % in place of {turned[1]}, with clutter {cluttered[0]} in place of {cluttered[1]}"
+    )
+    assert short in squeeze(index)
+
+
+def test_the_lectures_figures_beside_ours() -> None:
+    page, results = squeeze((EXPERIMENTS / "lecture/README.md").read_text(encoding="utf-8")), Results("lecture")
+    below = [
+        88.14 - fmean(results.scores("MLP on Fashion-MNIST")),
+        91.22 - fmean(results.scores("CNN on Fashion-MNIST")),
+    ]
+    assert f"below the lecture's figures, by {below[0]:.2f} and {below[1]:.2f} points" in page
 
 
 def test_accuracies_of_shifted_images() -> None:
