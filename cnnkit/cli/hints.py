@@ -89,10 +89,10 @@ def suggest_key(word: str, *, exact: bool = False) -> str:
         exact: only one of that very name, or what other programs call so.
     """
     last = word.rsplit(".", 1)[-1]
-    if last in ELSEWHERE:
+    if ELSEWHERE.get(last, word) != word:  # where it was looked for it is not
         return f"; did you mean --{ELSEWHERE[last]}?"
-    keys = {f"{key}.{name}": name for key, owner in OWNERS.items() for name in parameters_of(owner)}
-    keys.pop(word, None)  # where it was looked for it is not
+    place = word.rpartition(".")[0]  # whose own arguments have been looked at
+    keys = {f"{key}.{name}": name for key, owner in OWNERS.items() if key != place for name in parameters_of(owner)}
     found = [key for key, name in keys.items() if name == last]
     if not found and not exact:
         found = [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]

@@ -105,7 +105,8 @@ def _of_tree(text: str, asked: Asked) -> str:
     if missing := re.match(r"No module named '([^']+)'", leaf):
         return f"{where}{key}: {owner or value} cannot be imported: there is no module {missing[1]!r} here or installed"
     if needed := re.search(r'"?([\w.]+)"? is required|arguments? (?:is|are) required: ([^,\s]+)', leaf):
-        return f"{where}{_join(key, needed[1] or needed[2])}: is required and was not given"
+        missed = _join(key, needed[1] or needed[2])
+        return f"{where}{missed}: is required and was not given; add --{missed} VALUE"
     if leaf.startswith("Not a valid subclass"):
         names = class_names(last)
         there = f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ", such as Adam" * (last == "optimizer")
@@ -127,7 +128,8 @@ def _unknown_argument(key: str, owner: str, option: str, asked: Asked) -> str:
     last = key.rpartition(".")[2]
     if last in own and isinstance(kind := own[last].default, type):  # jsonargparse does not name a default class
         return _unknown_argument(key, f"{kind.__module__}.{kind.__qualname__}", option, asked)
-    hint = suggest_key(first, exact=True) or suggest(first, own, listing=False) or suggest_key(first)
+    whole = _join(key, first)
+    hint = suggest_key(whole, exact=True) or suggest(first, own, listing=False) or suggest_key(whole)
     hint = hint or suggest(first, own)
     return f"{asked.where(_join(key, option))}{_join(key, option)}: {_short(owner)} has no such argument{hint}"
 

@@ -1,11 +1,12 @@
 """Building what the user configured, and naming the argument if its class refuses it."""
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from cnnkit.errors import UserError
-from cnnkit.optim.factories import class_and_arguments, name_of
+from cnnkit.optim.factories import class_and_arguments, name_of, signature_of
 
 
 def construct(key: str, factory: Callable[..., Any], build: Callable[[Callable[..., Any]], Any]) -> Any:
@@ -33,7 +34,10 @@ def construct(key: str, factory: Callable[..., Any], build: Callable[[Callable[.
 
 
 def _find_refused(factory: Callable[..., Any], build: Callable[[Callable[..., Any]], Any]) -> str | None:
-    """The argument that was given and without which, at its default, the class accepts all others."""
+    """The argument that was given and without which, at its default, the class accepts all others.
+
+    Else the one that the class needs, if it is the only such.
+    """
     target, given = class_and_arguments(factory)
     for name in given:
         try:
@@ -41,4 +45,6 @@ def _find_refused(factory: Callable[..., Any], build: Callable[[Callable[..., An
         except Exception:
             continue
         return name
-    return None
+    parameters = signature_of(factory)
+    needed = [n for n in given if n in parameters and parameters[n].default is inspect.Parameter.empty]
+    return needed[0] if len(needed) == 1 else None  # without what a class needs it cannot be tried

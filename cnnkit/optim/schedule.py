@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from cnnkit.errors import UserError
 from cnnkit.optim.compose import build_parts, has_parts, plan_parts
-from cnnkit.optim.factories import signature_of, value_of
+from cnnkit.optim.factories import class_and_arguments, name_of, signature_of, value_of
 from cnnkit.optim.length import (
     UNKNOWN,
     Interval,
@@ -140,6 +140,7 @@ def build_schedule(
         UserError: the schedule refuses an argument, fits neither optimizer nor run, or the run has no known length.
     """
     plan = plan_parts(factory, interval) if has_parts(factory) else plan_schedule(factory, interval)
+    _refuse_negative(factory)
     _refuse_momentum(factory, optimizer)
     made = partial(divide_by_ratios(factory, optimizer), **length_arguments(factory, plan, measure_run))
 
@@ -181,6 +182,18 @@ def _try_moves(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval
                 built.step()
             else:
                 CountedSchedule(built).move(interval, count, count, 0.0)
+
+
+def _refuse_negative(factory: Callable[..., Any]) -> None:
+    """No schedule means a negative count, factor or rate, but most take one in silence; -1 starts ``last_epoch``."""
+    for name, value in class_and_arguments(factory)[1].items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        numbers = [number for number in values if isinstance(number, (int, float)) and not isinstance(number, bool)]
+        if name != "last_epoch" and any(number < 0 for number in numbers):
+            raise UserError(
+                f"model.scheduler.{name} is {value}: {name_of(factory)} counts and multiplies with it, so give no "
+                "negative number"
+            )
 
 
 def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:

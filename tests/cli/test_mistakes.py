@@ -110,7 +110,18 @@ TYPED = [
         "--trainer.callbacks EarlyStoping",
         "trainer.callbacks: there is no class 'EarlyStoping' for it; did you mean Early",
     ),
-    ("--trainer.callbacks EarlyStopping", "trainer.callbacks.monitor: is required and was not given"),
+    (
+        "--model.net timm.layers.Mlp --model.net.channels [4]",
+        "model.net.channels: Mlp has no such argument; did you mean --model.c",
+    ),
+    ("--model.scheduler StepLR --model.scheduler.step_size -1", "model.scheduler.step_size is -1: StepLR counts"),
+    ("--model.scheduler StepLR --model.scheduler.step_size 0", "model.scheduler.step_size is 0, which StepLR refuses"),
+    ("--model.scheduler ExponentialLR --model.scheduler.gamma -0.5", "model.scheduler.gamma is -0.5: ExponentialLR"),
+    ("--model.scheduler MultiStepLR --model.scheduler.milestones [2,-1]", "model.scheduler.milestones is [2, -1]: "),
+    (
+        "--trainer.callbacks EarlyStopping",
+        "required and was not given; add --trainer.callbacks.monitor VALUE",
+    ),
     (
         "--trainer.callbacks EarlyStopping --trainer.callbacks.monitor val/los",
         "logged as 'val/los'; did you mean val/loss",

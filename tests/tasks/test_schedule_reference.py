@@ -260,7 +260,7 @@ class Stop(Callback):
             SGD,
             partial(lr_scheduler.StepLR, step_size=0),
             {},
-            r"model\.scheduler: StepLR refuses its arguments: integer modulo",
+            r"model\.scheduler\.step_size is 0, which StepLR refuses: integer modulo",
         ),
         (
             SGD,
