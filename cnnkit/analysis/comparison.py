@@ -15,16 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cnnkit.analysis.sides import Side
-from cnnkit.analysis.statistics import (
-    Difference,
-    Summary,
-    bootstrap_difference,
-    holm,
-    mcnemar_exact,
-    summarize,
-    t_test_welch,
-    wilson_interval,
-)
+from cnnkit.analysis.significance import Difference, holm, mcnemar_exact, t_test_welch
+from cnnkit.analysis.statistics import Summary, bootstrap_difference, summarize_shares, wilson_interval
 
 LEVEL = 0.05
 MCNEMAR, WELCH, NONE = "mcnemar", "welch", "none"
@@ -62,7 +54,7 @@ class Pair:
 
 def accuracy_of(side: Side) -> Summary:
     """Accuracy with its 95 % interval: Student's t over several runs, Wilson's over the images of a single one."""
-    summary = summarize(side.accuracies)
+    summary = summarize_shares(side.accuracies)
     if summary.n > 1:
         return summary
     correct = side.predictions[0].correct

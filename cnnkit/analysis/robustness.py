@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from cnnkit.analysis.statistics import summarize, wilson_interval
+from cnnkit.analysis.statistics import summarize_shares, wilson_interval
 from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def mean_over_runs(curves: Sequence[Sequence[Point]]) -> list[Point]:
         return list(curves[0])
     found = []
     for points in zip(*curves, strict=True):
-        summary = summarize([point.accuracy for point in points])
+        summary = summarize_shares([point.accuracy for point in points])
         found.append(Point(points[0].strength, summary.mean, summary.low, summary.high, summary.n, "runs"))
     return found
 

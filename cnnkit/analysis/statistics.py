@@ -1,7 +1,7 @@
-"""How far figures from a few runs, or from one test set, can be trusted.
+"""Intervals: how far figures from a few runs, or from one test set, can be trusted.
 
 Two questions must not be mixed up. Whether one *trained net* is better than another: both saw the same test images, so
-the images are paired (`mcnemar_exact`, `bootstrap_difference`). Whether one *method* is better than another: each was
+the images are paired (`bootstrap_difference`, `mcnemar_exact`). Whether one *method* is better than another: each was
 trained with several seeds, and what varies is the run (`summarize`, `t_test_welch`, `paired_t_test`).
 
 The tests and intervals are SciPy's. It is imported where it is used, for that costs a second.
@@ -9,16 +9,14 @@ The tests and intervals are SciPy's. It is imported where it is used, for that c
 
 import math
 import statistics
-import warnings
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from cnnkit.errors import UserError
 
-Key = TypeVar("Key", bound=Hashable)
 NAN = math.nan
 
 
@@ -65,127 +63,18 @@ def summarize(values: Sequence[float], level: float = 0.95) -> Summary:
     return Summary(mean, std, mean - half, mean + half, n)
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A difference of two means; all but ``mean`` is NaN where there are too few values to say.
+def summarize_shares(values: Sequence[float], level: float = 0.95) -> Summary:
+    """`summarize` for accuracies and other shares: what Student's interval has beyond 0 and 1 is cut off.
 
-    Args:
-        mean: of the first less that of the second.
-        low: lower end of its interval.
-        high: upper end.
-        p: probability of a difference at least as large, up or down, if there were none in truth.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-
-
-def t_test_welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
-    """Difference of the means of two independent samples that need not vary equally much.
-
-    Welch 1947, "The generalization of 'Student's' problem when several different population variances are involved",
-    Biometrika 34. A sample of one value says nothing about how much it varies, so it decides nothing.
+    Few runs that differ much make such an interval, which says that they tell little.
 
     Example:
-        >>> found = t_test_welch([0.912, 0.915, 0.917], [0.881, 0.879, 0.886])
-        >>> f"{found.mean:.3f}, {found.low:.3f} to {found.high:.3f}, p = {found.p:.4f}"
-        '0.033, 0.025 to 0.040, p = 0.0004'
+        >>> found = summarize_shares([0.1, 0.1, 0.6])
+        >>> round(found.mean, 4), found.low, round(found.high, 4)
+        (0.2667, 0.0, 0.9838)
     """
-    if min(len(a), len(b)) < 2:
-        return Difference(statistics.fmean(a) - statistics.fmean(b) if a and b else NAN, NAN, NAN, NAN)
-    mean = statistics.fmean(a) - statistics.fmean(b)
-    if len(set(a)) == len(set(b)) == 1:
-        return _without_spread(mean)
-    from scipy.stats import ttest_ind
-
-    with warnings.catch_warnings():  # that one of the two samples does not vary, which is right
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return _difference(mean, ttest_ind(a, b, equal_var=False), level)
-
-
-def paired_t_test(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
-    """Mean difference of values that belong together, such as those of the same seed; Student 1908.
-
-    Raises:
-        UserError: there are not equally many of both.
-
-    Example:
-        >>> found = paired_t_test([0.91, 0.93, 0.95], [0.90, 0.91, 0.94])
-        >>> f"{found.mean:.4f}, p = {found.p:.4f}"
-        '0.0133, p = 0.0572'
-    """
-    if len(a) != len(b):
-        raise UserError(f"{len(a)} values and {len(b)}: pairs need equally many")
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2:
-        return Difference(differences[0] if differences else NAN, NAN, NAN, NAN)
-    mean = statistics.fmean(differences)
-    if len(set(differences)) == 1:
-        return _without_spread(mean)
-    from scipy.stats import ttest_rel
-
-    return _difference(mean, ttest_rel(a, b), level)
-
-
-def _difference(mean: float, found: Any, level: float) -> Difference:
-    """What SciPy's result of a t test says."""
-    low, high = found.confidence_interval(level)
-    return Difference(mean, float(low), float(high), float(found.pvalue))
-
-
-def _without_spread(mean: float) -> Difference:
-    """Of values that do not vary at all; SciPy divides by zero there."""
-    return Difference(mean, mean, mean, 0.0 if mean else 1.0)
-
-
-def not_distinguishable(
-    scores: Mapping[Key, Sequence[float]], highest: bool = True, level: float = 0.05
-) -> tuple[Key | None, list[Key]]:
-    """The variant with the best mean, and those that the runs do not tell from it.
-
-    Each other variant is held against the best one by Welch's t test; Holm's correction keeps the probability of one
-    false difference or more, over all of them, below ``level``. A variant of a single run, or a best one of a single
-    run, decides nothing and so counts as not told apart. That the best one was found by the same scores favors it
-    slightly: read the marks as a sieve, not as a proof.
-
-    Args:
-        scores: by variant, one score a run. A variant without scores takes no part.
-        highest: whether a higher score is a better one.
-        level: of significance, for all the tests together.
-
-    Returns:
-        The best variant, None if there are no scores, and all that are not told apart from it, itself among them.
-
-    Example:
-        >>> not_distinguishable({"cnn": [0.91, 0.92], "wide": [0.92, 0.93], "mlp": [0.60, 0.61]})
-        ('wide', ['cnn', 'wide'])
-    """
-    scored = {key: values for key, values in scores.items() if len(values)}
-    if not scored:
-        return None, []
-    best = (max if highest else min)(scored, key=lambda key: statistics.fmean(scored[key]))
-    p_values = {key: t_test_welch(scored[best], values).p for key, values in scored.items() if key != best}
-    decided = {key: p for key, p in p_values.items() if not math.isnan(p)}
-    told_apart = {key for key, p in zip(decided, holm(list(decided.values())), strict=True) if p < level}
-    return best, [key for key in scored if key not in told_apart]
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p values of several tests, corrected so that all may be held against the same level, in the order given.
-
-    Holm 1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-    """
-    adjusted, least, count = [0.0] * len(p_values), 0.0, len(p_values)
-    for rank, place in enumerate(sorted(range(count), key=p_values.__getitem__)):
-        least = max(least, (count - rank) * p_values[place])
-        adjusted[place] = min(1.0, least)
-    return adjusted
+    found = summarize(values, level)
+    return found if found.n < 2 else replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -211,30 +100,6 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
 
     low, high = binomtest(successes, n).proportion_ci(level, method="wilson")
     return float(low), float(high)
-
-
-def mcnemar_exact(only_a: int, only_b: int) -> float:
-    """Two-sided p of McNemar's exact test: are two nets right on equally many images?
-
-    Images that both get right, or both get wrong, say nothing about it. If the nets are equally good, each of the
-    others is a fair coin: this is the exact binomial test. McNemar 1947, "Note on the sampling error of the difference
-    between correlated proportions or percentages", Psychometrika 12.
-
-    Args:
-        only_a: images that the first net alone gets right, the second being wrong.
-        only_b: the other way round.
-
-    Example:
-        >>> round(mcnemar_exact(2, 8), 4), mcnemar_exact(5, 5)
-        (0.1094, 1.0)
-    """
-    if min(only_a, only_b) < 0:
-        raise UserError(f"{only_a} and {only_b}: counts of images cannot be negative")
-    if only_a == only_b:
-        return 1.0
-    from scipy.stats import binomtest
-
-    return float(binomtest(only_a, only_a + only_b).pvalue)
 
 
 def bootstrap_difference(

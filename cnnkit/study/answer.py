@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cnnkit.analysis.statistics import Summary, not_distinguishable, summarize
+from cnnkit.analysis.significance import not_distinguishable
+from cnnkit.analysis.statistics import Summary, summarize, summarize_shares
 from cnnkit.analysis.tables import count, markdown_table, replace_between_markers
 from cnnkit.analysis.terminal import print_table, shown
 from cnnkit.metric_names import is_lower_better, is_percentage
@@ -103,7 +104,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     as_percent = is_percentage(metric)
     lines = []
     for levels, of in variants.items():
-        summary = summarize(scores[levels])
+        summary = (summarize_shares if as_percent else summarize)(scores[levels])
         mark = "best" if levels == best else "like the best" if levels in alike else ""
         lines.append(
             [
@@ -192,15 +193,19 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     from cnnkit.analysis.plots import new_figure
 
     variants, metric = variants_of(rows), metric_of(rows[0])
-    scale = 100 if is_percentage(metric) else 1
+    as_percent = is_percentage(metric)
+    scale = 100 if as_percent else 1
     drawn, axes = new_figure(7.0, 1.2 + 0.42 * len(variants))
     for place, (_, of) in enumerate(reversed(variants.items())):
-        scores = [scale * score for score in scores_of(of)]
-        summary = summarize(scores)
-        axes.plot(scores, [place] * len(scores), "o", color="#999999", markersize=4, zorder=2)
+        scores = scores_of(of)
+        summary = (summarize_shares if as_percent else summarize)(scores)
+        axes.plot(
+            [scale * score for score in scores], [place] * len(scores), "o", color="#999999", markersize=4, zorder=2
+        )
         if summary.n:
-            spread = [[summary.mean - summary.low], [summary.high - summary.mean]] if summary.n > 1 else None
-            axes.errorbar([summary.mean], [place], xerr=spread, fmt="D", color="#0072B2", capsize=4, zorder=3)
+            ends = [[scale * (summary.mean - summary.low)], [scale * (summary.high - summary.mean)]]
+            spread = ends if summary.n > 1 else None
+            axes.errorbar([scale * summary.mean], [place], xerr=spread, fmt="D", color="#0072B2", capsize=4, zorder=3)
     axes.set_yticks(range(len(variants)), [", ".join(levels) or "run" for levels in reversed(variants)])
     axes.set_ylim(-0.6, len(variants) - 0.4)
     axes.set_xlabel(f"{metric}{' in %' if scale == 100 else ''}: runs, mean and 95 % interval")

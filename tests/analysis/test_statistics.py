@@ -12,16 +12,8 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from cnnkit.analysis.statistics import (
-    bootstrap_difference,
-    holm,
-    mcnemar_exact,
-    not_distinguishable,
-    paired_t_test,
-    summarize,
-    t_test_welch,
-    wilson_interval,
-)
+from cnnkit.analysis.significance import holm, mcnemar_exact, not_distinguishable, paired_t_test, t_test_welch
+from cnnkit.analysis.statistics import bootstrap_difference, summarize, summarize_shares, wilson_interval
 from cnnkit.errors import UserError
 
 SCORES = np.random.default_rng(7).normal(0.9, [[0.01], [0.002], [0.03]], (3, 6))
@@ -41,6 +33,13 @@ def test_an_interval_holds_the_true_mean_as_often_as_it_says() -> None:
     draws = np.random.default_rng(0).normal(0.9, 0.01, (1000, 3))
     hit = [(s := summarize(values)).low <= 0.9 <= s.high for values in draws.tolist()]
     assert np.mean(hit) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / 1000))
+
+
+def test_the_interval_of_an_accuracy_stays_between_0_and_100_percent() -> None:
+    for values in ([0.1, 0.1, 0.6], [0.99, 1.0, 0.9], [0.9, 0.91, 0.92]):
+        whole, cut = summarize(values), summarize_shares(values)
+        assert (cut.low, cut.high) == (max(0.0, whole.low), min(1.0, whole.high))
+        assert (cut.mean, cut.std, cut.n) == (whole.mean, whole.std, whole.n)
 
 
 def test_one_run_or_none_has_no_interval() -> None:
