@@ -50,7 +50,7 @@ def arguments_of(name: str) -> dict[str, Argument]:
     found = resolve_class(name)
     arguments: dict[str, Argument] = {}
     for part in inspect.getmro(found) if isinstance(found, type) else [found]:
-        if part is None or (isinstance(part, type) and "__init__" not in vars(part)):
+        if part is None or (isinstance(part, type) and not {"__init__", "__new__"} & vars(part).keys()):
             continue
         try:
             own = inspect.signature(part).parameters

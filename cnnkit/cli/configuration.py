@@ -13,7 +13,7 @@ from cnnkit.cli.class_change import ClassChange
 from cnnkit.cli.classes import is_same_class, takes_list, takes_mapping, takes_text
 from cnnkit.cli.hints import Asked, suggest
 from cnnkit.errors import UserError
-from cnnkit.scalars import PlainScalar
+from cnnkit.scalars import PlainScalar, plain
 from cnnkit.yaml_files import read_mapping, read_yaml
 
 # What stands where nothing is said.
@@ -44,9 +44,18 @@ class Configuration:
         self.tree: dict[str, Any] = {}
         self._changes: dict[str, ClassChange] = {}
         for layer in (DEFAULTS, *(read_mapping(Path(file)) for file in files)):
-            self._merge(self.tree, layer, "", "")
+            dotted = {key: value for key, value in layer.items() if "." in str(key)}
+            self._merge(self.tree, {key: value for key, value in layer.items() if key not in dotted}, "", "")
+            for key, value in _classes_first(list(dotted.items())):  # model.optimizer.lr: 0.1, as on the command line
+                self._set(key, value)
         for key, value in _classes_first(given):
             self._set(key, value)
+        for key, default in DEFAULTS.items():
+            if plain(self.tree.get(key)) is None:
+                name = str(default["class_path"]).rpartition(".")[2]
+                raise UserError(
+                    f"{self.origin.where(key)}{key} is null; leave it out for {name}, or give another class"
+                )
         for key in OWNERS:
             if not isinstance(group := self.tree.get(key, {}), dict):
                 raise UserError(f"{key} is {group}: it is a group of keys; give those of them that you mean")

@@ -78,6 +78,8 @@ def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
     close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5 if len(word) <= 3 else 0.55)
     if close and by_lower[close[0]] != word:
         return f"; did you mean {by_lower[close[0]]}?"
+    if within := [name for lower, name in by_lower.items() if len(word) > 3 and word.lower() in lower]:  # cosine, step
+        return f"; did you mean {' or '.join(within[:3])}?"
     return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""
 
 
@@ -112,5 +114,6 @@ def class_names(key: str) -> list[str]:
 
 
 def _public(module: object) -> list[str]:
-    classes = [name for name, value in vars(module).items() if isinstance(value, type) and name[0].isupper()]
-    return [name for name in classes if name not in ("Optimizer", "LRScheduler")]
+    bases = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, bases)]
+    return [kind.__name__ for kind in classes if kind not in bases and not kind.__name__.startswith("_")]

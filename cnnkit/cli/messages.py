@@ -61,6 +61,8 @@ def explain(error: BaseException, files: Sequence[str] = (), words: Sequence[str
     ):
         there = ["gpu", *kind[3].split(", ")] if kind[3] else ["auto", "ddp", "fsdp"]
         return 2, [f"error: trainer.{kind[1]}: there is no {kind[2]!r}{suggest(kind[2], there)}"]
+    if limit := re.search(r"You requested to check ([\d.e-]+) of the .*Try at least `?(limit_\w+)=", text):
+        return 2, [f"error: trainer.{limit[2]} is {limit[1]}, less than one batch; give a whole number of batches"]
     if isinstance(error, MisconfigurationException):
         return 2, [f"error: {plain_words(error)}"]
     if lost := explain_workers(text):
@@ -107,7 +109,7 @@ def _of_tree(text: str, asked: Asked) -> str:
     if needed := re.search(r'"?([\w.]+)"? is required|arguments? (?:is|are) required: ([^,\s]+)', leaf):
         missed = _join(key, needed[1] or needed[2])
         return f"{where}{missed}: is required and was not given; add --{missed} VALUE"
-    if leaf.startswith("Not a valid subclass"):
+    if leaf.startswith("Not a valid subclass") or leaf.startswith("Expected an import path or a subclass"):
         names = class_names(last)
         there = f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ", such as Adam" * (last == "optimizer")
         return f"{where}{key}: {value or 'this'} is no name of a class{there}"
@@ -124,7 +126,7 @@ def _unknown_argument(key: str, owner: str, option: str, asked: Asked) -> str:
     structure = suggest(first, ("class_path", "init_args")) if rest or first == "dict_kwargs" else ""
     if "did you mean" in structure:
         return f"{asked.where(_join(key, first))}{key}: unknown key {first!r}{structure}"
-    own = parameters_of(owner)
+    own = {name: p for name, p in parameters_of(owner).items() if name not in ("params", "optimizer")}  # given by us
     last = key.rpartition(".")[2]
     if last in own and isinstance(kind := own[last].default, type):  # jsonargparse does not name a default class
         return _unknown_argument(key, f"{kind.__module__}.{kind.__qualname__}", option, asked)

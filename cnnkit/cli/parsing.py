@@ -22,7 +22,7 @@ from cnnkit.cli.hints import class_names, suggest
 from cnnkit.cli.types import scalars_by_type
 from cnnkit.errors import UserError
 from cnnkit.optim import ScheduleFactory, has_parts, length_default
-from cnnkit.scalars import plain
+from cnnkit.scalars import as_word, plain
 from cnnkit.yaml_files import dump_yaml
 
 LISTS = ("trainer.callbacks", "data.augment")  # keys that take lists of objects
@@ -110,8 +110,8 @@ def refuse_seed(seed: Any) -> None:
     Raises:
         UserError: naming the key and the range.
     """
-    if type(seed) is int and not 0 <= seed < 2**32:
-        raise UserError(f"seed_everything is {seed}: give a whole number from 0 to {2**32 - 1}")
+    if type(seed) is not int or not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything is {as_word(seed)}: give a whole number from 0 to {2**32 - 1}")
 
 
 def refuse_unknown_classes(given: Configuration, error: str) -> None:

@@ -41,6 +41,8 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
         rows[title] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
         others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}
         rows["scores of that epoch"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in others.items())
+    elif any(name.startswith("val/") for name in last) and not manifest.get("monitor"):
+        rows["last validation"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in last.items() if n[:4] == "val/")
     elif any(name.startswith("val/") for name in last):
         rows[title] = "none: no validation came to a finite number"
     elif "train/acc" in last:

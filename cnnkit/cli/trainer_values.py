@@ -78,8 +78,19 @@ def check_length(given: Mapping[str, Any]) -> None:
         if given.get(name) == 0:
             raise UserError(f"trainer.{name} is 0: there is no step to train; give at least 1, or leave it out")
     time = given.get("max_time")
+    if isinstance(time, (str, int, float)) and not re.fullmatch(r"\d+:\d+:\d+:\d+", str(time)):
+        raise UserError(f"trainer.max_time is {time}: give DD:HH:MM:SS, such as 00:00:05:00 for five minutes")
     if time is not None and not _seconds(time) > 0:
         raise UserError("trainer.max_time is 0: there is no step to train; give DD:HH:MM:SS, or leave it out")
+    for least, most in (("min_epochs", "max_epochs"), ("min_steps", "max_steps")):
+        few, many = given.get(least), given.get(most)
+        if few and many is not None and 0 <= many < few:
+            raise UserError(f"trainer.{least} is {few}, above trainer.{most}, {many}, which wins: give less, or more")
+    if given.get("gradient_clip_algorithm") is not None and not given.get("gradient_clip_val"):
+        raise UserError(
+            f"trainer.gradient_clip_algorithm is {given['gradient_clip_algorithm']}, but nothing is clipped: give "
+            "trainer.gradient_clip_val, too"
+        )
     if given.get("max_epochs") is None and given.get("max_steps", -1) == -1 and time is None:
         raise UserError(
             "trainer.max_epochs is null, and neither trainer.max_steps nor trainer.max_time says when the run ends: "

@@ -140,6 +140,7 @@ class ClassificationTask(OptimizedModule):
         sets them up before the checkpoint is read.
         """
         self.trainer.fit_loop._load_combined_loader_states()
+        self.check_accumulation()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout a function of seed and step: the same for any workers, before and after a resume."""

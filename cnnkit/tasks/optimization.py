@@ -156,6 +156,15 @@ class OptimizedModule(L.LightningModule):
             choice = {} if algorithm is None else {"gradient_clip_algorithm": algorithm}
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, **choice)
 
+    def check_accumulation(self) -> None:
+        """Say it where an epoch ends before the batches of one step are there."""
+        batches, wanted = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        if wanted > batches:
+            self._say(
+                f"trainer.accumulate_grad_batches is {wanted}, but an epoch has {batches}: its one step takes "
+                f"{batches}/{wanted} of a mean gradient"
+            )
+
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Move the schedule; those of timm are told how many steps or epochs are over."""
         if self.schedule is None or scheduler is not self.schedule.scheduler:  # the learning rate finder's, say
