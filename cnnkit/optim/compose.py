@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from cnnkit.errors import UserError
 from cnnkit.optim.factories import class_and_arguments, plain_factory, signature_of, value_of
+from cnnkit.optim.foresight import refuse_senseless
 from cnnkit.optim.length import Interval, RunLength, SchedulePlan, counts, length_arguments, plan_schedule
 from cnnkit.optim.rates import divide_by_ratios
 from cnnkit.optim.refusals import construct
@@ -57,6 +58,7 @@ def build_parts(
         own = plan_schedule(part, plan.interval)
         made = partial(divide_by_ratios(part, optimizer), **length_arguments(part, own, stretch))
         key = f"model.scheduler.{PARTS}[{number}]"
+        refuse_senseless(key, part)
         built.append(construct(key, made, lambda made_by: made_by(optimizer)))
     target, given = class_and_arguments(factory)
     others = {name: value for name, value in given.items() if name not in (PARTS, "optimizer")}

@@ -73,7 +73,9 @@ def build_optimizer(
     kept = [dict(group) for group in groups]
     for name in signature_of(factory):
         if value_of(factory, name) is required:
-            raise UserError(f"model.optimizer.{name} is required by {name_of(factory)} and was not given")
+            raise UserError(
+                f"model.optimizer.{name}: is required and was not given; add --model.optimizer.{name} VALUE"
+            )
 
     def build(made_by: Callable[..., Any]) -> Any:
         return made_by([dict(group) for group in kept], **options)  # optimizers write into the groups

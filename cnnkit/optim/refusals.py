@@ -22,10 +22,16 @@ def construct(key: str, factory: Callable[..., Any], build: Callable[[Callable[.
     """
     try:
         return build(factory)
-    except UserError:
+    except UserError as error:  # it names reason and remedy, and perhaps an argument
+        if str(error).partition(" ")[0] in class_and_arguments(factory)[1]:
+            raise UserError(f"{key}.{error}") from error
         raise
     except Exception as error:
-        argument = _find_refused(factory, build)
+        if missing := missing_arguments(factory):
+            raise UserError(
+                f"{key}.{missing[0]}: is required and was not given; add --{key}.{missing[0]} VALUE"
+            ) from error
+        argument = find_refused(factory, build)
         sentence = " ".join(str(error).split()) or "it raises an AssertionError"
         if argument is None:
             raise UserError(f"{key}: {name_of(factory)} refuses its arguments: {sentence}") from error
@@ -33,18 +39,32 @@ def construct(key: str, factory: Callable[..., Any], build: Callable[[Callable[.
         raise UserError(f"{key}.{argument} is {value}, which {name_of(factory)} refuses: {sentence}") from error
 
 
-def _find_refused(factory: Callable[..., Any], build: Callable[[Callable[..., Any]], Any]) -> str | None:
+def find_refused(factory: Callable[..., Any], build: Callable[[Callable[..., Any]], Any]) -> str | None:
     """The argument that was given and without which, at its default, the class accepts all others.
 
-    Else the one that the class needs, if it is the only such.
+    A number that the class needs is tried as 1 instead; else it is the one that the class needs, if there is one such.
+
+    Args:
+        factory: as in `construct`.
+        build: raises an error for the arguments as they are.
     """
     target, given = class_and_arguments(factory)
-    for name in given:
-        try:
-            build(partial(target, **{key: value for key, value in given.items() if key != name}))
-        except Exception:
-            continue
-        return name
+    for name, value in given.items():
+        others = {key: other for key, other in given.items() if key != name}
+        for tried in (others, {**others, name: type(value)(1)}) if type(value) in (int, float) else (others,):
+            try:
+                build(partial(target, **tried))
+            except Exception:
+                continue
+            return name
     parameters = signature_of(factory)
-    needed = [n for n in given if n in parameters and parameters[n].default is inspect.Parameter.empty]
-    return needed[0] if len(needed) == 1 else None  # without what a class needs it cannot be tried
+    needed = [name for name in given if name in parameters and parameters[name].default is inspect.Parameter.empty]
+    return needed[0] if len(needed) == 1 else None
+
+
+def missing_arguments(factory: Callable[..., Any]) -> list[str]:
+    """Arguments that a class needs besides the first one, which is for cnnkit to give, and that were not given."""
+    _, given = class_and_arguments(factory)
+    positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    needed = [n for n, p in signature_of(factory).items() if p.default is p.empty and p.kind in positional]
+    return [name for name in needed[1:] if name not in given]

@@ -6,24 +6,23 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cnnkit.errors import UserError
 from cnnkit.optim.compose import build_parts, has_parts, plan_parts
-from cnnkit.optim.factories import class_and_arguments, name_of, signature_of, value_of
+from cnnkit.optim.factories import name_of, signature_of, value_of
+from cnnkit.optim.foresight import Rates, compare_lengths, copy_groups, find_senseless, refuse_senseless, replay_rates
 from cnnkit.optim.length import (
     UNKNOWN,
     Interval,
     RunLength,
-    SchedulePlan,
     length_arguments,
     plan_built,
     plan_schedule,
 )
 from cnnkit.optim.rates import common_rates, divide_by_ratios
-from cnnkit.optim.refusals import construct
+from cnnkit.optim.refusals import construct, find_refused
 
 
 class UpdateSchedule(ABC):
@@ -103,6 +102,8 @@ class BuiltSchedule(NamedTuple):
         plateau: whether it looks at a metric.
         facts: what the manifest says: class, interval, length, whether that was filled in, and why this interval.
         notes: sentences for the user.
+        rates: called with the length of the run, in what it moves by, returns the rates over it; see `replay_rates`.
+            Raises a `UserError` if one of them is negative or infinite.
     """
 
     scheduler: LRScheduler | CountedSchedule
@@ -110,6 +111,7 @@ class BuiltSchedule(NamedTuple):
     plateau: bool
     facts: dict[str, Any]
     notes: list[str]
+    rates: Callable[[int], Rates]
 
     def move(self, optimizer: Optimizer, steps: int, epochs: int, metric: Any) -> None:
         """Set the rates for the next step or epoch, each group's by its ratio."""
@@ -139,8 +141,8 @@ def build_schedule(
     Raises:
         UserError: the schedule refuses an argument, fits neither optimizer nor run, or the run has no known length.
     """
+    refuse_senseless("model.scheduler", factory)
     plan = plan_parts(factory, interval) if has_parts(factory) else plan_schedule(factory, interval)
-    _refuse_negative(factory)
     _refuse_momentum(factory, optimizer)
     made = partial(divide_by_ratios(factory, optimizer), **length_arguments(factory, plan, measure_run))
 
@@ -149,6 +151,7 @@ def build_schedule(
             return build_parts(made_by, of, plan, measure_run)(of) if has_parts(made_by) else made_by(of)
 
     construct("model.scheduler", made, lambda made_by: _try_moves(partial(build, made_by), optimizer, plan.interval))
+    before = copy_groups(optimizer)
     built = build(made, optimizer)
     if not isinstance(built, (LRScheduler, UpdateSchedule)):
         raise UserError(f"model.scheduler makes a {type(built).__name__}: give a schedule of torch's or timm's kind")
@@ -159,16 +162,47 @@ def build_schedule(
         raise UserError("model.schedule_interval is step, but a plateau is looked for once an epoch: leave it out")
     length = (value_of(made, plan.argument) if plan.argument else None) or None
     facts = {"class": type(built).__name__, "interval": plan.interval, "length": length, "filled": plan.fills}
-    notes = _compare_lengths(factory, built, plan, length, measure_run)
+    notes = compare_lengths(factory, built, plan, length, measure_run)
     if plan.rule == UNKNOWN:
         notes.append(f"{plan.name} moves once an epoch; model.schedule_interval=step makes it move on every step")
-    return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes)
+    rates = partial(_rates_over, made, build, before, plan.interval)
+    return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes, rates)
+
+
+def _rates_over(
+    factory: Callable[..., Any], build: Callable[..., Any], optimizer: Optimizer, interval: Interval, count: int
+) -> Rates:
+    """The rates of a schedule that is built on copies of an optimizer's groups, over a run of ``count`` moves."""
+
+    def replay(made_by: Callable[..., Any]) -> Rates:
+        copy = copy_groups(optimizer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            built = build(made_by, copy)
+        if built.optimizer is not copy:
+            return []
+        scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
+        moved = BuiltSchedule(scheduler, interval, False, {}, [], lambda count: [])
+        return replay_rates(lambda over: moved.move(copy, over, over, None), copy, count)
+
+    def check(made_by: Callable[..., Any]) -> None:
+        if find_senseless(replay(made_by)) is not None:
+            raise ValueError
+
+    rates = replay(factory)
+    if (wrong := find_senseless(rates)) is None:
+        return rates
+    argument = find_refused(factory, check)
+    blamed = f".{argument} is {value_of(factory, argument)}" if argument else ""
+    raise UserError(
+        f"model.scheduler{blamed}: {name_of(factory)} sets the learning rate to {rates[wrong][0]:.4g} in {interval} "
+        f"{wrong + 1} of {count}; give values that keep it finite and not below 0"
+    )
 
 
 def _try_moves(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval: Interval) -> None:
     """Build a schedule on a copy of an optimizer's groups and move it a few times, for some show their faults then."""
-    groups = [{**group, "params": [torch.zeros(1)]} for group in optimizer.param_groups]
-    copy = Optimizer(groups, dict(optimizer.defaults))
+    copy = copy_groups(optimizer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that the optimizer made no step
         built = build(copy)
@@ -184,18 +218,6 @@ def _try_moves(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval
                 CountedSchedule(built).move(interval, count, count, 0.0)
 
 
-def _refuse_negative(factory: Callable[..., Any]) -> None:
-    """No schedule means a negative count, factor or rate, but most take one in silence; -1 starts ``last_epoch``."""
-    for name, value in class_and_arguments(factory)[1].items():
-        values = value if isinstance(value, (list, tuple)) else [value]
-        numbers = [number for number in values if isinstance(number, (int, float)) and not isinstance(number, bool)]
-        if name != "last_epoch" and any(number < 0 for number in numbers):
-            raise UserError(
-                f"model.scheduler.{name} is {value}: {name_of(factory)} counts and multiplies with it, so give no "
-                "negative number"
-            )
-
-
 def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:
     """OneCycleLR and CyclicLR move momentum, too, and torch says so only by the name of its argument."""
     if "cycle_momentum" not in signature_of(factory) or not value_of(factory, "cycle_momentum"):
@@ -204,35 +226,3 @@ def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:
         raise UserError(
             f"model.scheduler.cycle_momentum is true, but {type(optimizer).__name__} has no momentum: set it to false"
         )
-
-
-def _compare_lengths(
-    factory: Callable[..., Any],
-    built: Any,
-    plan: SchedulePlan,
-    length: Any,
-    measure_run: Callable[[], RunLength | None],
-) -> list[str]:
-    """What is to be said where somebody gave a length or milestones that are not the run's.
-
-    Raises:
-        UserError: the run goes on after the last step of OneCycleLR, which then raises an error.
-    """
-    milestones = next((value_of(factory, name) for name in ("milestones", "decay_t")), None)
-    last = max(milestones, default=0) if isinstance(milestones, (list, tuple)) else 0
-    if plan.fills or not (length or last):
-        return []
-    run = measure_run()
-    count = run and (run.steps if plan.interval == "step" else run.epochs)
-    if count is None:
-        return []
-    if isinstance(built, OneCycleLR) and built.total_steps < count:
-        raise UserError(
-            f"model.scheduler.{plan.argument} is {built.total_steps}, but the run has {count} {plan.interval}s, and "
-            "OneCycleLR ends with its last: leave its length out to have it filled in"
-        )
-    if last >= count:
-        return [f"{plan.name} has a milestone at {last}; the run ends after {count} {plan.interval}s"]
-    if plan.argument and isinstance(length, int) and length != count:
-        return [f"{plan.name} has {plan.argument} {length}; the run has {count} {plan.interval}s"]
-    return []

@@ -139,6 +139,7 @@ class ClassificationTask(OptimizedModule):
         Lightning does so when it sets the loaders up; asking for the length of the run, as `configure_optimizers` does,
         sets them up before the checkpoint is read.
         """
+        super().on_train_start()
         self.trainer.fit_loop._load_combined_loader_states()
         self.check_accumulation()
 

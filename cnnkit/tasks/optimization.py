@@ -25,6 +25,7 @@ from cnnkit.optim import (
     parameter_groups,
     scale_rates,
 )
+from cnnkit.optim.foresight import describe_useless
 from cnnkit.optim.replay import KEY, Moves, follow_new_length
 from cnnkit.tasks.tuning import read_rate, set_rate
 
@@ -90,6 +91,17 @@ class OptimizedModule(L.LightningModule):
             self._moves = (moves or Moves())._replace(length=self._length)
             self._resumed = None
         return {"optimizer": optimizer, "lr_scheduler": config}
+
+    def on_train_start(self) -> None:
+        """Look at the learning rates of the whole run before its first step."""
+        run = self._measure_run() if self.schedule is not None and not self.schedule.plateau else None
+        if self.schedule is None or run is None:
+            return
+        interval, count = self.schedule.interval, run.steps if self.schedule.interval == "step" else run.epochs
+        rates = self.schedule.rates(count)
+        if not self.schedule.notes:  # they say already what does not fit the run
+            for note in describe_useless(self.schedule.facts["class"], interval, rates, count):
+                self._say(note)
 
     @property
     def lr(self) -> float:
