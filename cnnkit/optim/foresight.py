@@ -16,11 +16,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from cnnkit.errors import UserError
-from cnnkit.optim.factories import class_and_arguments, name_of, value_of
+from cnnkit.optim.factories import class_and_arguments, name_of, signature_of, value_of
 from cnnkit.optim.length import RunLength, SchedulePlan
 
 MOST_MOVES = 5000  # a quarter of a second; a longer run is seen so far
-_MAY_BE_NEGATIVE = ("last_epoch", "noise_seed")  # -1 is a new run, a seed is any number
+_MAY_BE_NEGATIVE = ("noise_seed", "ub")  # a seed is any number; the upper bound of a tanh's argument
 _ROUNDING = 1e-9  # of the highest rate: a cosine that torch computes from the rate before may end just below zero
 
 Rates = list[list[float]]  # of every move, one a group
@@ -29,7 +29,7 @@ Rates = list[list[float]]  # of every move, one a group
 def refuse_senseless(key: str, factory: Callable[..., Any]) -> None:
     """Refuse negative arguments and milestones out of order, which torch's and timm's schedules mostly take in silence.
 
-    A class of somebody else's may mean something by a negative number.
+    A class of somebody else's may mean something by a negative number, and so does an argument whose default is one.
 
     Args:
         key: of the schedule, such as ``model.scheduler``.
@@ -41,9 +41,12 @@ def refuse_senseless(key: str, factory: Callable[..., Any]) -> None:
     target, given = class_and_arguments(factory)
     if getattr(target, "__module__", "").partition(".")[0] not in ("torch", "timm", "cnnkit"):
         return
+    parameters = signature_of(factory)
     for name, value in given.items():
         numbers = value if isinstance(value, (list, tuple)) else [value]
-        if name in _MAY_BE_NEGATIVE or not all(type(number) in (int, float) for number in numbers):
+        default = parameters[name].default if name in parameters else None
+        may_be = name in _MAY_BE_NEGATIVE or (isinstance(default, (int, float)) and default < 0)
+        if may_be or not all(type(number) in (int, float) for number in numbers):
             continue
         if any(number < 0 for number in numbers):
             raise UserError(

@@ -55,6 +55,13 @@ def test_an_argument_that_makes_no_sense(schedule: Any, arguments: dict[str, Any
         build(schedule, **arguments)
 
 
+def test_a_negative_number_that_means_something_is_let_through() -> None:
+    """The bounds of a hyperbolic tangent; -1 as the epoch before the first."""
+    built = build(timms.TanhLRScheduler, lb=-7.0, ub=-1.0, t_initial=10)
+    assert all(0 <= rate <= 0.2 for rates in built.rates(10) for rate in rates)
+    assert build(lr_scheduler.StepLR, step_size=2, last_epoch=-1).facts["class"] == "StepLR"
+
+
 def test_a_part_is_named() -> None:
     parts = [partial(lr_scheduler.StepLR, step_size=-1), lr_scheduler.CosineAnnealingLR]
     with pytest.raises(UserError, match=r"schedulers\[0\].step_size is -1: StepLR counts"):
