@@ -35,8 +35,10 @@ class Condition:
             return _is(found, self.value, number) is (self.sign != "!=")
         if isinstance(found, str):  # such as when>2026-11-20
             return _ORDERS[self.sign](found, self.value)
-        if not isinstance(found, int | float) or number is None:
+        if not isinstance(found, int | float):
             return False
+        if number is None:
+            raise UserError(f"--where {self.key}{self.sign}{self.value}: {self.key} is a number; give one")
         return _ORDERS[self.sign](found, number)
 
 
@@ -53,7 +55,7 @@ def read_condition(text: str) -> Condition:
         Condition(key='val/acc', sign='>', value='0.9')
     """
     parts = _CONDITION.fullmatch(text)
-    if parts is None:
+    if parts is None or not parts[3]:
         raise UserError(f"--where {text!r}: write a condition such as 'net=CNN' or 'val/acc>0.9', in quotes")
     return Condition(*parts.groups())
 

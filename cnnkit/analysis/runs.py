@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, is_lower_better
-from cnnkit.run_folder import RunFolder
+from cnnkit.run_folder import RunFolder, writer_of
 from cnnkit.run_folder.keys import PLACES
 from cnnkit.yaml_files import read_dump
 
@@ -38,7 +38,7 @@ class RunRecord:
             "run": str(self.path),
             "name": self.path.resolve().parent.name,
             "when": of("started"),
-            "status": of("status") or ("broken" if self.reason else "not started"),
+            "status": self._status,
             "net": net.get("class"),
             "parameters": net.get("parameters"),
             "data": data.get("name"),
@@ -49,6 +49,12 @@ class RunRecord:
             "monitor": _dict(of("monitor")).get("metric"),
             "reason": self.reason or of("reason") or self._early_stop,
         }
+
+    @property
+    def _status(self) -> str:
+        status = self.manifest.get("status") or ("broken" if self.reason else "not started")
+        # Only who is killed at once leaves that word behind.
+        return "killed" if status == "running" and writer_of(self.path) is None else str(status)
 
     @property
     def _early_stop(self) -> str | None:

@@ -122,14 +122,27 @@ class BestCheckpoint(_MovableCheckpoint):
         return float(trainer.callback_metrics.get(TIE, math.inf))
 
 
-def best_and_last(folder: Path, monitor: str | None = MONITOR, mode: Mode = "auto") -> list[ModelCheckpoint]:
+def best_and_last(
+    folder: Path, monitor: str | None = MONITOR, mode: Mode = "auto", *, each_epoch: bool = False
+) -> list[ModelCheckpoint]:
     """The run's two checkpoints: ``best.ckpt`` by the monitored score, see `BestCheckpoint`, and ``last.ckpt``.
 
     Two callbacks, the best one first, so that ``last.ckpt`` knows it. Lightning's ``save_last`` writes the last one
     only when it has just written a best one.
+
+    Args:
+        folder: of the files.
+        monitor: name of the score; None: there is none, and no best one.
+        mode: see `BestCheckpoint`.
+        each_epoch: save the last one at the end of each epoch, where not every epoch is validated; else, as Lightning
+            does, after each validation.
     """
     last = _MovableCheckpoint(
-        dirpath=folder, filename="last", auto_insert_metric_name=False, enable_version_counter=False
+        dirpath=folder,
+        filename="last",
+        auto_insert_metric_name=False,
+        enable_version_counter=False,
+        save_on_train_epoch_end=each_epoch or None,
     )
     return [*([BestCheckpoint(folder, monitor, mode)] if monitor else []), last]
 

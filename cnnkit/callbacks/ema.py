@@ -5,9 +5,9 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_warn
 
 from cnnkit.errors import UserError
+from cnnkit.notices import say
 
 
 class EMA(EMAWeightAveraging):
@@ -68,7 +68,7 @@ class EMA(EMAWeightAveraging):
         """Say it if the run ends before there is an average."""
         steps = trainer.estimated_stepping_batches
         if steps < self._first:
-            rank_zero_warn(
+            say(
                 f"EMA: the first update would come after step {self._first}, and the run has {steps:.0f}: nothing is "
                 "averaged; lower update_starting_at_step or update_every_n_steps"
             )

@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint
-from lightning.pytorch.utilities import rank_zero_warn
 
 from cnnkit.callbacks.best import BestCheckpoint
 from cnnkit.callbacks.logged import logged_metrics, nobody_logs
 from cnnkit.errors import UserError
 from cnnkit.metric_names import is_lower_better
+from cnnkit.notices import say
 
 
 class CheckMonitors(Callback):
@@ -30,7 +30,7 @@ class CheckMonitors(Callback):
                 continue
             if watcher.mode in ("min", "max") and (watcher.mode == "min") is not is_lower_better(watcher.monitor):
                 better = "lower" if is_lower_better(watcher.monitor) else "higher"
-                rank_zero_warn(
+                say(
                     f"{watcher.name} looks at {watcher.monitor} with mode {watcher.mode}, but by its name the {better} "
                     f"is the better; give mode: {'min' if better == 'lower' else 'max'}"
                 )

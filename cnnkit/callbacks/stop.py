@@ -141,7 +141,7 @@ class StopOnNaN(Callback):
         if bad and bool(torch.stack(bad).any()):
             raise Diverged(
                 f"the weights are no finite numbers after step {trainer.global_step} and are not saved; "
-                "lower the learning rate, or set trainer.gradient_clip_val. The checkpoints are from before"
+                "lower the learning rate, or set trainer.gradient_clip_val. Any checkpoints are from before"
             )
 
     def on_train_batch_end(
@@ -158,7 +158,7 @@ class StopOnNaN(Callback):
             if not finite_so_far:
                 raise Diverged(
                     f"the loss was no finite number at or before step {trainer.global_step}; "
-                    "lower the learning rate or train in 32-true. The checkpoints are from before"
+                    "lower the learning rate or train in 32-true. Any checkpoints are from before"
                 )
 
 

@@ -4,6 +4,7 @@ This module imports no torch; what needs it is imported when a command runs.
 """
 
 import difflib
+import os
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,9 @@ from cnnkit.notices import one_command
 from cnnkit.run_folder import not_written
 
 NOT_WRITTEN = 4
+_COMMAND = "CNNKIT_COMMAND"  # the number of the command that a process runs, for those that it starts
+_LAUNCHED_BY = os.environ.get(_COMMAND) if "LOCAL_RANK" in os.environ else None
+_commands = 0
 
 
 def main(args: list[str] | None = None) -> int:
@@ -30,10 +34,26 @@ def main(args: list[str] | None = None) -> int:
         be read, 4 done, but something could not be written, 128 + n stopped by signal n.
     """
     began = time.perf_counter()
+    if _is_another_ranks_business():
+        return 0
     not_written().clear()
     with steady_streams() as failed:
         code = _run(list(sys.argv[1:] if args is None else args), began)
     return NOT_WRITTEN if code == 0 and (failed or not_written()) else code
+
+
+def _is_another_ranks_business() -> bool:
+    """Whether a script that runs several commands was started again as one of the processes of another command.
+
+    Lightning starts the script as it was for each further device; of its commands only the one that asked for them is
+    theirs.
+    """
+    global _commands
+    _commands += 1
+    if _LAUNCHED_BY is not None:
+        return str(_commands) != _LAUNCHED_BY
+    os.environ[_COMMAND] = str(_commands)
+    return False
 
 
 def _run(args: list[str], began: float) -> int:

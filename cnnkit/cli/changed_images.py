@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.cli.options import Options, add_json, positive
 from cnnkit.errors import UserError
-from cnnkit.run_folder import RunFolder, replacing
+from cnnkit.run_folder import RunFolder, writing_output
 
 if TYPE_CHECKING:
     from cnnkit.analysis.robustness import Point, Views
@@ -137,16 +137,9 @@ def _tracked(what: str, starts: Any) -> Iterator[int]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a whole file.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        with replacing(path, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); name another file") from None
+    """Write a whole file; see `writing_output`."""
+    with writing_output(path) as file:
+        file.write(content)
 
 
 def points_as_csv(rows: "Sequence[tuple[dict[str, str], Point]]", strength: str) -> bytes:

@@ -70,6 +70,7 @@ def quieten() -> None:
         ".*The number of training batches.*is smaller than the logging interval.*",
         ".*callbacks used to create the checkpoint need to be provided.*",
         ".*is already saved during checkpointing.*",
+        ".*Total length of `list` across ranks is zero.*",  # of a part without images, which the first lines say
         ".*exists and is not empty.*",
         ".*Logging can impact raw speed so it is disabled.*",  # with barebones, which was asked for
         r"\s*Unable to serialize instance.*",  # see cnnkit.cli.plain_values

@@ -176,6 +176,8 @@ def is_refusal(error: Exception) -> bool:
     """Whether an error of a constructor is about a value, and not a bug in somebody's own code."""
     if isinstance(error, (ValueError, MemoryError)):
         return True
+    if isinstance(error, NameError):
+        return False
     return not passes_own_code(error)
 
 

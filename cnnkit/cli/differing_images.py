@@ -1,6 +1,5 @@
 """The test images that runs differ about, in one picture."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from cnnkit.analysis.predictions import Predictions
 from cnnkit.analysis.sides import Side
 from cnnkit.cli.build import build_data
 from cnnkit.errors import UserError
-from cnnkit.run_folder import RunFolder, replacing
+from cnnkit.run_folder import RunFolder, writing_output
 
 COLUMNS = 8
 SIDE = 96  # least pixels of an image's longer side
@@ -70,10 +69,5 @@ def _caption(place: int, tested: Predictions, names: Sequence[str], answers: Seq
 def _write(output: Path, picture: torch.Tensor) -> None:
     from PIL import Image
 
-    content = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(content, "PNG")
-    try:
-        with replacing(output, "wb") as file:
-            file.write(content.getvalue())
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}); name another -o FILE") from None
+    with writing_output(output) as file:
+        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file, "PNG")

@@ -182,9 +182,5 @@ def _png(picture: Tensor) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with run_folder.replacing(path, "wb") as file:
-            file.write(content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); name another --output") from None
+    with run_folder.writing_output(path) as file:
+        file.write(content)

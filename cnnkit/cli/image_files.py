@@ -20,6 +20,8 @@ def list_images(paths: Sequence[str]) -> list[Path]:
     lines = []
     for path in paths:
         scanned = scan_images(path)
+        if twice := sum(file in found for file in scanned.files):
+            lines.append(f"{path}: {twice:,} named before, and done once")
         found |= dict.fromkeys(scanned.files)
         if line := describe_passed_over(scanned.passed_over, path):
             lines.append(line)

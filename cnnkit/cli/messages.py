@@ -13,7 +13,7 @@ from jsonargparse import ArgumentError
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from cnnkit.callbacks import Diverged
-from cnnkit.cli.classes import parameters_of
+from cnnkit.cli.classes import parameters_of, resolve_class
 from cnnkit.cli.hints import Asked, class_names, suggest, suggest_key
 from cnnkit.cli.lost_workers import explain_workers
 from cnnkit.cli.plain_words import plain_words
@@ -109,6 +109,14 @@ def _of_tree(text: str, asked: Asked) -> str:
     if needed := re.search(r'"?([\w.]+)"? is required|arguments? (?:is|are) required: ([^,\s]+)', leaf):
         missed = _join(key, needed[1] or needed[2])
         return f"{where}{missed}: is required and was not given; add --{missed} VALUE"
+    if leaf.startswith("Parser key") and (
+        other := re.search(r"Import path (\S+) does not correspond to a subclass", text)
+    ):
+        if isinstance(resolve_class(other[1]), type):
+            return f"{where}{key}: {other[1]} is a class of another kind{suggest('', class_names(last))}"
+        return f"{where}{key}: {other[1]} is a function that does not say what it returns; write -> nn.Module after it"
+    if key == "watch" and leaf.startswith(("Expected an import path", "Not a valid subclass")):
+        return f"{where}watch: {value} is no part of the dashboards; give null for none, or parts as {{maps: false}}"
     if leaf.startswith("Not a valid subclass") or leaf.startswith("Expected an import path or a subclass"):
         names = class_names(last)
         there = f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ", such as Adam" * (last == "optimizer")

@@ -48,6 +48,8 @@ class Options(argparse.ArgumentParser):
         """Raise a `UserError` instead of printing the usage."""
         if unknown := re.match(r"unrecognized arguments: (\S+)", message):
             word = unknown[1].partition("=")[0]
+            if word == "--ckpt_path":
+                raise UserError(f"{word}: {self.prog.split()[-1]} takes the run's best checkpoint; leave it out")
             close = difflib.get_close_matches(word, self._option_string_actions, 1, 0.5)
             known = ", ".join(flag for flag in self._option_string_actions if flag.startswith("--"))
             raise UserError(

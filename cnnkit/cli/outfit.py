@@ -64,7 +64,8 @@ def callbacks_of(
     savers = [g for g in given if isinstance(g, Checkpoint)]
     if trainer.enable_checkpointing is not False:
         # Lightning takes the first for the trainer's own. Ours stay where a user adds one: every command reads them.
-        ours_last = callbacks.best_and_last(run.checkpoints, monitor, mode)
+        seldom = trainer.check_val_every_n_epoch != 1
+        ours_last = callbacks.best_and_last(run.checkpoints, monitor, mode, each_epoch=seldom)
         savers = [*ours_last, *savers, callbacks.StopOnSignal(str(run.last))]
     return [*theirs, *own, *savers]
 

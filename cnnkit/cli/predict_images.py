@@ -90,22 +90,19 @@ def predict_images(words: Sequence[str]) -> int:
     task = on_accelerator(task)
     first: list[tuple[str, str, float]] = []
     unread: list[UnreadableImage] = []
-    try:
-        with run_folder.replacing(options.output) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            pairs = [f"{what}_{k}" for k in range(1, min(TOP, len(data.class_names)) + 1) for what in PAIR]
-            writer.writerow(["path", *PAIR, *pairs, "error"])
-            for path, found in tracked(_predictions(task, data, options), len(options.files), "predicting"):
-                if isinstance(found, UnreadableImage):
-                    unread.append(found)
-                    writer.writerow([path, *[""] * len(PAIR + pairs), str(found).removeprefix(f"{path}: ")])
-                    continue
-                cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
-                writer.writerow([path, *cells[:2], *cells, ""])
-                if len(first) < SHOWN:
-                    first.append((shown(path), shown(found[0][0]), found[0][1]))
-    except OSError as error:
-        raise UserError(f"{options.output}: cannot be written ({error.strerror}); name another --output FILE") from None
+    with run_folder.writing_output(options.output, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        pairs = [f"{what}_{k}" for k in range(1, min(TOP, len(data.class_names)) + 1) for what in PAIR]
+        writer.writerow(["path", *PAIR, *pairs, "error"])
+        for path, found in tracked(_predictions(task, data, options), len(options.files), "predicting"):
+            if isinstance(found, UnreadableImage):
+                unread.append(found)
+                writer.writerow([path, *[""] * len(PAIR + pairs), str(found).removeprefix(f"{path}: ")])
+                continue
+            cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
+            writer.writerow([path, *cells[:2], *cells, ""])
+            if len(first) < SHOWN:
+                first.append((shown(path), shown(found[0][0]), found[0][1]))
     print_image_predictions(first, len(options.files), len(unread), options.output)
     for reason in unread:
         print(shown(reason), file=sys.stderr)
@@ -122,8 +119,8 @@ def read_options(words: Sequence[str]) -> Options:
     taking: list[str] | None = None  # the values of the key before
     for word in words:
         flag, equals, value = word.partition("=")
-        if flag == "-c" or flag.startswith("--"):
-            key = "config" if flag == "-c" else flag[2:]
+        if flag in ("-c", "-o") or flag.startswith("--"):
+            key = {"-c": "config", "-o": "output"}.get(flag, flag[2:])
             if key not in FLAGS:
                 raise UserError(f"{key}: unknown key with --images{suggest(key, FLAGS)}")
             taking = given.setdefault(key, [])

@@ -55,7 +55,8 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
         rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
     if run.best.exists():
         rows["checkpoint"] = str(run.best)
-        rows["test it"] = quote_command("test", "--run", run)
+        if manifest.get("data", {}).get("test_images") != 0:
+            rows["test it"] = quote_command("test", "--run", run)
     else:
         rows["checkpoint"] = "none was saved"
     rows["look at it"] = shlex.join(["tensorboard", "--logdir", str(run.path.parent)])

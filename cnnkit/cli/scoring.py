@@ -22,6 +22,8 @@ def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tupl
     remedy = (
         "name the run that it belongs to (--run RUN), or the configuration that it was trained with (--config FILE)"
     )
+    if run is not None:
+        remedy = "a run is scored with the net and image size that it was trained with; leave out what changes them"
     check_weights_fit(shapes_of(content), model.state_dict(), path, remedy)
     return path, {"epoch": content["epoch"] + 1, "step": content["global_step"]}
 
@@ -49,6 +51,9 @@ def score(session: Any, command: str, model: Any, kwargs: dict[str, Any]) -> Non
     if not session.trainer.is_global_zero:
         return
     print_scores(command, path, scores)
+    if not whole:
+        key = "trainer.limit_test_batches" if command == "test" else "trainer.limit_val_batches"
+        print(f"scores of a part of the images ({key} is {limit}), so not recorded")
     if run is None:
         return
     of_run = path.resolve() == run.best.resolve()

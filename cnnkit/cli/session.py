@@ -207,6 +207,8 @@ class Session(LightningCLI):
         trainer, fits = self._get(self.config_init, "trainer"), self.request.command == "fit"
         precision, self.precision_reason = settle_precision(trainer, self.model, not fits and is_first_process())
         trainer.precision = self._get(self.config, "trainer").precision = precision
+        if self.resume is not None:
+            self.precision_reason = "as the run began"
 
     def new_run(self) -> RunFolder:
         """Make the run folder, and hold its lock."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnnkit.cli.arguments import refuse_unquoted
+from cnnkit.cli.hints import suggest_key
 from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar
 from cnnkit.yaml_files import read_word
@@ -28,7 +29,8 @@ def read_words(words: Sequence[str]) -> list[tuple[str, Any]]:
         if not equals:
             text = next(rest, "--")
             if text.startswith("--"):
-                raise UserError(f"{flag}: needs a value after it")
+                hint = "" if "." in flag else suggest_key(flag[2:], exact=True)
+                raise UserError(f"{flag}: needs a value after it{hint}")
         if not text.strip():
             raise UserError(f"{flag}: needs a value after it, and has an empty one; leave it out for the default")
         key = flag[2:]

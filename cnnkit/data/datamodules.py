@@ -19,6 +19,7 @@ from cnnkit.data.numbers import check_least, check_share
 from cnnkit.data.residence import Residence
 from cnnkit.data.splits import split
 from cnnkit.data.store import Store, default_data_dir
+from cnnkit.errors import UserError
 from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
 
 
@@ -72,6 +73,8 @@ class ImageDataModule(L.LightningDataModule):
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
         self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
+        if (self.data_dir.exists() or self.data_dir.is_symlink()) and not self.data_dir.is_dir():
+            raise UserError(f"data_dir is {self.data_dir}, which is no folder; name a folder for the data")
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
         self.seed, self.num_workers = seed, num_workers
         self.augmentation = Augment(

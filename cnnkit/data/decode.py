@@ -4,6 +4,7 @@ Written for files that nobody has looked at: the content and not the suffix deci
 is checked before a pixel is decoded, large images are decoded by bands of rows, and whatever goes wrong names the file.
 """
 
+import re
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -80,11 +81,23 @@ def read_image(
             pixels = _read(image, file, channels, size, resize, max_pixels)
     except (UnreadableImage, MemoryError):
         raise
-    except Image.DecompressionBombError as error:
-        raise UnreadableImage(path, str(error)) from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(path, f"has more pixels than max_pixels, {max_pixels}") from None
     except Exception as error:  # decoders say in many ways that they do not like what they read
-        raise UnreadableImage(path, str(error) or type(error).__name__) from None
+        raise UnreadableImage(path, _explain(error)) from None
     return pixels
+
+
+_EARLY = re.compile(
+    "truncated|unexpected end|broken data stream|not enough image data|could not create decoder|EOF", re.IGNORECASE
+)
+
+
+def _explain(error: Exception) -> str:
+    """A decoder's complaint; the commonest one, which each decoder says in its own way, in ours."""
+    text = str(error) or type(error).__name__
+    early = _EARLY.search(text)
+    return f"the file ends too early, or is damaged ({text})" if early else text
 
 
 def _open(path: Path, max_pixels: int) -> Image.Image:

@@ -183,7 +183,9 @@ class ImageFolder(ImageDataModule):
     def test_dataloader(self) -> Batches:
         """The test images in order, all of them."""
         if not len(self._opened().test_labels):
-            raise UserError(f"{self.root}: there are no test images; add {self.root / 'test'}, or set data.test_size")
+            trained = " that the run was not trained on" if self.followed else ""
+            other = "" if self.followed else ", or set data.test_size"
+            raise UserError(f"{self.root}: there are no test images; add some{trained} as {self.root / 'test'}{other}")
         return super().test_dataloader()
 
     def _batches(self, part: str, indices: Tensor, batch_size: int, **options: Any) -> Batches:

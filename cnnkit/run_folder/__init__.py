@@ -19,6 +19,7 @@ from cnnkit.run_folder.files import (
     replacing,
     report_not_written,
     write_atomically,
+    writing_output,
 )
 from cnnkit.run_folder.folder import ROOT, RunFolder, create
 from cnnkit.run_folder.lock import hold_writer_lock, refuse_if_written, writer_of
@@ -40,4 +41,5 @@ __all__ = [
     "report_not_written",
     "write_atomically",
     "writer_of",
+    "writing_output",
 ]

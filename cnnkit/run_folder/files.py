@@ -48,6 +48,21 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def writing_output(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
+    """`replacing` for a file that the user has named on the command line; its folder is made.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, mode) as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another -o FILE") from None
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write a whole text file or none of it."""
     with replacing(path) as file:

@@ -14,7 +14,7 @@ from torchmetrics import Metric, MetricCollection
 from cnnkit.errors import UserError
 from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
 from cnnkit.optim import ScheduleFactory, plain_factory
-from cnnkit.tasks.numerics import cross_entropy, match_dtype
+from cnnkit.tasks.numerics import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import OptimizedModule
 from cnnkit.tasks.state import is_plain, seed_device, sum_over_ranks
 from cnnkit.tasks.tuning import follow_finders, unstride
@@ -150,7 +150,7 @@ class ClassificationTask(OptimizedModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; the loss of single steps is logged every ``trainer.log_every_n_steps``."""
-        loss, logits = self.compute_loss(batch)
+        loss, logits = check_loss(self, self.compute_loss(batch))
         self._update("train", loss, logits, batch[1])
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)

@@ -1,8 +1,12 @@
 """Nets in other floating-point numbers than their images, and a loss that is exact enough for all of them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from cnnkit.errors import UserError
 
 
 def match_dtype(images: Tensor, net: nn.Module) -> Tensor:
@@ -33,3 +37,18 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     targets = labels.to(exact.dtype) if labels.is_floating_point() else labels
     return F.cross_entropy(exact, targets, label_smoothing=label_smoothing)
+
+
+def check_loss(task: object, found: Any) -> tuple[Tensor, Tensor]:
+    """What somebody's ``compute_loss`` returned, if it is a loss and logits.
+
+    Raises:
+        UserError: it is anything else.
+    """
+    if isinstance(found, tuple) and len(found) == 2 and all(map(torch.is_tensor, found)) and found[0].ndim == 0:
+        return found
+    kinds = ", ".join(type(part).__name__ for part in found) if isinstance(found, tuple) else type(found).__name__
+    raise UserError(
+        f"{type(task).__name__}.compute_loss returns {kinds}: return two tensors, the loss, which is a scalar, and the "
+        "logits (B, K)"
+    )

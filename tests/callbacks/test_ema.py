@@ -116,9 +116,9 @@ def test_a_second_fit_averages_again(tmp_path: Path) -> None:
     torch.testing.assert_close(task.validated[-1], expected[-1])
 
 
-def test_an_average_that_never_starts_is_said(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match=r"first update would come after step 100, and the run has 12"):
-        make(tmp_path, EMA(update_every_n_steps=100)).fit(Line(), **loaders())
+def test_an_average_that_never_starts_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, EMA(update_every_n_steps=100)).fit(Line(), **loaders())
+    assert "first update would come after step 100, and the run has 12" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("wrong", [{"decay": 1.0}, {"update_every_n_steps": 0}, {"update_starting_at_step": -1}])

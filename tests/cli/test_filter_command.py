@@ -86,7 +86,7 @@ MISTAKES = [
     ("sobel photo.png -o link.png", "output is link.png, the image itself"),
     ("sobel photo.png -o out.xyz", "output is out.xyz: give a file that ends in .png, .jpg"),
     ("sobel photo.png -o out", "output is out: give a file that ends in"),
-    ("sobel photo.png -o none/out.png", "none/out.png: cannot be written (No such file"),
+    ("sobel photo.png -o /proc/out.png", "/proc/out.png: cannot be written (No such file"),
     ("box photo.png --size 4", "size is 4: give an odd number"),
     ("box photo.png --size 0", "--size: expected a whole number from 1 on, got '0'"),
     ("gaussian photo.png --sigma -1", "sigma is -1.0: give pixels above 0"),

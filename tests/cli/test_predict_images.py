@@ -159,7 +159,7 @@ MISTAKES = [
     ("--images photos --output", "--output: needs a value after it"),
     ("--images photos --output photos", "output is photos: give a file to write"),
     ("--images photos --output photos/00.png", "output is photos/00.png: give a file to write"),
-    ("--images photos --output no/such.csv", "no/such.csv: cannot be written (No such file or directory)"),
+    ("--images photos --output /proc/such.csv", "/proc/such.csv: cannot be written (No such file or directory)"),
     ("--images=photos --output=a.csv photos", "photos: this word belongs to no --key"),
     ("--image photos", "image: unknown key; did you mean --images?"),
 ]

@@ -184,7 +184,7 @@ def test_of_many_files_some_are_decoded(cli: Callable[..., Ended], monkeypatch: 
     ("words", "expected"),
     [
         ("-o data.jpg", "output is data.jpg: give a file that ends in .png"),
-        ("-o no/data.png", "no/data.png: cannot be written (No such file or directory)"),
+        ("-o /proc/data.png", "/proc/data.png: cannot be written (No such file or directory)"),
         ("--config no.yaml", "no.yaml: no such"),
         ("--data=ImageFolder --data.root=nowhere", "nowhere"),
         ("--outptu x.png", "--outptu: unknown word; did you mean --output?"),

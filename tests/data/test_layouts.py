@@ -39,11 +39,13 @@ def draw_image(file: str) -> None:
 
 
 def make(root: Path, holds: list[str]) -> None:
-    """Folders get images of their own; names with a slash are empty folders, those with a suffix files."""
+    """Folders get images of their own; names with a slash are empty folders, with a suffix files, with -> links."""
     for escaped in holds:
         name = os.fsdecode(codecs.decode(escaped, "unicode_escape").encode("latin-1"))
         path = f"{root}/{name}"
-        if name.endswith("/"):
+        if " -> " in name:
+            Path(root, name.partition(" -> ")[0]).symlink_to(name.partition(" -> ")[2])
+        elif name.endswith("/"):
             Path(path).mkdir(parents=True)
         elif re.search(r"\.(jpg|png)$", name):
             draw_image(path)

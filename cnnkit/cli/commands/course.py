@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cnnkit.cli.options import Options, add_json
 from cnnkit.errors import UserError
-from cnnkit.run_folder import replacing
+from cnnkit.run_folder import writing_output
 
 DESCRIPTION = """\
 Work an example of the course notes out, step by step, and draw it if it has a picture. Without a name, list the
@@ -49,11 +49,8 @@ def run(asked: argparse.Namespace) -> int:
     if output and lesson.draw:
         from cnnkit.analysis.plots import png_bytes
 
-        try:
-            with replacing(output, "wb") as file:
-                file.write(png_bytes(lesson.draw()))
-        except OSError as error:
-            raise UserError(f"{output}: cannot be written ({error.strerror}); name another file") from None
+        with writing_output(output) as file:
+            file.write(png_bytes(lesson.draw()))
     return 0
 
 

@@ -82,6 +82,8 @@ def run(asked: argparse.Namespace) -> int:
 def _check_output(output: Path, files: Sequence[Path], count: int, *, maps: bool) -> None:
     """Whether it serves, before anything is computed."""
     sheet = output.suffix.lower() == ".png"
+    if output.suffix.lower() in (".jpg", ".jpeg", ".pdf", ".svg", ".gif", ".webp", ".csv", ".html"):
+        raise UserError(f"output is {output}: give a folder, or a file that ends in .png")
     if (sheet and output.is_dir()) or (not sheet and output.exists() and not output.is_dir()):
         raise UserError(f"output is {output}: give a folder, or a file that ends in .png")
     if sheet and output.resolve() in {file.resolve() for file in files}:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit.cli.options import Options, add_json, positive
 from cnnkit.errors import UserError
-from cnnkit.run_folder import replacing
+from cnnkit.run_folder import writing_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,10 +92,10 @@ def _write(pixels: "Tensor", output: Path) -> None:
     file = io.BytesIO()
     try:
         picture.save(file, kind, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
-        with replacing(output, "wb") as target:
-            target.write(file.getvalue())
     except (OSError, ValueError) as error:  # such as more pixels a side than the format can tell
-        raise UserError(f"{output}: cannot be written ({getattr(error, 'strerror', None) or error})") from None
+        raise UserError(f"{output}: cannot be written ({error}); name another -o FILE") from None
+    with writing_output(output) as target:
+        target.write(file.getvalue())
 
 
 def _list(*, as_json: bool) -> int:

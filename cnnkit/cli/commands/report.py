@@ -41,10 +41,8 @@ def run(asked: argparse.Namespace) -> int:
     from cnnkit.cli.run_page import headline, write_page
 
     found = gather(run)
-    try:
-        run_folder.write_atomically(output, write_page(found))
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}); name another -o FILE") from None
+    with run_folder.writing_output(output, "w") as file:
+        file.write(write_page(found))
     for note in found.notes:
         print(note, file=sys.stderr)
     _print(found, headline(found), output, as_json=asked.json)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.analysis.terminal import shown
 from cnnkit.cli.options import Options, add_json
 from cnnkit.errors import UserError
-from cnnkit.run_folder import replacing
+from cnnkit.run_folder import writing_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,11 +48,8 @@ def run(asked: argparse.Namespace) -> int:
         raise UserError(f"{type(data).__name__} is no ImageDataModule: show-data cannot tell where its images are")
     data.setup()
     figures = describe(data)
-    try:
-        with replacing(output, "wb") as file:
-            draw_data(data).save(file, "png", optimize=True)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}); name another -o FILE") from None
+    with writing_output(output) as file:
+        draw_data(data).save(file, "png", optimize=True)
     if asked.json:
         print(json.dumps({**figures, "picture": str(output)}, indent=2))
     else:

@@ -4,13 +4,13 @@ import argparse
 import contextlib
 import io
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from cnnkit.cli.options import Options, positive
+from cnnkit.cli.study_processes import Processes
 from cnnkit.errors import UserError
 from cnnkit.run_folder import ROOT
 from cnnkit.shell import quote_command
@@ -50,8 +50,9 @@ def run(asked: argparse.Namespace) -> int:
     planned = _chosen(plan, asked)
     if plan.search:
         return _search(plan, root, asked)
+    processes = Processes()
     with alone(root):
-        execute, jobs = _executor(plan, asked.jobs)
+        execute, jobs = _executor(plan, asked.jobs, processes)
         engine = make_engine(plan, planned, root, execute)
         before = {each: engine.find(each) for each in planned}
         left = [p for p, found in before.items() if found is None or found.state != "done"][: asked.limit]
@@ -63,11 +64,13 @@ def run(asked: argparse.Namespace) -> int:
         code = 0
         failed: dict[Planned, Outcome] = {}
         try:
-            outcomes = carry_out_all(engine, left, jobs, progress)
+            forwards = jobs > 1 and plan.engine != "ray"
+            with processes.forwarding_signals() if forwards else contextlib.nullcontext():
+                outcomes = carry_out_all(engine, left, jobs, progress)
             failed = {outcome.planned: outcome for outcome in outcomes if not outcome.done}
         except (Interrupted, KeyboardInterrupt) as stop:
             code = stop.code if isinstance(stop, Interrupted) else 130
-            print(f"stopped; go on with: {quote_command('study', asked.folder)}", file=sys.stderr)
+            print(f"stopped; go on with: {_again(asked)}", file=sys.stderr)
         everything = [failed.get(p) or Outcome(p, engine.find(p)) for p in planned]
         rows = rows_of(plan, everything, engine.resolved)
         place = write_answer(plan, rows, plan.folder if is_whole(plan, rows) else root)
@@ -76,6 +79,15 @@ def run(asked: argparse.Namespace) -> int:
     for outcome in failed.values():
         print(f"failed: {outcome.planned.title}: {outcome.reason}", file=sys.stderr)
     return code or int(bool(failed))
+
+
+def _again(asked: argparse.Namespace) -> str:
+    """The command that goes on with a stopped one."""
+    words = [word for level in asked.only for word in ("--only", level)]
+    for name, default in (("jobs", None), ("limit", None), ("seeds", None), ("root", ROOT)):
+        value = getattr(asked, name)
+        words += [] if value == default else [f"--{name}", str(value)]
+    return quote_command("study", asked.folder, *words)
 
 
 def _search(plan: Plan, root: Path, asked: argparse.Namespace) -> int:
@@ -88,7 +100,7 @@ def _search(plan: Plan, root: Path, asked: argparse.Namespace) -> int:
         settle_search(plan, root)
         return search(plan, root, _fit_watched, trials=asked.limit)
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; go on with: {quote_command('study', asked.folder)}", file=sys.stderr)
+        print(f"stopped; go on with: {_again(asked)}", file=sys.stderr)
         return stop.code if isinstance(stop, Interrupted) else 130
 
 
@@ -105,7 +117,7 @@ def _chosen(plan: Plan, asked: argparse.Namespace) -> list[Planned]:
     return [p for p in plan.runs if set(asked.only) <= set(p.variant.levels.values())]
 
 
-def _executor(plan: Plan, jobs: int | None) -> tuple[Execute, int]:
+def _executor(plan: Plan, jobs: int | None, processes: Processes) -> tuple[Execute, int]:
     """What runs a command, and how many at a time."""
     if plan.engine == "ray":
         from cnnkit.study.on_ray import on_ray
@@ -115,7 +127,7 @@ def _executor(plan: Plan, jobs: int | None) -> tuple[Execute, int]:
     if jobs is None or jobs == 1:
         return _in_process, 1
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    return (lambda words: in_a_process(words, threads)), jobs
+    return (lambda words: processes.run(words, threads)), jobs
 
 
 def _in_process(words: list[str]) -> Ended:
@@ -142,20 +154,6 @@ def _fit_watched(words: list[str], metric: str, says: Any) -> tuple[Ended, float
     watch = StopWhen(metric, says)
     ended = _run_here(["fit", *words], [watch])
     return ended, watch.best
-
-
-def in_a_process(words: list[str], threads: int) -> Ended:
-    """The same in a process of its own.
-
-    Args:
-        words: after ``python -m cnnkit``.
-        threads: for arithmetic.
-    """
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
-    command = [sys.executable, "-m", "cnnkit", *words]
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    code = ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
-    return Ended(code, ended.stdout + ended.stderr)
 
 
 class Progress:

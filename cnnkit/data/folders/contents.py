@@ -91,6 +91,8 @@ def load_contents(
     """
     root = layout.root
     _say_layout(layout, settings)
+    exact = followed is not None and followed.exact  # then what broke is named among the images that are gone
+    on_bad_image = "skip" if exact else on_bad_image
     read = read_folder(layout, class_names, max_pixels, on_bad_image, kept / "folders", followed is None)
     if followed is not None and followed.exact:
         assigned, used = recall_parts(read.parts, followed.split, root)

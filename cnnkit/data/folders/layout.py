@@ -16,7 +16,17 @@ from cnnkit.data.folders.names import (
     mend_name,
     part_of,
 )
-from cnnkit.data.folders.walk import descend, has_images, images_in, inner_folder, is_flat, names_within, subfolders
+from cnnkit.data.folders.walk import (
+    check_folder,
+    descend,
+    has_images,
+    images_in,
+    inner_folder,
+    is_flat,
+    links_back,
+    names_within,
+    subfolders,
+)
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
@@ -55,10 +65,11 @@ def recognize_layout(root: Path) -> Layout:
     Raises:
         UserError: it is not there, has no classes, or more than one reading.
     """
-    if root.is_file():
-        raise UserError(f"{printable(root)}: is a file, not a folder; unpack it and name the folder")
+    check_folder(root)
     layout = Layout(root)
     top = descend(root)
+    if back := links_back(top):
+        layout.notes.append(f"passed over, for being a link back to a folder above: {_list_names(back)}")
     by_part: dict[str, list[Path]] = {}
     others = []
     for folder in subfolders(top):
@@ -162,9 +173,11 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
     held = [folder for folder in others if has_images(folder)]
     found = ", ".join(printable(folder.name) for folder in subfolders(top))
     if "train" not in by_part or (held and len(by_part) == 1):
+        part = f"call {_list_names([folder.name for folder in held])} val or test if it is a part"
+        remedy = part if "train" in by_part else f"put the classes into {printable(top / 'train')}"
         raise UserError(
-            f"{where}: has {found}: parts of the data beside classes, or classes of such names; put the classes into "
-            f"{printable(top / 'train')}, or rename the folder if {_list_names(_names(by_part))} is a class"
+            f"{where}: has {found}: parts of the data beside classes, or classes of such names; {remedy}, or rename "
+            f"the folder if {_list_names(_names(by_part))} is a class"
         )
     paths = {part: inner_folder(by_part[part][0], deep=part == "train") for part in PARTS if part in by_part}
     if is_flat(paths["train"]):

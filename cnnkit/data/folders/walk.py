@@ -14,6 +14,18 @@ from cnnkit.run_folder.folder import ROOT
 _DEPTH = 8  # folders that hold nothing but one folder
 
 
+def check_folder(path: Path) -> None:
+    """See that a path is no file and no broken link.
+
+    Raises:
+        UserError: it is.
+    """
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{printable(path)}: is a link that leads nowhere; name the folder with your images")
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{printable(path)}: is a file, not a folder; unpack it and name the folder")
+
+
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones and those of no person's making.
 
@@ -22,11 +34,22 @@ def subfolders(folder: Path) -> list[Path]:
     """
     try:
         found = sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
-        return [path for path in found if not _is_ours(path)]
+        return [path for path in found if not _is_ours(path) and not _leads_back(path)]
     except OSError as error:
         raise UserError(
             f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
         ) from None
+
+
+def links_back(folder: Path) -> list[str]:
+    """The names of links in a folder that lead to it or to a folder above it."""
+    with suppress(OSError):
+        return sorted(path.name for path in folder.iterdir() if _leads_back(path) and not is_junk(path.name))
+    return []
+
+
+def _leads_back(path: Path) -> bool:
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def names_within(folder: Path) -> set[str]:
