@@ -134,10 +134,12 @@ def _unknown_argument(key: str, owner: str, option: str, asked: Asked) -> str:
     structure = suggest(first, ("class_path", "init_args")) if rest or first == "dict_kwargs" else ""
     if "did you mean" in structure:
         return f"{asked.where(_join(key, first))}{key}: unknown key {first!r}{structure}"
-    own = {name: p for name, p in parameters_of(owner).items() if name not in ("params", "optimizer")}  # given by us
+    own = parameters_of(owner)
     last = key.rpartition(".")[2]
     if last in own and isinstance(kind := own[last].default, type):  # jsonargparse does not name a default class
         return _unknown_argument(key, f"{kind.__module__}.{kind.__qualname__}", option, asked)
+    of_us = ("params", "optimizer") if last == "scheduler" else ("params",)  # arguments that nobody writes
+    own = {name: parameter for name, parameter in own.items() if name not in of_us}
     whole = _join(key, first)
     hint = suggest_key(whole, exact=True) or suggest(first, own, listing=False) or suggest_key(whole)
     hint = hint or suggest(first, own)

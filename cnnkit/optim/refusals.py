@@ -49,9 +49,10 @@ def find_refused(factory: Callable[..., Any], build: Callable[[Callable[..., Any
         build: raises an error for the arguments as they are.
     """
     target, given = class_and_arguments(factory)
-    for name, value in given.items():
-        others = {key: other for key, other in given.items() if key != name}
-        for tried in (others, {**others, name: type(value)(1)}) if type(value) in (int, float) else (others,):
+    without = {name: {key: other for key, other in given.items() if key != name} for name in given}
+    as_one = {name: {**given, name: type(value)(1)} for name, value in given.items() if type(value) in (int, float)}
+    for trials in (without, as_one):
+        for name, tried in trials.items():
             try:
                 build(partial(target, **tried))
             except Exception:

@@ -109,7 +109,6 @@ def test_what_differs_between_two_configurations(runs: list[RunRecord]) -> None:
         ("status=failed", "3"),
         ("reason=a tree fell", "3"),
         ("net>3", "231"),  # text after text
-        ("parameters>CNN", ""),
         ("model.net.channels>3", ""),
     ],
 )
@@ -117,7 +116,12 @@ def test_runs_are_chosen_by_conditions(runs: list[RunRecord], condition: str, ex
     assert names([run for run in runs if read_condition(condition).holds(run)]) == expected
 
 
-@pytest.mark.parametrize("text", ["", "net", "=3", "a b=3", "net~CNN"])
+def test_a_number_is_not_more_than_a_word(runs: list[RunRecord]) -> None:
+    with pytest.raises(UserError, match="--where parameters>CNN: parameters is a number; give one"):
+        [read_condition("parameters>CNN").holds(run) for run in runs]
+
+
+@pytest.mark.parametrize("text", ["", "net", "net=", "=3", "a b=3", "net~CNN"])
 def test_what_is_no_condition(text: str) -> None:
     with pytest.raises(UserError, match="write a condition such as"):
         read_condition(text)

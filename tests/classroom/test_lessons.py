@@ -88,7 +88,7 @@ def test_the_examples_are_listed(cli: Callable[..., Ended]) -> None:
         ("exercises", "error: there is no example 'exercises'; did you mean exercise?"),
         ("exercise -o a.png", "error: --output: the example exercise has no picture; leave it out"),
         ("matrix -o a.jpg", "error: output is a.jpg: give a file that ends in .png"),
-        ("matrix -o no/a.png", "error: no/a.png: cannot be written"),
+        ("matrix -o /proc/a.png", "error: /proc/a.png: cannot be written"),
         ("-o a.png", "error: --output draws one example: name it, one of signals"),
     ],
 )

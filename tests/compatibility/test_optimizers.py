@@ -88,7 +88,7 @@ def test_four_that_want_something_special(name: str, tmp_path: Path, untrained: 
     [
         (["SparseAdam"], "SparseAdam fails on its first step: SparseAdam does not support dense gradients"),
         (["torch.optim.Muon"], "Muon only supports 2D parameters"),
-        (["timm.optim.SGDP"], "model.optimizer.lr is required by SGDP"),
+        (["timm.optim.SGDP"], "model.optimizer.lr: is required and was not given; add --model.optimizer.lr"),
         (["timm.optim.Lookahead"], "it wraps an optimizer, which Python can"),
         (
             ["TimmOptimizer", "--model.optimizer.name=muonn"],

@@ -140,3 +140,20 @@ def test_runs_side_by_side_come_to_the_same(cli: Callable[..., Ended]) -> None:
     assert cli("study", "two", "--jobs", "2").code == 0
     scores = [[float(row["test/acc"]) for row in csv.DictReader((f / "results.csv").open())] for f in (one, two)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with signals")
+def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Callable[..., Ended]) -> None:
+    text = STUDY.replace("max_epochs: 2", "max_epochs: 500")
+    make("signalled", text)
+    command = [sys.executable, "-u", "-m", "cnnkit", "study", "signalled", "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while len(list(Path("runs/signalled").glob("*/*/checkpoints/last.ckpt"))) < 2:
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)  # to the study alone
+        _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped; go on with: python -m cnnkit study signalled --jobs 2" in said
+    runs = [RunFolder(file.parent) for file in Path("runs/signalled").glob("*/*/manifest.json")]
+    assert {run.manifest()["status"] for run in runs} == {"stopped"}
