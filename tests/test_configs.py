@@ -15,6 +15,8 @@ from cnnkit.run_folder import find
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
+LONG = ("folder_lite0_finetune", "cifar10_googlenet")  # a dozen seconds each
+CARDS = [pytest.param(file, marks=pytest.mark.slow) if file.stem in LONG else file for file in FILES]
 COUNTS = {"MNIST": (60_000, 10_000), "FashionMNIST": (60_000, 10_000), "CIFAR10": (50_000, 10_000)}
 
 
@@ -42,7 +44,7 @@ def photos(tmp_path: Path) -> None:
             Image.new("RGB", (20, 16), color).save(tmp_path / "photos" / name / f"{number}.png")
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", CARDS, ids=lambda file: file.stem)
 @pytest.mark.usefixtures("made_up_data", "photos")
 def test_a_config_trains_and_tests(cli: Callable[..., Ended], file: Path) -> None:
     if "pretrained: true" in file.read_text():
