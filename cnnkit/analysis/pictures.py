@@ -3,6 +3,7 @@
 What is small is enlarged by repeating its pixels, so that a 3x3 kernel is nine squares and no blur.
 """
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -174,6 +175,15 @@ def _padded(picture: Tensor, width: int, height: int) -> Tensor:
     """On white, in the middle of the upper edge."""
     left, below = (width - picture.shape[-1]) // 2, height - picture.shape[-2]
     return F.pad(picture, (left, width - picture.shape[-1] - left, 0, below), value=WHITE)
+
+
+def encode_png(picture: Tensor) -> bytes:
+    """A picture uint8 (1 or 3, H, W) as a PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture.permute(1, 2, 0).squeeze(2).contiguous().numpy()).save(file, "png", optimize=True)
+    return file.getvalue()
 
 
 def from_pillow(image: Any) -> Tensor:

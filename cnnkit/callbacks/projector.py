@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from cnnkit.analysis.penultimate import penultimate
-from cnnkit.analysis.pictures import tile
+from cnnkit.analysis.pictures import encode_png, tile
 from cnnkit.callbacks.drawing import board_of, net_of
 from cnnkit.callbacks.evaluation import class_names
 from cnnkit.callbacks.validation_images import as_pictures, first_labels, first_places, validation_images
@@ -61,8 +61,6 @@ def write_projector(folder: Path, vectors: Tensor, labels: list[str], images: Te
         labels: of each.
         images: uint8 (N, C, H, W), shown in place of points.
     """
-    from PIL import Image
-
     place = folder / "projector"
     place.mkdir(parents=True, exist_ok=True)
     with replacing(place / "vectors.tsv") as file:
@@ -71,7 +69,7 @@ def write_projector(folder: Path, vectors: Tensor, labels: list[str], images: Te
         file.writelines(" ".join(label.split()) + "\n" for label in labels)
     sprite = _sprite(images)
     with replacing(place / "sprite.png", "wb") as file:
-        Image.fromarray(sprite.permute(1, 2, 0).numpy()).save(file, format="PNG")
+        file.write(encode_png(sprite))
     height, width = _size(images)
     with replacing(folder / "projector_config.pbtxt") as file:
         file.write(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cnnkit.analysis.pictures import captioned_grid
+from cnnkit.analysis.pictures import captioned_grid, encode_png
 from cnnkit.analysis.predictions import Predictions
 from cnnkit.analysis.sides import Side
 from cnnkit.cli.build import build_data
@@ -67,7 +67,5 @@ def _caption(place: int, tested: Predictions, names: Sequence[str], answers: Seq
 
 
 def _write(output: Path, picture: torch.Tensor) -> None:
-    from PIL import Image
-
     with writing_output(output) as file:
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file, "PNG")
+        file.write(encode_png(picture))

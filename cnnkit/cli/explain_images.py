@@ -1,6 +1,5 @@
 """Explanations of images as files: read or taken from a run's test images, predicted, drawn, written."""
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 from cnnkit import run_folder
 from cnnkit.analysis.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
 from cnnkit.analysis.feature_maps import feature_maps
+from cnnkit.analysis.pictures import encode_png
 from cnnkit.analysis.plots import png_bytes, short
 from cnnkit.cli.build import build_data
 from cnnkit.cli.predict_images import Preprocessing, decoded
@@ -141,7 +141,7 @@ def explain_images(
                 _write(picture, png_bytes(explanation_figure([row])))
             if request.maps:
                 result.maps = maps
-                _write(maps, _png(feature_picture(stages, index)))
+                _write(maps, encode_png(feature_picture(stages, index)))
             yield result
     if sheet:
         _write(request.output, png_bytes(explanation_figure(sheet)))
@@ -171,14 +171,6 @@ def _title(result: Explained) -> str:
     classes = ", ".join(f"{short(name)} {share:.1%}" for name, share in top)
     other = f"; explained: {short(result.explained[0])}" if result.explained != result.top[0] else ""
     return f"{short(name, 50)}{known}\n{classes}{other}"
-
-
-def _png(picture: Tensor) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(picture.permute(1, 2, 0).numpy()).save(file, "PNG")
-    return file.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

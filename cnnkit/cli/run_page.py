@@ -1,6 +1,5 @@
 """The HTML page about a run, section by section, from what was found of it."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from cnnkit.analysis import html, plots
 from cnnkit.analysis.complexity import complexity
 from cnnkit.analysis.html import Block, Section
 from cnnkit.analysis.metrics_table import quantities
-from cnnkit.analysis.pictures import kernel_grid
+from cnnkit.analysis.pictures import encode_png, kernel_grid
 from cnnkit.cli.run_findings import Found
 from cnnkit.metric_names import format_metric, title_of
 from cnnkit.shell import quote_command
@@ -172,7 +171,7 @@ def _errors(found: Found) -> Iterator[Block]:
     for image, k, (predicted, true), place in zip(pixels, order, pairs, places, strict=True):
         text = f"{predicted}, {confidence[k]:.1%}; in truth {true}"
         wide = max(96, min(image.shape[-1], 160))
-        shown.append(html.picture(_png(image), f"Image {place}: {text}", text, width=wide, kind="pixels"))
+        shown.append(html.picture(encode_png(image), f"Image {place}: {text}", text, width=wide, kind="pixels"))
     yield html.gallery(shown)
 
 
@@ -185,7 +184,7 @@ def _kernels(found: Found) -> Iterator[Block]:
     some = f"the first {KERNELS} of {len(weight)}" if len(weight) > KERNELS else f"all {len(weight)}"
     text = f"{kind} of the first layer, {some}, {weight.shape[-2]}x{weight.shape[-1]} pixels"
     yield html.picture(
-        _png(picture),
+        encode_png(picture),
         text,
         f"{text}. Grey is 0, brighter is positive, darker negative.",
         width=min(2 * picture.shape[-1], 900),
@@ -241,12 +240,3 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(part, f"{name}.{key}" if name else str(key))
     else:
         yield name, "; ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _png(pixels: Tensor) -> bytes:
-    """A picture uint8 (1 or 3, H, W) as a PNG file."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(pixels.permute(1, 2, 0).squeeze(2).contiguous().numpy()).save(file, "png", optimize=True)
-    return file.getvalue()

@@ -4,17 +4,14 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import yaml
-from jsonargparse import ArgumentError, Namespace
-from lightning.fabric.utilities.rank_zero import _get_rank
+from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import cnnkit.data
 import cnnkit.models
@@ -22,37 +19,32 @@ import cnnkit.optim
 import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit import callbacks, run_folder
-from cnnkit.cli.arguments import LINKED, Request, config_name
-from cnnkit.cli.broken_modules import refuse_broken_modules
-from cnnkit.cli.configuration import DEFAULTS, Configuration, arguments_in
+from cnnkit.cli.arguments import Request, config_name
+from cnnkit.cli.configuration import arguments_in
 from cnnkit.cli.construction import Construction, failures_as_raised
-from cnnkit.cli.help import COMMANDS
+from cnnkit.cli.parsed_command import ParsedCommand
 from cnnkit.cli.parsing import (
     ModelInstantiator,
-    Parser,
     refuse_contradictions,
-    refuse_seed,
-    refuse_unknown_classes,
     refuse_voids,
     wrong_values_are_user_errors,
 )
 from cnnkit.cli.plain_values import leave_out_objects, unmark
+from cnnkit.cli.ranks import is_first_process
 from cnnkit.cli.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.scoring import predict, score
 from cnnkit.cli.settle import leave_to_fit, settle_precision
 from cnnkit.cli.trainer_values import check_trainer
 from cnnkit.cli.trainers import fit_trainer, plain_trainer, train
-from cnnkit.cli.words import read_words
 from cnnkit.data.folders.trained import follow_split
 from cnnkit.errors import UserError
-from cnnkit.metric_names import MONITOR, Mode
 from cnnkit.run_folder import RunFolder
 from cnnkit.shell import quote_command
 from cnnkit.weights import skip_pretrained
 
 
-class Session(LightningCLI):
-    """`LightningCLI` on cnnkit's classes.
+class Session(ParsedCommand):
+    """A command with its objects and its run folder.
 
     Args:
         request: what was asked for.
@@ -69,69 +61,7 @@ class Session(LightningCLI):
         self.precision_reason = "asked for"
         self.predictions = callbacks.KeepPredictions()
         with self.held, self._leave_no_empty_folder():
-            super().__init__(
-                L.LightningModule,
-                L.LightningDataModule,
-                save_config_callback=None,
-                trainer_defaults={"max_epochs": 10, "num_sanity_val_steps": 0, "enable_model_summary": False},
-                seed_everything_default=0,
-                parser_kwargs={
-                    "exit_on_error": False,
-                    "allow_abbrev": False,
-                    request.command: {"exit_on_error": False, "allow_abbrev": False},
-                },
-                parser_class=Parser,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                args=[request.command, *request.args],
-                auto_configure_optimizers=False,
-            )
-
-    # ---- the parser ----------------------------------------------------------------------------------------------
-
-    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """Only the one that was asked for: each costs a second to set up."""
-        command = self.request.command
-        return {command: LightningCLI.subcommands()[command]}
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """The links and the defaults, written once."""
-        parser.add_argument("--name", type=str, default=None, help="Folder of the run below the root of runs.")
-        parser.add_argument("--weights", type=str | None, default=None, help="Weights that the whole net starts with.")
-        parser.add_argument("--monitor", type=str, default=MONITOR, help="What the best checkpoint is chosen by.")
-        parser.add_argument("--mode", type=Mode, default="auto", help="Which is better; auto: by the metric's name.")
-        parser.add_argument("--watch", type=callbacks.Watch | None, default=callbacks.Watch(), help="The dashboard.")
-        for of_net, of_data in LINKED.items():
-            parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Merge what was given and check it; where help is asked for, print it and stop."""
-        command, words = self.request.command, list(self.request.words)
-        if "--help" in words or "-h" in words:
-            print(COMMANDS[command], end="")
-            raise SystemExit(0)
-        if any(word.partition("=")[0].endswith(".help") for word in words):
-            self._parser(command).set_defaults(DEFAULTS)
-            parser.parse_args([command, *words])  # prints and stops
-        printing = "--print_config" in words
-        words = [word for word in words if word != "--print_config"]
-        self.configuration = Configuration(self.request.files, read_words(words))
-        try:
-            self.config = parser.parse_object({command: deepcopy(self.configuration.tree)})
-        except (Exception, SystemExit) as error:
-            refuse_broken_modules(self.configuration)
-            if isinstance(error, ArgumentError):
-                refuse_unknown_classes(self.configuration, str(error))
-            raise
-        refuse_seed(self.config[command].seed_everything)
-        for note in self.configuration.notes if is_first_process() else ():
-            print(note, file=sys.stderr)
-        if printing:
-            print(self._parser(command).dump(self.config[command], skip_none=False), end="")
-            raise SystemExit(0)
-
-    def _parse_ckpt_path(self) -> None:
-        """Nothing: what the user asks for is not overwritten by what a checkpoint holds."""
+            super().__init__(request)
 
     # ---- the objects ---------------------------------------------------------------------------------------------
 
@@ -295,8 +225,3 @@ class Session(LightningCLI):
     def predict(self, model: L.LightningModule, **kwargs: Any) -> None:
         """Write the class probabilities of the test images to predictions.csv."""
         predict(self, model, kwargs)
-
-
-def is_first_process() -> bool:
-    """Whether this process, and no other rank's, keeps the run folder."""
-    return not _get_rank() and not int(os.environ.get("NODE_RANK", 0))

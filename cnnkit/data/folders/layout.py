@@ -173,11 +173,12 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
     held = [folder for folder in others if has_images(folder)]
     found = ", ".join(printable(folder.name) for folder in subfolders(top))
     if "train" not in by_part or (held and len(by_part) == 1):
+        named = _list_names([folder.name for folders in by_part.values() for folder in folders])
         part = f"call {_list_names([folder.name for folder in held])} val or test if it is a part"
         remedy = part if "train" in by_part else f"put the classes into {printable(top / 'train')}"
         raise UserError(
             f"{where}: has {found}: parts of the data beside classes, or classes of such names; {remedy}, or rename "
-            f"the folder if {_list_names(_names(by_part))} is a class"
+            f"the folder if {named} is a class"
         )
     paths = {part: inner_folder(by_part[part][0], deep=part == "train") for part in PARTS if part in by_part}
     if is_flat(paths["train"]):
@@ -245,10 +246,6 @@ def _beside_tables(top: Path) -> str:
     except OSError:
         tables = []
     return f" beside {_list_names(tables)}, and labels are not read from tables yet" if tables else ""
-
-
-def _names(by_part: dict[str, list[Path]]) -> list[str]:
-    return [folder.name for folders in by_part.values() for folder in folders]
 
 
 def _list_names(names: list[str] | tuple[str, ...]) -> str:
