@@ -101,7 +101,8 @@ def _of_tree(text: str, asked: Asked) -> str:
                 f"{where}watch: {name!r} is no part of the dashboards; give null for none, or parts as {{maps: false}}"
             )
         names = class_names(last)
-        return f"{where}{key}: there is no class {name!r} for it{suggest(name.rsplit('.', 1)[-1], names)}"
+        net = "; a net goes to model.net" if key == "model" else ""
+        return f"{where}{key}: there is no class {name!r} for it{suggest(name.rsplit('.', 1)[-1], names)}{net}"
     if ambiguous := re.match(r"Multiple subclasses with name (\S+)\. .*ambiguity: (.*)\.", leaf):
         return f"{where}{key}: {ambiguous[1]!r} is the name of several classes; give one in full: {ambiguous[2]}"
     if missing := re.match(r"No module named '([^']+)'", leaf):

@@ -1,5 +1,6 @@
 """``validate``, ``test`` and ``predict`` on a data module: which weights, and what of it becomes the run's record."""
 
+import contextlib
 import datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,9 @@ def score(session: Any, command: str, model: Any, kwargs: dict[str, Any]) -> Non
     if not whole:
         key = "trainer.limit_test_batches" if command == "test" else "trainer.limit_val_batches"
         print(f"scores of a part of the images ({key} is {limit}), so not recorded")
+        if session.run is not None and command == "test":
+            with contextlib.suppress(OSError), session.run.edit_manifest() as manifest:
+                _count_look(manifest)  # to look at a part is to look
     if run is None:
         return
     of_run = path.resolve() == run.best.resolve()
@@ -76,8 +80,7 @@ def record_scores(
     entry = {"checkpoint": name, **moment}
     with run.edit_manifest() as manifest:
         if command == "test":
-            looks = manifest.get("test_looks", 0)
-            manifest["test_looks"] = looks + 1 if isinstance(looks, int) else 1
+            _count_look(manifest)
         if of_run:
             manifest |= {command: scores, f"{command}_of": entry}
         else:
@@ -87,6 +90,11 @@ def record_scores(
             manifest["other_scores"] = [*others, {"command": command, **entry, "when": when, "scores": scores}]
     if not of_run:
         print(f"recorded as scores of {name}; the run's own are those of {run.best.name}")
+
+
+def _count_look(manifest: dict[str, Any]) -> None:
+    looks = manifest.get("test_looks", 0)
+    manifest["test_looks"] = looks + 1 if isinstance(looks, int) else 1
 
 
 def predict(session: Any, model: Any, kwargs: dict[str, Any]) -> None:

@@ -67,6 +67,8 @@ def leave_to_fit(request: Request, trainer: Namespace) -> None:
         if (flag := word.partition("=")[0]) in _OF_FIT:
             raise UserError(f"{flag} is for fit: {_OF_FIT[flag]}")
     trainer.overfit_batches = 0.0
+    if not any(word.startswith("--trainer.profiler") for word in request.args):
+        trainer.profiler = None  # the training's, which a score need not print
 
 
 def _brings_precision(trainer: Namespace) -> bool:

@@ -101,6 +101,8 @@ TYPED = [
     ("--model.optimizer null", "model.optimizer is null; leave it out for Adam"),
     ("--config d.yaml", "d.yaml: no such configuration file; did you mean c.yaml?"),
     ("--config .", ".: a folder, where a file is needed"),
+    ("--model resnet18", "model: there is no class 'resnet18' for it; there are"),
+    ("--model resnet18", "; a net goes to model.net"),
     ("--data CIFAR100", "data: there is no class 'CIFAR100' for it; did you mean CIFAR10?"),
     ("--model.net.num_classes 5", "model.net.num_classes is 5, but the images of FashionMNISTSample have 10; leave it"),
     ("--model.net.image_size=8", "model.net.image_size is 8, but the images of FashionMNISTSample have 28; leave it"),

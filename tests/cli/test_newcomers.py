@@ -44,7 +44,9 @@ def test_scores_of_a_part_of_the_test_set_are_called_so(cli: Callable[..., Ended
     assert cli(*FIT, "--trainer.max_epochs=1").code == 0
     ended = cli("test", "--run", "runs/r", "--trainer.limit_test_batches=1")
     assert "scores of a part of the images (trainer.limit_test_batches is 1), so not recorded" in ended.out
-    assert "test" not in find("runs/r").manifest()
+    manifest = find("runs/r").manifest()
+    assert "test" not in manifest
+    assert manifest["test_looks"] == 1  # it is a look all the same
 
 
 def test_a_script_that_is_started_again_for_another_device_runs_one_of_its_commands(
