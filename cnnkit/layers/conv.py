@@ -86,11 +86,13 @@ def as_height_width(image_size: ImageSize) -> tuple[int, int]:
     """Give an image size as (height, width): an int stands for a square image.
 
     Raises:
-        UserError: the size is not one or two positive numbers.
+        UserError: the size is not one or two positive numbers, at most 100,000.
     """
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(size) != 2 or min(size) < 1:
-        raise UserError(f"image_size is {image_size!r}; give one positive number of pixels, or (height, width).")
+    if len(size) != 2 or min(size) < 1 or max(size) > 100_000:
+        raise UserError(
+            f"image_size is {image_size!r}; give one positive number of pixels, at most 100,000, or (height, width)."
+        )
     return size[0], size[1]
 
 
