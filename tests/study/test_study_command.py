@@ -145,7 +145,7 @@ def test_runs_side_by_side_come_to_the_same(cli: Callable[..., Ended]) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with signals")
 def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Callable[..., Ended]) -> None:
-    text = STUDY.replace("max_epochs: 2", "max_epochs: 500")
+    text = STUDY.replace("max_epochs: 1", "max_epochs: 5000")
     make("signalled", text)
     command = [sys.executable, "-u", "-m", "cnnkit", "study", "signalled", "--jobs", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
