@@ -49,7 +49,8 @@ def _place(extent: tuple[float, float], size: tuple[int, int], resize: Resize) -
     inner, box = (to_width, to_height), (0.0, 0.0, width, height)
     if resize == "crop":
         scale = min(width / to_width, height / to_height)
-        left, top = (width - to_width * scale) / 2, (height - to_height * scale) / 2
+        # The side that fills the size is not cut; by rounding, 1800 / 224 * 224 is more than 1800.
+        left, top = max(0.0, width - to_width * scale) / 2, max(0.0, height - to_height * scale) / 2
         box = (left, top, width - left, height - top)
     elif resize == "pad":
         scale = max(width / to_width, height / to_height)
