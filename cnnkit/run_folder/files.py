@@ -53,8 +53,10 @@ def writing_output(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
     """`replacing` for a file that the user has named on the command line; its folder is made.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: it cannot be written, or is a pipe, a device or a folder.
     """
+    with contextlib.suppress(OSError):  # what is not there, or cannot be looked at, is told below
+        check_regular(path)  # a rename would put a file in the place of a device or pipe
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, mode) as file:

@@ -1,6 +1,7 @@
 """What people tried who had read only the README, each with what it should do."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from small_runs import Ended
 from test_public_layouts import lay
 
 import cnnkit.cli
-from cnnkit.run_folder import find
+from cnnkit.errors import UserError
+from cnnkit.run_folder import find, writing_output
 
 FIT = [
     *("fit", "--name=r", "--model.net.channels=[2,2]", "--model.net.hidden_sizes=[]", "--data.batch_size=64"),
@@ -123,3 +125,14 @@ def test_a_number_is_compared_with_a_number(cli: Callable[..., Ended]) -> None:
     assert cli(*FIT, "--trainer.max_epochs=1").code == 0
     ended = cli("runs", "--where", "model.optimizer.lr<abc")
     assert (ended.code, "model.optimizer.lr is a number; give one" in ended.err) == (2, True)
+
+
+def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    with pytest.raises(UserError, match="a named pipe, where a file is needed"), writing_output(pipe) as file:
+        file.write(b"lost")
+    assert pipe.is_fifo()
+    with writing_output(tmp_path / "new/a.png") as file:
+        file.write(b"kept")
+    assert (tmp_path / "new/a.png").read_bytes() == b"kept"
