@@ -41,7 +41,7 @@ def scan_images(path: str | Path) -> ScanResult:
     A file counts as an image if its suffix is in `IMAGE_SUFFIXES` or its content is that of a format that is read.
     Only files with other suffixes are opened to see. An image that turns out to be broken is in `files`: whoever
     decodes it says so. Hidden files and folders (``.name``, ``__MACOSX``) are passed over. Linked folders are followed,
-    each real folder once, after those that are not linked; cycles therefore end.
+    each real folder once, after those that are not linked; a link to a folder above it is passed over.
 
     Raises:
         UserError: if there is no such file or folder, or a folder cannot be listed.
@@ -101,6 +101,8 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
         for name in folders:
             if _is_hidden(name):
                 result.passed_over.setdefault(HIDDEN, []).append(Path(folder, name))
+            elif leads_back(Path(folder, name)):  # else a class would get the images of all others
+                result.passed_over.setdefault(LINK, []).append(Path(folder, name))
             elif Path(folder, name).is_symlink():
                 links.append(Path(folder, name))
             elif _is_new(Path(folder, name), seen):
@@ -114,6 +116,11 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
                 result.files.append(Path(folder, name))
             else:
                 result.passed_over.setdefault(reason, []).append(Path(folder, name))
+
+
+def leads_back(path: Path) -> bool:
+    """Whether a path is a link to the folder that it is in, or to one above that."""
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:

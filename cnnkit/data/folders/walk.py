@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, part_of
 from cnnkit.data.image_formats import IMAGE_SUFFIXES
+from cnnkit.data.listing import leads_back
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 from cnnkit.run_folder.folder import ROOT
@@ -34,7 +35,7 @@ def subfolders(folder: Path) -> list[Path]:
     """
     try:
         found = sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
-        return [path for path in found if not _is_ours(path) and not _leads_back(path)]
+        return [path for path in found if not _is_ours(path) and not leads_back(path)]
     except OSError as error:
         raise UserError(
             f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
@@ -44,12 +45,8 @@ def subfolders(folder: Path) -> list[Path]:
 def links_back(folder: Path) -> list[str]:
     """The names of links in a folder that lead to it or to a folder above it."""
     with suppress(OSError):
-        return sorted(path.name for path in folder.iterdir() if _leads_back(path) and not is_junk(path.name))
+        return sorted(path.name for path in folder.iterdir() if leads_back(path) and not is_junk(path.name))
     return []
-
-
-def _leads_back(path: Path) -> bool:
-    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
 def names_within(folder: Path) -> set[str]:
