@@ -1,4 +1,4 @@
-"""What it is worth that freed memory stays with the process (`cnnkit.memory`): fresh processes that train in turn."""
+"""What it is worth that freed memory stays with the process: fresh processes that train in turn."""
 
 import time
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.common import Table, fresh, ratios, take_turns
-from cnnkit.memory import keep_freed_memory
+from cnnkit.allocator import keep_freed_memory
 from cnnkit.models import ResNet
 from cnnkit.precision import default_precision
 

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 
 from benchmarks.common import Table, fashion_mnist, fit, ratios
 from benchmarks.fit import clock
-from cnnkit.callbacks.watch import PARTS
+from cnnkit.dashboards.watch import PARTS
 
 ROUNDS = 6
 

@@ -20,8 +20,8 @@ from benchmarks.common import Table
 from benchmarks.memory import kilobytes
 from benchmarks.mutations import mutate, seed_images, seed_originals
 from cnnkit.data.archives import read_file, read_members
-from cnnkit.data.decode import UnreadableImage, read_image
-from cnnkit.data.formats import cifar_records, parse_idx
+from cnnkit.data.images.decode import UnreadableImage, read_image
+from cnnkit.data.images.formats import cifar_records, parse_idx
 
 ROUNDS = 1
 IMAGES, ORIGINALS = 2500, 3000

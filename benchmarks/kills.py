@@ -24,7 +24,7 @@ from benchmarks.run_files import missing_rows, read_rows, unreadable
 from cnnkit.callbacks import SafeCheckpointIO, load_checkpoint
 from cnnkit.cli import main
 from cnnkit.errors import UserError
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
 
 ROUNDS = 200
 STEPS, EPOCHS = 3, 6

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
 
 MACHINE = ("images_per_second", "memory/peak_mb")  # no number of the training
 

@@ -63,7 +63,7 @@ def run(rounds: int, quick: bool) -> Iterator[Table]:
         "import torch": ("-c", "import torch"),
     }
     if not quick:
-        commands["import what fit needs"] = ("-c", "import cnnkit.cli.session")
+        commands["import what fit needs"] = ("-c", "import cnnkit.cli.fit.session")
     sides = {name: lambda words=words: wall_time(*words) for name, words in commands.items()}
     steps: list[tuple[float, float]] = []
     sides["fit, first batch ready"] = lambda: steps.append(first_step()) or steps[-1][0]

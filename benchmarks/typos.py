@@ -22,8 +22,8 @@ import cnnkit.models
 import cnnkit.transforms
 from benchmarks.common import ROOT, Table
 from cnnkit.cli import main as cnnkit_main
-from cnnkit.cli.build import build
 from cnnkit.cli.help import COMMANDS
+from cnnkit.cli.parsing.build import build
 from cnnkit.cli.tools import TOOLS
 from cnnkit.errors import UserError
 

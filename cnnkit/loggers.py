@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
 from cnnkit.errors import UserError
-from cnnkit.run_folder import open_regular, report_not_written, write_atomically
+from cnnkit.files import open_regular, report_not_written, write_atomically
 
 _EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..*)")
 

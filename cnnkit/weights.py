@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from cnnkit import run_folder
+from cnnkit import files, runs
 from cnnkit.errors import UserError
 
 _skipped: ContextVar[bool] = ContextVar("pretrained_skipped", default=False)
@@ -49,9 +49,9 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
         raise UserError(f"{path}: weights are read from local files only; download it first")
     file = Path(path)
     if file.is_dir():
-        file = run_folder.choose_finished(file).best
+        file = runs.choose_finished(file).best
     try:
-        run_folder.check_regular(file)
+        files.check_regular(file)
     except FileNotFoundError:
         raise UserError(f"{file}: no such file of weights; give a .safetensors or .pth file, or a run folder") from None
     found = _load(file)

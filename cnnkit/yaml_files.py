@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from cnnkit.errors import UserError
-from cnnkit.run_folder import open_regular
+from cnnkit.files import open_regular
 from cnnkit.scalars import PlainScalar, read_scalar
 
 MAX_BYTES, MAX_DEPTH, MAX_VALUES = 500_000, 50, 20_000

@@ -12,9 +12,10 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 
-from cnnkit.analysis.metrics_table import read_metrics
-from cnnkit.analysis.plots import new_figures, png_bytes
-from cnnkit.run_folder import RunFolder, replacing
+from cnnkit.files import replacing
+from cnnkit.reporting.figures import new_figures, png_bytes
+from cnnkit.runs import RunFolder
+from cnnkit.runs.metrics import read_metrics
 
 # Okabe and Ito's colors, which people with any color vision can distinguish.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")

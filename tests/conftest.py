@@ -6,7 +6,7 @@ import pytest
 from small_runs import SMALL, WATCHED, Ended
 
 from cnnkit.cli import main
-from cnnkit.run_folder import RunFolder, find
+from cnnkit.runs import RunFolder, find
 
 _SHARED: list[Path] = []  # the run of `trained_once`, once there is one
 

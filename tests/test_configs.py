@@ -11,7 +11,7 @@ from small_runs import Ended
 
 from cnnkit import data
 from cnnkit.data.store import Store
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))

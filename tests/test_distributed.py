@@ -9,8 +9,8 @@ import pytest
 import torch
 from small_runs import SMALL, WATCHED
 
-from cnnkit.analysis.predictions import load_predictions
-from cnnkit.run_folder import find
+from cnnkit.runs import find
+from cnnkit.runs.predictions import load_predictions
 
 WEIGHTS = """
 import torch

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 
 WEIGHTS = """
 import torch

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.analysis.metrics_table import read_metrics
-from cnnkit.analysis.predictions import load_predictions
-from cnnkit.analysis.runs import read_record
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.cli.arguments import read_config
+from cnnkit.cli.parsing.arguments import read_config
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV
-from cnnkit.run_folder import RunFolder, find
+from cnnkit.runs import RunFolder, find
+from cnnkit.runs.metrics import read_metrics
+from cnnkit.runs.predictions import load_predictions
+from cnnkit.runs.records import read_record
 from cnnkit.weights import read_weights
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -9,7 +9,7 @@ from small_runs import SMALL, Ended
 
 import cnnkit
 from cnnkit.cli import main
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 
 FILLED_IN = re.compile(r"python -m cnnkit [^\"\n;]*\{(?!command\})")
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cnnkit.errors import UserError
-from cnnkit.run_folder import open_regular
+from cnnkit.files import open_regular
 
 # Without these Lightning cannot load a checkpoint at all, and without the others it cannot go on with the training.
 NEEDED = ("state_dict", "epoch", "global_step", "pytorch-lightning_version")

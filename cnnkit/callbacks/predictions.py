@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.analysis.predictions import Predictions
+from cnnkit.runs.predictions import Predictions
 
 
 class KeepPredictions(Callback):

@@ -11,8 +11,9 @@ from cnnkit.callbacks.best import best_of
 from cnnkit.callbacks.early_stop import describe_early_stop
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.callbacks.used_images import used_images
+from cnnkit.files import report_not_written
 from cnnkit.loggers import MetricsCSV
-from cnnkit.run_folder import RunFolder, report_not_written
+from cnnkit.runs import RunFolder
 
 
 class Record(Callback):

@@ -1,7 +1,7 @@
 """The numbers of a layer that one works out by hand: output sizes, parameters, multiply-accumulates.
 
 A size is one number, or one number for each direction: (height, width), or (depth, height, width). One number among
-tuples stands for all directions. A whole net is counted by `cnnkit.analysis.complexity`, explained row by row by
+tuples stands for all directions. A whole net is counted by `cnnkit.inspection.complexity`, explained row by row by
 `cnnkit.classroom.derivation`, and `cnnkit.layers.conv.chain_output_size` follows a size through modules.
 """
 
@@ -135,7 +135,7 @@ def dense_parameters(inputs: int, outputs: int, bias: bool = True) -> int:
 def conv_macs(in_channels: int, out_channels: int, kernel_size: Size, output: Size, groups: int = 1) -> int:
     """Count the multiply-accumulates of a convolution on one image: every weight is used once for each output pixel.
 
-    Adding the bias is not counted, as in `cnnkit.analysis.complexity`.
+    Adding the bias is not counted, as in `cnnkit.inspection.complexity`.
 
     Args:
         in_channels: maps of the input.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from torch import nn
 
-from cnnkit.analysis.complexity import Complexity, Row
 from cnnkit.classroom.arithmetic import each_side
+from cnnkit.inspection.complexity import Complexity, Row
 from cnnkit.layers import DilatedAvgPool2d, MinPool2d, Subsample2d, SumPool2d
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, MinPool2d, SumPool2d, DilatedAvgPool2d, Subsample2d)
@@ -16,13 +16,13 @@ def explain_rows(found: Complexity) -> list[str]:
     """Derive the shape and the parameters of each row, and say what the memory counts.
 
     Args:
-        found: of `cnnkit.analysis.complexity.complexity`.
+        found: of `cnnkit.inspection.complexity.complexity`.
 
     Returns:
         A line for each row, and one on memory if there are rows of `nn.Flatten`.
 
     Example:
-        >>> from cnnkit.analysis.complexity import complexity
+        >>> from cnnkit.inspection.complexity import complexity
         >>> explain_rows(complexity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (1, 28, 28)))[1]
         '1 Linear: 10 units, each with a weight for each of 784 values and a bias: 784*10 + 10 = 7,850'
     """

@@ -58,7 +58,7 @@ def sliding_figure(slides: tuple[Slide, ...] = SLIDES) -> "Figure":
     Args:
         slides: a panel each.
     """
-    from cnnkit.analysis.plots import INK, new_figures
+    from cnnkit.reporting.figures import INK, new_figures
 
     figure, panels = new_figures(2.5 * len(slides) / 2, 7.2, rows=2, columns=-(-len(slides) // 2))
     for axes, slide in zip(panels, slides, strict=False):
@@ -71,7 +71,7 @@ def sliding_figure(slides: tuple[Slide, ...] = SLIDES) -> "Figure":
 def _draw(axes: "Axes", slide: Slide) -> None:
     from matplotlib.patches import Rectangle
 
-    from cnnkit.analysis.plots import BLUE, GREY, ORANGE
+    from cnnkit.reporting.figures import BLUE, GREY, ORANGE
 
     large, small = (slide.o, slide.i) if slide.transposed else (slide.i, slide.o)
     around = large + 2 * slide.p

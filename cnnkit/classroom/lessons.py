@@ -128,9 +128,9 @@ def teach_parameters() -> Lesson:
 
 def teach_autoencoder() -> Lesson:
     """What deconvolution is for: an autoencoder, trained for a few seconds on the bundled images."""
-    from cnnkit.analysis.plots import new_figures
     from cnnkit.classroom.autoencoder import train_autoencoder
     from cnnkit.data.store import open_sample
+    from cnnkit.reporting.figures import new_figures
 
     store = open_sample()
     train, test = (torch.as_tensor(images) for images in (store.train_images, store.test_images))

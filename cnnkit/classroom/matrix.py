@@ -65,7 +65,7 @@ def matrix_figure(matrices: dict[str, Tensor]) -> "Figure":
     Args:
         matrices: (rows, columns), at most some thirty of each, by their titles.
     """
-    from cnnkit.analysis.plots import GREY, INK, new_figures
+    from cnnkit.reporting.figures import GREY, INK, new_figures
 
     tallest = max(len(matrix) for matrix in matrices.values())
     widths = [max(matrix.shape[1], 8) for matrix in matrices.values()]  # room for the title

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 from cnnkit import __version__
+from cnnkit.allocator import keep_freed_memory
 from cnnkit.cli import help as texts
-from cnnkit.cli.streams import steady_streams
+from cnnkit.cli.errors.streams import steady_streams
 from cnnkit.cli.tools import TOOLS, run_tool
-from cnnkit.memory import keep_freed_memory
+from cnnkit.files import not_written
 from cnnkit.notices import one_command
-from cnnkit.run_folder import not_written
 
 NOT_WRITTEN = 4
 _COMMAND = "CNNKIT_COMMAND"  # the number of the command that a process runs, for those that it starts
@@ -83,6 +83,6 @@ def _run(args: list[str], began: float) -> int:
         if command in TOOLS:
             return run_tool(command, args[1:], debug=debug)
 
-        from cnnkit.cli.command import run_command  # imports torch
+        from cnnkit.cli.fit.command import run_command  # imports torch
 
         return run_command(command, args[1:], began=began, debug=debug)

@@ -1,7 +1,7 @@
 """The help that is printed without importing torch."""
 
 from cnnkit.cli.tools import TOOLS
-from cnnkit.run_folder.keys import list_may_change
+from cnnkit.runs.keys import list_may_change
 
 _LOOK = "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in TOOLS.items())
 MAIN = f"""\

@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnkit.analysis.terminal import shown
-from cnnkit.data.image_formats import COMMON_FORMATS
-from cnnkit.data.listing import describe_passed_over, scan_images
+from cnnkit.data.images.image_formats import COMMON_FORMATS
+from cnnkit.data.images.listing import describe_passed_over, scan_images
 from cnnkit.errors import UserError
+from cnnkit.reporting.terminal import shown
 
 
 def list_images(paths: Sequence[str]) -> list[Path]:

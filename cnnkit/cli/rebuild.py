@@ -19,7 +19,7 @@ from jsonargparse._common import parsing_settings
 
 import cnnkit
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.cli.arguments import read_config
+from cnnkit.cli.parsing.arguments import read_config
 from cnnkit.errors import UserError
 from cnnkit.tasks import ClassificationTask
 from cnnkit.weights import skip_pretrained

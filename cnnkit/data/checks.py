@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import PIL
 
-from cnnkit.data.decode import UnreadableImage, read_image
+from cnnkit.data.images.decode import UnreadableImage, read_image
+from cnnkit.files import write_atomically
 from cnnkit.notices import say
-from cnnkit.run_folder import write_atomically
 
 VERSION = 1
 _MANY = 1000  # files that take long enough to say that they are being checked

@@ -4,7 +4,7 @@ from typing import Any, TypedDict
 
 from torch import Tensor
 
-from cnnkit.data.decode import MAX_PIXELS
+from cnnkit.data.images.decode import MAX_PIXELS
 from cnnkit.data.splits import fingerprint
 from cnnkit.data.store import Store
 

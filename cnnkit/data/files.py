@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnkit.data.batches import Batch, Batches, Images
-from cnnkit.data.decode import MAX_PIXELS, Resize, UnreadableImage, read_image
+from cnnkit.data.images.decode import MAX_PIXELS, Resize, UnreadableImage, read_image
 
 
 class ImageFiles:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.decode import Resize
 from cnnkit.data.files import ImageFiles, available_memory
 from cnnkit.data.folders.assignment import FoundImage
 from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, SplitSettings, load_contents
@@ -20,6 +19,7 @@ from cnnkit.data.folders.following import match_classes, refuse_other_settings
 from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.reading import UNREADABLE
 from cnnkit.data.folders.trained import followed_split
+from cnnkit.data.images.decode import Resize
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.layers.conv import ImageSize, as_height_width

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cnnkit.data.archives import read_file, read_members
 from cnnkit.data.download import fetch, lock
-from cnnkit.data.formats import PICKLE_MARGIN, cifar_records, parse_cifar, parse_idx
+from cnnkit.data.images.formats import PICKLE_MARGIN, cifar_records, parse_cifar, parse_idx
 from cnnkit.data.sources import Source, source_of
 from cnnkit.errors import UserError
 

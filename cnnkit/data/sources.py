@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cnnkit.data.formats import CIFAR_RECORD
+from cnnkit.data.images.formats import CIFAR_RECORD
 from cnnkit.errors import UserError
 
 

@@ -28,8 +28,8 @@ from cnnkit.data.download import fsync_folder, lock
 from cnnkit.data.originals import Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, source_of
 from cnnkit.errors import UserError
+from cnnkit.files import write_atomically
 from cnnkit.notices import say
-from cnnkit.run_folder import write_atomically
 
 VERSION = 1
 SAMPLE_FOLDER = Path(__file__).parent / "sample"

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from cnnkit.analysis.significance import not_distinguishable
-from cnnkit.analysis.statistics import Summary, summarize, summarize_shares
-from cnnkit.analysis.tables import count, markdown_table, replace_between_markers
-from cnnkit.analysis.terminal import print_table, shown
+from cnnkit.files import replacing, write_atomically
 from cnnkit.metric_names import is_lower_better, is_percentage
-from cnnkit.run_folder import replacing, write_atomically
+from cnnkit.reporting.tables import count, markdown_table, replace_between_markers
+from cnnkit.reporting.terminal import print_table, shown
+from cnnkit.stats.intervals import Summary, summarize, summarize_shares
+from cnnkit.stats.significance import not_distinguishable
 from cnnkit.study.engine import Outcome, Resolved
 from cnnkit.study.plan import Plan
 
@@ -190,7 +190,7 @@ def read_rows(file: Path) -> list[Row]:
 
 def figure(title: str, rows: Sequence[Row]) -> Any:
     """A dot for every run, and the mean with its interval for every variant."""
-    from cnnkit.analysis.plots import new_figure
+    from cnnkit.reporting.figures import new_figure
 
     variants, metric = variants_of(rows), metric_of(rows[0])
     as_percent = is_percentage(metric)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.errors import UserError
-from cnnkit.study.identity import Found, runs_in
+from cnnkit.runs.identity import Found, runs_in
 from cnnkit.study.plan import Planned
 
 INTERRUPTED = range(129, 160)  # exit codes of a command that a signal stopped
@@ -31,7 +31,7 @@ class Resolved:
 
     Args:
         config: its resolved configuration, its precision the one that is computed in.
-        code: see `cnnkit.study.identity.code_version`.
+        code: see `cnnkit.runs.identity.code_version`.
         data: ``fingerprint`` and ``split`` of its data.
         parameters: of its net.
         macs: multiply-accumulates of its net for one image; None if they cannot be counted.

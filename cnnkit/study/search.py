@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.errors import UserError
+from cnnkit.files import replacing
 from cnnkit.metric_names import is_lower_better
-from cnnkit.run_folder import replacing
 from cnnkit.study.engine import INTERRUPTED, Ended, Interrupted
 from cnnkit.study.plan import Plan, Variant
 

@@ -1,8 +1,8 @@
 """Batched augmentation on the device, with randomness that depends on seed, epoch and image alone."""
 
+from cnnkit.randomness import Counter, mix_seed
 from cnnkit.transforms.base import Transform
 from cnnkit.transforms.color import RandomBrightness, RandomContrast
-from cnnkit.transforms.counter import Counter, mix_seed
 from cnnkit.transforms.erase import Cutout, RandomErasing
 from cnnkit.transforms.geometric import AlternatingFlip, RandomAffine, RandomCrop, RandomHorizontalFlip
 from cnnkit.transforms.mix import CutMix, Mix, MixUp

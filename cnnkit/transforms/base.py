@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from cnnkit.transforms.counter import Counter
+from cnnkit.randomness import Counter
 
 
 class Transform(nn.Module):

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from cnnkit.randomness import Counter
 from cnnkit.transforms.base import Transform, check_between
-from cnnkit.transforms.counter import Counter
 
 _GREY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a grey image (ITU-R BT.601, as torchvision rounds them)."""

@@ -9,8 +9,8 @@ import math
 import torch
 from torch import Tensor
 
+from cnnkit.randomness import Counter
 from cnnkit.transforms.base import Transform, check_between, check_range
-from cnnkit.transforms.counter import Counter
 
 
 def _inside(size: int, start: Tensor, length: Tensor) -> Tensor:

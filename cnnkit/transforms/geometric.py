@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnkit.randomness import Counter
 from cnnkit.transforms.base import Transform, check_between, check_range
-from cnnkit.transforms.counter import Counter
 
 
 class RandomCrop(Transform):

@@ -10,8 +10,8 @@ import random
 import torch
 from torch import Tensor, nn
 
+from cnnkit.randomness import mix_seed
 from cnnkit.transforms.base import check_between
-from cnnkit.transforms.counter import mix_seed
 
 
 def soft_labels(labels: Tensor, num_classes: int) -> Tensor:

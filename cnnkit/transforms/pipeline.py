@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from cnnkit.randomness import Counter, mix_seed
 from cnnkit.transforms.base import Transform
-from cnnkit.transforms.counter import Counter, mix_seed
 from cnnkit.transforms.mix import Mix
 from cnnkit.transforms.normalize import Normalize
 

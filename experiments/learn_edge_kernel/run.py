@@ -12,9 +12,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cnnkit.analysis.plots import BLUE, GREY, ORANGE, png_bytes
 from cnnkit.classroom.convolution import corr2d
-from cnnkit.run_folder import replacing
+from cnnkit.files import replacing
+from cnnkit.reporting.figures import BLUE, GREY, ORANGE, png_bytes
 
 EDGE = torch.tensor([[1.0, -1.0]])
 """Each pixel minus its right neighbor: 1 where white turns black, -1 where black turns white, else 0."""

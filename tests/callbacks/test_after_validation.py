@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from cnnkit.callbacks import Confusion, Mistakes, PRCurves
-from cnnkit.callbacks.drawing import Allowance
 from cnnkit.callbacks.memory import peak_resident
+from cnnkit.dashboards import Confusion, Mistakes, PRCurves
+from cnnkit.dashboards.drawing import Allowance
 
 PROBABILITIES = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.9, 0.0], [0.3, 0.3, 0.4], [0.05, 0.0, 0.95]])
 STATM = Path("/proc/self/statm")
@@ -55,8 +55,8 @@ def test_the_most_confident_mistakes_come_first(monkeypatch: pytest.MonkeyPatch)
         captions.extend(texts)
         return torch.zeros(3, 8, 8, dtype=torch.uint8)
 
-    monkeypatch.setattr("cnnkit.callbacks.mistakes.validation_images", images)
-    monkeypatch.setattr("cnnkit.callbacks.mistakes.captioned_grid", grid)
+    monkeypatch.setattr("cnnkit.dashboards.mistakes.validation_images", images)
+    monkeypatch.setattr("cnnkit.dashboards.mistakes.captioned_grid", grid)
     mistakes = Mistakes(images=2)
     mistakes.draw(trainer(), Paper(), mistakes.keep(PROBABILITIES, LABELS).numpy())  # type: ignore[arg-type]
     assert asked == [3, 1]  # the first image is right, the third one the least confident

@@ -17,7 +17,7 @@ from cnnkit import CNN, AuxiliaryLossTask, ClassificationTask, FashionMNISTSampl
 from cnnkit.callbacks import BestCheckpoint, Memory, Throughput, WarnOnNaN, best_and_last
 from cnnkit.errors import UserError
 from cnnkit.metrics import build_accuracy
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 
 NAN = math.nan
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (

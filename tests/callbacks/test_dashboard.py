@@ -15,7 +15,7 @@ from small_runs import SHORT, SMALL, SMALL_NET, WATCHED, Ended
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
-from cnnkit.run_folder import RunFolder, find
+from cnnkit.runs import RunFolder, find
 
 CLASSES = ("ant", "bee", "cat")
 ONCE = ("train/augmented", "maps/image")

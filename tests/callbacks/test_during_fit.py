@@ -15,8 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample
-from cnnkit.callbacks import EMA, Diverged, EpochProgress, RunPictures, StopOnNaN, Throughput, best_and_last
-from cnnkit.callbacks.tensorboard import image_grid
+from cnnkit.callbacks import EMA, Diverged, EpochProgress, StopOnNaN, Throughput, best_and_last
+from cnnkit.dashboards import RunPictures
+from cnnkit.dashboards.tensorboard import image_grid
 from cnnkit.loggers import TensorBoard
 
 

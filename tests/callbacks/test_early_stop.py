@@ -12,7 +12,7 @@ from small_runs import SMALL, Ended
 
 from cnnkit.callbacks import StopWhen
 from cnnkit.callbacks.early_stop import describe_early_stop
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 
 STOP = "{class_path: EarlyStopping, init_args: {monitor: val/loss, patience: 1, min_delta: 5}}"
 

@@ -12,7 +12,7 @@ import torch
 from small_runs import SMALL, Ended
 
 from cnnkit.callbacks import SafeCheckpointIO
-from cnnkit.run_folder import RunFolder, find
+from cnnkit.runs import RunFolder, find
 
 SPOIL = """
 import torch

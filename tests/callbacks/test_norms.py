@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from small_runs import SMALL
 
-from cnnkit.callbacks import LayerNorms
-from cnnkit.run_folder import RunFolder
+from cnnkit.dashboards import LayerNorms
+from cnnkit.runs import RunFolder
 
 
 class ByHand(Callback):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 from course_pages import PAGES, ROOT, blocks_of, run_block, run_command, said_by
 
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
 
 TEXT = (PAGES / "index.md").read_text(encoding="utf-8")
 
@@ -85,7 +85,9 @@ def test_pages_studies_and_tests_of_the_index_are_there() -> None:
     [pytest.param(c, marks=[pytest.mark.slow] if any(word in c for word in SLOW) else []) for c in COMMANDS],
 )
 def test_a_command_of_the_index_runs(command: str, desk: Path, tmp_path: Path, trained_once: RunFolder) -> None:
-    if command.startswith("study "):  # they take minutes to hours: tests/test_experiments.py reads what they found
+    if command.startswith(
+        "study "
+    ):  # minutes to hours: tests/experiments reads results
         assert (ROOT / "experiments" / command.removeprefix("study ") / "study.yaml").is_file()
         return
     if "RUN" in command:  # a copy, for `test` writes its scores into the run

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from PIL import Image
 from small_runs import Ended
 
-from cnnkit.analysis.plots import png_bytes
 from cnnkit.classroom.autoencoder import Autoencoder, train_autoencoder
 from cnnkit.classroom.drawings import SLIDES, Slide
 from cnnkit.classroom.exercise import A, B, solve
 from cnnkit.classroom.lessons import LESSONS
 from cnnkit.data.store import open_sample
 from cnnkit.errors import UserError
+from cnnkit.reporting.figures import png_bytes
 
 PRINTED = {
     "signals": ["[4, 13, 22, 15]", "[5, 14, 23, 12]", "output (8, 5, 4)"],

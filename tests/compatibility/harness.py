@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from cnnkit.cli import main
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
 
 # Two epochs of three steps and one batch of validation, every step logged, no dashboards.
 TINY = (

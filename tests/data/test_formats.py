@@ -8,7 +8,7 @@ import pytest
 from made_originals import tar_gz
 
 from cnnkit.data.archives import read_file, read_members
-from cnnkit.data.formats import cifar_records, parse_cifar, parse_idx
+from cnnkit.data.images.formats import cifar_records, parse_cifar, parse_idx
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.data.archives import read_file, read_members
-from cnnkit.data.formats import cifar_records
+from cnnkit.data.images.formats import cifar_records
 from cnnkit.data.plain_pickle import MAX_TUPLES
 
 LIMIT = 1 << 20

@@ -11,7 +11,7 @@ from small_runs import SMALL, Ended
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from cnnkit.cli.messages import explain
+from cnnkit.cli.errors.messages import explain
 from cnnkit.data import files
 
 REAL = files.read_image

@@ -16,7 +16,7 @@ from torch import Tensor
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample, TransferTask
 from cnnkit.data.datamodules import ImageDataModule
 from cnnkit.data.folder import ImageFolder
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 from cnnkit.transforms import MixUp, RandomCrop
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from cnnkit.errors import UserError
 from cnnkit.models import TimmNet
 from cnnkit.models.pretrained import PACKAGES, packaged_weights, timm_name
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 from cnnkit.tasks import ClassificationTask
 
 LITE = "tf_efficientnet_lite0"

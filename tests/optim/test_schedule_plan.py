@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnnkit.cli.parsing import own_conventions
+from cnnkit.cli.parsing.parser import own_conventions
 from cnnkit.errors import UserError
 from cnnkit.optim import (
     RunLength,

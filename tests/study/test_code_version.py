@@ -13,10 +13,10 @@ import cnnkit.models
 import cnnkit.optim
 import cnnkit.tasks
 import cnnkit.transforms
-from cnnkit.run_folder.keys import stands_for
-from cnnkit.study import identity
-from cnnkit.study.identity import FIT, ONLY_SHOWS, PACKAGE, code_version, deciding_files
-from cnnkit.study.imports import Taken, files_of, locate
+from cnnkit.runs import identity
+from cnnkit.runs.identity import FIT, ONLY_SHOWS, PACKAGE, code_version, deciding_files
+from cnnkit.runs.imports import Taken, files_of, locate
+from cnnkit.runs.keys import stands_for
 
 
 def config(net: str = "cnnkit.models.CNN", **more: Any) -> dict[str, Any]:
@@ -32,9 +32,12 @@ def test_what_decides_counts_and_what_is_not_used_does_not() -> None:
     found = names(config())
     assert {"models/cnn.py", "layers/conv.py", "tasks/classification.py", "data/datamodules.py"} <= found
     assert {"callbacks/best.py", "callbacks/stop.py", "precision.py", "optim/length.py", "metrics.py"} <= found
-    assert {"transforms/geometric.py", "cli/outfit.py", "cli/settle.py"} <= found
+    assert {"transforms/geometric.py", "cli/fit/outfit.py", "cli/fit/settle.py"} <= found
     assert not {"models/vgg.py", "layers/inception.py", "tasks/transfer.py", "data/folder.py"} & found
-    assert not {"cli/report.py", "callbacks/progress.py", "analysis/plots.py", "loggers.py", "study/engine.py"} & found
+    assert (
+        not {"cli/fit/report.py", "callbacks/progress.py", "reporting/figures.py", "loggers.py", "study/engine.py"}
+        & found
+    )
     assert "callbacks/ema.py" not in found
     with_ema = {**config(), "trainer": {"callbacks": [{"class_path": "cnnkit.callbacks.EMA"}]}}
     assert names(with_ema) == found | {"callbacks/ema.py"}
@@ -109,10 +112,10 @@ def change(file: Path) -> None:
         ("optim/length.py", True),
         ("models/cnn.py", True),
         ("layers/conv.py", True),
-        ("cli/session.py", True),
+        ("cli/fit/session.py", True),
         ("models/vgg.py", False),
         ("models/__init__.py", False),
-        ("cli/report.py", False),
+        ("cli/fit/report.py", False),
         ("callbacks/progress.py", False),
     ],
 )

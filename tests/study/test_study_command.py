@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from small_runs import Ended
 
-from cnnkit.analysis.predictions import load_predictions
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
+from cnnkit.runs.predictions import load_predictions
 from cnnkit.study.answer import markdown, read_rows
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from cnnkit import CNN, AuxiliaryLossTask, ClassificationTask, FashionMNISTSample, GoogLeNet
 from cnnkit.errors import UserError
 from cnnkit.layers import AuxiliaryHeads, compile_once
-from cnnkit.run_folder import RunFolder, find
+from cnnkit.runs import RunFolder, find
 from cnnkit.transforms import MixUp
 
 HEADS = ["features.2", "features.5"]

@@ -18,7 +18,7 @@ from cnnkit import CNN, ClassificationTask, FashionMNISTSample
 from cnnkit.errors import UserError
 from cnnkit.metrics import build_accuracy
 from cnnkit.optim import WarmupCosineLR
-from cnnkit.run_folder import RunFolder
+from cnnkit.runs import RunFolder
 from cnnkit.transforms import MixUp
 
 

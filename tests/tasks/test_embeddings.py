@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cnnkit import CNN, FashionMNISTSample, TransferTask
 from cnnkit.data.folder import ImageFolder
 from cnnkit.errors import UserError
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 from cnnkit.tasks.embeddings import fingerprint, load_features, save_features
 
 KEY = "0" * 64

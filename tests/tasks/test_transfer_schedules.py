@@ -17,7 +17,7 @@ from timm.scheduler import CosineLRScheduler
 from torch.optim import lr_scheduler
 
 from cnnkit import CNN, FashionMNISTSample, TransferTask
-from cnnkit.run_folder import find
+from cnnkit.runs import find
 
 STEPS, EPOCHS = 3, 4
 

@@ -5,14 +5,14 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from cnnkit.cli import changed_images
-from cnnkit.cli.options import Options
+from cnnkit.cli.commands import changed_images
+from cnnkit.cli.parsing.options import Options
 
 DESCRIPTION = f"""\
 Change the test images of runs as the world does, each change at five strengths, and print and draw the accuracy:
 darker and brighter, smaller and larger, turned, with a gray square before them, with pieces of other images around
 them. The changes are the same for every net. {changed_images.RUNS}"""
-NAMES = ("lighting", "scale", "rotation", "occlusion", "clutter")  # of cnnkit.analysis.challenges, which needs torch
+NAMES = ("lighting", "scale", "rotation", "occlusion", "clutter")  # of cnnkit.inspection.challenges, which needs torch
 
 
 def arguments() -> Options:
@@ -30,8 +30,8 @@ def run(asked: argparse.Namespace) -> int:
     output = changed_images.check_output(asked.output)
     notes: list[str] = []
     folders = changed_images.find_runs(asked.run, notes)
-    from cnnkit.analysis.challenges import CHALLENGES, challenges_figure
-    from cnnkit.analysis.plots import png_bytes
+    from cnnkit.inspection.challenges import CHALLENGES, challenges_figure
+    from cnnkit.reporting.figures import png_bytes
 
     runs = changed_images.TrainedRuns(folders, asked.images)
     chosen = {name: CHALLENGES[name] for name in NAMES if name in asked.only}

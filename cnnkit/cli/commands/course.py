@@ -4,9 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from cnnkit.cli.options import Options, add_json
+from cnnkit.cli.parsing.options import Options, add_json
 from cnnkit.errors import UserError
-from cnnkit.run_folder import writing_output
+from cnnkit.files import writing_output
 
 DESCRIPTION = """\
 Work an example of the course notes out, step by step, and draw it if it has a picture. Without a name, list the
@@ -36,7 +36,7 @@ def run(asked: argparse.Namespace) -> int:
         print(json.dumps(summaries, indent=2) if asked.json else _as_table(summaries))
         return 0
     if asked.name not in LESSONS:
-        from cnnkit.cli.hints import suggest
+        from cnnkit.cli.parsing.hints import suggest
 
         raise UserError(f"there is no example {asked.name!r}{suggest(asked.name, LESSONS)}")
     lesson = LESSONS[asked.name]()
@@ -47,7 +47,7 @@ def run(asked: argparse.Namespace) -> int:
     else:
         print("\n".join(lesson.lines))
     if output and lesson.draw:
-        from cnnkit.analysis.plots import png_bytes
+        from cnnkit.reporting.figures import png_bytes
 
         with writing_output(output) as file:
             file.write(png_bytes(lesson.draw()))

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.cli.options import Options, add_json, positive
+from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
-from cnnkit.run_folder import writing_output
+from cnnkit.files import writing_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,8 +52,8 @@ def run(asked: argparse.Namespace) -> int:
         raise UserError("name a filter and an image: filter sobel photo.jpg -o edges.png; filter --list shows them all")
     image, output = Path(asked.image), Path(asked.output or f"{Path(asked.image).stem}_{asked.name}.png")
     _check(asked.name, image, output)
-    from cnnkit.analysis.filters import ImageFilter
-    from cnnkit.data.decode import read_image
+    from cnnkit.classroom.filters import ImageFilter
+    from cnnkit.data.images.decode import read_image
 
     image_filter = ImageFilter(asked.name, asked.size, asked.sigma)
     pixels = read_image(image, 3, None)
@@ -70,10 +70,10 @@ def run(asked: argparse.Namespace) -> int:
 
 def _check(name: str, image: Path, output: Path) -> None:
     """Whether the words serve, before anything is read."""
-    from cnnkit.analysis.filters import FILTERS
+    from cnnkit.classroom.filters import FILTERS
 
     if name not in FILTERS:
-        from cnnkit.cli.hints import suggest
+        from cnnkit.cli.parsing.hints import suggest
 
         raise UserError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
     if output.suffix.lower() not in FORMATS or output.is_dir():
@@ -100,7 +100,7 @@ def _write(pixels: "Tensor", output: Path) -> None:
 
 def _list(*, as_json: bool) -> int:
     """Every filter with its kernel."""
-    from cnnkit.analysis.filters import FILTERS, kernel
+    from cnnkit.classroom.filters import FILTERS, kernel
 
     if as_json:
         found: list[dict[str, Any]] = [

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit import run_folder
-from cnnkit.cli.options import Options, add_json, positive
+from cnnkit import runs
+from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
-    from cnnkit.analysis.runs import RunRecord
+    from cnnkit.runs.records import RunRecord
 
 DESCRIPTION = """\
   runs [DIR]       a table of the runs below a folder (runs/ if none is given), the newest first
@@ -57,7 +57,7 @@ def run(asked: argparse.Namespace) -> int:
     elif len(words) > 1:
         raise UserError(f"{words[1]}: give one folder; `runs show RUN` and `runs diff A B` look closer")
     else:
-        _list(Path(words[0] if words else run_folder.ROOT), asked)
+        _list(Path(words[0] if words else runs.ROOT), asked)
     return 0
 
 
@@ -74,9 +74,9 @@ def _check_words(asked: argparse.Namespace, runs: int) -> None:
 
 
 def _list(folder: Path, asked: argparse.Namespace) -> None:
-    from cnnkit.analysis.run_choice import check_keys, in_order, read_condition
-    from cnnkit.analysis.runs import read_records, score_columns
-    from cnnkit.analysis.terminal import print_table
+    from cnnkit.reporting.terminal import print_table
+    from cnnkit.runs.queries import check_keys, in_order, read_condition
+    from cnnkit.runs.records import read_records, score_columns
 
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that your runs are in")
@@ -115,8 +115,8 @@ def _tell(folder: Path, there: int, chosen: int, shown: int) -> None:
 
 def _cell(key: str, value: Any) -> str:
     """A value as people read it."""
-    from cnnkit.analysis.tables import percent
     from cnnkit.metric_names import is_percentage
+    from cnnkit.reporting.tables import percent
 
     if value is None:
         return ""
@@ -146,9 +146,9 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(words: Sequence[str], as_json: bool) -> None:
-    from cnnkit.analysis.runs import flatten, read_record
+    from cnnkit.runs.records import flatten, read_record
 
-    record = read_record(run_folder.find(words[0]).path)
+    record = read_record(runs.find(words[0]).path)
     manifest = flatten(record.manifest)
     if as_json:
         print(json.dumps({**_plain(record.facts), "manifest": record.manifest, "config": record.config}, indent=2))
@@ -166,13 +166,13 @@ def _show(words: Sequence[str], as_json: bool) -> None:
 
 
 def _files(path: Path) -> dict[str, str]:
-    run = run_folder.RunFolder(path)
+    run = runs.RunFolder(path)
     files = (run.config, run.metrics, run.predictions, run.checkpoints / "best.ckpt", run.last)
     return {str(file.relative_to(path)): f"{file.stat().st_size:,} bytes" for file in files if file.exists()}
 
 
 def _print_part(title: str, rows: dict[str, str]) -> None:
-    from cnnkit.analysis.terminal import shown
+    from cnnkit.reporting.terminal import shown
 
     rows = {key: value for key, value in rows.items() if value}
     if rows and title:
@@ -183,10 +183,10 @@ def _print_part(title: str, rows: dict[str, str]) -> None:
 
 
 def _diff(words: Sequence[str], as_json: bool) -> None:
-    from cnnkit.analysis.runs import config_differences, differences, flatten, read_record
-    from cnnkit.analysis.terminal import print_table
+    from cnnkit.reporting.terminal import print_table
+    from cnnkit.runs.records import config_differences, differences, flatten, read_record
 
-    a, b = (read_record(run_folder.find(word).path) for word in words)
+    a, b = (read_record(runs.find(word).path) for word in words)
     keys = ("status", "reason", "epochs", "seconds", "images_per_second", "parameters", "test_looks")
     results = {key: (a.get(key), b.get(key)) for key in (*keys, *sorted({*a.scores, *b.scores}))}
     results = {key: values for key, values in results.items() if values != (None, None)}

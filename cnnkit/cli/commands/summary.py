@@ -6,14 +6,14 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit import run_folder
-from cnnkit.cli.options import Options, add_json, positive
+from cnnkit import runs
+from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from cnnkit.analysis.complexity import Complexity, Row
+    from cnnkit.inspection.complexity import Complexity, Row
 
 _DESCRIPTION = """\
 Prints, for one image, the layers in the order in which they run: the shape of the output, parameters,
@@ -75,7 +75,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _of_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     """The task of a configuration and the shape of its images."""
-    from cnnkit.cli.build import build
+    from cnnkit.cli.parsing.build import build
 
     task, data, _ = build([word for file in asked.config for word in ("--config", file)] + asked.others)
     return task, _image(task, getattr(data, "shape", None) or {})
@@ -86,13 +86,13 @@ def _of_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
 
     if asked.others:
         raise UserError(f"{asked.others[0]}: the net of a run is what it is; give a --config FILE to change it")
-    run = run_folder.choose_finished(asked.run)
+    run = runs.choose_finished(asked.run)
     task, checkpoint = load_task(run.best, [run.config, *asked.config])
     return task, _image(task, checkpoint.get("data") or {})
 
 
 def _image(task: Any, data: dict[str, Any]) -> tuple[int, int, int]:
-    from cnnkit.analysis.trace import image_shape
+    from cnnkit.inspection.trace import image_shape
 
     size = data.get("image_size")
     return image_shape(_net(task), tuple(size) if isinstance(size, list) else size, data.get("in_channels"))
@@ -105,7 +105,7 @@ def _net(task: Any) -> "nn.Module":
 
 def _count(task: Any, image: tuple[int, int, int], depth: int | None) -> "Complexity":
     """With the heads, where they train, and frozen what does not train in the first epoch."""
-    from cnnkit.analysis.complexity import complexity
+    from cnnkit.inspection.complexity import complexity
     from cnnkit.layers import forward_with_heads
     from cnnkit.tasks import AuxiliaryLossTask, TransferTask
 
@@ -217,7 +217,7 @@ def _as_json(found: "Complexity") -> dict[str, Any]:
 
 
 def _draw(task: Any, layer: str | None, image: tuple[int, int, int], path: Path, say: bool) -> None:
-    from cnnkit.analysis.effective_field import draw_effective_field, effective_receptive_field
+    from cnnkit.inspection.effective_field import draw_effective_field, effective_receptive_field
 
     net = _net(task)
     gradient = effective_receptive_field(net, layer, image_size=image[1:])

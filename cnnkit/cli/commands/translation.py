@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from cnnkit.cli import changed_images
-from cnnkit.cli.options import Options, natural
+from cnnkit.cli.commands import changed_images
+from cnnkit.cli.parsing.options import Options, natural
 
 DESCRIPTION = f"""\
 Move the test images of runs up, down, left and right, fill with black, and print and draw the accuracy against the
@@ -28,8 +28,8 @@ def run(asked: argparse.Namespace) -> int:
     output = changed_images.check_output(asked.output)
     notes: list[str] = []
     folders = changed_images.find_runs(asked.run, notes)
-    from cnnkit.analysis.plots import png_bytes
-    from cnnkit.analysis.translation import shifted_views, translation_figure
+    from cnnkit.inspection.translation import shifted_views, translation_figure
+    from cnnkit.reporting.figures import png_bytes
 
     runs = changed_images.TrainedRuns(folders, asked.images)
     curves = runs.measure({"translation": (shifted_views, sorted(set(asked.shifts)))})["translation"]

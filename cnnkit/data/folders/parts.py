@@ -15,8 +15,8 @@ from pathlib import Path
 
 from cnnkit.data.download import lock
 from cnnkit.errors import UserError
+from cnnkit.files import write_atomically
 from cnnkit.notices import say
-from cnnkit.run_folder import write_atomically
 
 VERSION = 1
 RARE = 3  # a class with as many images has one of them in every part

@@ -8,7 +8,7 @@ from typing import Literal
 from cnnkit.data.checks import Check, check_files
 from cnnkit.data.folders.assignment import FoundImage
 from cnnkit.data.folders.layout import Layout
-from cnnkit.data.listing import PassedOver, describe_passed_over, merge_passed_over, scan_images
+from cnnkit.data.images.listing import PassedOver, describe_passed_over, merge_passed_over, scan_images
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 

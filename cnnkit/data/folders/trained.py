@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.errors import UserError
+from cnnkit.files import replacing
 from cnnkit.notices import printable
-from cnnkit.run_folder import replacing
 
 VERSION = 1
 

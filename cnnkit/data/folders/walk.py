@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, part_of
-from cnnkit.data.image_formats import IMAGE_SUFFIXES
-from cnnkit.data.listing import leads_back
+from cnnkit.data.images.image_formats import IMAGE_SUFFIXES
+from cnnkit.data.images.listing import leads_back
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
-from cnnkit.run_folder.folder import ROOT
+from cnnkit.runs.folder import ROOT
 
 _DEPTH = 8  # folders that hold nothing but one folder
 

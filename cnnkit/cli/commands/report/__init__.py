@@ -1,0 +1,68 @@
+"""``report``: one HTML page about a run, readable offline."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnkit import files, runs
+from cnnkit.cli.parsing.options import Options, add_json
+from cnnkit.errors import UserError
+
+if TYPE_CHECKING:
+    from cnnkit.cli.commands.report.findings import Found
+
+DESCRIPTION = """\
+Write one HTML page about a run: figures, curves, confusion matrix, accuracy of the classes, reliability, the images
+that are most confidently wrong, first-layer kernels, layers, configuration, versions. It is one file, asks for nothing
+from the network, and needs neither the run folder nor the data any more.
+
+What it says of the test images is what `test` has kept. The test set is never scored here: for a run that was not
+tested, the page shows the validation images and says so."""
+
+
+def arguments() -> Options:
+    """The words of the command."""
+    options = Options("report", DESCRIPTION)
+    options.add_argument("--run", required=True, metavar="RUN", help="a run folder, or a name: its newest finished run")
+    options.add_argument("-o", "--output", metavar="FILE", help="the page; report.html in the run folder if not given")
+    options.add_argument("--open", choices=("yes", "no"), default="no", help="show it in the browser (default: no)")
+    add_json(options)
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Write the page, print its main figures and where it is."""
+    run = runs.choose_finished(asked.run)
+    output = Path(asked.output) if asked.output else run.path / "report.html"
+    if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
+        raise UserError(f"output is {output}: give a file that ends in .html")
+    from cnnkit.cli.commands.report.findings import gather
+    from cnnkit.cli.commands.report.page import headline, write_page
+
+    found = gather(run)
+    with files.writing_output(output, "w") as file:
+        file.write(write_page(found))
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    _print(found, headline(found), output, as_json=asked.json)
+    if asked.open == "yes":
+        import webbrowser
+
+        if not webbrowser.open(output.resolve().as_uri()):
+            print(f"no browser to be found; open {output} in one", file=sys.stderr)
+    return 0
+
+
+def _print(found: "Found", figures: dict[str, str], output: Path, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        of_predictions = {} if found.predictions is None else {"accuracy": found.predictions.accuracy}
+        of_predictions |= {} if found.calibration is None else {"calibration_error": float(found.calibration.error)}
+        values = {"report": str(output), "test": found.tested or None, "best": found.manifest.get("best")}
+        print(json.dumps({**values, "predictions_of": found.part or None, **of_predictions}, indent=2))
+        return
+    rows = {**figures, "report": str(output)}
+    width = max(map(len, rows)) + 2
+    print("\n".join(f"{name:{width}}{value}" for name, value in rows.items()))

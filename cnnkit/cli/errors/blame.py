@@ -1,0 +1,107 @@
+"""Which key is to blame for an error of Lightning's before the first step."""
+
+import contextlib
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.errors.plain_words import plain_words
+from cnnkit.errors import UserError
+
+ARGUMENTS = inspect.signature(L.Trainer).parameters
+REMEDIES = {
+    "BackboneFinetuning": "use TransferTask with mode gradual, which has a backbone in stages",
+    "EarlyStopping": "give one of the names that the run logs, such as val/loss",
+}
+
+
+@contextlib.contextmanager
+def trainer_arguments_named(given: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what the trainer refuses into one line with the key of the argument.
+
+    Args:
+        given: the trainer's arguments by name.
+
+    Raises:
+        UserError: for any error but those that have a message of their own.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        line = explain(error)[1][0]
+        if line.startswith("error: trainer.") and "`" not in line:
+            raise
+        raise UserError(f"trainer.{blamed_argument(str(error), given)}: {plain_words(error)}") from error
+
+
+def blamed_argument(text: str, given: Mapping[str, Any]) -> str:
+    """The argument that an error is about: one that it names, else one whose value it names, else all that differ.
+
+    Args:
+        text: of the error.
+        given: the trainer's arguments by name.
+    """
+    lowered = text.lower()
+    differ = [name for name, argument in ARGUMENTS.items() if given.get(name) != argument.default and name in given]
+    for names in (differ, list(ARGUMENTS)):
+        named = {name: lowered.find(name) for name in names if name in lowered}
+        if named:  # of max_steps and steps the longer, of two the one that is named first
+            return min(named, key=lambda name: (named[name], -len(name)))
+    values = {name: str(given[name]).lower().replace("-", "_") for name in differ}
+    words = set(re.findall(r"[a-z_]{5,}", lowered.replace("-", "_")))  # a package is called much as the value is
+    same = [name for name, value in values.items() if len(value) > 2 and value in lowered]  # 1 is in every version
+    same += [name for name, value in values.items() if any(word in value for word in words)]
+    return same[0] if same else " or ".join(differ[:3]) or "accelerator"
+
+
+@contextlib.contextmanager
+def callbacks_named(trainer: L.Trainer, given: Sequence[Callback], config: Mapping[str, Any]) -> Iterator[None]:
+    """Turn an error before the first step into one line, if a user's callback or an argument of the trainer raised it.
+
+    Some callbacks look at their own arguments later: a value that is refused then is named as well.
+
+    Args:
+        trainer: whose fit this is around.
+        given: the user's callbacks.
+        config: the trainer's arguments by name.
+
+    Raises:
+        UserError: naming the callback or the argument.
+    """
+    before = trainer.global_step
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        culprit = blamed_callback(error, given)
+        resumed = trainer.fit_loop.restarting or bool(trainer.ckpt_path)
+        late = trainer.global_step > before and not resumed
+        if late and (culprit is None or not isinstance(error, (ValueError, TypeError, AttributeError))):
+            raise
+        text = plain_words(error)
+        if culprit is not None:
+            name = type(culprit).__name__
+            remedy = f"; {REMEDIES[name]}" if name in REMEDIES else ""
+            raise UserError(f"trainer.callbacks: {name}: {text}{remedy}\n--debug shows where it was raised") from error
+        named = re.search(r"`(?:Trainer\()?(\w+)", str(error))
+        if named and named[1] in ARGUMENTS:
+            raise UserError(f"trainer.{named[1]}: {text}") from error
+        raise
+
+
+def blamed_callback(error: BaseException, given: Sequence[Callback]) -> Callback | None:
+    """The callback in whose method an error was raised, the innermost first."""
+    found, frame = None, error.__traceback__
+    while frame is not None:
+        here = frame.tb_frame.f_locals.get("self")
+        found = next((callback for callback in given if callback is here), found)
+        frame = frame.tb_next
+    return found

@@ -1,0 +1,101 @@
+"""One command, from the words to the exit code."""
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+
+from cnnkit import callbacks
+from cnnkit.cli.commands.predict import asks_for_images, predict_images
+from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.fit.session import Session
+from cnnkit.cli.parsing.arguments import read_request
+from cnnkit.cli.parsing.parser import own_conventions
+
+
+def run_command(
+    command: str, args: list[str], *, began: float, debug: bool = False, watching: Sequence[Callback] = ()
+) -> int:
+    """Run one command and turn what goes wrong into an exit code and at most three lines.
+
+    Args:
+        command: fit, validate, test or predict.
+        args: the words after it.
+        began: `time.perf_counter` at the start of the process.
+        debug: print the traceback of an error, too.
+        watching: callbacks of the caller, which no configuration names.
+    """
+    files: list[str] = []
+    quieten()
+    try:
+        if command == "predict" and asks_for_images(args):
+            return predict_images(args)
+        request = read_request(command, args)
+        files = request.files
+        with own_conventions():
+            Session(request, began, watching)
+    except callbacks.StopRequested as stop:
+        return 128 + stop.signum
+    except KeyboardInterrupt:
+        return _interrupted()
+    except SystemExit as end:  # --print_config, --model.help
+        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns one into the other
+            return _interrupted()
+        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        code, lines = explain(error, files, args)
+        print("\n".join(lines), file=sys.stderr)
+        return code
+    return 0
+
+
+def _interrupted() -> int:
+    print("stopped; there is nothing to resume", file=sys.stderr)
+    return 130
+
+
+def quieten() -> None:
+    """Silence what is known to be harmless, and advertising; everything else is shown."""
+    for text in (
+        ".*LeafSpec.*",
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # the metrics have summed over the ranks already
+        ".*isinstance.treespec.*",
+        ".*does not have many workers.*",
+        ".*The number of training batches.*is smaller than the logging interval.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",
+        ".*is already saved during checkpointing.*",
+        ".*Total length of `list` across ranks is zero.*",  # of a part without images, which the first lines say
+        ".*exists and is not empty.*",
+        ".*Logging can impact raw speed so it is disabled.*",  # with barebones, which was asked for
+        r"\s*Unable to serialize instance.*",  # see cnnkit.cli.parsing.plain_values
+        ".*You defined a `validation_step` but have no `val_dataloader`.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+    for text in (  # Lightning looks for a checkpoint to go on from wherever a callback might have left one
+        ".*was called without a model. The last model of the previous `fit` call.*",
+        ".*is set, but there is no last checkpoint available.*",
+    ):
+        warnings.filterwarnings("ignore", message=text)
+    # Pillow's notices of single files (odd metadata, size): what matters about a file is an error that names it.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Profilers, finders, summaries and timers report by INFO: what they say was asked for.
+    for part in ("callbacks", "profilers", "tuner"):
+        logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
+    shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    shared.setLevel(logging.INFO)
+    if _is_asked_for not in shared.filters:
+        shared.addFilter(_is_asked_for)
+
+
+def _is_asked_for(record: logging.LogRecord) -> bool:
+    """Whether a message is a warning, or comes from something that the user has named, not from the trainer."""
+    asked = {"callbacks", "profilers", "tuner"}
+    return record.levelno > logging.INFO or bool(asked & set(Path(record.pathname).parts))

@@ -1,0 +1,132 @@
+"""What a command says when it is done."""
+
+import csv
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnkit.callbacks.used_images import used_images
+from cnnkit.files import replacing
+from cnnkit.metric_names import MONITOR, format_metric, title_of
+from cnnkit.runs import RunFolder
+from cnnkit.runs.records import describe_stop
+from cnnkit.shell import quote_command
+
+
+def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str, trainer: Any) -> None:
+    """The start of a fit: where it writes to, what trains on what, how."""
+    overfit = getattr(trainer, "overfit_batches", 0)
+    net = getattr(model, "net", model)
+    rows = {"run": str(run), "net": f"{type(net).__name__}, {sum(p.numel() for p in net.parameters()):,} parameters"}
+    if hasattr(datamodule, "describe"):
+        facts = datamodule.describe()
+        counts = ", ".join(f"{facts[f'{part}_images']:,} {part}" for part in ("train", "val", "test"))
+        rows["data"] = f"{facts['name']}: {counts}"
+        if not overfit and "split_train_images" in (used := used_images(trainer, datamodule, facts)):
+            rows["limit_train_batches"] = f"{used['train_images']:,} of the training images an epoch"
+    if overfit and hasattr(datamodule, "overfits"):
+        part = f"{overfit:.2%} of the" if isinstance(overfit, float) else f"{overfit}"
+        rows["overfit_batches"] = f"the same {part} training batches every epoch, not augmented; validates on them"
+    print_rows({**rows, "precision": precision})
+
+
+def print_fit_report(run: RunFolder, seconds: float) -> None:
+    """The end of a fit: best validation score, time, rate, checkpoint, and what to type next."""
+    manifest = run.manifest_if_readable()
+    best, last = manifest.get("best", {}), manifest.get("last", {})
+    rows = {}
+    monitor = manifest.get("monitor", {}).get("metric", MONITOR)
+    title = title_of(monitor, manifest.get("monitor", {}).get("mode"))
+    if monitor in best:
+        rows[title] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
+        others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}
+        rows["scores of that epoch"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in others.items())
+    elif any(name.startswith("val/") for name in last) and not manifest.get("monitor"):
+        rows["last validation"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in last.items() if n[:4] == "val/")
+    elif any(name.startswith("val/") for name in last):
+        rows[title] = "none: no validation came to a finite number"
+    elif "train/acc" in last:
+        rows["training accuracy"] = f"{last['train/acc']:.2%} (nothing was validated)"
+    if stop := manifest.get("stopped_early"):
+        rows["stopped early"] = f"{describe_stop(stop)}, after epoch {stop['epoch']} of {stop['of_epochs'] or '-'}"
+    times = manifest.get("times", {})
+    rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s in all"
+    if "images_per_second" in manifest:
+        rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
+    if run.best.exists():
+        rows["checkpoint"] = str(run.best)
+        if manifest.get("data", {}).get("test_images") != 0:
+            rows["test it"] = quote_command("test", "--run", run)
+    else:
+        rows["checkpoint"] = "none was saved"
+    rows["look at it"] = shlex.join(["tensorboard", "--logdir", str(run.path.parent)])
+    print_rows(rows)
+
+
+def print_trial(trainer: Any, what: str, seconds: float) -> None:
+    """The end of a fit that writes nothing: what it did, and that it leaves nothing.
+
+    Args:
+        trainer: the trainer, after its fit.
+        what: the trainer's argument that asked for it.
+        seconds: since the process began.
+    """
+    scores = {key: format_metric(key, float(value)) for key, value in trainer.callback_metrics.items()}
+    steps, epochs = trainer.global_step, trainer.current_epoch
+    rows = {what: f"{steps} step{'s' * (steps != 1)} in {epochs} epoch{'s' * (epochs != 1)}, no error", **scores}
+    print_rows({**rows, "time": f"{seconds:.1f} s in all", "run": "none; nothing was saved"})
+
+
+def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> None:
+    """Print loss and metrics, and of which checkpoint they are."""
+    rows = {key: format_metric(key, value) for key, value in scores.items()}
+    print_rows({**rows, "checkpoint": str(checkpoint)})
+
+
+def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:
+    """Write predictions.csv: the image's place in its data set, its class, and that class's probability."""
+    path = (run.path if run else Path()) / "predictions.csv"
+    names = datamodule.class_names
+    with replacing(path) as file:
+        writer = csv.writer(file)
+        writer.writerow(["index", "class", "probability"])
+        number = 0
+        for probabilities in batches:
+            best, label = probabilities.max(dim=1)
+            for p, k in zip(best.tolist(), label.tolist(), strict=True):
+                writer.writerow([number, names[k], f"{p:.4f}"])
+                number += 1
+    print_rows({"images": f"{number:,}", "predictions": str(path)})
+
+
+def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
+    """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
+    wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
+    for file, name, probability in first:
+        print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
+    if images - unread > len(first):
+        print(f"… and {images - unread - len(first):,} more")
+    rows = {"images": f"{images:,}", "predictions": str(path)}
+    print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
+
+
+def flat(value: Any, prefix: str = "") -> Any:
+    """Nested configuration to ``(dotted name, plain value)`` pairs, class names short."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            name = {"init_args": prefix, "class_path": prefix}.get(key, f"{prefix}.{key}" if prefix else key)
+            yield from flat(part.rsplit(".", 1)[-1] if key == "class_path" else part, name)
+    elif isinstance(value, list):
+        yield (
+            prefix,
+            ", ".join(str(v.get("class_path", v)).rsplit(".", 1)[-1] if isinstance(v, dict) else str(v) for v in value),
+        )
+    elif value is not None:
+        yield prefix, value
+
+
+def print_rows(rows: dict[str, str]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, rows)) + 2
+    print("\n".join(f"{key:{width}}{value}" for key, value in rows.items()), flush=True)

@@ -1,0 +1,113 @@
+"""``validate``, ``test`` and ``predict`` on a data module: which weights, and what of it becomes the run's record."""
+
+import contextlib
+import datetime
+from pathlib import Path
+from typing import Any
+
+from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, shapes_of
+from cnnkit.cli.fit.changed_data import refuse_or_say_changes
+from cnnkit.cli.fit.report import print_scores, write_predictions
+from cnnkit.errors import UserError
+from cnnkit.files import report_not_written
+from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
+
+
+def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tuple[Path, dict[str, int]]:
+    """The checkpoint to score, checked against the net, with its epoch (from 1) and step.
+
+    Raises:
+        UserError: there is none, it cannot be read, or it does not fit.
+    """
+    path = choose_checkpoint(run, asked)
+    content = load_checkpoint(path)
+    remedy = (
+        "name the run that it belongs to (--run RUN), or the configuration that it was trained with (--config FILE)"
+    )
+    if run is not None:
+        remedy = "a run is scored with the net and image size that it was trained with; leave out what changes them"
+    check_weights_fit(shapes_of(content), model.state_dict(), path, remedy)
+    return path, {"epoch": content["epoch"] + 1, "step": content["global_step"]}
+
+
+def score(session: Any, command: str, model: Any, kwargs: dict[str, Any]) -> None:
+    """Run ``validate`` or ``test``; what is measured on all images is recorded in the run folder.
+
+    Args:
+        session: the `Session`.
+        command: which.
+        model: the task.
+        kwargs: for the trainer's method.
+    """
+    asked = session._get(session.config, "trainer")
+    limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
+    whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch
+    run: RunFolder | None = session.run if whole else None
+    if run is not None:
+        refuse_if_written(run.path)
+    path, moment = choose_weights(session.run, kwargs.get("ckpt_path"), model)
+    if session.run is not None:
+        refuse_or_say_changes(command, session.run, session.datamodule)
+    found = getattr(session.trainer, command)(model, **{**kwargs, "ckpt_path": str(path), "verbose": False})
+    scores = found[0] if found else {}
+    if not session.trainer.is_global_zero:
+        return
+    print_scores(command, path, scores)
+    if not whole:
+        key = "trainer.limit_test_batches" if command == "test" else "trainer.limit_val_batches"
+        print(f"scores of a part of the images ({key} is {limit}), so not recorded")
+        if session.run is not None and command == "test":
+            with contextlib.suppress(OSError), session.run.edit_manifest() as manifest:
+                _count_look(manifest)  # to look at a part is to look
+    if run is None:
+        return
+    of_run = path.resolve() == run.best.resolve()
+    try:
+        if of_run and session.predictions.found is not None:
+            session.predictions.found.save(run.predictions)
+        record_scores(run, command, path, moment, scores, of_run=of_run)
+    except OSError as error:
+        report_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
+
+
+def record_scores(
+    run: RunFolder, command: str, path: Path, moment: dict[str, int], scores: dict[str, float], *, of_run: bool
+) -> None:
+    """Enter scores into the manifest: as the run's if they are of its best checkpoint, else under ``other_scores``.
+
+    Whichever it was, a test is one more look at the test images.
+    """
+    name = path.name if path.resolve().parent == run.checkpoints.resolve() else str(path)
+    entry = {"checkpoint": name, **moment}
+    with run.edit_manifest() as manifest:
+        if command == "test":
+            _count_look(manifest)
+        if of_run:
+            manifest |= {command: scores, f"{command}_of": entry}
+        else:
+            when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            others = manifest.get("other_scores")
+            others = others if isinstance(others, list) else []
+            manifest["other_scores"] = [*others, {"command": command, **entry, "when": when, "scores": scores}]
+    if not of_run:
+        print(f"recorded as scores of {name}; the run's own are those of {run.best.name}")
+
+
+def _count_look(manifest: dict[str, Any]) -> None:
+    looks = manifest.get("test_looks", 0)
+    manifest["test_looks"] = looks + 1 if isinstance(looks, int) else 1
+
+
+def predict(session: Any, model: Any, kwargs: dict[str, Any]) -> None:
+    """Write the class probabilities of the test images to predictions.csv."""
+    if session.run is not None:
+        refuse_if_written(session.run.path)
+    path, _ = choose_weights(session.run, kwargs.get("ckpt_path"), model)
+    if session.run is not None:
+        refuse_or_say_changes("predict", session.run, session.datamodule)
+    found = session.trainer.predict(model, **{**kwargs, "ckpt_path": str(path), "return_predictions": True})
+    if session.trainer.is_global_zero:
+        try:
+            write_predictions(session.run, found or [], session.datamodule)
+        except OSError as error:
+            raise UserError(f"predictions.csv: cannot be written ({error.strerror})") from None

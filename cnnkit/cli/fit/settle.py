@@ -1,0 +1,78 @@
+"""What is settled once net and data are known and before the trainer is made: the configuration says what is used."""
+
+import sys
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.plugins import Precision
+from lightning.pytorch.strategies import Strategy
+
+from cnnkit.cli.parsing.arguments import Request
+from cnnkit.errors import UserError
+from cnnkit.metric_names import MONITOR
+from cnnkit.precision import default_precision, device_of, precision_in_effect
+
+
+def settle_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[str | None, str]:
+    """The precision that Lightning will compute in, and why; None where a plugin or strategy object brings its own.
+
+    Args:
+        trainer: the trainer's configuration, its objects built.
+        model: the task.
+        announce: say on stderr that it is another than was asked for.
+    """
+    accelerator = trainer.accelerator if isinstance(trainer.accelerator, str) else trainer.accelerator.name()
+    if trainer.precision is None:
+        if _brings_precision(trainer):
+            return None, "brought by a plugin"
+        return default_precision(accelerator, getattr(model, "net", model))
+    used = precision_in_effect(trainer.precision, accelerator)
+    asked = str(trainer.precision)
+    if used == asked or not used.startswith("bf16") or asked.startswith("bf16"):  # "32" is only short for 32-true
+        return used, "asked for"
+    reason = f"{asked} was asked for; on the {device_of(accelerator).upper()} Lightning computes in {used} instead"
+    if announce:
+        print(f"precision {used}: {reason}", file=sys.stderr)
+    return used, reason
+
+
+def settle_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
+    """What the best checkpoint is chosen by; None by default where nothing is validated.
+
+    Raises:
+        UserError: it is a score of the test set, or of a validation that there is none of.
+    """
+    if monitor.startswith("test/"):
+        raise UserError(f"monitor is {monitor}: a choice by the test set is not honest; give a score of val/")
+    overfits = bool(trainer.overfit_batches)  # validates on what it trains on
+    validated = overfits or (getattr(data, "val_size", 1) > 0 and trainer.limit_val_batches != 0)
+    if validated or not monitor.startswith("val/"):
+        return monitor
+    if monitor != MONITOR:
+        key = "trainer.limit_val_batches" if trainer.limit_val_batches == 0 else "data.val_size"
+        raise UserError(f"monitor is {monitor}, but nothing is validated: {key} is 0; monitor train/loss, say")
+    return None
+
+
+_OF_FIT = {
+    "--monitor": "the best checkpoint was chosen in training; --ckpt_path names another",
+    "--mode": "the best checkpoint was chosen in training; --ckpt_path names another",
+    "--trainer.overfit_batches": "a score is of all images; --trainer.limit_val_batches takes fewer",
+}
+
+
+def leave_to_fit(request: Request, trainer: Namespace) -> None:
+    """Refuse what is for training alone, and score all images of a run that was to fit only a few batches."""
+    for word in request.args:
+        if (flag := word.partition("=")[0]) in _OF_FIT:
+            raise UserError(f"{flag} is for fit: {_OF_FIT[flag]}")
+    trainer.overfit_batches = 0.0
+    if not any(word.startswith("--trainer.profiler") for word in request.args):
+        trainer.profiler = None  # the training's, which a score need not print
+
+
+def _brings_precision(trainer: Namespace) -> bool:
+    plugins = trainer.plugins if isinstance(trainer.plugins, (list, tuple)) else [trainer.plugins]
+    strategy = trainer.strategy
+    of_strategy = isinstance(strategy, Strategy) and type(strategy.precision_plugin) is not Precision
+    return of_strategy or any(isinstance(plugin, Precision) for plugin in plugins)

@@ -1,0 +1,159 @@
+"""The trainer of each command, and a fit from its start to its closing lines."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback, ProgressBar
+
+from cnnkit import callbacks
+from cnnkit.cli.errors.blame import callbacks_named, trainer_arguments_named
+from cnnkit.cli.fit.outfit import callbacks_of, facts_of, hparams_of, loggers_of
+from cnnkit.cli.fit.report import print_fit_report, print_fit_start, print_rows, print_trial
+from cnnkit.cli.fit.settle import settle_monitor
+from cnnkit.cli.fit.trainer_values import check_length, outweighed_limits
+from cnnkit.cli.fit.user_callbacks import for_command, refuse_silent, without_finders
+from cnnkit.cli.parsing.parser import wrong_values_are_user_errors
+from cnnkit.errors import UserError
+from cnnkit.precision import slowness_of
+from cnnkit.runs import RunFolder
+
+if TYPE_CHECKING:
+    from cnnkit.cli.fit.session import Session
+
+Make = Callable[..., L.Trainer]  # Lightning's own, with what is given here in place of what the configuration says
+
+
+def fit_trainer(session: "Session", make: Make) -> L.Trainer:
+    """The trainer of a fit, with our loggers, callbacks and checkpoint files beside the user's.
+
+    Args:
+        session: the command.
+        make: makes the trainer.
+    """
+    asked = vars(session._get(session.config_init, "trainer"))
+    check_length(asked)
+    given = [*as_list(asked["callbacks"]), *session.watching]
+    refuse_silent(given, asked["max_time"])
+    plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
+    with trainer_arguments_named(asked):
+        if leaves_nothing(asked):
+            shown = {} if _draws(given) or asked["barebones"] else {"enable_progress_bar": sys.stderr.isatty()}
+            return make(callbacks=given, plugins=plugins, **shown)
+        session.made = session.run is None
+        run = session.run = session.run or session.new_run()
+        return make(
+            logger=loggers_of(run, asked["logger"], session.resume.step if session.resume else None),
+            callbacks=_fit_callbacks(session, run, given),
+            plugins=plugins,
+            default_root_dir=str(run.path),
+        )
+
+
+def plain_trainer(session: "Session", make: Make) -> L.Trainer:
+    """The trainer of validate, test and predict: nothing is logged or saved, and only callbacks for this act.
+
+    Args:
+        session: the command.
+        make: makes the trainer.
+    """
+    asked, terminal = vars(session._get(session.config_init, "trainer")), sys.stderr.isatty()
+    quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False, "barebones": False}
+    theirs = for_command(as_list(asked["callbacks"]), session.request.command, terminal)
+    theirs += [session.predictions] if session.request.command == "test" else []
+    plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
+    with trainer_arguments_named(asked):
+        return make(**quiet, enable_progress_bar=terminal, plugins=plugins, callbacks=theirs, fast_dev_run=False)
+
+
+def train(session: "Session", model: L.LightningModule, **kwargs: Any) -> None:
+    """Fit, and say at the start and at the end what there is to say.
+
+    Args:
+        session: the command.
+        model: the task.
+        **kwargs: for `lightning.Trainer.fit`.
+    """
+    asked, trainer = vars(session._get(session.config_init, "trainer")), session.trainer
+    if session.run is not None and session.is_first:
+        precision = f"{trainer.precision} ({session.precision_reason})"
+        print_fit_start(session.run, model, session.datamodule, precision, trainer)
+        for note in [*outweighed_limits(asked), *slowness_of(str(trainer.precision), asked["accelerator"])]:
+            print(f"note: {note}", file=sys.stderr)
+    with (
+        wrong_values_are_user_errors(lambda: trainer.global_step == 0),
+        callbacks_named(trainer, as_list(asked["callbacks"]), asked),
+    ):
+        trainer.fit(model, **kwargs)
+    if trainer.global_step == 0:
+        raise UserError(
+            "trainer.callbacks or trainer.max_time ended the run before the first step: nothing was trained"
+        )
+    if not trainer.is_global_zero:
+        return
+    seconds = time.perf_counter() - session.began
+    if session.run is None:
+        print_trial(trainer, "barebones" if asked["barebones"] else "fast_dev_run", seconds)
+        return
+    if not session.run.config.exists():  # somebody has removed the folder; the rest of it is there again
+        session.write_config()
+    print_fit_report(session.run, seconds)
+    if session.resume is not None and trainer.global_step == session.resume.step:
+        print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
+
+
+def leaves_nothing(asked: dict[str, Any]) -> bool:
+    """Whether the trainer's arguments ask for a fit that writes nothing: a trial of the code, or of the speed."""
+    return bool(asked["fast_dev_run"] or asked["barebones"])
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list of what may be one, several, or none."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def _draws(given: Sequence[Callback]) -> bool:
+    return any(isinstance(callback, ProgressBar) for callback in given)
+
+
+def _fit_callbacks(session: "Session", run: RunFolder, given: Sequence[Callback]) -> list[Callback]:
+    trainer, watch = session._get(session.config, "trainer"), session._get(session.config_init, "watch")
+    monitor = settle_monitor(session._get(session.config, "monitor"), trainer, session.datamodule)
+    facts = facts_of(session.request, session.resolved(), session.precision_reason)
+    if session.resume is not None:
+        facts["changes"] = session.resume.changes
+    session._dump_config()
+    hparams = hparams_of(session.config_dump)
+    mode = session._get(session.config, "mode")
+    ours = callbacks_of(run, trainer, watch, given, facts, hparams, monitor, mode)
+
+    def record(found: dict[str, Any]) -> None:
+        facts["tuned"] = found
+        hparams.update(found)
+        record_tuned(session, found)
+
+    return [callbacks.Tuned(record), *ours]
+
+
+def record_tuned(session: "Session", found: dict[str, Any]) -> None:
+    """Write what a finder has set into config.yaml in place of what was asked for, and the finder out of it.
+
+    Args:
+        session: the fit.
+        found: values by key, such as ``data.batch_size``.
+    """
+    config = session.config["fit"]
+    for key, value in found.items():
+        part, *middle, last = key.split(".")
+        held = config[part]
+        for name in middle:
+            held = held.init_args[name]
+        before = held.init_args.get(last)
+        held.init_args[last] = value
+        print_rows({key: f"{value:.4g}, found; {'none' if before is None else f'{before:.4g}'} was asked for"})
+    config.trainer.callbacks = without_finders(config.trainer.callbacks)
+    session.write_config()

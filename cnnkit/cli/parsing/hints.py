@@ -1,0 +1,119 @@
+"""Where a key stands, and which known name is closest to a mistyped one."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from cnnkit.cli.parsing.classes import parameters_of
+from cnnkit.yaml_files import key_line
+
+# The classes whose arguments people look for, and below which key they stand.
+OWNERS = {
+    "trainer": "lightning.Trainer",
+    "data": "cnnkit.data.ImageDataModule",
+    "model": "cnnkit.tasks.ClassificationTask",
+    "model.net": "cnnkit.models.CNN",
+    "model.optimizer": "torch.optim.Adam",
+}
+ELSEWHERE = {  # what other programs call it
+    "epochs": "trainer.max_epochs",
+    "num_epochs": "trainer.max_epochs",
+    "lr_scheduler": "model.scheduler",
+    "wd": "model.optimizer.weight_decay",
+    "learning_rate": "model.optimizer.lr",
+    "gpus": "trainer.devices",
+    "seed": "seed_everything",
+    "workers": "data.num_workers",
+    "net": "model.net",
+    "image": "images",
+}
+HOMES = {"net": "cnnkit.models", "data": "cnnkit.data", "model": "cnnkit.tasks", "augment": "cnnkit.transforms"}
+
+
+class Asked:
+    """What was typed and what was read from files.
+
+    Args:
+        files: configuration files.
+        words: the command line.
+    """
+
+    def __init__(self, files: Sequence[str], words: Sequence[str]) -> None:
+        self.files, self.words = files, words
+
+    def where(self, key: str) -> str:
+        """``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
+        if self._types(key):
+            return ""
+        parts = tuple(_parts(key))
+        above_is_typed = any(self._types(".".join(parts[:end])) for end in range(1, len(parts)))
+        for whole in (True,) if above_is_typed else (True, False):
+            for file in reversed(self.files):  # the last one wins
+                line = key_line(Path(file), parts, whole=whole)
+                if line is not None:
+                    return f"{file}, line {line}: "
+        return ""
+
+    def gives(self, key: str) -> bool:
+        """Whether the key itself was typed, or stands in a file."""
+        parts = tuple(_parts(key))
+        return self._types(key) or any(key_line(Path(file), parts, whole=True) for file in self.files)
+
+    def _types(self, key: str) -> bool:
+        typed = {w.split("=")[0].rstrip("+").replace(".init_args", "") for w in self.words}
+        return "--" + ".".join(_parts(key)) in typed
+
+
+def _parts(key: str) -> list[str]:
+    return [part for part in key.split(".") if part != "init_args"]
+
+
+def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
+    """``; did you mean x?``, else a list of what there is if it is short, else nothing."""
+    known = sorted(set(known))
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5 if len(word) <= 3 else 0.55)
+    if close and by_lower[close[0]] != word:
+        return f"; did you mean {by_lower[close[0]]}?"
+    if within := [name for lower, name in by_lower.items() if len(word) > 3 and word.lower() in lower]:  # cosine, step
+        return f"; did you mean {' or '.join(within[:3])}?"
+    return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""
+
+
+def suggest_key(word: str, *, exact: bool = False) -> str:
+    """The whole key of an argument that was looked for in the wrong place.
+
+    Args:
+        word: what was looked for.
+        exact: only one of that very name, or what other programs call so.
+    """
+    last = word.rsplit(".", 1)[-1]
+    if ELSEWHERE.get(last, word) != word:  # where it was looked for it is not
+        return f"; did you mean --{ELSEWHERE[last]}?"
+    place = word.rpartition(".")[0]  # whose own arguments have been looked at
+    keys = {f"{key}.{name}": name for key, owner in OWNERS.items() if key != place for name in parameters_of(owner)}
+    found = [key for key, name in keys.items() if name == last]
+    if not found and not exact:
+        found = [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]
+    return f"; did you mean --{found[0]}?" if found else ""
+
+
+def class_names(key: str) -> list[str]:
+    """Short names of the classes that a key takes."""
+    if key in HOMES:
+        names = import_module(HOMES[key]).__all__
+        return [n for n in names if n[0].isupper() and n not in ("Batch", "Batches", "ImageDataModule", "Shape")]
+    if key == "callbacks":
+        return ["EMA", *import_module("lightning.pytorch.callbacks").__all__]
+    if key == "scheduler":
+        return ["WarmupCosineLR", "TriangleLR", *_public(torch.optim.lr_scheduler)]
+    return _public(torch.optim) if key == "optimizer" else []
+
+
+def _public(module: object) -> list[str]:
+    bases = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, bases)]
+    return [kind.__name__ for kind in classes if kind not in bases and not kind.__name__.startswith("_")]

@@ -1,0 +1,40 @@
+"""The images that a net is surest about and wrong."""
+
+import lightning as L
+import numpy as np
+
+from cnnkit.dashboards.drawing import Board
+from cnnkit.dashboards.evaluation import AfterValidation, class_names
+from cnnkit.dashboards.validation_images import as_pictures, validation_images
+from cnnkit.reporting.figures import short
+from cnnkit.reporting.grids import captioned_grid
+
+LEAST = 64  # pixels of an image's longer side
+
+
+class Mistakes(AfterValidation):
+    """Draws ``val/mistakes``: the most confidently wrong validation images, the worst first, with both classes' names.
+
+    Args:
+        images: at most so many.
+    """
+
+    def __init__(self, images: int = 24) -> None:
+        super().__init__()
+        self.images = images
+
+    def draw(self, trainer: L.Trainer, board: Board, kept: np.ndarray) -> None:
+        """The grid; nothing where nothing is wrong."""
+        confidence = np.where(kept[:, 1] == kept[:, 2], -1.0, kept[:, 0])
+        worst = np.argsort(-confidence, kind="stable")[: self.images]
+        worst = worst[confidence[worst] >= 0]
+        images = validation_images(trainer, worst.tolist()) if len(worst) else None
+        if images is None:
+            return
+        names = class_names(trainer, int(kept[:, 1:].max()) + 1)
+        captions = [
+            f"{short(names[int(true)], 16)}, not\n{short(names[int(predicted)], 16)} {probability:.0%}"
+            for probability, predicted, true in kept[worst]
+        ]
+        scale = max(1, -(-LEAST // max(images.shape[-2:])))
+        board.picture("val/mistakes", captioned_grid(as_pictures(trainer, images), captions, scale=scale))

@@ -1,0 +1,99 @@
+"""How large gradients and weights are in every layer: whether what the loss says arrives at the input.
+
+Vanishing and exploding gradients: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward
+neural networks", section 4; He et al. 2015, arXiv 1512.03385, section 4.1.
+"""
+
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from cnnkit.callbacks.stop import every
+from cnnkit.dashboards.drawing import is_sharded, log_apart, step_of
+
+
+class LayerNorms(Callback):
+    """Logs ``gradients/<layer>``, ``weights/<layer>`` and ``ratio/<layer>``, the first divided by the second.
+
+    A layer is a weight of at least two dimensions, of a convolution say; biases and normalization are left out. The
+    norms are Euclidean, those of gradients before clipping. The first step of a run is logged by itself: the net as it
+    was initialized. After that every epoch has one row, in which the gradient norm is the mean over its last step and
+    every ``trainer.log_every_n_steps``-th one. Frozen layers have no gradient and are left out.
+
+    They go to the loggers alone, not to ``trainer.callback_metrics``: a deep net has hundreds.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}  # of the gradient norms of this epoch, on the device
+        self._counts: dict[str, int] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the epoch has summed up so far."""
+        return {"sums": {name: value.clone() for name, value in self._sums.items()}, "counts": dict(self._counts)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Sum on from there."""
+        self._sums, self._counts = dict(state_dict["sums"]), dict(state_dict["counts"])
+
+    def on_before_optimizer_step(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Measure, now and then, on the device; after the very first step the host waits once."""
+        step, asked = trainer.global_step, trainer.is_global_zero and trainer.loggers and not is_sharded(trainer)
+        if asked and (step % every(trainer) == 0 or trainer.is_last_batch):
+            self._measure(pl_module, _loss_scale(trainer, optimizer))
+            if step == 0:
+                self._log(trainer, pl_module, step)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log the epoch's means."""
+        self._log(trainer, pl_module, step_of(trainer))
+        self._sums, self._counts = {}, {}
+
+    def _measure(self, module: nn.Module, scale: Tensor | None) -> None:
+        gradients = {name: weight.grad for name, weight in layer_weights(module) if weight.grad is not None}
+        for name, norm in zip(gradients, _norms(list(gradients.values())), strict=True):
+            norm = norm.float() if scale is None else norm.float() / scale
+            before = self._sums.get(name)
+            self._sums[name] = norm if before is None else before.to(norm.device) + norm
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _log(self, trainer: L.Trainer, module: nn.Module, step: int) -> None:
+        names = list(self._sums)
+        if not names:
+            return
+        weights = dict(layer_weights(module))
+        sizes = torch.stack([norm.float() for norm in _norms([weights[name].detach() for name in names])])
+        sums = torch.stack([self._sums[name] for name in names]).to(sizes.device)
+        found = torch.stack([sums, sizes]).cpu()  # the one moment that the host waits
+        gradients = found[0] / torch.tensor([self._counts[name] for name in names])
+        columns = {"gradients": gradients, "weights": found[1], "ratio": gradients / found[1]}
+        values = {
+            f"{kind}/{name}": value
+            for kind, column in columns.items()
+            for name, value in zip(names, column.tolist(), strict=True)
+        }
+        log_apart(trainer, values, step)
+
+
+def layer_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Weights of convolutions and dense layers by layer, in the order of the net; ``net.`` and ``.weight`` cut off."""
+    return [
+        (name.removeprefix("net.").removesuffix(".weight"), parameter)
+        for name, parameter in module.named_parameters()
+        if parameter.ndim >= 2
+    ]
+
+
+def _norms(tensors: list[Tensor]) -> list[Tensor]:
+    return list(torch._foreach_norm(tensors)) if tensors else []
+
+
+def _loss_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Tensor | None:
+    """By what gradients are too large: in 16-mixed a fused optimizer takes the scale out only in its own step."""
+    scaler = getattr(trainer.precision_plugin, "scaler", None)
+    fused = getattr(optimizer, "_step_supports_amp_scaling", False)
+    return scaler._scale if scaler is not None and fused else None

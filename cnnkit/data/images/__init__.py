@@ -1,0 +1,1 @@
+"""Image files: which formats, what a folder holds, pixels of any kind to uint8."""

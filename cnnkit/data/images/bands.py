@@ -1,0 +1,216 @@
+"""An image's rows a few at a time, so that a large one never lies in memory whole.
+
+Most images are decoded whole: that is what Pillow does. Where that would take more than `WHOLE` bytes, PNG, TIFF,
+plain rows (BMP, PPM, TGA) and HEIC have a reader here that needs less; the rest is refused.
+"""
+
+import math
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
+
+from cnnkit.data.images.image_formats import MAX_PIXELS
+from cnnkit.data.images.png_bands import PngBands, is_simple
+from cnnkit.data.images.tiff_bands import TiffBands
+
+WHOLE = 64 << 20  # bytes of a decoded image that is not worth another way
+LIMIT = 198_000_000  # bytes that decoding may take at the default of max_pixels
+BAND = 24_000_000  # bytes that the work on a band may take beside a decoded image
+# Pixels that a decoder in Python may have, at 1 to 5 us each.
+_SLOW = {"qoi": 1_100_000, "dds_rgb": 1_100_000, "BLP1": 4_000_000, "BLP2": 4_000_000}
+
+# Bytes a pixel that a decoder takes beside Pillow's pixels, for three samples a pixel (measured, Pillow 13).
+_BESIDE = {"WEBP": 12.2, "AVIF": 5.7, "HEIF": 4.9, "JPEG2000": 15.8, "SGI": 2.2, "DDS": 3.2, "ICNS": 15.8}
+_HEIF = 5.2  # bytes a pixel where Pillow's copy is left out
+_RAW_FORMATS = ("BMP", "DIB", "PPM", "TGA", "TIFF")  # others hand Pillow raw rows that are not those of the file
+_RAW_BYTES = {
+    **{"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "XBGR": 4, "RGBA": 4, "BGRA": 4, "CMYK": 4},
+    **{"RGB;16L": 6, "RGB;16B": 6, "RGBA;16L": 8, "RGBA;16B": 8, "I;32N": 4, "F;32F": 4, "F;32BF": 4, "I;16S": 2},
+}
+
+
+class Bands(Protocol):
+    """Rows of an image in Pillow's modes, any number of times."""
+
+    size: tuple[int, int]
+    mode: str
+
+    def read(self, top: int, bottom: int) -> Image.Image:
+        """Rows `top` to `bottom`; quickest in order."""
+
+
+class WholeBands:
+    """A decoded image."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self.image, self.size, self.mode = image, image.size, image.mode
+
+    def read(self, top: int, bottom: int) -> Image.Image:
+        """A copy of the rows, or the image itself."""
+        whole = (top, bottom) == (0, self.size[1])
+        return self.image if whole else self.image.crop((0, top, self.size[0], bottom))
+
+
+class RawBands:
+    """Rows that lie in a file as they are: BMP, PPM, TGA, TIFF without compression."""
+
+    def __init__(self, path: Path, image: ImageFile.ImageFile) -> None:
+        self.path, self.size, self.mode, self.tiles = path, image.size, image.mode, image.tile
+
+    def read(self, top: int, bottom: int) -> Image.Image:
+        """Read the rows from each strip they lie in."""
+        width = self.size[0]
+        rows = Image.new(self.mode, (width, bottom - top))
+        with self.path.open("rb") as file:
+            for tile in self.tiles:
+                assert tile.extents is not None
+                first, last = max(top, tile.extents[1]), min(bottom, tile.extents[3])
+                if first >= last:
+                    continue
+                raw, given, direction = _raw_arguments(tile.args)
+                stride = given or width * _RAW_BYTES[raw]
+                skipped = tile.extents[3] - last if direction < 0 else first - tile.extents[1]
+                file.seek(tile.offset + skipped * stride)
+                content = file.read((last - first) * stride)
+                band = Image.frombytes(self.mode, (width, last - first), content, "raw", raw, stride, direction)
+                rows.paste(band, (0, first - top))
+        return rows
+
+
+class ArrayBands:
+    """Pixels that another decoder than Pillow's has given, uint8 (H, W, C): three bytes each for Pillow's four."""
+
+    def __init__(self, pixels: np.ndarray, mode: str) -> None:
+        self.pixels, self.mode = pixels, mode
+        self.size = pixels.shape[1], pixels.shape[0]
+
+    def read(self, top: int, bottom: int) -> Image.Image:
+        """A copy of the rows."""
+        return Image.fromarray(np.ascontiguousarray(self.pixels[top:bottom]))
+
+
+def open_bands(image: Image.Image, path: Path, wanted: tuple[int, int] | None, max_pixels: int) -> Bands:
+    """The way to an opened image's rows that takes the least memory.
+
+    Args:
+        image: opened, not loaded.
+        path: its file.
+        wanted: height and width that it will be scaled down to, so that a decoder may do a part of it; None: all.
+        max_pixels: the user's limit; the bound of 200 MB grows with it beyond the default.
+
+    Raises:
+        ValueError: decoding it would take too much memory or time.
+    """
+    limit = LIMIT * max(1.0, max_pixels / MAX_PIXELS)
+    if not isinstance(image, ImageFile.ImageFile) or _whole_bytes(image) <= WHOLE or wanted is None:
+        _refuse_slow(image)
+        image.load()
+        return WholeBands(image)
+    if (bands := _streamed(image, path, limit)) is not None:
+        return bands
+    if _whole_bytes(image) > limit:
+        _reduce(image, wanted, limit)
+    needed = _whole_bytes(image)
+    if needed > limit:
+        raise ValueError(
+            f"decoding {image.size[0]}x{image.size[1]} pixels of {image.format} takes {needed / 1e6:.0f} MB, more than "
+            f"{limit / 1e6:.0f}: save it smaller or as PNG, or set max_pixels to "
+            f"{math.ceil(needed / LIMIT * MAX_PIXELS / 1e6) * 1_000_000:_}"
+        )
+    _refuse_slow(image)
+    image.load()
+    return WholeBands(image)
+
+
+def _streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | None:
+    if image.format == "PNG" and is_simple(path):
+        return PngBands(path, image)
+    width = image.size[0]
+    if (
+        image.format in _RAW_FORMATS
+        and image.tile
+        and all(
+            tile.codec_name == "raw"
+            and tile.extents is not None
+            and (tile.extents[0], tile.extents[2]) == (0, width)
+            and _raw_arguments(tile.args)[0] in _RAW_BYTES
+            for tile in image.tile
+        )
+    ):
+        return RawBands(path, image)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return TiffBands.open(path, image)
+    if image.format == "HEIF" and image.size[0] * image.size[1] * _HEIF <= limit:
+        return _decode_heif(path)
+    return None
+
+
+def _raw_arguments(arguments: tuple[Any, ...] | str | None) -> tuple[str, int, int]:
+    """Raw mode, bytes a row (0: no padding), and 1 for rows from the top."""
+    given = arguments if isinstance(arguments, tuple) else (arguments or "",)
+    mode, stride, direction = (*given, *("", 0, 1)[len(given) :])[:3]
+    return mode, stride, direction
+
+
+def _decode_heif(path: Path) -> Bands:
+    import pillow_heif
+
+    file = pillow_heif.open_heif(path, convert_hdr_to_8bit=True)
+    image = file[file.primary_index]
+    pixels = np.asarray(image)
+    return ArrayBands(pixels, image.mode)
+
+
+def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -> None:
+    """Have the decoder leave out detail: JPEG 2000 by its wavelet levels, HEIC by the thumbnail within the file."""
+    if image.format == "JPEG2000":
+        image.reduce = _find_levels(image, wanted, limit)  # type: ignore[assignment,method-assign]
+    else:
+        image.draft(None, wanted[::-1])
+
+
+def _find_levels(image: Image.Image, wanted: tuple[int, int], limit: float) -> int:
+    """The fewest wavelet levels to leave out so that an image fits and has twice the size wanted; 0: there are none."""
+    for levels in range(1, 6):
+        scale = 1 << levels
+        # Pillow rounds the size, OpenJPEG rounds it up: where they differ, Pillow fails.
+        agrees = all((side + scale // 2) // scale == -(-side // scale) for side in image.size)
+        enough = image.size[0] >= 2 * wanted[1] * scale and image.size[1] >= 2 * wanted[0] * scale
+        if agrees and enough and _whole_bytes(image) / 4**levels <= limit:
+            return levels
+    return 0
+
+
+def _whole_bytes(image: Image.Image) -> float:
+    """Bytes that decoding takes at once, by what was measured."""
+    mode = image.mode
+    samples = len(image.getbands())
+    own = each = 1.0 if mode in ("1", "L", "P") else 2.0 if mode.startswith("I;16") else 4.0
+    if mode not in ("1", "L", "P", "LA", "PA") and image.format in _BESIDE:
+        each += _BESIDE[image.format] * max(samples, 3) / 3
+    elif image.format in _BESIDE:
+        each += _BESIDE[image.format] / 2
+    width, height = image.size
+    reduced = 4 ** getattr(image, "_reduce", 0) if image.format == "JPEG2000" else 1
+    beside = 0.0
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
+        scale = image.decoderconfig[0] if image.decoderconfig else 1
+        beside = 2 * _samples(image) * (width * scale) * (height * scale)
+    pixels = width * height
+    return max(pixels * each / reduced + beside, pixels * own / reduced + BAND)
+
+
+def _samples(image: JpegImagePlugin.JpegImageFile) -> float:
+    """Samples a pixel, less than one for a channel that is stored smaller."""
+    factors = [(horizontal, vertical) for _, horizontal, vertical, _ in image.layer]
+    most = max(h for h, _ in factors) * max(v for _, v in factors)
+    return sum(h * v for h, v in factors) / max(1, most)
+
+
+def _refuse_slow(image: Image.Image) -> None:
+    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
+    most = min((_SLOW.get(tile.codec_name, math.inf) for tile in tiles), default=math.inf)
+    if image.size[0] * image.size[1] > most:
+        raise ValueError(f"{image.format} of more than {most:,} pixels is decoded too slowly: save it as PNG")

@@ -1,0 +1,177 @@
+"""The image files below a folder, and what is passed over, by reason: nothing is left out without a word."""
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from cnnkit.data.images.image_formats import IMAGE_SUFFIXES, explain_unread, find_formats, read_head
+from cnnkit.errors import UserError
+
+HIDDEN, NO_IMAGE, NO_FILE, LINK = (
+    "hidden",
+    "no image by content",
+    "not a regular file",
+    "a link to a folder seen before",
+)
+PassedOver = dict[str, list[Path]]
+
+
+@dataclass
+class ScanResult:
+    """What `scan_images` found.
+
+    Attributes:
+        files: The image files, sorted.
+        passed_over: Reason to the paths of what is not in `files`, sorted; reasons are short texts for the user, with
+            a remedy where there is one ("HEIC: pip install 'cnnkit[heif]' to read it"). A folder that is
+            passed over stands for all that is in it.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    passed_over: PassedOver = field(default_factory=dict)
+
+
+def scan_images(path: str | Path) -> ScanResult:
+    """Find the image files of a folder and of all folders below it; a file is a result of its own.
+
+    A file counts as an image if its suffix is in `IMAGE_SUFFIXES` or its content is that of a format that is read.
+    Only files with other suffixes are opened to see. An image that turns out to be broken is in `files`: whoever
+    decodes it says so. Hidden files and folders (``.name``, ``__MACOSX``) are passed over. Linked folders are followed,
+    each real folder once, after those that are not linked; a link to a folder above it is passed over.
+
+    Raises:
+        UserError: if there is no such file or folder, or a folder cannot be listed.
+    """
+    top = Path(path)
+    if not top.is_dir():
+        if not top.exists() and not top.is_symlink():
+            raise UserError(f"{path}: no such file or folder")
+        return ScanResult([top])
+    result = ScanResult()
+    seen: set[tuple[int, int]] = set()
+    links = [top]
+    while links:  # breadth first over links, so that a folder's own path comes before a link to it
+        later: list[Path] = []
+        for link in links:
+            _walk(link, seen, later, result)
+        links = sorted(later)
+    result.files.sort()
+    for paths in result.passed_over.values():
+        paths.sort()
+    return result
+
+
+def merge_passed_over(parts: Iterable[Mapping[str, list[Path]]]) -> PassedOver:
+    """Join what several scans passed over."""
+    merged: PassedOver = {}
+    for part in parts:
+        for reason, paths in part.items():
+            merged.setdefault(reason, []).extend(paths)
+    return merged
+
+
+def describe_passed_over(passed_over: Mapping[str, list[Path]], root: str | Path) -> str | None:
+    """One line with the counts by reason, an example of each, and what helps; None if nothing was passed over.
+
+    >>> describe_passed_over({"hidden": [Path("p/cat/.DS_Store")]}, "p")
+    'p: 1 passed over: 1 hidden (cat/.DS_Store)'
+    """
+    if not passed_over:
+        return None
+    total = sum(map(len, passed_over.values()))
+    groups = []
+    for reason, paths in sorted(passed_over.items(), key=lambda pair: (-len(pair[1]), pair[0])):
+        kind, colon, remedy = reason.partition(": ")
+        first = paths[0].relative_to(root) if paths[0].is_relative_to(root) else paths[0]
+        groups.append(f"{len(paths):,} {kind} ({first}{colon and '; '}{remedy})")
+    return f"{root}: {total:,} passed over: {', '.join(groups)}"
+
+
+def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: ScanResult) -> None:
+    """Walk real folders; linked ones are left for later in `links`."""
+    if not _is_new(top, seen):
+        result.passed_over.setdefault(LINK, []).append(top)
+        return
+    for folder, folders, files in os.walk(top, onerror=_refuse):
+        inner = []
+        for name in folders:
+            if _is_hidden(name):
+                result.passed_over.setdefault(HIDDEN, []).append(Path(folder, name))
+            elif leads_back(Path(folder, name)):  # else a class would get the images of all others
+                result.passed_over.setdefault(LINK, []).append(Path(folder, name))
+            elif Path(folder, name).is_symlink():
+                links.append(Path(folder, name))
+            elif _is_new(Path(folder, name), seen):
+                inner.append(name)
+            else:  # a mount or a junction that leads back
+                result.passed_over.setdefault(LINK, []).append(Path(folder, name))
+        folders[:] = inner
+        for name in files:
+            reason = _find_reason(folder, name)
+            if reason is None:
+                result.files.append(Path(folder, name))
+            else:
+                result.passed_over.setdefault(reason, []).append(Path(folder, name))
+
+
+def leads_back(path: Path) -> bool:
+    """Whether a path is a link to the folder that it is in, or to one above that."""
+    return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
+
+
+def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
+    try:
+        found = folder.stat()
+    except OSError as error:
+        _refuse(error)
+    key = (found.st_dev, found.st_ino)
+    if key in seen:
+        return False
+    seen.add(key)
+    return True
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _find_reason(folder: str, name: str) -> str | None:
+    """Why a file is passed over; None: it counts as an image."""
+    if _is_hidden(name):
+        return HIDDEN
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (speed)
+    if suffix in IMAGE_SUFFIXES and suffix not in (".heic", ".heif", ".hif", ".avif", ".avifs"):
+        return None
+    path = Path(folder, name)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+            return NO_FILE
+        head = read_head(path)
+    except OSError:
+        return None if suffix in IMAGE_SUFFIXES else NO_FILE
+    if unread := explain_unread(head, suffix):
+        return unread
+    if suffix in IMAGE_SUFFIXES:
+        return None
+    return None if _opens(path, find_formats(head, suffix)) else NO_IMAGE
+
+
+def _opens(path: Path, formats: tuple[str, ...]) -> bool:
+    """Whether the header is that of an image; some signatures are two bytes long and prove nothing."""
+    try:
+        with Image.open(path, formats=formats):
+            return bool(formats)
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # decoders say in many ways that they do not like what they read
+        return False
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(
+        f"{error.filename}: cannot list the folder ({error.strerror}); give yourself the right to read"
+    ) from None

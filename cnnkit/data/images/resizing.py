@@ -1,0 +1,98 @@
+"""Bands of rows scaled to one size: crop, squash or pad, by antialiased bilinear interpolation."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+from PIL import Image
+
+from cnnkit.data.images.bands import Bands
+from cnnkit.data.images.flattening import split_rows
+
+Resize = Literal["squash", "crop", "pad"]
+Box = tuple[float, float, float, float]
+Flatten = Callable[[Image.Image], Image.Image]
+_GAP = 3.0  # boxes of pixels are averaged first, to three times the size or more, where an image is larger than that
+
+
+def resize_bands(
+    bands: Bands, flatten: Flatten, mode: str, extent: tuple[float, float], size: tuple[int, int], resize: Resize
+) -> Image.Image:
+    """Scale an image to one size.
+
+    Args:
+        bands: its rows.
+        flatten: turns them into grey or RGB.
+        mode: L or RGB.
+        extent: width and height that the pixels stand for; the last may stand for a fraction.
+        size: height and width of the result.
+        resize: how to come to that size; see `cnnkit.data.images.decode.read_image`.
+    """
+    to_height, to_width = size
+    inner, box = _place(extent, size, resize)
+    image = _scale(bands, flatten, mode, inner, box)
+    if inner == (to_width, to_height):
+        return image
+    padded = Image.new(mode, (to_width, to_height))
+    padded.paste(image, ((to_width - inner[0]) // 2, (to_height - inner[1]) // 2))
+    return padded
+
+
+def join(bands: Bands, flatten: Flatten, mode: str) -> Image.Image:
+    """The image at its own size."""
+    return _reduce(bands, flatten, mode, (1, 1), (0, 0, *bands.size))
+
+
+def _place(extent: tuple[float, float], size: tuple[int, int], resize: Resize) -> tuple[tuple[int, int], Box]:
+    """Width and height to scale to, and the part of the image that is scaled."""
+    (width, height), (to_height, to_width) = extent, size
+    inner, box = (to_width, to_height), (0.0, 0.0, width, height)
+    if resize == "crop":
+        scale = min(width / to_width, height / to_height)
+        # The side that fills the size is not cut; by rounding, 1800 / 224 * 224 is more than 1800.
+        left, top = max(0.0, width - to_width * scale) / 2, max(0.0, height - to_height * scale) / 2
+        box = (left, top, width - left, height - top)
+    elif resize == "pad":
+        scale = max(width / to_width, height / to_height)
+        inner = (max(1, round(width / scale)), max(1, round(height / scale)))
+    return inner, box
+
+
+def _scale(bands: Bands, flatten: Flatten, mode: str, inner: tuple[int, int], box: Box) -> Image.Image:
+    """`Image.resize` with its ``reducing_gap``, bit for bit, but with the reducing done by bands."""
+    left, top, right, bottom = box
+    per_x, per_y = (right - left) / inner[0], (bottom - top) / inner[1]
+    factors = int(per_x / _GAP) or 1, int(per_y / _GAP) or 1
+    whole = (0, 0, *bands.size)
+    if factors != (1, 1):  # leave out what has no part in the result: half a pixel of it around the box has
+        whole = (
+            max(0, int(left - per_x / 2)),
+            max(0, int(top - per_y / 2)),
+            min(bands.size[0], math.ceil(right + per_x / 2)),
+            min(bands.size[1], math.ceil(bottom + per_y / 2)),
+        )
+    reduced = _reduce(bands, flatten, mode, factors, whole)
+    moved = (
+        (left - whole[0]) / factors[0],
+        (top - whole[1]) / factors[1],
+        (right - whole[0]) / factors[0],
+        (bottom - whole[1]) / factors[1],
+    )
+    return reduced.resize(inner, Image.Resampling.BILINEAR, moved)
+
+
+def _reduce(
+    bands: Bands, flatten: Flatten, mode: str, factors: tuple[int, int], box: tuple[int, int, int, int]
+) -> Image.Image:
+    """Means of ``factors`` pixels within the box."""
+    left, top, right, bottom = box
+    parts = split_rows(bands.size, factors[1], top, bottom)
+    reduced = Image.new(mode, (math.ceil((right - left) / factors[0]), math.ceil((bottom - top) / factors[1])))
+    for first, last in parts:
+        band = flatten(bands.read(first, last)).convert(mode)
+        if factors != (1, 1):
+            band = band.reduce(factors, (left, 0, right, last - first))
+        if len(parts) == 1:
+            return band
+        reduced.paste(band, (0, (first - top) // factors[1]))
+    return reduced

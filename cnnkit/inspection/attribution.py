@@ -1,0 +1,140 @@
+"""Which pixels made a net decide: integrated gradients and occlusion, through captum (``cnnkit[explain]``).
+
+Integrated gradients: Sundararajan, Taly & Yan 2017, arXiv 1703.01365. Occlusion: Zeiler & Fergus 2013, arXiv 1311.2901,
+section 4.2. Both explain a logit, the number before the softmax: a probability also moves when another class's logit
+does. Grad-CAM has a file of its own.
+
+The net runs in evaluation mode and is left as it was; neither its weights nor their gradients are touched.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnkit.errors import UserError
+from cnnkit.inspection.feature_maps import evaluating, run_plain
+
+Labels = Tensor | int | None
+AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together, lest memory runs out
+
+
+def black(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """The black image (1, C, H, W) as a net gets it after normalization: the usual baseline.
+
+    Example:
+        >>> black(torch.ones(2, 1, 28, 28), mean=[0.5], std=[0.25]).unique()
+        tensor([-2.])
+    """
+    values = [-m / s for m, s in zip(mean, std, strict=True)]
+    return images.new_tensor(values).view(1, -1, 1, 1).expand(1, *images.shape[1:]).contiguous()
+
+
+def integrated_gradients(
+    net: nn.Module, images: Tensor, baseline: Tensor, labels: Labels = None, steps: int = 64
+) -> Tensor:
+    """Integrated gradients (B, C, H, W): what every pixel adds to the logit on the way from a baseline to the image.
+
+    They are complete: their sum over an image is its logit minus the baseline's, up to the error of the numerical
+    integral. A pixel that equals the baseline gets nothing: with a black baseline, black pixels never count.
+
+    Args:
+        net: any net.
+        images: as the net takes them, (B, C, H, W).
+        baseline: an image without information, (1, C, H, W): `black` makes the usual one.
+        labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
+        steps: points of the integral (Gauss-Legendre).
+
+    Raises:
+        UserError: captum is not installed.
+    """
+    attr = _captum("integrated gradients")
+    with evaluating(net), gradients():
+        target = as_labels(labels, _logits(net, images))
+        found: Tensor = attr.IntegratedGradients(net.forward).attribute(
+            images.clone().requires_grad_(),
+            baselines=baseline,
+            target=target,
+            n_steps=steps,
+            internal_batch_size=len(images) * _repeats(images),
+        )
+    return found.detach()
+
+
+def occlusion(
+    net: nn.Module,
+    images: Tensor,
+    baseline: Tensor,
+    labels: Labels = None,
+    window: int | None = None,
+    stride: int | None = None,
+) -> Tensor:
+    """Occlusion (B, H, W): how far the logit falls when a square around a pixel is covered.
+
+    The square slides over the image; a pixel gets the mean over all squares that cover it. Negative values: without
+    this part the net would be surer.
+
+    Args:
+        net: any net.
+        images: as the net takes them, (B, C, H, W).
+        baseline: what the square shows, a part of this image (1, C, H, W), such as `black`. The paper's is grey.
+        labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
+        window: side of the square in pixels; none given: a fifth of the image's shorter side.
+        stride: pixels from one square to the next; none given: half a window, about a hundred squares.
+
+    Raises:
+        UserError: captum is not installed, or the window does not fit into the image.
+    """
+    attr = _captum("occlusion")
+    channels, height, width = images.shape[1:]
+    window = max(1, min(height, width) // 5) if window is None else window
+    stride = max(1, window // 2) if stride is None else stride
+    if not 1 <= window <= min(height, width) or not 1 <= stride <= window:
+        raise UserError(
+            f"window is {window}, stride {stride}: give a window of 1 to {min(height, width)} pixels and a stride of 1 "
+            "to a window"
+        )
+    with evaluating(net), torch.no_grad():
+        found: Tensor = attr.Occlusion(net.forward).attribute(
+            images,
+            sliding_window_shapes=(channels, window, window),
+            strides=(channels, stride, stride),
+            baselines=baseline,
+            target=as_labels(labels, _logits(net, images)),
+            perturbations_per_eval=_repeats(images),
+        )
+    return found[:, 0]  # the same for every channel
+
+
+def as_labels(labels: Labels, logits: Tensor) -> Tensor:
+    """The classes to explain, int64 (B,) where the logits (B, K) are; the predicted ones where none are given."""
+    if labels is None:
+        return logits.argmax(1)
+    return torch.as_tensor(labels, device=logits.device).expand(len(logits))
+
+
+def _repeats(images: Tensor) -> int:
+    """How many variants of the images go through the net together."""
+    return max(1, AT_ONCE // (len(images) * images.shape[-2] * images.shape[-1]))
+
+
+def _logits(net: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return run_plain(net, images)
+
+
+@contextmanager
+def gradients() -> Iterator[None]:
+    """Within it gradients are computed, whatever the caller's mode."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
+def _captum(what: str) -> Any:
+    try:
+        import captum.attr
+    except ImportError:
+        raise UserError(f"captum, which computes {what}, is not installed: pip install 'cnnkit[explain]'") from None
+    return captum.attr

@@ -1,0 +1,173 @@
+"""The challenges of vision, each at five strengths: lighting, scale, rotation, occlusion and clutter.
+
+What makes the same object look different is the first page of every course on vision; the benchmark of Hendrycks &
+Dietterich 2019 (arXiv 1903.12261) measures nets by such changes. Here each one is a function of the image's number
+and a strength, so that all nets see the same changed images.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnkit.inspection.robustness import Point, Views, draw_curves
+from cnnkit.transforms import Counter
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+GREY = 128  # of a patch that hides
+
+
+def relit(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
+    """Pixels divided by the factor, and multiplied by it, with what is too bright cut off at white."""
+    for each in (1 / factor, factor):
+        yield (images.float() * each).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def resized(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
+    """The picture made smaller by the factor, with black around it, and larger, with its borders lost."""
+    for each in (1 / factor, factor):
+        yield warp(images, 0.0, each)
+
+
+def rotated(images: Tensor, index: Tensor, degrees: float) -> Iterator[Tensor]:
+    """The picture turned to either side about its center; what comes in is black."""
+    for sign in (1, -1):
+        yield warp(images, sign * degrees, 1.0)
+
+
+def warp(images: Tensor, degrees: float, scale: float) -> Tensor:
+    """Rotate clockwise and magnify images about their center, bilinear, black beyond; uint8 in and out.
+
+    Args:
+        images: uint8 (B, C, H, W).
+        degrees: angle.
+        scale: magnification; below 1 the picture shrinks.
+    """
+    height, width = images.shape[-2:]
+    cos, sin = (f(math.radians(degrees)) / scale for f in (math.cos, math.sin))
+    rows = [[cos, sin * height / width, 0.0], [-sin * width / height, cos, 0.0]]
+    matrix = torch.tensor([rows], device=images.device).expand(len(images), 2, 3)
+    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    moved = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return moved.round_().to(torch.uint8)
+
+
+def occluded(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
+    """A gray square, whose side is this share of the smaller side, somewhere in the picture."""
+    side = max(1, round(share * min(images.shape[-2:])))
+    counter = Counter(0, 0, index)
+    top, left = (counter.integers(salt, 0, length - side) for salt, length in enumerate(images.shape[-2:]))
+    yield images.masked_fill(_boxes(images, top, left, side), GREY)
+
+
+def _boxes(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+    """True within each image's square, (B, 1, H, W)."""
+    height, width = images.shape[-2:]
+    rows = torch.arange(height, device=images.device) - top[:, None]
+    columns = torch.arange(width, device=images.device) - left[:, None]
+    inside = ((rows >= 0) & (rows < side))[:, :, None] & ((columns >= 0) & (columns < side))[:, None, :]
+    return inside[:, None]
+
+
+class Clutter:
+    """Pieces of other images at the border: squares of a quarter of the side, cut from the others' middle.
+
+    Args:
+        images: all test images, uint8 (N, C, H, W), or what has their ``index_select``.
+        count: N.
+    """
+
+    def __init__(self, images: Any, count: int) -> None:
+        self.images, self.count = images, count
+
+    def __call__(self, images: Tensor, index: Tensor, pieces: float) -> Iterator[Tensor]:
+        """The images with that many pieces each, one view."""
+        height, width = images.shape[-2:]
+        side = max(1, min(height, width) // 4)
+        counter = Counter(1, 0, index)
+        for piece in range(int(pieces)):
+            where = counter.at_stream(piece)
+            other = (index + 1 + where.integers(0, 0, max(0, self.count - 2))) % self.count
+            source = self.images.index_select(0, other.cpu()).to(images.device)
+            edge, along = where.integers(1, 0, 3), where.uniform(2)
+            down, across = ((along * (length - side + 1)).long() for length in (height, width))
+            top = torch.where(edge == 0, 0, torch.where(edge == 1, height - side, down))
+            left = torch.where(edge < 2, across, torch.where(edge == 2, 0, width - side))
+            images = _paste(images, source, top, left, side)
+        yield images
+
+
+def _paste(images: Tensor, source: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
+    """The middle of each source at the place of its image."""
+    height, width = images.shape[-2:]
+    rows = (torch.arange(height, device=images.device) - top[:, None] + (height - side) // 2).clamp(0, height - 1)
+    columns = (torch.arange(width, device=images.device) - left[:, None] + (width - side) // 2).clamp(0, width - 1)
+    place = (rows[:, :, None] * width + columns[:, None, :]).flatten(1)[:, None].expand(-1, images.shape[1], -1)
+    moved = source.flatten(2).gather(2, place).view(images.shape)
+    return torch.where(_boxes(images, top, left, side), moved, images)
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """A change of images at five strengths.
+
+    Args:
+        what: in words, for the plot.
+        strengths: in that unit, the weakest first; 0 would be no change.
+        views: see `cnnkit.inspection.robustness.Views`; none given: `Clutter`, which needs the other images.
+    """
+
+    what: str
+    strengths: tuple[float, ...]
+    views: Views | None = None
+
+    def build_views(self, images: Any, count: int) -> Views:
+        """The function that changes a batch.
+
+        Args:
+            images: all test images.
+            count: how many.
+        """
+        return self.views or Clutter(images, count)
+
+
+CHALLENGES = {
+    "lighting": Challenge("darker and brighter by a factor", (1.25, 1.5, 2, 3, 4), relit),
+    "scale": Challenge("smaller and larger by a factor", (1.1, 1.25, 1.5, 1.75, 2), resized),
+    "rotation": Challenge("turned by degrees, both ways", (10, 20, 30, 45, 60), rotated),
+    "occlusion": Challenge("gray square, share of the side", (0.2, 0.3, 0.4, 0.5, 0.6), occluded),
+    "clutter": Challenge("pieces of other images", (1, 2, 4, 6, 8)),
+}
+
+
+def challenges_figure(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> "Figure":
+    """Accuracy against strength, one panel a challenge, one line a name, the unchanged images at the left end.
+
+    Args:
+        curves: by challenge, then by name.
+    """
+    from cnnkit.reporting.figures import label_axes, new_figures
+
+    figure, panels = new_figures(2.6 * max(2, len(curves)), 2.9, 1, len(curves), sharey=True)
+    for number, (axes, (name, lines)) in enumerate(zip(panels, curves.items(), strict=True)):
+        # Strengths are drawn side by side: their units differ, and a factor of 1 is what a share of 0 is.
+        places = {line: [_at(p, k) for k, p in enumerate(points)] for line, points in lines.items()}
+        draw_curves(axes, places)
+        strengths = [point.strength for point in next(iter(lines.values()))]
+        axes.set_xticks(range(len(strengths)), ["none", *(f"{strength:g}" for strength in strengths[1:])])
+        axes.set_title(name, fontsize=9, loc="left")
+        label_axes(axes, CHALLENGES[name].what, "accuracy" if number == 0 else "")
+    legend = panels[0].legend(fontsize=7, frameon=False, loc="lower left")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+def _at(point: Point, place: int) -> Point:
+    return Point(place, point.accuracy, point.low, point.high, point.n, point.of)

@@ -1,0 +1,107 @@
+"""The effective receptive field: how much each pixel of its field really moves a unit.
+
+Luo, Li, Urtasun & Zemel 2016, arXiv 1701.04128: nearly a Gaussian, much smaller than the field itself.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from cnnkit.files import replacing
+from cnnkit.inspection.geometry import Field
+from cnnkit.inspection.gradient_support import Replaced, as_it_is, output_of, place_unit
+from cnnkit.inspection.receptive_field import find_layer
+from cnnkit.inspection.trace import as_plain_code, image_shape
+from cnnkit.layers.conv import ImageSize
+
+LARGEST = 256  # pixels of the image; larger fields are shown in part
+
+
+def effective_receptive_field(
+    net: nn.Module,
+    layer: str | None = None,
+    images: int = 16,
+    image_size: ImageSize | None = None,
+    seed: int = 0,
+) -> np.ndarray:
+    """Mean size of the gradient of a layer's middle unit, with the net's own weights, over random images.
+
+    The images are white noise, as large as the layer's field, at most 256 pixels; the unit is the sum over channels.
+
+    Args:
+        net: any net for images, trained or not.
+        layer: as for `cnnkit.inspection.receptive_field.receptive_field`.
+        images: how many.
+        image_size: as there.
+        seed: of the images.
+
+    Returns:
+        Float64 (H, W), 1 at the pixel that counts most.
+
+    Raises:
+        UserError: as there.
+    """
+    name, field, run = find_layer(net, layer, image_size)
+    channels, *own = image_shape(net, image_size)
+    units, shape = zip(*(_middle(field, axis, own[axis]) for axis in (0, 1)), strict=True)
+    weight = next(net.parameters(), torch.empty(0))
+    generator = torch.Generator().manual_seed(seed)
+    total = torch.zeros(shape, dtype=torch.float64)
+    with as_plain_code(net), torch.enable_grad(), Replaced({"interpolate": as_it_is}):
+        for _ in range(images):
+            noise = torch.randn(1, channels, *shape, generator=generator).to(weight).requires_grad_()
+            maps = output_of(net, name, run, noise)
+            row, column = (min(unit, size - 1) for unit, size in zip(units, maps.shape[2:], strict=True))
+            (gradient,) = torch.autograd.grad(maps[0, :, row, column].sum(), noise)
+            total += gradient[0].double().abs().sum(0).cpu()
+    peak = float(total.max())
+    return np.asarray((total / peak if peak else total).numpy())
+
+
+def effective_size(gradient: np.ndarray) -> float:
+    """Side, in pixels, of a square as large as the part where the gradient is more than 4.55 % of its peak.
+
+    The measure is the paper's.
+
+    Example:
+        >>> distances = np.arange(-9, 10) ** 2
+        >>> round(effective_size(np.exp(-np.add.outer(distances, distances) / 8)), 2)
+        8.31
+    """
+    return float((gradient > (1 - 0.9545) * gradient.max()).sum() ** 0.5)
+
+
+def draw_effective_field(gradient: np.ndarray, path: Path, title: str) -> None:
+    """Write a picture of it, with the theoretical field as its frame where all of that is shown.
+
+    Args:
+        gradient: what `effective_receptive_field` gave.
+        path: the file, PNG or what else matplotlib writes by its suffix.
+        title: what stands above it, such as the layer's name.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 4.4), layout="constrained")
+    axes: Any = figure.add_subplot()
+    shown = axes.imshow(gradient, cmap="magma", vmin=0, vmax=1)
+    figure.colorbar(shown, ax=axes, label="size of the gradient, of its peak")
+    height, width = gradient.shape
+    axes.set_title(f"{title}\n{height}x{width} pixels shown, effectively {effective_size(gradient):.0f} across")
+    axes.set_xlabel("pixels")
+    with replacing(path, "wb") as file:
+        figure.savefig(file, format=path.suffix.removeprefix(".") or "png", dpi=120)
+
+
+def _middle(field: Field, axis: int, own: int) -> tuple[int, int]:
+    """The unit to look at in one direction, and the image's pixels."""
+    assert field.stride is not None
+    if not math.isinf(field.size[axis]):
+        unit, pixels = place_unit(field, axis, margin=0)
+        if pixels <= LARGEST:
+            return unit, pixels
+    pixels = own if math.isinf(field.size[axis]) else LARGEST
+    return pixels // field.stride[axis] // 2, pixels

@@ -1,0 +1,1 @@
+"""Figures, grids of images, tables and pages: how results are shown."""

@@ -1,0 +1,182 @@
+"""What is to be compared: runs, and folders of runs that differ by their seeds alone, with their predictions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from cnnkit.errors import UserError
+from cnnkit.runs import RunFolder
+from cnnkit.runs.predictions import Predictions, load_predictions
+from cnnkit.runs.records import RunRecord
+from cnnkit.runs.repetitions import read_repetitions
+from cnnkit.shell import quote_command
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of those that are compared: a single run, or repetitions of it with other seeds.
+
+    Args:
+        name: the folder.
+        runs: one a seed.
+        predictions: what each said of the test images, in the same order.
+    """
+
+    name: str
+    runs: tuple[RunRecord, ...]
+    predictions: tuple[Predictions, ...]
+
+    @property
+    def accuracies(self) -> list[float]:
+        """One a run."""
+        return [found.accuracy for found in self.predictions]
+
+    @property
+    def answers(self) -> np.ndarray:
+        """The classes that the runs predict together, by their mean probabilities, (N,)."""
+        if len(self.predictions) == 1:
+            return self.predictions[0].predicted
+        return np.asarray(np.mean([p.probabilities for p in self.predictions], axis=0, dtype=np.float32).argmax(1))
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """The mean probability of each image's true class, float32 (N,)."""
+        labels = self.predictions[0].labels[:, None].astype(np.int64)
+        of_runs = [np.take_along_axis(p.probabilities, labels, axis=1)[:, 0] for p in self.predictions]
+        return np.asarray(np.mean(of_runs, axis=0, dtype=np.float32))
+
+
+def read_sides(paths: Sequence[str | Path]) -> tuple[list[Side], list[str]]:
+    """The sides that paths stand for, in that order, and notes about runs that were left out.
+
+    Each folder of repetitions is a side, see `read_repetitions`.
+
+    Raises:
+        UserError: there are fewer than two sides, a run is missing or not tested, or the sides cannot be compared.
+    """
+    notes: list[str] = []
+    sides = [_side(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
+    if len(sides) < 2:
+        raise UserError(f"{paths[0]}: this is one side; name at least two runs, or folders of runs, to compare")
+    places = [record.path.resolve() for side in sides for record in side.runs]
+    if twice := next((place for place in places if places.count(place) > 1), None):
+        raise UserError(f"{twice}: is named twice; compare different runs")
+    sides = on_common_images(sides, notes)
+    check_comparable(sides, notes)
+    return sides, notes
+
+
+def _side(name: Path, records: list[RunRecord]) -> Side:
+    untested = [record for record in records if not RunFolder(record.path).predictions.is_file()]
+    if untested:
+        more = f" (and {len(untested) - 1} more of its runs)" if len(untested) > 1 else ""
+        raise UserError(f"{untested[0].path}: not tested{more}; {quote_command('test', '--run', untested[0].path)}")
+    loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
+    return Side(str(name), tuple(records), loaded)
+
+
+def on_common_images(sides: list[Side], notes: list[str]) -> list[Side]:
+    """The predictions of the images that every run was tested on, in one order, where images are known by content.
+
+    A folder of image files changes; what two runs were both tested on can still be compared, image by image.
+
+    Args:
+        sides: as they were read.
+        notes: gets a line if there are images that some run was not tested on.
+
+    Raises:
+        UserError: there is no such image.
+    """
+    runs = [found for side in sides for found in side.predictions]
+    if len({found.probabilities.shape[1] for found in runs}) > 1:
+        raise UserError(
+            f"{sides[0].runs[0].path}: the runs have different numbers of classes; compare runs of the same"
+        )
+    keys = [keys_of(found) for found in runs if found.identity is not None]
+    if len(keys) < len(runs) or all(np.array_equal(keys[0], other) for other in keys[1:]):
+        return sides
+    common = keys[0]
+    for other in keys[1:]:
+        common = np.intersect1d(common, other)
+    if not len(common):
+        raise UserError(
+            f"{sides[0].runs[0].path}: has no test image in common with the others; compare runs of one folder"
+        )
+    if max(map(len, keys)) > len(common):
+        counts = " and ".join(f"{count:,}" for count in sorted({len(each) for each in keys}))
+        notes.append(f"tested on {counts} images that are not the same: compared are the {len(common):,} common ones")
+    return [replace(side, predictions=tuple(_rows_of(found, common) for found in side.predictions)) for side in sides]
+
+
+def keys_of(found: Predictions) -> np.ndarray:
+    """Content and class of each image, and which copy of them it is: the same image has the same key in every run."""
+    assert found.identity is not None
+    pairs = np.stack([found.identity, found.labels.astype(np.uint64)], 1)
+    _, group = np.unique(pairs, axis=0, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.r_[True, np.diff(group[order]) > 0]
+    first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
+    copies = np.empty(len(order), dtype=np.uint64)
+    copies[order] = np.arange(len(order)) - first
+    kinds = np.dtype([("content", np.uint64), ("label", np.uint64), ("copy", np.uint64)])
+    keys = np.empty(len(copies), dtype=kinds)
+    keys["content"], keys["label"], keys["copy"] = pairs[:, 0], pairs[:, 1], copies
+    return keys
+
+
+def _rows_of(found: Predictions, keys: np.ndarray) -> Predictions:
+    own = keys_of(found)
+    order = np.argsort(own)
+    places = order[np.searchsorted(own, keys, sorter=order)]
+    return found.take(places)
+
+
+def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:
+    """See that all were tested on the same images, and chose their best epochs by the same validation images.
+
+    Args:
+        sides: at least one.
+        notes: gets a line if they were trained on different numbers of images, which may be the very question.
+
+    Raises:
+        UserError: for the first two runs of which it does not hold.
+    """
+    pairs = [(record, found) for side in sides for record, found in zip(side.runs, side.predictions, strict=True)]
+    first, expected = pairs[0]
+    for record, found in pairs[1:]:
+        both = f"{first.path} and {record.path}"
+        by_content = expected.identity is not None and found.identity is not None
+        if (a := first.get("data.fingerprint")) != (b := record.get("data.fingerprint")) and not by_content:
+            raise UserError(
+                f"{both} were tested on different data ({first.get('data')}, {a}; {record.get('data')}, {b}); "
+                "compare runs of the same data"
+            )
+        same_places = by_content or np.array_equal(expected.index, found.index)
+        if not (np.array_equal(expected.labels, found.labels) and same_places):
+            raise UserError(
+                f"{both} were tested on different images ({len(expected.labels):,} and {len(found.labels):,}); "
+                f"test both again, on the whole test set: {quote_command('test', '--run', record.path)}"
+            )
+        if by_content and a != b:  # the folder has changed
+            if (
+                note := "chose their best epochs by validation images that may differ, as the folder changed"
+            ) not in notes:
+                notes.append(note)
+        elif not _same_validation(first, record):
+            raise UserError(
+                f"{both} chose their best epochs by different validation images; train one of them anew with the "
+                "other's data.val_size and data.split_seed"
+            )
+    counts = [side.runs[0].get("data.train_images") for side in sides]
+    if len(set(counts)) > 1:
+        notes.append(f"trained on different numbers of images: {', '.join(str(count) for count in counts)}")
+
+
+def _same_validation(a: RunRecord, b: RunRecord) -> bool:
+    """Whether two runs share their validation images; the split's hash holds the training images as well."""
+    if a.get("data.split") == b.get("data.split"):
+        return True
+    alike = all(a.get(key) == b.get(key) is not None for key in ("data.split_seed", "data.val_images"))
+    return alike and a.get("data.train_images") != b.get("data.train_images")

@@ -1,0 +1,189 @@
+"""A run's files by name, and new folders for new runs."""
+
+import contextlib
+import datetime
+import json
+import re
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cnnkit.errors import UserError
+from cnnkit.files import open_regular, write_atomically
+from cnnkit.runs.lock import LOCK, NOTE, hold_briefly
+
+ROOT = "runs"
+STAMP = re.compile(r"(\d{8}-\d{6})-[0-9a-f]+")
+_FORMAT = "%Y%m%d-%H%M%S"
+
+
+class RunFolder:
+    """A run's files by name.
+
+    Args:
+        path: the folder; see `create`, `find`, `choose_finished` and `choose_resumable` for how to come by one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def split(self) -> Path:
+        """Which image files train, validate and test; not there for data that are no image files."""
+        return self.path / "split.json"
+
+    @property
+    def metrics(self) -> Path:
+        """The logged numbers, a row a step."""
+        return self.path / "metrics.csv"
+
+    @property
+    def manifest_file(self) -> Path:
+        """What was run on what, and what came out."""
+        return self.path / "manifest.json"
+
+    @property
+    def predictions(self) -> Path:
+        """What `test` predicted for every test image."""
+        return self.path / "test_predictions.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best validation score; the last one if nothing was validated."""
+        best = self.checkpoints / "best.ckpt"
+        return best if best.exists() else self.last
+
+    @property
+    def last(self) -> Path:
+        """The newest checkpoint."""
+        return self.checkpoints / "last.ckpt"
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, or an empty dict where there is none yet.
+
+        Raises:
+            UserError: if the file cannot be read, or is no JSON object.
+        """
+        try:
+            return self._load_manifest()
+        except OSError as error:
+            raise UserError(f"{self.manifest_file}: cannot be read ({error.strerror}); name another run") from None
+        except ValueError as error:
+            raise UserError(f"{error}; delete it or name another run") from None
+
+    def manifest_if_readable(self) -> dict[str, Any]:
+        """The manifest, or an empty dict where there is none that can be read, for those who can do without."""
+        try:
+            return self.manifest()
+        except UserError:
+            return {}
+
+    def _load_manifest(self) -> dict[str, Any]:
+        try:
+            with open_regular(self.manifest_file) as stream:
+                found = json.load(stream)
+        except FileNotFoundError:
+            return {}
+        except UserError:  # no file
+            raise
+        except (ValueError, RecursionError) as error:  # of JSON, or bytes that are no text
+            raise ValueError(f"{self.manifest_file}: not a manifest ({error})") from None
+        if not isinstance(found, dict):
+            raise ValueError(f"{self.manifest_file}: not a manifest (no mapping)")
+        return found
+
+    @contextlib.contextmanager
+    def edit_manifest(self) -> Iterator[dict[str, Any]]:
+        """The manifest, to change in place; it is written at the end of the block, by one process at a time.
+
+        One that cannot be read is set aside as ``manifest.json.damaged``. A folder that somebody has removed is
+        made again. Entries that are None are left out.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with hold_briefly(self.path / ".manifest.lock"):
+            try:
+                manifest = self._load_manifest()
+            except ValueError as error:
+                manifest = {}
+                aside = self.manifest_file.with_name("manifest.json.damaged")
+                self.manifest_file.replace(aside)
+                print(f"{error}; kept as {aside.name}, a new one is written", file=sys.stderr)
+            yield manifest
+            kept = {key: value for key, value in manifest.items() if value is not None}
+            write_atomically(self.manifest_file, json.dumps(kept, indent=2) + "\n")
+
+    def update_manifest(self, **entries: Any) -> None:
+        """Set entries of the manifest; dicts are merged one level deep, None removes an entry."""
+        with self.edit_manifest() as manifest:
+            for key, value in entries.items():
+                merge = isinstance(value, dict) and isinstance(manifest.get(key), dict)
+                manifest[key] = {**manifest[key], **value} if merge else value
+
+    def discard(self) -> None:
+        """Remove what a run writes before its first checkpoint, and the folder and its parents if they are empty."""
+        names = (LOCK, NOTE, ".manifest.lock", "config.yaml", "manifest.json", "split.json", "metrics.csv")
+        for file in (*(self.path / name for name in names), *self.path.glob("events.out.tfevents.*")):
+            file.unlink(missing_ok=True)
+        for folder in (self.checkpoints, self.path, self.path.parent, self.path.parent.parent):
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+
+
+def create(root: str | Path, name: str) -> RunFolder:
+    """Make a new folder below ``root/name``; two runs at once never get the same one.
+
+    Folders sort by their names in the order in which they were made, even if the clock was set back in between.
+
+    Raises:
+        UserError: if the name is no plain file name, or the folder cannot be made.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", name):
+        raise UserError(f"name is {name!r}: use at most 64 letters, digits, '.', '_' and '-'")
+    while True:
+        parent = Path(root) / name
+        try:
+            path = parent / f"{_stamp_after(parent)}-{secrets.token_hex(2)}"
+            parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError:
+            if not path.is_dir():  # a file stands where a folder should be
+                raise UserError(f"{parent}: a file is in the way of the run folder; move it") from None
+            continue
+        except OSError as error:
+            raise UserError(
+                f"{parent}: cannot make the run folder ({error.strerror}); "
+                "set trainer.default_root_dir to a folder you can write to"
+            ) from None
+        return RunFolder(path)
+
+
+def _stamp_after(parent: Path) -> str:
+    """The time now; a second after the newest run of the name, if that lies in the future."""
+    now = time.strftime(_FORMAT)
+    stamps = (STAMP.fullmatch(path.name) for path in parent.glob("*"))
+    newest = max((stamp[1] for stamp in stamps if stamp), default="")
+    if newest <= now:
+        return now
+    with contextlib.suppress(ValueError, OverflowError):  # eight digits that are no date
+        return (datetime.datetime.strptime(newest, _FORMAT) + datetime.timedelta(seconds=1)).strftime(_FORMAT)
+    return now

@@ -1,0 +1,76 @@
+"""What a run predicted for every test image; NumPy alone, so that reading it costs no import of torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from cnnkit.errors import UserError
+from cnnkit.files import check_regular, replacing
+from cnnkit.shell import quote_command
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """The predictions of one net for N test images of K classes.
+
+    Args:
+        probabilities: float16 (N, K).
+        predicted: the most probable classes, int16 (N,); kept, because float16 can make two probabilities equal.
+        labels: the true classes, int16 (N,).
+        index: each image's place in the test set, int32 (N,).
+        identity: each image's content as a hash, uint64 (N,); None where the place says which image it is.
+    """
+
+    probabilities: np.ndarray
+    predicted: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+    identity: np.ndarray | None = None
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Which images were classified rightly, bool (N,)."""
+        return np.asarray(self.predicted == self.labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of them."""
+        return float(self.correct.mean())
+
+    def take(self, places: np.ndarray) -> "Predictions":
+        """Those of some images, in that order.
+
+        Args:
+            places: rows, int64 (M,).
+        """
+        identity = None if self.identity is None else self.identity[places]
+        return Predictions(
+            self.probabilities[places], self.predicted[places], self.labels[places], self.index[places], identity
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file, whole or not at all."""
+        with replacing(path, "wb") as file:
+            file.write(
+                save({name: np.ascontiguousarray(value) for name, value in vars(self).items() if value is not None})
+            )
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read such a file.
+
+    Raises:
+        UserError: if it is missing or no such file.
+    """
+    try:
+        check_regular(path)
+        found = load_file(path)
+        needed = {name: found[name] for name in ("probabilities", "predicted", "labels", "index")}
+        return Predictions(**needed, identity=found.get("identity"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; `{quote_command('test', '--run', path.parent)}` writes it") from None
+    except (SafetensorError, KeyError, OSError) as error:
+        raise UserError(f"{path}: no file of predictions ({error}); `test --run` writes it anew") from None

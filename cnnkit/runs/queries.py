@@ -1,0 +1,114 @@
+"""Which runs, in which order: conditions such as ``val/acc>0.9``, and sorting with the best one first."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cnnkit.errors import UserError
+from cnnkit.runs.records import RunRecord, lower_is_better
+
+_CONDITION = re.compile(r"\s*([^<>=!\s]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*")
+_CLASS = re.compile(r"(\w+\.)+[A-Z]\w*")
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a run must be like, see `read_condition`."""
+
+    key: str
+    sign: str
+    value: str
+
+    def holds(self, record: RunRecord) -> bool:
+        """Whether it is so. What is missing, or no number where one is asked for, is neither more nor less."""
+        found, number = record.get(self.key), _number(self.value)
+        if self.sign in ("=", "==", "!="):
+            return _is(found, self.value, number) is (self.sign != "!=")
+        if isinstance(found, str):  # such as when>2026-11-20
+            return _ORDERS[self.sign](found, self.value)
+        if not isinstance(found, int | float):
+            return False
+        if number is None:
+            raise UserError(f"--where {self.key}{self.sign}{self.value}: {self.key} is a number; give one")
+        return _ORDERS[self.sign](found, number)
+
+
+def read_condition(text: str) -> Condition:
+    """A condition from its text: a key, one of = != < <= > >=, a value; numbers are compared as numbers.
+
+    ``null`` is the value of what is not there. Of a class, its last name is enough.
+
+    Raises:
+        UserError: for anything else.
+
+    Example:
+        >>> read_condition("val/acc > 0.9")
+        Condition(key='val/acc', sign='>', value='0.9')
+    """
+    parts = _CONDITION.fullmatch(text)
+    if parts is None or not parts[3]:
+        raise UserError(f"--where {text!r}: write a condition such as 'net=CNN' or 'val/acc>0.9', in quotes")
+    return Condition(*parts.groups())
+
+
+def _is(found: Any, text: str, number: float | None) -> bool:
+    if isinstance(found, bool) or found is None:
+        return text.lower() == {True: "true", False: "false", None: "null"}[found]
+    if isinstance(found, int | float):
+        return found == number
+    last = found.rpartition(".")[2] if isinstance(found, str) and _CLASS.fullmatch(found) else ""
+    return text.replace(" ", "") in (str(found).replace(" ", ""), last)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def in_order(records: Iterable[RunRecord], key: str, reverse: bool = False) -> list[RunRecord]:
+    """Sorted by a key, the best first: numbers from the highest down, those of a loss from the lowest up, text A to Z.
+
+    Args:
+        records: the runs; those without a value come last.
+        key: see `RunRecord.get`.
+        reverse: the other way round; those without a value still come last.
+    """
+    listed = list(records)
+    valued = [record for record in listed if _rank(record.get(key)) is not None]
+    numbers = all(not isinstance(record.get(key), str) for record in valued)
+    down = (numbers and not lower_is_better(listed, key)) is not reverse
+    ordered = sorted(valued, key=lambda r: _rank(r.get(key)) or (0, 0.0, ""), reverse=down)
+    return ordered + [record for record in listed if _rank(record.get(key)) is None]
+
+
+def _rank(value: Any) -> tuple[int, float, str] | None:
+    """What can be compared, whatever the kinds."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
+
+
+def check_keys(records: Sequence[RunRecord], keys: Iterable[str]) -> None:
+    """See that at least one run knows each of the keys.
+
+    Raises:
+        UserError: none does; with the closest that there are.
+    """
+    for key in keys:
+        if not records or any(key in r.facts or key in r.scores for r in records):
+            continue
+        known = set().union(*(record.keys() for record in records))
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 3, 0.5) or ["val/acc", "net", "model.optimizer.lr"]
+            raise UserError(f"{key}: no run has such a value; there are {', '.join(close)} (`runs show RUN` lists all)")

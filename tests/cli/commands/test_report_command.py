@@ -1,0 +1,279 @@
+"""``report``: one page of a run, tested or not, with its data or without."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from parsed_page import Parsed, check_self_contained
+from PIL import Image
+from small_runs import Ended
+
+from cnnkit import CNN, MLP, FashionMNISTSample
+from cnnkit.cli import main
+from cnnkit.cli.commands.report.page import first_kernels
+from cnnkit.errors import UserError
+from cnnkit.runs import RunFolder
+from cnnkit.runs.predictions import Predictions, load_predictions
+
+HOSTILE = "<script>alert('$x')</script>"
+
+
+@pytest.fixture
+def untested(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+    shutil.copytree(trained_once.path, "runs/untested")
+    return RunFolder(Path("runs/untested"))
+
+
+@pytest.fixture(scope="module")
+def tested_once(trained_once: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tested") / "run"
+    shutil.copytree(trained_once.path, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CNNKIT_PRECISION", "32-true")
+        assert main(["test", "--run", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def tested(cli: Callable[..., Ended], tested_once: Path) -> RunFolder:
+    shutil.copytree(tested_once, "runs/tested")
+    return RunFolder(Path("runs/tested"))
+
+
+def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: FashionMNISTSample) -> None:
+        raise UserError("the disk with the images is not there;\ncome back tomorrow.")
+
+    monkeypatch.setattr(FashionMNISTSample, "open", gone)
+
+
+def parsed(path: Path) -> Parsed:
+    page = Parsed(path.read_text(encoding="utf-8"))
+    check_self_contained(page)
+    return page
+
+
+def figures(page: Parsed) -> dict[str, str]:
+    return dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+
+
+def cells(path: Path, header: str) -> list[list[str]]:
+    """The texts of the table whose first heading is this."""
+    for table in re.findall(r"<table>.*?</table>", path.read_text(encoding="utf-8"), re.DOTALL):
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in table.split("<tr>")[1:]]
+        if rows[0][0] == header:
+            return rows[1:]
+    raise AssertionError(f"no table of {header}")
+
+
+def worst(predictions: Predictions) -> list[int]:
+    """Places of the wrong images, the most confident first, by sorting in plain Python."""
+    wrong = [k for k in range(len(predictions.labels)) if predictions.predicted[k] != predictions.labels[k]]
+    return sorted(wrong, key=lambda k: -float(predictions.probabilities[k].max()))
+
+
+def test_the_page_of_a_tested_run_has_what_test_has_found(cli: Callable[..., Ended], tested: RunFolder) -> None:
+    manifest, predictions = tested.manifest(), load_predictions(tested.predictions)
+    ended = cli("report", "--run", "runs")
+    assert ended.code == 0, ended.err
+    assert "runs/tested/report.html" in ended.out
+    page = parsed(tested.path / "report.html")
+    accuracy = f"{manifest['test']['test/acc']:.2%}"
+    assert figures(page)["test accuracy"] == accuracy
+    assert re.search(rf"test accuracy +{accuracy}\n", ended.out)
+    assert figures(page)["parameters"] == "3,722"
+    assert "test_looks" in page.texts["th"]
+    assert tested.manifest() == manifest  # looking at what was kept is not another look at the test set
+
+    by_class = cells(tested.path / "report.html", "class")
+    assert [row[0] for row in by_class] == list(FashionMNISTSample().class_names)
+    assert sum(int(row[2]) for row in by_class) == round(manifest["test"]["test/acc"] * 2000)
+    assert [int(row[1]) for row in by_class] == np.bincount(predictions.labels).tolist()
+
+    store = FashionMNISTSample().open()
+    shown = [tag for tag in page.attributes("img") if tag["alt"].startswith("Image ")]
+    assert [int(tag["alt"].split()[1].rstrip(":")) for tag in shown] == worst(predictions)[:24]
+    first = Image.open(io.BytesIO(base64.b64decode(shown[0]["src"].partition(",")[2])))
+    assert torch.equal(torch.from_numpy(np.array(first)), store.test_images[worst(predictions)[0], 0])
+    names, k = FashionMNISTSample().class_names, worst(predictions)[0]
+    assert names[predictions.predicted[k]] in shown[0]["alt"]
+    assert shown[0]["alt"].endswith(f"in truth {names[predictions.labels[k]]}")
+
+    before = (tested.path / "report.html").read_bytes()
+    assert cli("report", "--run", "runs", "-o", "again.html").code == 0
+    assert Path("again.html").read_bytes() == before
+
+
+def test_the_page_has_the_layers_curves_and_facts_of_the_run(cli: Callable[..., Ended], tested: RunFolder) -> None:
+    assert cli("report", "--run", "runs").code == 0
+    path = tested.path / "report.html"
+    assert [(row[1], row[2], row[3]) for row in cells(path, "layer")][:2] == [
+        ("Conv2d", "4x26x26", "40"),
+        ("MaxPool2d", "4x13x13", "0"),
+    ]
+    last = cells(path, "epoch")[-1]
+    assert last[0] == "2"
+    assert f"{tested.manifest()['last']['val/acc']:.4f}" in last
+    facts = {row[0]: row[1] for row in cells(path, "entry")}
+    assert facts["data.fingerprint"] == tested.manifest()["data"]["fingerprint"]
+    assert facts["versions.torch"] == tested.manifest()["versions"]["torch"]
+    page = parsed(path)
+    assert page.texts["code"] == [tested.config.read_text()]
+    assert any(tag["alt"].startswith("Kernels of the first layer, all 4, 3x3") for tag in page.attributes("img"))
+
+
+def test_the_figures_for_programs(cli: Callable[..., Ended], tested: RunFolder) -> None:
+    ended = cli("report", "--run", "runs", "--json", "-o", "page.html")
+    found = json.loads(ended.out)
+    predictions = load_predictions(tested.predictions)
+    assert found["test"] == tested.manifest()["test"]
+    assert (found["report"], found["predictions_of"]) == ("page.html", "test")
+    assert found["accuracy"] == pytest.approx(tested.manifest()["test"]["test/acc"])
+    confidence = predictions.probabilities.max(1).astype(np.float64)
+    bins = np.ceil(confidence * 15)
+    gaps = [abs((confidence - predictions.correct)[bins == k].sum()) for k in range(16)]
+    assert found["calibration_error"] == pytest.approx(sum(gaps) / len(confidence))
+
+
+def test_an_untested_run_shows_its_validation_images_and_says_so(
+    cli: Callable[..., Ended], untested: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(self: FashionMNISTSample) -> None:
+        raise AssertionError("the test set is not looked at")
+
+    monkeypatch.setattr(FashionMNISTSample, "test_dataloader", forbidden)
+    before = untested.manifest()
+    ended = cli("report", "--run", "runs")
+    assert ended.code == 0, ended.err
+    page = parsed(untested.path / "report.html")
+    assert figures(page)["test accuracy"] == "not tested"
+    assert any("python -m cnnkit test --run runs/untested" in text for text in page.texts["p"])
+    assert "Classes, on the validation images" in page.texts["h2"]
+    by_class = cells(untested.path / "report.html", "class")
+    assert sum(int(row[1]) for row in by_class) == 1000
+    assert sum(int(row[2]) for row in by_class) == round(before["best"]["val/acc"] * 1000)
+    assert (untested.manifest(), untested.predictions.exists()) == (before, False)
+
+    data = FashionMNISTSample()
+    data.setup()
+    assert data.store is not None
+    shown = next(tag for tag in page.attributes("img") if tag["alt"].startswith("Image "))
+    picture = Image.open(io.BytesIO(base64.b64decode(shown["src"].partition(",")[2])))
+    place = data.val_indices[int(shown["alt"].split()[1].rstrip(":"))]
+    assert torch.equal(torch.from_numpy(np.array(picture)), data.store.train_images[place, 0])
+    assert shown["alt"].endswith(f"in truth {data.class_names[int(data.store.train_labels[place])]}")
+
+
+def test_without_the_data_the_page_has_all_but_the_images(
+    cli: Callable[..., Ended], tested: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_data(monkeypatch)
+    ended = cli("report", "--run", "runs")
+    assert ended.code == 0, ended.err
+    note = "the data set cannot be opened: the disk with the images is not there; come back tomorrow."
+    assert note in ended.err
+    page = parsed(tested.path / "report.html")
+    assert any(note in text for text in page.texts["p"])
+    assert figures(page)["test accuracy"] == f"{tested.manifest()['test']['test/acc']:.2%}"
+    assert not any(tag["alt"].startswith("Image ") for tag in page.attributes("img"))
+    listed = cells(tested.path / "report.html", "image")
+    assert [int(row[0]) for row in listed] == worst(load_predictions(tested.predictions))[:24]
+
+
+def test_with_neither_data_nor_test_nor_checkpoint_there_are_curves_and_configuration(
+    cli: Callable[..., Ended], untested: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_data(monkeypatch)
+    shutil.rmtree(untested.checkpoints)
+    ended = cli("report", "--run", "runs")
+    assert ended.code == 0, ended.err
+    page = parsed(untested.path / "report.html")
+    assert page.texts["h2"] == ["Training", "Configuration", "What was run, and where"]
+    assert len(ended.err.splitlines()) == 2  # no net, no images
+
+
+def test_a_run_whose_test_kept_no_predictions_has_its_score_and_says_so(
+    cli: Callable[..., Ended], tested: RunFolder
+) -> None:
+    tested.predictions.unlink()
+    assert cli("report", "--run", "runs").code == 0
+    page = parsed(tested.path / "report.html")
+    assert figures(page)["test accuracy"] == f"{tested.manifest()['test']['test/acc']:.2%}"
+    assert any("was not kept; test again" in text and "validation images" in text for text in page.texts["p"])
+    assert "Classes, on the validation images" in page.texts["h2"]
+
+
+def test_images_of_another_data_set_are_not_shown(cli: Callable[..., Ended], tested: RunFolder) -> None:
+    tested.update_manifest(data={"fingerprint": "0123456789abcdef"})
+    ended = cli("report", "--run", "runs")
+    assert ended.code == 0
+    assert "not the one that the run was trained with" in ended.err
+    assert not any(tag["alt"].startswith("Image ") for tag in parsed(tested.path / "report.html").attributes("img"))
+
+
+def test_nothing_is_downloaded(cli: Callable[..., Ended], tested: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetched(*args: object, **more: object) -> None:
+        raise AssertionError("a report fetches nothing")
+
+    monkeypatch.setattr("cnnkit.data.originals.fetch", fetched)
+    monkeypatch.setenv("CNNKIT_DATA_DIR", "empty")
+    config = tested.config.read_text()
+    assert "FashionMNISTSample" in config
+    tested.config.write_text(config.replace("FashionMNISTSample", "FashionMNIST"))
+    ended = cli("report", "--run", "runs")
+    assert ended.code == 0, ended.err
+    assert "the data set cannot be opened" in ended.err
+
+
+def test_names_of_runs_and_classes_are_text(cli: Callable[..., Ended], tested: RunFolder) -> None:
+    checkpoint = torch.load(tested.best, weights_only=True)
+    checkpoint["data"]["class_names"][:2] = [HOSTILE, "$\\frac{"]
+    torch.save(checkpoint, tested.best)
+    tested.update_manifest(command=HOSTILE)
+    tested.path.rename("runs/<img src=x onerror=alert(1)>")
+    ended = cli("report", "--run", "runs", "-o", "page.html")
+    assert ended.code == 0, ended.err
+    page = parsed(Path("page.html"))
+    assert page.texts["h1"] == ["runs/<img src=x onerror=alert(1)>"]
+    assert page.texts["th"].count(HOSTILE) == 1
+    assert HOSTILE in page.texts["td"]
+    assert "<script" not in Path("page.html").read_text()
+
+
+def test_the_first_layer_is_a_convolution_or_a_dense_layer_that_reads_pixels() -> None:
+    convolution, dense = CNN(3, 10, 32, channels=[8]), MLP(3, 10, (8, 6))
+    kernels, weights = first_kernels(convolution, (3, 32, 32)), first_kernels(dense, (3, 8, 6))
+    assert kernels is not None
+    assert weights is not None
+    assert kernels.shape[:2] == (8, 3)
+    assert torch.equal(weights.flatten(1), next(dense.parameters()).detach())
+    assert weights.shape[1:] == (3, 8, 6)
+    assert first_kernels(dense, (1, 9, 9)) is None
+    assert first_kernels(torch.nn.Flatten(), (3, 8, 6)) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", "the following arguments are required: --run"),
+        ("--run nowhere", "nowhere: no such run folder"),
+        ("--run runs -o page.png", "output is page.png: give a file that ends in .html"),
+        ("--run runs -o /proc/page.html", "/proc/page.html: cannot be written (No such file or directory)"),
+        ("--run runs --open maybe", "--open: invalid choice"),
+    ],
+)
+def test_a_mistake_is_told_in_a_line(
+    cli: Callable[..., Ended], untested: RunFolder, monkeypatch: pytest.MonkeyPatch, words: str, expected: str
+) -> None:
+    without_data(monkeypatch)
+    ended = cli("report", *words.split())
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {expected}"), ended.err
+    assert not list(Path().rglob("*.html"))

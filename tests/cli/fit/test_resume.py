@@ -1,0 +1,187 @@
+import csv
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+import torch
+from small_runs import SMALL, WATCHED, Ended
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cnnkit.cli import main
+from cnnkit.runs import RunFolder, find
+
+TWO_EPOCHS = [*SMALL, WATCHED, "--trainer.max_epochs=2", "--trainer.log_every_n_steps=1"]
+CALLBACK = """
+import os, signal
+from lightning.pytorch.callbacks import Callback
+
+class SignalAt(Callback):
+    def __init__(self, step: int, name: str = "SIGTERM", times: int = 1):
+        self.step, self.name, self.times = step, name, times
+
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == self.step:
+            for _ in range(self.times):
+                os.kill(os.getpid(), getattr(signal, self.name))
+"""
+
+
+@pytest.fixture
+def whole(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+    """The same run undisturbed."""
+    Path("signals.py").write_text(CALLBACK)
+    shutil.copytree(trained_once.path, "runs/whole/copy")
+    return RunFolder(Path("runs/whole/copy"))
+
+
+def stop_at(step: int, **more: object) -> str:
+    spec = {"class_path": "signals.SignalAt", "init_args": {"step": step, **more}}
+    return f"--trainer.callbacks={json.dumps([spec])}"
+
+
+def rows(run: RunFolder) -> list[dict[str, str]]:
+    with run.metrics.open() as file:
+        found = list(csv.DictReader(file))
+    of_the_machine = ("images_per_second", "memory/peak_mb")
+    return [{key: value for key, value in row.items() if key not in of_the_machine} for row in found]
+
+
+def assert_same_run(one: RunFolder, other: RunFolder) -> None:
+    a, b = (torch.load(run.last, weights_only=True) for run in (one, other))
+    assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+    assert torch.equal(a["optimizer_states"][0]["state"][0]["exp_avg"], b["optimizer_states"][0]["state"][0]["exp_avg"])
+    assert rows(one) == rows(other)
+    for name in ("val/acc", "train/loss", "train/loss_step", "lr-Adam"):
+        first, second = (EventAccumulator(str(r.path)).Reload().Scalars(name) for r in (one, other))
+        assert [(e.step, e.value) for e in first] == [(e.step, e.value) for e in second], name
+    assert one.manifest()["best"] == other.manifest()["best"]
+
+
+@pytest.mark.parametrize(
+    ("step", "name", "code", "stopped_after"),
+    [(2, "SIGTERM", 143, 2), (3, "SIGINT", 130, 3), (4, "SIGHUP", 129, 4)],
+    ids=["within an epoch", "at its end", "in the last epoch"],
+)
+def test_a_stopped_run_goes_on_as_if_nothing_had_been(
+    cli: Callable[..., Ended], whole: RunFolder, step: int, name: str, code: int, stopped_after: int
+) -> None:
+    ended = cli("fit", *TWO_EPOCHS, "--name=stopped", stop_at(step, name=name))
+    run = find("runs/stopped")
+    assert ended.code == code
+    assert f"fit --resume {run}" in ended.err
+    assert run.manifest()["status"] == "stopped"
+    assert torch.load(run.last, weights_only=True)["global_step"] == stopped_after
+    assert cli("fit", "--resume", str(run)).code == 0
+    assert_same_run(run, whole)
+    manifest = run.manifest()
+    assert manifest["status"] == "finished"
+    assert [r["from_step"] for r in manifest["resumes"]] == [stopped_after]
+    assert "--resume" not in manifest["command"]
+    assert manifest["images_per_second"] > 1
+    assert len(EventAccumulator(str(run.path)).Reload().Images("train/augmented")) == 1
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Callable[..., Ended], whole: RunFolder) -> None:
+    words = ["fit", *TWO_EPOCHS, "--name=killed", stop_at(5, name="SIGKILL")]
+    child = get_context("spawn").Process(target=main, args=(words,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    run = find("runs/killed")
+    assert next(row["train/loss"] for row in rows(run) if row["step"] == "2")  # what belongs to the checkpoint is there
+    run.config.write_text(run.config.read_text().replace("step: 5", "step: 500"))  # killed once is enough
+    assert cli("fit", "--resume", str(run)).code == 0
+    assert_same_run(run, whole)
+
+
+def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
+    words = ["fit", *TWO_EPOCHS, "--name=twice", stop_at(2, times=2)]
+    child = get_context("spawn").Process(target=main, args=(words,))
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGTERM
+    assert not find("runs/twice").last.exists()
+
+
+def test_signals_are_given_back(cli: Callable[..., Ended], whole: RunFolder) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    cli("fit", *TWO_EPOCHS, stop_at(1))
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Callable[..., Ended], whole: RunFolder) -> None:
+    before = whole.last.read_bytes(), rows(whole), whole.manifest()
+    ended = cli("fit", "--resume", "runs/whole")
+    assert ended.code == 0
+    assert "finished already" in ended.err
+    assert (whole.last.read_bytes(), rows(whole), whole.manifest()) == before
+
+
+def test_a_finished_run_can_be_made_longer(cli: Callable[..., Ended]) -> None:
+    constant = [*SMALL, "--model.scheduler=null"]  # a schedule would be another one
+    assert cli("fit", *constant, "--name=straight", "--trainer.max_epochs=2").code == 0
+    assert cli("fit", *constant, "--name=longer").code == 0
+    assert cli("fit", "--resume", "runs/longer", "--trainer.max_epochs=2").code == 0
+    run = find("runs/longer")
+    a, b = (torch.load(r.last, weights_only=True)["state_dict"] for r in (run, find("runs/straight")))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert "max_epochs: 2" in run.config.read_text()
+
+
+def test_a_run_that_came_to_no_checkpoint_cannot_be_resumed(cli: Callable[..., Ended], whole: RunFolder) -> None:
+    whole.last.unlink()
+    whole.best.unlink()
+    ended = cli("fit", "--resume", str(whole))
+    assert ended.code == 2
+    assert "last.ckpt: no such checkpoint" in ended.err
+
+
+def test_ctrl_c_before_the_first_step_leaves_no_folder(cli: Callable[..., Ended]) -> None:
+    Path("early.py").write_text(
+        "from lightning.pytorch.callbacks import Callback\n"
+        "class Early(Callback):\n"
+        "    def on_fit_start(self, *args):\n"
+        "        raise KeyboardInterrupt\n"
+    )
+    ended = cli("fit", *SMALL, '--trainer.callbacks=[{"class_path": "early.Early"}]')
+    assert (ended.code, ended.err) == (130, "stopped; there is nothing to resume\n")
+    assert not Path("runs").exists()
+
+
+def test_a_full_disk_is_told_as_such(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail)
+    ended = cli("fit", *SMALL, "--name=full")
+    assert ended.code == 2
+    assert "cannot save the checkpoint (No space left on device)" in ended.err
+    assert find("runs/full").manifest()["status"] == "failed"
+
+
+def test_a_run_that_was_moved_remembers_its_best_score(cli: Callable[..., Ended], whole: RunFolder) -> None:
+    """The fixture copies the run: the paths in its checkpoint are those of another folder."""
+    best, score = whole.best.read_bytes(), whole.manifest()["best"]
+    assert cli("fit", "--resume", str(whole), "--trainer.max_epochs=3", "--trainer.limit_val_batches=1").code == 0
+    after = whole.manifest()["best"]
+    assert after["val/acc"] >= score["val/acc"]
+    assert (whole.best.read_bytes() == best) == (after == score)
+    last = torch.load(whole.last, weights_only=True)["callbacks"]
+    paths = next(state["best_model_path"] for state in last.values() if "best_model_path" in state)
+    assert Path(paths).resolve() == whole.best.resolve()
+
+
+def test_ctrl_c_before_the_first_checkpoint_leaves_no_folder(cli: Callable[..., Ended]) -> None:
+    Path("early_on.py").write_text(
+        "from lightning.pytorch.callbacks import Callback\n"
+        "class InTheFirstEpoch(Callback):\n"
+        "    def on_train_batch_end(self, trainer, *args):\n"
+        "        if trainer.global_step == 2:\n"
+        "            raise KeyboardInterrupt\n"
+    )
+    ended = cli("fit", *SMALL, '--trainer.callbacks=[{"class_path": "early_on.InTheFirstEpoch"}]')
+    assert (ended.code, Path("runs").exists()) == (130, False)

@@ -1,0 +1,46 @@
+"""What the trainer's limits leave out is not recorded as trained on, and one limit that outweighs others says so."""
+
+from collections.abc import Callable
+
+import pytest
+from small_runs import SMALL, Ended
+
+from cnnkit.cli.fit.trainer_values import outweighed_limits
+from cnnkit.precision import slowness_of
+from cnnkit.runs import find
+
+NO_LIMIT = [word for word in SMALL if not word.startswith("--trainer.limit_train")]
+
+
+@pytest.mark.parametrize(
+    ("words", "train", "val"),
+    [
+        (["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=1"], 96, (40, 100)),
+        (["--trainer.limit_train_batches=0.01"], 96, (100, None)),  # 3 of 309 batches of 32
+        (["--trainer.overfit_batches=2"], 64, (64, 100)),
+    ],
+)
+def test_the_manifest_has_the_images_of_an_epoch(
+    cli: Callable[..., Ended], words: list[str], train: int, val: tuple[int, int | None]
+) -> None:
+    ended = cli("fit", *NO_LIMIT, *words, "--data.val_size=100", "--data.eval_batch_size=40")
+    assert ended.code == 0, ended.err
+    data = find("runs").manifest()["data"]
+    assert (data["train_images"], data["val_images"], data.get("split_val_images")) == (train, *val)
+    assert data["split_train_images"] == 9900
+    if "overfit" not in words[0]:
+        assert f"limit_train_batches  {train} of the training images an epoch\n" in ended.out
+
+
+def test_overfit_batches_says_which_limits_it_replaces() -> None:
+    given = {"overfit_batches": 2, "limit_train_batches": 3, "limit_val_batches": None}
+    assert outweighed_limits(given) == [
+        "trainer.overfit_batches (2) takes the place of trainer.limit_train_batches (3)"
+    ]
+    assert outweighed_limits({**given, "overfit_batches": 0.0}) == []
+    assert outweighed_limits({"overfit_batches": 2, "limit_train_batches": None, "limit_val_batches": None}) == []
+
+
+def test_float16_on_a_cpu_is_said_to_be_slow() -> None:
+    assert "bf16-true" in slowness_of("16-true", "cpu")[0]
+    assert slowness_of("16-true", "cuda") == slowness_of("bf16-true", "cpu") == slowness_of("32-true", "cpu") == []

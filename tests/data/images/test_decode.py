@@ -1,0 +1,255 @@
+"""Image files of every kind, and those that are none."""
+
+import os
+import pickle
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import ExifTags, Image, ImageCms
+
+from cnnkit.data.images.decode import UnreadableImage, read_image
+from cnnkit.errors import UserError
+
+SUFFIXES = ["png", "jpg", "webp", "bmp", "gif", "tif"]
+# Two colors, side by side: tells left from right, and is exact where compression is lossy.
+LEFT, RIGHT = (200, 40, 40), (40, 40, 200)
+
+
+def halves(width: int = 64, height: int = 32) -> Image.Image:
+    image = Image.new("RGB", (width, height), LEFT)
+    image.paste(RIGHT, (width // 2, 0, width, height))
+    return image
+
+
+def corner(pixels: torch.Tensor, row: int, column: int) -> list[int]:
+    return pixels[:, row, column].tolist()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_gives_its_pixels_under_any_name(suffix: str, tmp_path: Path) -> None:
+    halves().save(tmp_path / f"a.{suffix}", quality=95)
+    (tmp_path / f"a.{suffix}").rename(tmp_path / "a.jpeg")
+    pixels = read_image(tmp_path / "a.jpeg", 3, None)
+    assert (pixels.shape, pixels.dtype) == ((3, 32, 64), torch.uint8)
+    assert pixels.is_contiguous()
+    assert corner(pixels, 5, 5) == pytest.approx(LEFT, abs=3)
+    assert corner(pixels, 5, -5) == pytest.approx(RIGHT, abs=3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_stand_upright_as_exif_says(orientation: int, suffix: str, tmp_path: Path) -> None:
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    tall = halves(640, 320)
+    tall.paste((40, 200, 40), (0, 0, 160, 80))
+    tall.save(tmp_path / f"a.{suffix}", exif=exif, quality=95)
+    with Image.open(tmp_path / f"a.{suffix}") as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB")).transpose(2, 0, 1)
+    whole = read_image(tmp_path / f"a.{suffix}", 3, None)
+    assert torch.equal(whole, torch.from_numpy(expected.copy()))
+    size = (32, 16) if orientation > 4 else (16, 32)  # scaled down far enough for JPEG's shortcut
+    small = read_image(tmp_path / f"a.{suffix}", 3, size)
+    for row in (2, -3):
+        for column in (2, -3):
+            assert corner(small, row, column) == pytest.approx(corner(whole, row * 20, column * 20), abs=8)
+
+
+@pytest.mark.parametrize(
+    ("mode", "file"), [("CMYK", "a.jpg"), ("CMYK", "a.tif"), ("YCbCr", "a.tif"), ("P", "a.png"), ("P", "a.gif")]
+)
+def test_other_color_spaces_become_rgb(mode: str, file: str, tmp_path: Path) -> None:
+    (halves().quantize() if mode == "P" else halves().convert(mode)).save(tmp_path / file)
+    pixels = read_image(tmp_path / file, 3, None)
+    assert corner(pixels, 5, 5) == pytest.approx(LEFT, abs=4)
+    assert corner(pixels, 5, -5) == pytest.approx(RIGHT, abs=4)
+
+
+def test_lab_becomes_rgb(tmp_path: Path) -> None:
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    lab = ImageCms.applyTransform(halves(), ImageCms.buildTransform(*profiles, "RGB", "LAB"))
+    assert lab is not None
+    lab.save(tmp_path / "a.tif")
+    assert corner(read_image(tmp_path / "a.tif", 3, None), 5, 5) == pytest.approx(LEFT, abs=4)
+
+
+def test_grey_is_the_usual_weighting_of_the_colors(tmp_path: Path) -> None:
+    halves().save(tmp_path / "a.png")
+    grey = read_image(tmp_path / "a.png", 1, None)
+    assert grey.shape == (1, 32, 64)
+    assert int(grey[0, 5, 5]) == round(0.299 * 200 + 0.587 * 40 + 0.114 * 40)
+    assert read_image(tmp_path / "a.png", 3, None)[:, 5, 5].tolist() == list(LEFT)
+
+
+def test_transparent_parts_become_white_in_proportion(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (3, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 51))
+    image.putpixel((2, 0), (10, 20, 30, 255))
+    image.save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 3, None)[:, 0].T.tolist() == [[255] * 3, [204] * 3, [10, 20, 30]]
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.putpixel((1, 0), 1)
+    for suffix in ("png", "gif"):
+        palette.save(tmp_path / f"p.{suffix}", transparency=0)
+        assert read_image(tmp_path / f"p.{suffix}", 3, None)[:, 0].T.tolist() == [[255] * 3, [10, 20, 30]]
+    Image.new("LA", (1, 1), (0, 51)).save(tmp_path / "la.png")
+    assert read_image(tmp_path / "la.png", 1, None).item() == 204
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("file", ["a.png", "a.tif"])
+def test_sixteen_bits_are_scaled_not_clipped(file: str, channels: int, tmp_path: Path) -> None:
+    values = np.array([[0, 256, 30_000, 65_535]], dtype=np.uint16)
+    Image.fromarray(values).save(tmp_path / file)
+    assert read_image(tmp_path / file, channels, None)[0, 0].tolist() == [0, 1, 117, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0, 0.2, 1], np.float32), [0, 51, 255]),
+        (np.array([0, 0.2, 100], np.float32), [0, 0, 100]),
+        (np.array([0, 25_700, 65_535], np.float32), [0, 100, 255]),
+        (np.array([-1, 0, 1], np.float32), [0, 128, 255]),
+        (np.array([np.nan, 0.2, np.inf], np.float32), [0, 51, 0]),
+        (np.array([0, 25_700, 65_535], np.int32), [0, 100, 255]),
+        (np.array([0, 2**30, 2**31 - 2], np.int32), [0, 128, 255]),
+        (np.array([-7, -7, -7], np.int32), [0, 0, 0]),
+    ],
+)
+def test_wider_pixels_are_scaled_by_their_range(values: np.ndarray, expected: list[int], tmp_path: Path) -> None:
+    Image.fromarray(values[None]).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif", 1, None).flatten().tolist() == pytest.approx(expected, abs=1)
+
+
+def test_one_bit_is_black_and_white(tmp_path: Path) -> None:
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    image.save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 1, None).flatten().tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_the_first_image_of_several_is_taken(suffix: str, tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (8, 8), color) for color in (LEFT, RIGHT, "white")]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:], lossless=True)
+    assert corner(read_image(tmp_path / f"a.{suffix}", 3, None), 3, 3) == list(LEFT)
+
+
+def test_ways_to_come_to_a_size(tmp_path: Path) -> None:
+    image = Image.new("RGB", (64, 32), "white")
+    image.paste(LEFT, (0, 0, 16, 32))
+    image.paste(RIGHT, (48, 0, 64, 32))
+    image.save(tmp_path / "a.png")
+    crop, squash, pad = (read_image(tmp_path / "a.png", 1, (16, 16), how) for how in ("crop", "squash", "pad"))
+    assert crop[0, :, 1:-1].min() == 255  # the colored quarters on both sides are gone
+    assert squash[0, 8, [0, 8, 15]].tolist() == [88, 255, 58]
+    assert (squash[0] == 255).float().mean() == pytest.approx(0.5, abs=0.2)
+    assert pad[0, :4].max() == pad[0, 12:].max() == 0
+    assert pad[0, 4:12].min() > 0
+    assert read_image(tmp_path / "a.png", 3, (10, 30)).shape == (3, 10, 30)
+    assert read_image(tmp_path / "a.png", 3, (128, 96), "pad").shape == (3, 128, 96)
+
+
+def test_scaling_down_averages(tmp_path: Path) -> None:
+    stripes = np.zeros((256, 256), np.uint8)
+    stripes[:, ::2] = 255
+    Image.fromarray(stripes).save(tmp_path / "a.png")
+    small = read_image(tmp_path / "a.png", 1, (16, 16)).float()
+    assert (small - 127.5).abs().max() < 20  # picking single pixels would give black or white
+
+
+def test_the_shortcut_of_large_jpegs_shows_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize((1001, 751))
+    noise.save(tmp_path / "a.jpg", quality=95)
+    with Image.open(tmp_path / "a.jpg") as image:
+        box = ((1001 - 751) / 2, 0, (1001 + 751) / 2, 751)
+        expected = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR, box)).transpose(2, 0, 1)
+    found = read_image(tmp_path / "a.jpg", 3, (32, 32)).numpy()
+    assert np.abs(found.astype(float) - expected).mean() < 1.5  # half a pixel off would be 4
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_truncated_files_are_refused_by_name(suffix: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / f"a.{suffix}")
+    content = (tmp_path / f"a.{suffix}").read_bytes()
+    for size in (None, (8, 8)):
+        (tmp_path / f"cut.{suffix}").write_bytes(content[: len(content) // 2])
+        with pytest.raises(UnreadableImage, match=rf"^\S*cut\.{suffix}: [^\n]+$"):
+            read_image(tmp_path / f"cut.{suffix}", 3, size)
+
+
+def no_image(kind: str, folder: Path) -> Path:
+    path = folder / "a.png"
+    match kind:
+        case "empty":
+            path.touch()
+        case "text":
+            path.write_text("<html>404</html>")
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to("nowhere")
+        case "pipe":
+            os.mkfifo(path)
+        case "postscript":  # a format of Pillow's that runs another program
+            path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("empty", "an empty file"),
+        ("text", "not an image"),
+        ("folder", "a folder"),
+        ("link", "a link to nothing"),
+        ("pipe", "not a regular file"),
+        ("postscript", "document or drawing"),
+        ("missing", "no such file"),
+    ],
+)
+def test_what_is_no_image_is_refused_with_the_reason(kind: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableImage, match=rf"a\.png: {reason}") as caught:
+        read_image(no_image(kind, tmp_path), 3, (8, 8))
+    assert isinstance(caught.value, UserError)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # as it comes from a worker
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A file of a few bytes that says it has that many pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [9_000, 60_000])
+def test_bombs_are_refused_by_their_header(side: int, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(side, side))
+    with pytest.raises(UnreadableImage, match="pixels"):
+        read_image(tmp_path / "a.png", 3, (8, 8))
+
+
+def test_the_pixel_limit_is_a_setting(tmp_path: Path) -> None:
+    halves(64, 32).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 3, None, max_pixels=64 * 32).shape == (3, 32, 64)
+    with pytest.raises(UnreadableImage, match="64x32 pixels are more than max_pixels, 2047"):
+        read_image(tmp_path / "a.png", 3, None, max_pixels=64 * 32 - 1)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_metadata_do_not_matter(tmp_path: Path) -> None:
+    halves().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert read_image(tmp_path / "a.jpg", 3, None).shape == (3, 32, 64)

@@ -1,0 +1,35 @@
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from cnnkit.allocator import keep_freed_memory
+
+# A fresh process: what it sets holds for the rest of a process's life.
+FAULTS = """
+    import resource, torch
+    from cnnkit.allocator import keep_freed_memory
+
+    def faults():
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(8):
+            blocks = [torch.ones(10, 2**20) for _ in range(5)]  # 40 MB each, beyond what glibc would ever learn to keep
+            del blocks
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    first = faults()
+    assert keep_freed_memory()
+    faults()
+    print(first, faults())
+"""
+
+
+def test_the_next_step_finds_the_memory_of_the_last_one():
+    if not keep_freed_memory():
+        pytest.skip("needs Linux with glibc, whose malloc this is about")
+    script = textwrap.dedent(FAULTS)
+    printed = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    before, after = map(int, printed.split())
+    assert before > 1_000
+    assert after < before / 20
