@@ -11,9 +11,8 @@ import cnnkit
 PACKAGE = Path(cnnkit.__file__).parent
 # Each part may import those of lower floors, of its own floor only itself and errors; all may use those of 0.
 FLOORS = {
-    **dict.fromkeys(
-        ("errors", "files", "allocator", "metric_names", "randomness", "notices", "scalars", "shell", "__init__"), 0
-    ),
+    **dict.fromkeys(("errors", "files", "allocator", "metric_names", "randomness", "notices"), 0),
+    **dict.fromkeys(("scalars", "shell", "suggest", "upstream", "sizes", "__init__"), 0),
     **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "yaml_files"), 1),
     "runs": 2,
     **dict.fromkeys(("weights", "stats", "loggers"), 3),

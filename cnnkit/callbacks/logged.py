@@ -1,7 +1,6 @@
 """What a task will log, found out before it does: by a trial of its metrics, where nothing else can log."""
 
 import copy
-import difflib
 import inspect
 import warnings
 from collections.abc import Iterable
@@ -10,6 +9,8 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
+
+from cnnkit.suggest import closest
 
 # What a user's task may override without logging anything itself.
 _SILENT = {"build_metrics", "parameter_groups", "configure_optimizers", "forward"}
@@ -85,7 +86,7 @@ def nobody_logs(key: str, name: str | None, names: Iterable[str]) -> str:
         names: of those that there are.
     """
     of_epochs = sorted((n for n in names if not n.endswith("_step")), key=lambda n: (not n.startswith("val/"), n))
-    close = difflib.get_close_matches(str(name), of_epochs, 1)
+    close = closest(str(name), of_epochs, 1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{key}: nothing is logged as {name!r}; {hint}there are {', '.join(of_epochs) or 'none'}"
 

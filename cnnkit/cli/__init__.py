@@ -3,7 +3,6 @@
 This module imports no torch; what needs it is imported when a command runs.
 """
 
-import difflib
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ from cnnkit.cli.errors.streams import steady_streams
 from cnnkit.cli.tools import TOOLS, run_tool
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
+from cnnkit.suggest import suggest
 
 NOT_WRITTEN = 4
 _COMMAND = "CNNKIT_COMMAND"  # the number of the command that a process runs, for those that it starts
@@ -68,9 +68,8 @@ def _run(args: list[str], began: float) -> int:
         return 0
     commands = [*texts.COMMANDS, *TOOLS]
     if command not in commands:
-        close = difflib.get_close_matches(command, commands, 1)
-        hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
-        print(f"error: unknown command {command!r}; {hint}", file=sys.stderr)
+        hint = suggest(command, commands) or f"; the commands are {', '.join(commands)}"
+        print(f"error: unknown command {command!r}{hint}", file=sys.stderr)
         return 2
     if command in texts.COMMANDS and len(args) > 1 and args[1] in ("--help", "-h"):
         print(texts.COMMANDS[command], end="")

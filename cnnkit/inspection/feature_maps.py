@@ -1,6 +1,5 @@
 """What a net's layers make of an image: their outputs, caught by hooks that are gone afterwards."""
 
-import difflib
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
+from cnnkit.suggest import closest
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 Maps = dict[str, Tensor]
@@ -125,7 +125,7 @@ def find_module(net: nn.Module, name: str) -> nn.Module:
     modules: dict[str, nn.Module] = dict(net.named_modules())
     if not name or name not in modules:
         names = [known for known in modules if known]
-        close = difflib.get_close_matches(name, names, 3) or [known for known in names if "." not in known]
+        close = closest(name, names) or [known for known in names if "." not in known]
         raise UserError(f"{type(net).__name__} has no module {name!r}; there are {', '.join(close) or 'none'}")
     return modules[name]
 

@@ -4,7 +4,6 @@ Szegedy et al. 2014, arXiv 1409.4842 (GoogLeNet), section 5; Lee et al. 2014, ar
 The heads here are smaller than GoogLeNet's: adaptive pooling to 2x2, one dense layer, no dropout.
 """
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers.conv import Pointwise, as_height_width
+from cnnkit.suggest import closest
 
 
 class AuxiliaryOutput(NamedTuple):
@@ -189,5 +189,5 @@ def _check_name(net: nn.Module, name: str) -> None:
     names = [known for known, _ in net.named_modules() if known]
     if name in names:
         return
-    close = difflib.get_close_matches(name, names, 3) or [known for known in names if "." not in known]
+    close = closest(name, names) or [known for known in names if "." not in known]
     raise UserError(f"after: {type(net).__name__} has no module {name!r}; there are {', '.join(close)}")

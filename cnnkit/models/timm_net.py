@@ -3,7 +3,6 @@
 Wightman, "PyTorch Image Models", 2019, doi 10.5281/zenodo.4414861; every net there names its paper.
 """
 
-import difflib
 import warnings
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from cnnkit.errors import UserError
 from cnnkit.layers import ImageSize, as_height_width
 from cnnkit.models.pretrained import no_weights, packaged_weights, timm_source
+from cnnkit.suggest import suggest
 from cnnkit.weights import pretrained_skipped, read_weights
 
 
@@ -116,8 +116,7 @@ def _config_of(name: str) -> Any:
     import timm  # here, because it takes seconds
 
     if not timm.is_model(name):
-        close = difflib.get_close_matches(name, timm.list_models(), 3, 0.5)
-        raise UserError(f"timm has no net {name!r}" + (f"; did you mean {', '.join(close)}?" if close else ""))
+        raise UserError(f"timm has no net {name!r}{suggest(name, timm.list_models())}")
     try:
         return timm.get_pretrained_cfg(name)
     except RuntimeError:

@@ -1,6 +1,5 @@
 """timm's optimizers by the short names that its training script has, variants without a class of their own included."""
 
-import difflib
 from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from cnnkit.errors import UserError
+from cnnkit.suggest import closest
 
 
 class TimmOptimizer(Optimizer):
@@ -27,7 +27,7 @@ class TimmOptimizer(Optimizer):
         UserError: there is no such optimizer.
     """
 
-    def __new__(  # type: ignore[misc]  # noqa: D102
+    def __new__(  # type: ignore[misc]
         cls,
         params: Iterable[Any],
         name: str,
@@ -40,8 +40,8 @@ class TimmOptimizer(Optimizer):
 
         names = [str(known) for known in timms.list_optimizers()]
         if name not in names:
-            close = difflib.get_close_matches(name, names, 3) or names[:8]
-            raise UserError(f"model.optimizer.name is {name}, which timm does not have; it has {', '.join(close)}, ...")
+            near = closest(name, names) or names[:8]
+            raise UserError(f"model.optimizer.name is {name}, which timm does not have; it has {', '.join(near)}, ...")
         options = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, **(arguments or {})}
         made: Optimizer = timms.create_optimizer_v2(list(params), opt=name, **options)
         return made

@@ -1,6 +1,5 @@
 """Which runs, in which order: conditions such as ``val/acc>0.9``, and sorting with the best one first."""
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.runs.records import RunRecord, lower_is_better
+from cnnkit.suggest import closest
 
 _CONDITION = re.compile(r"\s*([^<>=!\s]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*")
 _CLASS = re.compile(r"(\w+\.)+[A-Z]\w*")
@@ -110,5 +110,5 @@ def check_keys(records: Sequence[RunRecord], keys: Iterable[str]) -> None:
             continue
         known = set().union(*(record.keys() for record in records))
         if key not in known:
-            close = difflib.get_close_matches(key, known, 3, 0.5) or ["val/acc", "net", "model.optimizer.lr"]
+            close = closest(key, known) or ["val/acc", "net", "model.optimizer.lr"]
             raise UserError(f"{key}: no run has such a value; there are {', '.join(close)} (`runs show RUN` lists all)")

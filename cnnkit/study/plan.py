@@ -1,6 +1,5 @@
 """What a study asks: ``study.yaml`` to the list of its runs."""
 
-import difflib
 import itertools
 import re
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
+from cnnkit.suggest import suggest
 from cnnkit.yaml_files import read_yaml
 
 FILE = "study.yaml"
@@ -129,9 +129,7 @@ def _as_due(key: str, value: Any) -> Any:
 def _check(file: Path, said: dict[str, Any]) -> None:
     for key, value in said.items():
         if key not in KEYS:
-            close = difflib.get_close_matches(str(key), KEYS, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KEYS)}"
-            raise UserError(f"{file}: unknown key {key!r}; {hint}")
+            raise UserError(f"{file}: unknown key {key!r}{suggest(str(key), KEYS)}")
         if not isinstance(value, KEYS[key]) or (isinstance(value, bool) and KEYS[key] is not bool):
             kinds: Any = KEYS[key]
             wanted = " or ".join(k.__name__ for k in (kinds if isinstance(kinds, tuple) else (kinds,)))

@@ -5,7 +5,6 @@ it, work on one search. It looks at validation scores alone: what it finds is te
 """
 
 import csv
-import difflib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from cnnkit.files import replacing
 from cnnkit.metric_names import is_lower_better
 from cnnkit.study.engine import INTERRUPTED, Ended, Interrupted
 from cnnkit.study.plan import Plan, Variant
+from cnnkit.suggest import suggest
 
 if TYPE_CHECKING:
     import optuna
@@ -78,9 +78,7 @@ def check_search(plan: Plan) -> dict[str, Any]:
     asked, file = plan.search, plan.folder / "study.yaml"
     for key in asked:
         if key not in KEYS:
-            close = difflib.get_close_matches(str(key), KEYS, 1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KEYS)}"
-            raise UserError(f"{file}: unknown key search.{key}; {hint}")
+            raise UserError(f"{file}: unknown key search.{key}{suggest(str(key), KEYS)}")
     if type(asked.get("trials")) is not int or asked["trials"] < 1:
         raise UserError(f"{file}: search.trials is {asked.get('trials')}; give their number, such as 20")
     if str(asked.get("metric", "val/acc")).startswith("test/"):

@@ -85,9 +85,7 @@ def test_pages_studies_and_tests_of_the_index_are_there() -> None:
     [pytest.param(c, marks=[pytest.mark.slow] if any(word in c for word in SLOW) else []) for c in COMMANDS],
 )
 def test_a_command_of_the_index_runs(command: str, desk: Path, tmp_path: Path, trained_once: RunFolder) -> None:
-    if command.startswith(
-        "study "
-    ):  # minutes to hours: tests/experiments reads results
+    if command.startswith("study "):  # minutes to hours: tests/experiments reads results
         assert (ROOT / "experiments" / command.removeprefix("study ") / "study.yaml").is_file()
         return
     if "RUN" in command:  # a copy, for `test` writes its scores into the run

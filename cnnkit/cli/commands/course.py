@@ -36,7 +36,7 @@ def run(asked: argparse.Namespace) -> int:
         print(json.dumps(summaries, indent=2) if asked.json else _as_table(summaries))
         return 0
     if asked.name not in LESSONS:
-        from cnnkit.cli.parsing.hints import suggest
+        from cnnkit.suggest import suggest
 
         raise UserError(f"there is no example {asked.name!r}{suggest(asked.name, LESSONS)}")
     lesson = LESSONS[asked.name]()

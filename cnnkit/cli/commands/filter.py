@@ -73,7 +73,7 @@ def _check(name: str, image: Path, output: Path) -> None:
     from cnnkit.classroom.filters import FILTERS
 
     if name not in FILTERS:
-        from cnnkit.cli.parsing.hints import suggest
+        from cnnkit.suggest import suggest
 
         raise UserError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
     if output.suffix.lower() not in FORMATS or output.is_dir():

@@ -18,12 +18,12 @@ from cnnkit import files, runs
 from cnnkit.cli import help as texts
 from cnnkit.cli.fit.report import print_image_predictions
 from cnnkit.cli.image_files import list_images
-from cnnkit.cli.parsing.hints import suggest
 from cnnkit.cli.rebuild import load_task
 from cnnkit.data.images.decode import MAX_PIXELS, UnreadableImage, read_image
 from cnnkit.data.images.image_formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import shown
+from cnnkit.suggest import suggest
 from cnnkit.tasks import ClassificationTask
 from cnnkit.transforms import Normalize
 

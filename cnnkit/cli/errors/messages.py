@@ -16,8 +16,9 @@ from cnnkit.callbacks import Diverged
 from cnnkit.cli.errors.lost_workers import explain_workers
 from cnnkit.cli.errors.plain_words import plain_words
 from cnnkit.cli.parsing.classes import parameters_of, resolve_class
-from cnnkit.cli.parsing.hints import Asked, class_names, suggest, suggest_key
+from cnnkit.cli.parsing.hints import Asked, class_names, suggest_key
 from cnnkit.errors import UserError
+from cnnkit.suggest import suggest
 
 NOISE = re.compile(
     r"^(Does not validate against|Subtypes:|Errors?:|Given value|Expected a <class 'NoneType'>|Expected a path but"

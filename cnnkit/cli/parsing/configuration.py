@@ -11,9 +11,10 @@ from typing import Any
 
 from cnnkit.cli.parsing.class_change import ClassChange
 from cnnkit.cli.parsing.classes import is_same_class, takes_list, takes_mapping, takes_text
-from cnnkit.cli.parsing.hints import Asked, suggest
+from cnnkit.cli.parsing.hints import Asked
 from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar, plain
+from cnnkit.suggest import suggest
 from cnnkit.yaml_files import read_mapping, read_yaml
 
 # What stands where nothing is said.

@@ -1,7 +1,7 @@
 """Where a key stands, and which known name is closest to a mistyped one."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -69,18 +69,6 @@ class Asked:
 
 def _parts(key: str) -> list[str]:
     return [part for part in key.split(".") if part != "init_args"]
-
-
-def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
-    """``; did you mean x?``, else a list of what there is if it is short, else nothing."""
-    known = sorted(set(known))
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5 if len(word) <= 3 else 0.55)
-    if close and by_lower[close[0]] != word:
-        return f"; did you mean {by_lower[close[0]]}?"
-    if within := [name for lower, name in by_lower.items() if len(word) > 3 and word.lower() in lower]:  # cosine, step
-        return f"; did you mean {' or '.join(within[:3])}?"
-    return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""
 
 
 def suggest_key(word: str, *, exact: bool = False) -> str:

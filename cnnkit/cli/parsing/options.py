@@ -1,12 +1,12 @@
 """The words after a command that only looks at things, such as ``summary``; standard library only."""
 
 import argparse
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from cnnkit.errors import UserError
+from cnnkit.suggest import suggest
 
 
 class Options(argparse.ArgumentParser):
@@ -50,11 +50,8 @@ class Options(argparse.ArgumentParser):
             word = unknown[1].partition("=")[0]
             if word == "--ckpt_path":
                 raise UserError(f"{word}: {self.prog.split()[-1]} takes the run's best checkpoint; leave it out")
-            close = difflib.get_close_matches(word, self._option_string_actions, 1, 0.5)
-            known = ", ".join(flag for flag in self._option_string_actions if flag.startswith("--"))
-            raise UserError(
-                f"{word}: unknown word; " + (f"did you mean {close[0]}?" if close else f"there are {known}")
-            )
+            known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+            raise UserError(f"{word}: unknown word{suggest(word, known)}")
         raise UserError(re.sub(r"^argument ([^:]+):", r"\1:", message) + f" ({self.prog} --help tells more)")
 
 

@@ -18,11 +18,12 @@ from cnnkit.cli.parsing.arguments import LINKED
 from cnnkit.cli.parsing.classes import parameters_of, resolve_class
 from cnnkit.cli.parsing.configuration import Configuration, class_paths
 from cnnkit.cli.parsing.construction import Construction, passes_own_code
-from cnnkit.cli.parsing.hints import class_names, suggest
+from cnnkit.cli.parsing.hints import class_names
 from cnnkit.cli.parsing.types import scalars_by_type
 from cnnkit.errors import UserError
 from cnnkit.optim import ScheduleFactory, has_parts, length_default
 from cnnkit.scalars import as_word, plain
+from cnnkit.suggest import suggest
 from cnnkit.yaml_files import dump_yaml
 
 LISTS = ("trainer.callbacks", "data.augment")  # keys that take lists of objects

@@ -95,7 +95,7 @@ def _check_output(output: Path, files: Sequence[Path], count: int, *, maps: bool
 
 def _check_class(name: str | None, names: Sequence[str]) -> None:
     if name is not None and name not in names:
-        from cnnkit.cli.parsing.hints import suggest
+        from cnnkit.suggest import suggest
 
         raise UserError(f"class {name!r} is none of the net's{suggest(name, names)}")
 
