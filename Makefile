@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all lint format bench tensorboard clean
+.PHONY: help quickstart test test-all lint format bench house tensorboard clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ format: $(VENV)/.installed-dev  ## put the code into shape
 
 bench: $(VENV)/.installed  ## the benchmarks of docs/benchmarks.md; the real data's need CNNKIT_DATA_DIR
 	$(BIN)/python -m benchmarks
+
+house: $(VENV)/.installed  ## measures of the code; with BEFORE=REV beside those of a revision
+	$(BIN)/python -m benchmarks.house $(if $(BEFORE),--before $(BEFORE)) --picture docs/images/house.png
 
 tensorboard: $(VENV)/.installed  ## show all runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
