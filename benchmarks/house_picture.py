@@ -58,7 +58,6 @@ def draw(rooms: dict[str, set[str]], file: Path) -> None:
                 (x1, y1 + HEIGHT / 2),
                 arrowstyle="-|>",
                 connectionstyle="arc3,rad=0.12",
-                connectionstyle="arc3,rad=0.1",
                 mutation_scale=8,
                 color="#adb5bd",
                 lw=0.8,
