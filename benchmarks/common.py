@@ -16,7 +16,7 @@ import torch
 
 from cnnkit.cli import main as cnnkit_main
 from cnnkit.data import CIFAR10, FashionMNIST, FashionMNISTSample, ImageDataModule
-from cnnkit.data.sources import source_of
+from cnnkit.data.sources import find_source
 from cnnkit.data.store import Store
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +85,7 @@ class MadeUpCIFAR10(CIFAR10):
     def open(self) -> Store:
         images = torch.randint(256, (60_000, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(60_000) % 10
-        names = source_of("cifar10").class_names
+        names = find_source("cifar10").class_names
         return Store("made_up", images[:50_000], labels[:50_000], images[50_000:], labels[50_000:], names, "", {})
 
 

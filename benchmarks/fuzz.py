@@ -21,7 +21,7 @@ from benchmarks.memory import kilobytes
 from benchmarks.mutations import mutate, seed_images, seed_originals
 from cnnkit.data.archives import read_file, read_members
 from cnnkit.data.images.decode import UnreadableImage, read_image
-from cnnkit.data.images.formats import cifar_records, parse_idx
+from cnnkit.data.original_formats import convert_cifar_pickle, parse_idx
 
 ROUNDS = 1
 IMAGES, ORIGINALS = 2500, 3000
@@ -85,7 +85,7 @@ def read_as_image(path: Path) -> None:
 def read_as_original(path: Path) -> None:
     """As a part of MNIST or CIFAR-10; ``ValueError`` is a refusal."""
     if path.suffix == ".pickle":
-        cifar_records(read_file(path, LIMIT))
+        convert_cifar_pickle(read_file(path, LIMIT))
     elif path.suffix == ".tar":
         packed = path.with_suffix(".tar.gz")
         packed.write_bytes(gzip.compress(path.read_bytes(), 1))

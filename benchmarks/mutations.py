@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from cnnkit.data.images.image_formats import has_heif
+from cnnkit.data.images.formats import has_heif
 
 EXTREMES = [struct.pack(f"{order}I", n) for order in "<>" for n in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 40_000)]
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnkit.data.images.image_formats import COMMON_FORMATS
+from cnnkit.data.images.formats import COMMON_FORMATS
 from cnnkit.data.images.listing import describe_passed_over, scan_images
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import shown

@@ -26,7 +26,7 @@ class Batch(NamedTuple):
 
 
 class Images(Protocol):
-    """What `Batches` asks of images: a tensor has it, and so has `cnnkit.data.files.ImageFiles`."""
+    """What `Batches` asks of images: a tensor has it, and so has `cnnkit.data.image_files.ImageFiles`."""
 
     @property
     def device(self) -> torch.device:
@@ -109,7 +109,7 @@ class Batches:
             self._order = epoch, order.to(self.images.device)
         return self._order[1]
 
-    def chosen(self, epoch: int, number: int) -> Tensor:
+    def rank_indices(self, epoch: int, number: int) -> Tensor:
         """The image indices of this rank's part of one batch."""
         start, stop = self._bounds[number], self._bounds[number + 1]
         size = stop - start
@@ -118,7 +118,7 @@ class Batches:
 
     def batch(self, epoch: int, number: int) -> Batch:
         """This rank's part of one batch: a pure function of seed, epoch and number."""
-        chosen = self.chosen(epoch, number)
+        chosen = self.rank_indices(epoch, number)
         return Batch(self.images.index_select(0, chosen), self.labels.index_select(0, chosen), chosen, epoch, number)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -126,12 +126,12 @@ class Batches:
         start, self._resume_at = self._resume_at or 0, None
         epoch, numbers = self.epoch, range(start, len(self))
         self.position = start
-        for batch in self._deal(epoch, numbers, self.num_workers):
+        for batch in self._iterate(epoch, numbers, self.num_workers):
             self.position += 1
             yield batch
         self.epoch, self.position = epoch + 1, 0  # so that a plain loop over epochs sees a new order each time
 
-    def _deal(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
+    def _iterate(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
         if not num_workers:
             yield from (self.batch(epoch, number) for number in numbers)
             return

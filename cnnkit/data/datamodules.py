@@ -12,13 +12,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from cnnkit.data.arguments import check_least, check_share
 from cnnkit.data.batches import Batch, Batches, Images
 from cnnkit.data.facts import Shape, facts_of_split, preprocessing_of
-from cnnkit.data.files import make_batches
-from cnnkit.data.numbers import check_least, check_share
-from cnnkit.data.residence import Residence
+from cnnkit.data.gpu_cache import GpuCache
+from cnnkit.data.image_files import make_batches
 from cnnkit.data.splits import split
-from cnnkit.data.store import Store, default_data_dir
+from cnnkit.data.store import Store, get_default_data_dir
 from cnnkit.errors import UserError
 from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
 
@@ -72,7 +72,7 @@ class ImageDataModule(L.LightningDataModule):
         check_share(train_fraction=train_fraction)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
-        self.data_dir, self.mirror = Path(data_dir or default_data_dir()), mirror
+        self.data_dir, self.mirror = Path(data_dir or get_default_data_dir()), mirror
         if (self.data_dir.exists() or self.data_dir.is_symlink()) and not self.data_dir.is_dir():
             raise UserError(f"data_dir is {self.data_dir}, which is no folder; name a folder for the data")
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
@@ -81,7 +81,7 @@ class ImageDataModule(L.LightningDataModule):
             self.default_augment() if augment is None else list(augment), Normalize(self.mean, self.std)
         )
         self.store: Store | None = None
-        self._residence = Residence(resident)
+        self._gpu_cache = GpuCache(resident)
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
 
     def default_augment(self) -> list[Transform | Mix]:
@@ -196,7 +196,7 @@ class ImageDataModule(L.LightningDataModule):
         for batch in self._batches("train", indices, self.eval_batch_size) if len(indices) else ():
             yield self.prepare(move_data_to_device(batch, self._device()), training=False)
 
-    def deal_features(self, features: dict[str, tuple[Tensor, Tensor]]) -> None:
+    def use_features(self, features: dict[str, tuple[Tensor, Tensor]]) -> None:
         """Deal in features instead of images until the fit ends: batches of the same images in the same order.
 
         Args:
@@ -222,7 +222,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Give the GPU's memory back."""
-        self._residence.clear()
+        self._gpu_cache.clear()
         self._features = {}
 
     def _opened(self) -> Store:
@@ -235,7 +235,7 @@ class ImageDataModule(L.LightningDataModule):
         return make_batches(arrays, indices, batch_size, self.run_seed, self.num_workers, self.trainer, **options)
 
     def _feature_batches(self, part: str, batch_size: int, **options: bool) -> Batches:
-        arrays = self._residence.place(f"{part} features", self._features[part], self._device())
+        arrays = self._gpu_cache.place(f"{part} features", self._features[part], self._device())
         indices = torch.arange(len(arrays[1]))
         return make_batches(arrays, indices, batch_size, self.run_seed, 0, self.trainer, **options)
 
@@ -246,4 +246,4 @@ class ImageDataModule(L.LightningDataModule):
         store = self._opened()
         arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
         self.augmentation.to(device)
-        return self._residence.place(part, arrays, device)
+        return self._gpu_cache.place(part, arrays, device)

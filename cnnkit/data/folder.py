@@ -12,13 +12,13 @@ from torch import Tensor
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.files import ImageFiles, available_memory
-from cnnkit.data.folders.assignment import FoundImage
+from cnnkit.data.folders.assignment import LabeledImage
+from cnnkit.data.folders.changes import match_classes, refuse_other_settings
+from cnnkit.data.folders.checked_images import UNREADABLE
 from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, SplitSettings, load_contents
-from cnnkit.data.folders.following import match_classes, refuse_other_settings
 from cnnkit.data.folders.layout import recognize_layout
-from cnnkit.data.folders.reading import UNREADABLE
-from cnnkit.data.folders.trained import followed_split
+from cnnkit.data.folders.run_split import get_followed_run
+from cnnkit.data.image_files import ImageFiles, measure_free_memory
 from cnnkit.data.images.decode import Resize
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
@@ -89,7 +89,7 @@ class ImageFolder(ImageDataModule):
         self.root, self.size = Path(root), as_height_width(image_size)
         self.resize, self.on_bad_image, self.max_pixels, self.cache = resize, on_bad_image, max_pixels, cache
         self._settings = SplitSettings(val_size, test_size, split_seed, train_fraction)
-        self.layout, self.followed = recognize_layout(self.root), followed_split()
+        self.layout, self.followed = recognize_layout(self.root), get_followed_run()
         self._class_names = self.layout.class_names
         if self.followed is not None:
             refuse_other_settings(self.followed.split, asdict(self._settings))
@@ -173,7 +173,7 @@ class ImageFolder(ImageDataModule):
         }
 
     def save_split(self, path: Path) -> None:
-        """Write which images are in which part, for `cnnkit.data.folders.trained.follow_split`."""
+        """Write which images are in which part, for `cnnkit.data.folders.run_split.follow_split`."""
         self._found().split.save(path)
 
     def test_identities(self) -> list[str]:
@@ -191,13 +191,13 @@ class ImageFolder(ImageDataModule):
     def _batches(self, part: str, indices: Tensor, batch_size: int, **options: Any) -> Batches:
         store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
         files = [images for images in (store.train_images, store.test_images) if isinstance(images, ImageFiles)]
-        room = available_memory() // 2 // ranks if self.cache == "auto" else math.inf
+        room = measure_free_memory() // 2 // ranks if self.cache == "auto" else math.inf
         if self.cache != "none" and (any(images.keeps for images in files) or sum(i.nbytes for i in files) <= room):
             for images in files:
                 images.start_keeping()
         return super()._batches(part, indices, batch_size, **options)
 
-    def _images(self, images: Sequence[FoundImage]) -> ImageFiles:
+    def _images(self, images: Sequence[LabeledImage]) -> ImageFiles:
         strict = self.on_bad_image == "error"
         files = [image.file for image in images]
         return ImageFiles(files, self.in_channels, self.size, self.resize, self.max_pixels, strict)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
+def compute_channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel over all pixels of all images, scaled to [0, 1].
 
     The pixels are counted by value, so nothing is rounded on the way, however many there are.
@@ -18,7 +18,7 @@ def channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[flo
         C means and C standard deviations (dividing by the number of pixels); empty lists for no images.
 
     Example:
-        >>> channel_statistics([torch.tensor([[[[0, 255]]]], dtype=torch.uint8)])
+        >>> compute_channel_statistics([torch.tensor([[[[0, 255]]]], dtype=torch.uint8)])
         ([0.5], [0.5])
     """
     counts: list[Tensor] = []

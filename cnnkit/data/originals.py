@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from cnnkit.data.archives import read_file, read_members
 from cnnkit.data.download import fetch, lock
-from cnnkit.data.images.formats import PICKLE_MARGIN, cifar_records, parse_cifar, parse_idx
-from cnnkit.data.sources import Source, source_of
+from cnnkit.data.original_formats import PICKLE_MARGIN, convert_cifar_pickle, parse_cifar, parse_idx
+from cnnkit.data.sources import Source, find_source
 from cnnkit.errors import UserError
 
 _REMEDY = (
@@ -54,7 +54,7 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
     Raises:
         UserError: The name is unknown, a file is not the publisher's, `mirror` lacks a file, or a download failed.
     """
-    source = source_of(name)
+    source = find_source(name)
     data_dir = Path(data_dir).expanduser()
     folders = [data_dir] if mirror is None else [data_dir, Path(mirror).expanduser()]
     places = _find(source, folders)
@@ -127,7 +127,7 @@ def _read(source: Source, path: Path, members: Mapping[str, str]) -> dict[str, b
     for file, member in members.items():
         raw[file] = content[member]
         if file.endswith(".bin") and (member or path.name).endswith(_stem(file)):
-            raw[file] = cifar_records(raw[file])
+            raw[file] = convert_cifar_pickle(raw[file])
         digest, expected = hashlib.sha256(raw[file]).hexdigest(), source.sha256[file]
         if digest != expected:
             raise ValueError(f"the SHA-256 of the content of {file} is {digest[:12]}... and not {expected[:12]}...")

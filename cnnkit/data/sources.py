@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cnnkit.data.images.formats import CIFAR_RECORD
+from cnnkit.data.original_formats import CIFAR_RECORD
 from cnnkit.errors import UserError
 
 
@@ -155,7 +155,7 @@ SAMPLE = replace(
 )
 
 
-def source_of(name: str) -> Source:
+def find_source(name: str) -> Source:
     """Look a data set up by its short name.
 
     Raises:

@@ -9,14 +9,14 @@ import hashlib
 import torch
 from torch import Tensor
 
-from cnnkit.data.numbers import check_share
+from cnnkit.data.arguments import check_share
 from cnnkit.errors import UserError
 from cnnkit.transforms import Counter
 
 _SALT = 0x5911  # keeps the split's stream apart from every augmentation's
 
 
-def stratified_order(labels: Tensor, seed: int, keys: Tensor | None = None) -> Tensor:
+def order_stratified(labels: Tensor, seed: int, keys: Tensor | None = None) -> Tensor:
     """Shuffle the images, class by class interleaved in proportion, so that any prefix is stratified.
 
     Args:
@@ -61,7 +61,7 @@ def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int 
     """
     if not 0 <= val_size < len(labels):
         raise UserError(f"val_size is {val_size}, but the training set has {len(labels)} images: give less")
-    order = stratified_order(labels, seed)
+    order = order_stratified(labels, seed)
     validation, rest = order[:val_size], order[val_size:]
     return take_fraction(rest, train_fraction), validation.sort().values
 

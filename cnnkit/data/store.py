@@ -26,7 +26,7 @@ from torch import Tensor
 from cnnkit.data.batches import Images
 from cnnkit.data.download import fsync_folder, lock
 from cnnkit.data.originals import Originals, Place, load_originals, read_places
-from cnnkit.data.sources import SAMPLE, Source, source_of
+from cnnkit.data.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
 from cnnkit.files import write_atomically
 from cnnkit.notices import say
@@ -43,7 +43,7 @@ class Store:
     Args:
         name: Its short name, such as ``mnist``.
         train_images: uint8 (N, C, H, W), memory-mapped copy-on-write: what is written to it never reaches the disk. Or
-            image files (`cnnkit.data.files.ImageFiles`).
+            image files (`cnnkit.data.image_files.ImageFiles`).
         train_labels: int64 (N,).
         test_images: uint8 (M, C, H, W).
         test_labels: int64 (M,).
@@ -62,7 +62,7 @@ class Store:
     provenance: dict[str, Any]
 
 
-def default_data_dir() -> str:
+def get_default_data_dir() -> str:
     """The folder for data sets: ``$CNNKIT_DATA_DIR``, or ``data`` in the working directory."""
     return os.environ.get("CNNKIT_DATA_DIR") or "data"
 
@@ -80,7 +80,7 @@ def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[
     Raises:
         UserError: `data_dir` cannot be written to, or the originals cannot be had (see `load_originals`).
     """
-    source = source_of(name)
+    source = find_source(name)
     folder = Path(data_dir).expanduser() / ".cnnkit" / name
     store = _open(name, source, folder)
     if store is None:

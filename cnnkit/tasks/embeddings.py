@@ -161,7 +161,7 @@ def deal_embeddings(trainer: L.Trainer, net: nn.Module, head: str, folder: Path 
         UserError: if the data module cannot deal in features, or the head is not the last operation.
     """
     data: Any = getattr(trainer, "datamodule", None)
-    if not hasattr(data, "deal_features"):
+    if not hasattr(data, "use_features"):
         raise UserError("mode embeddings takes an ImageDataModule, which can deal in features; use mode frozen")
     about = {key: data.describe()[key] for key in ("fingerprint", "split")}
     device = trainer.strategy.root_device.type
@@ -181,7 +181,7 @@ def deal_embeddings(trainer: L.Trainer, net: nn.Module, head: str, folder: Path 
                 save_features(file, found, key)
             count, seconds = len(found["train"]) + len(found.get("val", ())), time.perf_counter() - began
             _say(trainer, f"embeddings: {count:,} images, not augmented, in {seconds:.1f} s; kept in {file}")
-    data.deal_features({part: (found[part], found[f"{part}_labels"]) for part in ("train", "val") if part in found})
+    data.use_features({part: (found[part], found[f"{part}_labels"]) for part in ("train", "val") if part in found})
 
 
 @contextlib.contextmanager

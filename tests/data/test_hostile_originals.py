@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.data.archives import read_file, read_members
-from cnnkit.data.images.formats import cifar_records
+from cnnkit.data.original_formats import convert_cifar_pickle
 from cnnkit.data.plain_pickle import MAX_TUPLES
 
 LIMIT = 1 << 20
@@ -52,7 +52,7 @@ COPY = b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R0"
     ],
 )
 def test_pickles(pickled: bytes, reason: str) -> None:
-    refused(lambda: cifar_records(pickled), reason)
+    refused(lambda: convert_cifar_pickle(pickled), reason)
 
 
 def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -102,4 +102,4 @@ def test_numbers_of_the_publishers_kind_are_read() -> None:
     for protocol in (2, 4, 5):
         batch = {"labels": [0], "filenames": names, "batch_label": "testing batch 1 of 1"}
         with pytest.raises(ValueError, match="data"):  # everything else is read
-            cifar_records(pickle.dumps(batch, protocol=protocol))
+            convert_cifar_pickle(pickle.dumps(batch, protocol=protocol))

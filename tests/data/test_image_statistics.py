@@ -4,21 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from cnnkit.data.image_statistics import channel_statistics, fits
+from cnnkit.data.image_statistics import compute_channel_statistics, fits
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_they_are_those_of_all_pixels_however_they_come(channels: int) -> None:
     images = torch.randint(0, 256, (37, channels, 5, 7), generator=torch.Generator().manual_seed(channels)).byte()
     images[:, 0] //= 3
-    mean, std = channel_statistics(images.split(10))  # type: ignore[no-untyped-call]
+    mean, std = compute_channel_statistics(images.split(10))  # type: ignore[no-untyped-call]
     pixels = images.numpy().astype(np.float64) / 255
     assert mean == pytest.approx(pixels.mean((0, 2, 3)), rel=1e-12)
     assert std == pytest.approx(pixels.std((0, 2, 3)), rel=1e-12)
 
 
 def test_of_nothing_there_is_nothing() -> None:
-    assert channel_statistics([]) == ([], [])
+    assert compute_channel_statistics([]) == ([], [])
 
 
 def test_one_channel_out_of_place_is_enough() -> None:

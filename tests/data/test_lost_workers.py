@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 from cnnkit.cli.errors.messages import explain
-from cnnkit.data import files
+from cnnkit.data import image_files
 
-REAL = files.read_image
+REAL = image_files.read_image
 
 
 def read_or_die(path: Path, *args: object) -> Tensor:
@@ -28,7 +28,7 @@ def test_a_killed_worker_is_named_with_the_remedy(cli: Callable[..., Ended], mon
         Path("photos", name).mkdir(parents=True)
         for k in range(24):
             Image.new("RGB", (16, 16), (k * 10, 5 if name == "cat" else 99, k)).save(f"photos/{name}/{k}.png")
-    monkeypatch.setattr(files, "read_image", read_or_die)
+    monkeypatch.setattr(image_files, "read_image", read_or_die)
     words = [*SMALL, "--data.batch_size=4", "--data=ImageFolder", "--data.root=photos", "--data.image_size=16"]
     ended = cli("fit", *words, "--data.num_workers=1", "--data.cache=none")
     assert ended.code == 1

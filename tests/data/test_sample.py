@@ -7,7 +7,7 @@ import torch
 
 from cnnkit.data import store
 from cnnkit.data.originals import load_originals
-from cnnkit.data.sample.draw import FOLDER, draw, drawn_indices
+from cnnkit.data.sample.draw import FOLDER, draw, draw_indices
 from cnnkit.data.sources import SAMPLE
 from cnnkit.data.store import open_sample
 from cnnkit.errors import UserError
@@ -51,10 +51,10 @@ def test_damaged_sample_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_draw_depends_on_labels_and_split_alone() -> None:
     labels = np.repeat(np.arange(10, dtype=np.uint8), 300)
-    indices = drawn_indices(labels, "test")
+    indices = draw_indices(labels, "test")
     assert np.bincount(labels[indices]).tolist() == [200] * 10
     assert (np.diff(indices) > 0).all()
-    np.testing.assert_array_equal(indices[:5], drawn_indices(labels, "test")[:5])
+    np.testing.assert_array_equal(indices[:5], draw_indices(labels, "test")[:5])
 
 
 @needs_real
@@ -67,6 +67,6 @@ def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 @needs_real
 def test_sample_test_images_are_official_test_images(tmp_path: Path) -> None:
     official = load_originals("fashion_mnist", tmp_path, mirror=REAL)
-    indices = drawn_indices(official.test_labels, "test")
+    indices = draw_indices(official.test_labels, "test")
     np.testing.assert_array_equal(open_sample().test_images.numpy(), official.test_images[indices])
     np.testing.assert_array_equal(open_sample().test_labels.numpy(), official.test_labels[indices])

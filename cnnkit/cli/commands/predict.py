@@ -20,7 +20,7 @@ from cnnkit.cli.fit.report import print_image_predictions
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.rebuild import load_task
 from cnnkit.data.images.decode import MAX_PIXELS, UnreadableImage, read_image
-from cnnkit.data.images.image_formats import IMAGE_SUFFIXES
+from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import shown
 from cnnkit.suggest import suggest

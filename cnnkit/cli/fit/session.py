@@ -36,7 +36,7 @@ from cnnkit.cli.parsing.parser import (
     wrong_values_are_user_errors,
 )
 from cnnkit.cli.parsing.plain_values import leave_out_objects, unmark
-from cnnkit.data.folders.trained import follow_split
+from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
 from cnnkit.shell import quote_command

@@ -10,7 +10,7 @@ from cnnkit.cli.fit.command import quieten
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.arguments import read_request
 from cnnkit.cli.parsing.parser import own_conventions
-from cnnkit.data.folders.trained import follow_split
+from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from cnnkit.data.folders.parts import RARE, Drawn, PartRecord, Quota
-from cnnkit.data.folders.trained import RunSplit, path_text
+from cnnkit.data.folders.drawing import RARE, Drawn, PartRecord, Quota
+from cnnkit.data.folders.run_split import RunSplit, format_path
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
@@ -20,7 +20,7 @@ _MEANING = {
 }
 
 
-class FoundImage(NamedTuple):
+class LabeledImage(NamedTuple):
     """A file that can be read.
 
     Args:
@@ -45,14 +45,14 @@ class Assignment:
         notices: sentences about both.
     """
 
-    parts: dict[str, list[FoundImage]]
+    parts: dict[str, list[LabeledImage]]
     copies: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, int] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Drawing:
+class DrawSettings:
     """How the parts without a folder of their own are drawn from the training images.
 
     Args:
@@ -69,7 +69,10 @@ class Drawing:
 
 
 def assign_parts(
-    found: Mapping[str, Sequence[FoundImage]], drawing: Drawing, class_names: Sequence[str], trained: RunSplit | None
+    found: Mapping[str, Sequence[LabeledImage]],
+    drawing: DrawSettings,
+    class_names: Sequence[str],
+    trained: RunSplit | None,
 ) -> Assignment:
     """Decide on the part of each image.
 
@@ -125,7 +128,7 @@ def assign_parts(
     return result
 
 
-def _key(drawing: Drawing, part: str, own: set[str]) -> dict[str, object]:
+def _key(drawing: DrawSettings, part: str, own: set[str]) -> dict[str, object]:
     """What a part's drawing depends on: test comes first, and does not depend on ``val_size``."""
     sizes = {"test": None if "test" in own else drawing.sizes["test"]}
     if part == "val":
@@ -133,7 +136,7 @@ def _key(drawing: Drawing, part: str, own: set[str]) -> dict[str, object]:
     return {"root": str(drawing.root.resolve()), "part": part, "sizes": sizes, "split_seed": drawing.seed}
 
 
-def _shares(drawing: Drawing, own: set[str], total: int) -> dict[str, float]:
+def _shares(drawing: DrawSettings, own: set[str], total: int) -> dict[str, float]:
     shares = dict.fromkeys(("test", "val"), 0.0)
     for part in shares.keys() - own:
         size = drawing.sizes[part]
@@ -159,7 +162,7 @@ def _refuse_too_many(part: str, quota: Quota, sizes: Mapping[int, int]) -> None:
         )
 
 
-def _labels(images: Iterable[FoundImage]) -> dict[str, int]:
+def _labels(images: Iterable[LabeledImage]) -> dict[str, int]:
     """The class of each content; the first one where it is in several."""
     labels: dict[str, int] = {}
     for image in images:
@@ -182,15 +185,15 @@ def _leave_out(result: Assignment, part: str, contents: set[str], root: Path, re
     result.left_out[f"{part}: {reason}"] = len(gone)
     what = {"train": "training", "val": "validation", "test": "test"}[part]
     result.notices.append(
-        f"{len(gone):,} of {len(images):,} {what} images left out, being {reason} ({path_text(gone[0].file, root)}"
+        f"{len(gone):,} of {len(images):,} {what} images left out, being {reason} ({format_path(gone[0].file, root)}"
         f"{' ...' * (len(gone) > 1)})"
     )
 
 
 def _count_copies(result: Assignment, root: Path) -> None:
     """Count and name equal images of one class and of several; what becomes of those in several parts is said apart."""
-    first: dict[str, tuple[str, FoundImage]] = {}
-    kinds: dict[str, list[tuple[FoundImage, FoundImage]]] = {}
+    first: dict[str, tuple[str, LabeledImage]] = {}
+    kinds: dict[str, list[tuple[LabeledImage, LabeledImage]]] = {}
     for part, image in ((name, image) for name in PARTS for image in result.parts[name]):
         before, other = first.setdefault(image.content, (part, image))
         if other is not image:
@@ -200,7 +203,7 @@ def _count_copies(result: Assignment, root: Path) -> None:
     result.copies = {kind: len(pairs) for kind, pairs in kinds.items()}
     groups = []
     for kind, pairs in kinds.items():
-        names = " = ".join(path_text(image.file, root) for image in pairs[0]) + " ..." * (len(pairs) > 1)
+        names = " = ".join(format_path(image.file, root) for image in pairs[0]) + " ..." * (len(pairs) > 1)
         groups.append(f"{len(pairs):,} in {kind} ({names}; {_MEANING[kind]})")
     if groups:
         result.notices.append(f"equal images: {', '.join(groups)}")

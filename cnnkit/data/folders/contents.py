@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from cnnkit.data.folders.assignment import PARTS, Assignment, Drawing, FoundImage, Size, assign_parts
-from cnnkit.data.folders.following import changes_since, recall_parts
+from cnnkit.data.folders.assignment import PARTS, Assignment, DrawSettings, LabeledImage, Size, assign_parts
+from cnnkit.data.folders.changes import compare_with_run, recall_parts
+from cnnkit.data.folders.checked_images import OnBadImage, ReadFolder, read_folder
+from cnnkit.data.folders.drawing import hash_to_unit
 from cnnkit.data.folders.layout import Layout
-from cnnkit.data.folders.parts import place_of
-from cnnkit.data.folders.reading import OnBadImage, ReadFolder, read_folder
-from cnnkit.data.folders.trained import Followed, Row, RunSplit, path_text
-from cnnkit.data.splits import stratified_order, take_fraction
+from cnnkit.data.folders.run_split import FollowedRun, RunImage, RunSplit, format_path
+from cnnkit.data.splits import order_stratified, take_fraction
 from cnnkit.errors import UserError
 from cnnkit.notices import printable, say
 from cnnkit.shell import quote_command
@@ -46,10 +46,10 @@ class FolderContents:
         copies: kind of equal images to their number.
     """
 
-    train: list[FoundImage]
+    train: list[LabeledImage]
     used: list[bool]
-    val: list[FoundImage]
-    test: list[FoundImage]
+    val: list[LabeledImage]
+    test: list[LabeledImage]
     split: RunSplit
     left_out: dict[str, int] = field(default_factory=dict)
     copies: dict[str, int] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def load_contents(
     max_pixels: int,
     on_bad_image: OnBadImage,
     pixels: Sequence[Any],
-    followed: Followed | None = None,
+    followed: FollowedRun | None = None,
 ) -> FolderContents:
     """List, check and assign the images, and say what was found.
 
@@ -98,14 +98,14 @@ def load_contents(
         assigned, used = recall_parts(read.parts, followed.split, root)
     else:
         sizes = {"val": settings.val_size, "test": settings.test_size}
-        drawing = Drawing(sizes, settings.split_seed, kept / "splits", root)
+        drawing = DrawSettings(sizes, settings.split_seed, kept / "splits", root)
         assigned = assign_parts(read.parts, drawing, class_names, followed.split if followed else None)
         if followed is None:
             _refuse_untrained_classes(layout, assigned, class_names)
         used = _take_fraction(assigned.parts["train"], settings)
     for notice in (*read.notices, *assigned.notices):
         say(f"{root}: {notice}")
-    if followed is not None and (changes := changes_since(followed.split, read.parts, assigned, root)):
+    if followed is not None and (changes := compare_with_run(followed.split, read.parts, assigned, root)):
         kept_class = "; a run that goes on keeps their old class" * (followed.exact and bool(changes.relabeled))
         say(f"{root}: changed since the run was trained: {changes}{kept_class}")
     split = RunSplit({**asdict(settings), "fingerprint": _fingerprint(read, root, class_names, pixels)}, [*class_names])
@@ -114,7 +114,7 @@ def load_contents(
     train, val, test = (assigned.parts[part] for part in PARTS)
     parts = ["train" if each else "rest" for each in used] + ["val"] * len(val) + ["test"] * len(test)
     split.rows = [
-        Row(part, class_names[image.label], image.content, path_text(image.file, root))
+        RunImage(part, class_names[image.label], image.content, format_path(image.file, root))
         for part, image in zip(parts, (*train, *val, *test), strict=True)
     ]
     left_out = {**read.left_out, **assigned.left_out}
@@ -124,17 +124,17 @@ def load_contents(
 def _fingerprint(read: ReadFolder, root: Path, class_names: Sequence[str], pixels: Sequence[Any]) -> str:
     """Of the files in their order, and of how they become pixels; not of the split."""
     about: list[Any] = [tuple(class_names), *pixels]
-    about += [(path_text(image.file, root), image.content) for images in read.parts.values() for image in images]
+    about += [(format_path(image.file, root), image.content) for images in read.parts.values() for image in images]
     return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
 
-def _take_fraction(images: Sequence[FoundImage], settings: SplitSettings) -> list[bool]:
+def _take_fraction(images: Sequence[LabeledImage], settings: SplitSettings) -> list[bool]:
     """Which of them ``train_fraction`` leaves to train on."""
     if not images:  # of a run that is only scored
         return []
     labels = torch.tensor([image.label for image in images], dtype=torch.int64)
-    places = [place_of(image.content, "fraction", settings.split_seed) for image in images]
-    order = stratified_order(labels, settings.split_seed, torch.tensor(places, dtype=torch.float64))
+    places = [hash_to_unit(image.content, "fraction", settings.split_seed) for image in images]
+    order = order_stratified(labels, settings.split_seed, torch.tensor(places, dtype=torch.float64))
     used = torch.zeros(len(images), dtype=torch.bool)
     used[take_fraction(order, settings.train_fraction)] = True
     return list(map(bool, used.tolist()))

@@ -11,21 +11,21 @@ from pathlib import Path
 from cnnkit.data.folders.names import (
     BESIDE_CLASSES,
     CONTAINERS,
-    classes_in_file_names,
+    guess_classes,
     match_names,
     mend_name,
-    part_of,
+    recognize_part,
 )
 from cnnkit.data.folders.walk import (
     check_folder,
     descend,
     has_images,
-    images_in,
-    inner_folder,
     is_flat,
-    links_back,
-    names_within,
-    subfolders,
+    list_folder_names,
+    list_folders,
+    list_images,
+    list_upward_links,
+    skip_wrapper_folders,
 )
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
@@ -68,18 +68,18 @@ def recognize_layout(root: Path) -> Layout:
     check_folder(root)
     layout = Layout(root)
     top = descend(root)
-    if back := links_back(top):
+    if back := list_upward_links(top):
         layout.notes.append(f"passed over, for being a link back to a folder above: {_list_names(back)}")
     by_part: dict[str, list[Path]] = {}
     others = []
-    for folder in subfolders(top):
-        part = part_of(folder.name)
+    for folder in list_folders(top):
+        part = recognize_part(folder.name)
         by_part.setdefault(part, []).append(folder) if part else others.append(folder)
     if not set(by_part) & set(PARTS):
         _take_classes(layout, top, others)
         _say_unused(layout, by_part.get("unlabeled", []))
     elif set(by_part) == {"train"} and is_flat(by_part["train"][0]) and any(map(has_images, others)):
-        _take_classes(layout, top, subfolders(top))
+        _take_classes(layout, top, list_folders(top))
         layout.notes.append(f"{by_part['train'][0].name} is taken for a class, as it has no folders of classes")
     else:
         _take_parts(layout, top, by_part, others)
@@ -96,9 +96,9 @@ def _take_classes(layout: Layout, top: Path, folders: list[Path]) -> None:
     layout.classes["train"], layout.folders["train"] = _by_name(layout, top, folders), top
     if top != layout.root:
         layout.notes.append(f"the classes are those of {printable(top)}")
-    if stray := [file.name for file in images_in(top)]:
+    if stray := [file.name for file in list_images(top)]:
         layout.notes.append(f"not used, for being in no class: {_list_names(stray)}")
-    if part_of(top.resolve().name) and (beside := _parts_beside(top)):
+    if recognize_part(top.resolve().name) and (beside := _parts_beside(top)):
         layout.notes.append(f"not used: {_list_names(beside)} beside it; name {top.parent} as data.root to use them")
 
 
@@ -106,12 +106,12 @@ def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
     """Refuse ``cat/train`` and ``dog/train``, whose test images would be trained on; say what else all classes hold."""
     within: set[str] = set()
     for folder in classes:
-        inner = names_within(folder)
+        inner = list_folder_names(folder)
         within = inner if folder == classes[0] else within & inner
         if not within:
             return
     first, names = classes[0], sorted(within)
-    if part := next((n for n in names if part_of(n) in ("train", "test") and has_images(first / n)), None):
+    if part := next((n for n in names if recognize_part(n) in ("train", "test") and has_images(first / n)), None):
         raise UserError(
             f"{printable(layout.root)}: each class has a folder {printable(part)}, but parts of the data stand above "
             f"the classes; move {printable(first / part)} to {printable(first.parent / part / first.name)}, and so on"
@@ -121,12 +121,12 @@ def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
 
 
 def _refuse_if_no_classes(top: Path, folders: list[Path]) -> None:
-    flat, where = list(images_in(top)), printable(top)
+    flat, where = list(list_images(top)), printable(top)
     if wrong := [f.name for f in folders if f.name.casefold() in BESIDE_CLASSES | CONTAINERS]:
-        images = sum(1 for folder in folders for _ in images_in(folder))
+        images = sum(1 for folder in folders for _ in list_images(folder))
         raise UserError(
             f"{where}: {_list_names(wrong)} hold {images:,} images and are no classes{_beside_tables(top)}; "
-            f"{_remedy(file for folder in folders for file in images_in(folder))}"
+            f"{_remedy(file for folder in folders for file in list_images(folder))}"
         )
     if len(folders) >= 2:
         return
@@ -156,7 +156,9 @@ def _by_name(layout: Layout, top: Path, folders: list[Path]) -> dict[str, Path]:
 
 
 def _parts_beside(top: Path) -> list[str]:
-    return [f.name for f in subfolders(top.resolve().parent) if part_of(f.name) and f.name != top.resolve().name]
+    return [
+        f.name for f in list_folders(top.resolve().parent) if recognize_part(f.name) and f.name != top.resolve().name
+    ]
 
 
 # ---- folders of parts ------------------------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
                 f"{where}: {_list_names([f.name for f in folders])} could each be {part}; leave one of them"
             )
     held = [folder for folder in others if has_images(folder)]
-    found = ", ".join(printable(folder.name) for folder in subfolders(top))
+    found = ", ".join(printable(folder.name) for folder in list_folders(top))
     if "train" not in by_part or (held and len(by_part) == 1):
         named = _list_names([folder.name for folders in by_part.values() for folder in folders])
         part = f"call {_list_names([folder.name for folder in held])} val or test if it is a part"
@@ -180,14 +182,14 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
             f"{where}: has {found}: parts of the data beside classes, or classes of such names; {remedy}, or rename "
             f"the folder if {named} is a class"
         )
-    paths = {part: inner_folder(by_part[part][0], deep=part == "train") for part in PARTS if part in by_part}
+    paths = {part: skip_wrapper_folders(by_part[part][0], deep=part == "train") for part in PARTS if part in by_part}
     if is_flat(paths["train"]):
-        files = list(images_in(paths["train"]))
+        files = list(list_images(paths["train"]))
         raise UserError(
             f"{printable(paths['train'])}: {len(files):,} images ({printable(files[0].name)} ...) without class folders"
             f"{_beside_tables(top)}; {_remedy(files)}"
         )
-    folders = subfolders(paths["train"])
+    folders = list_folders(paths["train"])
     _refuse_if_no_classes(paths["train"], folders)
     layout.classes["train"], layout.folders["train"] = _by_name(layout, paths["train"], folders), paths["train"]
     for part in ("val", "test"):
@@ -200,7 +202,7 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
 
 def _take_part(layout: Layout, part: str, folder: Path) -> None:
     """The class folders of val or test; a test without classes is what `predict` is for."""
-    names = _by_name(layout, folder, subfolders(folder))
+    names = _by_name(layout, folder, list_folders(folder))
     match = match_names(names, layout.classes["train"])
     alone = len(names) == 1 and not any(match.values())  # such as test/unknown
     if is_flat(folder) or (alone and part == "test"):
@@ -235,7 +237,7 @@ def _say_unused(layout: Layout, folders: list[Path]) -> None:
 
 
 def _remedy(files: Iterator[Path] | list[Path]) -> str:
-    if words := classes_in_file_names(files):
+    if words := guess_classes(files):
         return f"their names begin with {_list_names(words)}: {_REMEDY}"
     return _REMEDY
 

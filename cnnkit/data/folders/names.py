@@ -32,10 +32,10 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _JUNK
 
 
-def part_of(name: str) -> str | None:
+def recognize_part(name: str) -> str | None:
     """The part of the data that a folder's name stands for: train, val, test or unlabeled; None if it stands for none.
 
-    >>> [part_of(name) for name in ("Train", "seg_test", "training_set", "Final_Training", "test1", "strain")]
+    >>> [recognize_part(name) for name in ("Train", "seg_test", "training_set", "Final_Training", "test1", "strain")]
     ['train', 'test', 'train', 'train', 'test', None]
     """
     words = [word for word in re.split(r"[^a-z]+", name.casefold()) if word and word not in _WORDS_BESIDE]
@@ -71,7 +71,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def classes_in_file_names(files: Iterable[Path]) -> list[str]:
+def guess_classes(files: Iterable[Path]) -> list[str]:
     """The words that numbered file names begin with, such as cat and dog of cat.0.jpg; none if they say nothing."""
     words = [re.fullmatch(r"(.*?[^\W\d_])[\W_]*\d+", file.stem) for file in files]
     found = sorted({word[1] for word in words if word})

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, part_of
-from cnnkit.data.images.image_formats import IMAGE_SUFFIXES
-from cnnkit.data.images.listing import leads_back
+from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, recognize_part
+from cnnkit.data.images.formats import IMAGE_SUFFIXES
+from cnnkit.data.images.listing import is_upward_link
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 from cnnkit.runs.folder import ROOT
@@ -27,7 +27,7 @@ def check_folder(path: Path) -> None:
         raise UserError(f"{printable(path)}: is a file, not a folder; unpack it and name the folder")
 
 
-def subfolders(folder: Path) -> list[Path]:
+def list_folders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones and those of no person's making.
 
     Raises:
@@ -35,21 +35,21 @@ def subfolders(folder: Path) -> list[Path]:
     """
     try:
         found = sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
-        return [path for path in found if not _is_ours(path) and not leads_back(path)]
+        return [path for path in found if not _is_ours(path) and not is_upward_link(path)]
     except OSError as error:
         raise UserError(
             f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
         ) from None
 
 
-def links_back(folder: Path) -> list[str]:
+def list_upward_links(folder: Path) -> list[str]:
     """The names of links in a folder that lead to it or to a folder above it."""
     with suppress(OSError):
-        return sorted(path.name for path in folder.iterdir() if leads_back(path) and not is_junk(path.name))
+        return sorted(path.name for path in folder.iterdir() if is_upward_link(path) and not is_junk(path.name))
     return []
 
 
-def names_within(folder: Path) -> set[str]:
+def list_folder_names(folder: Path) -> set[str]:
     """The names of the folders in a folder of many files, without hidden ones; none where it cannot be listed."""
     with suppress(OSError), os.scandir(folder) as entries:
         return {entry.name for entry in entries if not is_junk(entry.name) and entry.is_dir()}
@@ -67,29 +67,29 @@ def descend(root: Path) -> Path:
     """Past folders that hold nothing but one folder, as zip files make them."""
     top = root
     for _ in range(_DEPTH):
-        folders = subfolders(top)
-        if any(part_of(folder.name) for folder in folders) or next(images_in(top), None):
+        folders = list_folders(top)
+        if any(recognize_part(folder.name) for folder in folders) or next(list_images(top), None):
             return top
         held = [folder for folder in folders if has_images(folder)]
         # Of several the one that holds the images counts if the names of all leave no doubt.
         clear = len(folders) == 1 or all(
             folder.name.casefold() in (CONTAINERS if folder in held else BESIDE_CLASSES) for folder in folders
         )
-        if len(held) != 1 or not clear or not any(map(has_images, subfolders(held[0]))):
+        if len(held) != 1 or not clear or not any(map(has_images, list_folders(held[0]))):
             return top
         top = held[0]
     return top
 
 
-def inner_folder(part: Path, deep: bool = False) -> Path:
+def skip_wrapper_folders(part: Path, deep: bool = False) -> Path:
     """Past a folder of the same meaning, as in seg_train/seg_train and Final_Training/Images; deep: past any one."""
     for _ in range(_DEPTH):
-        folders = subfolders(part)
-        if len(folders) != 1 or next(images_in(part), None):
+        folders = list_folders(part)
+        if len(folders) != 1 or next(list_images(part), None):
             return part
         only = folders[0]
-        same = part_of(only.name) == part_of(part.name) or only.name.casefold() in CONTAINERS
-        if not same and not (deep and any(map(has_images, subfolders(only)))):
+        same = recognize_part(only.name) == recognize_part(part.name) or only.name.casefold() in CONTAINERS
+        if not same and not (deep and any(map(has_images, list_folders(only)))):
             return part
         part = only
     return part
@@ -97,11 +97,11 @@ def inner_folder(part: Path, deep: bool = False) -> Path:
 
 def is_flat(folder: Path) -> bool:
     """Whether its images are in no folders."""
-    inner = inner_folder(folder)
-    return next(images_in(inner), None) is not None and not any(map(has_images, subfolders(inner)))
+    inner = skip_wrapper_folders(folder)
+    return next(list_images(inner), None) is not None and not any(map(has_images, list_folders(inner)))
 
 
-def images_in(folder: Path) -> Iterator[Path]:
+def list_images(folder: Path) -> Iterator[Path]:
     """The image files right in a folder, by their suffix, sorted."""
     try:
         names = sorted(entry.name for entry in os.scandir(folder) if _looks_like_image(entry.name) and entry.is_file())

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from cnnkit.data.images.image_formats import MAX_PIXELS
+from cnnkit.data.images.formats import MAX_PIXELS
 from cnnkit.data.images.png_bands import PngBands, is_simple
 from cnnkit.data.images.tiff_bands import TiffBands
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from cnnkit.data.images import tiff
 from cnnkit.data.images.bands import WholeBands, open_bands
 from cnnkit.data.images.flattening import Flattening, find_transparency
-from cnnkit.data.images.image_formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, read_head
+from cnnkit.data.images.formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, read_head
 from cnnkit.data.images.resizing import Resize, join, resize_bands
 from cnnkit.errors import UserError
 

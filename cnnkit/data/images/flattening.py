@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from cnnkit.data.images.bands import Bands
+from cnnkit.data.images.bit_depth import GreyScale, find_scale
 from cnnkit.data.images.tiff import PixelKind
-from cnnkit.data.images.wide_pixels import GreyScale, find_scale
 
 BAND_PIXELS = 1 << 20  # an image of fewer is one band
 

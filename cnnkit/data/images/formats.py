@@ -1,69 +1,116 @@
-"""The publishers' file formats, read from bytes with NumPy: IDX, CIFAR records, CIFAR pickles.
+"""Which image formats are read, and how a file's first bytes tell its format."""
 
-Every problem is a ``ValueError`` whose text is the reason; the caller knows the file's name and adds it.
-"""
+import importlib.util
+from functools import cache
+from pathlib import Path
 
-import math
+from PIL import Image
 
-import numpy as np
-from numpy.typing import NDArray
+MAX_PIXELS = 64_000_000  # of an image, unless the user says otherwise
+HEAD = 32  # bytes of a file that `find_formats` needs
 
-from cnnkit.data.archives import shorten
-from cnnkit.data.plain_pickle import load_plain
+# Told by their first bytes, whatever the suffix. Pillow knows more: EPS starts Ghostscript, and WMF, BUFR, GRIB, HDF5
+# and MPEG are recognized but not decoded.
+_BY_CONTENT = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO", "CUR", "ICNS", "PSD"),
+    *("DDS", "PCX", "DCX", "SGI", "SUN", "QOI", "DIB", "FITS", "FLI", "FTEX", "BLP", "GBR", "MSP", "PIXAR"),
+    *("XBM", "XPM", "XVTHUMB"),
+)
+# These have no signature: any bytes might be one, so the suffix decides.
+_BY_SUFFIX = {
+    **dict.fromkeys((".tga", ".icb", ".vda", ".vst"), "TGA"),
+    **{".im": "IM", ".pcd": "PCD", ".spi": "SPIDER", ".spider": "SPIDER"},
+}
+# A file with one of these counts as an image even if it turns out to be broken; it is then an error, not passed over.
+IMAGE_SUFFIXES = frozenset(
+    (
+        *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".avif", ".avifs"),
+        *(".heic", ".heif", ".hif", ".tga", ".icb", ".vda", ".vst", ".pcx", ".dds", ".psd", ".qoi", ".sgi"),
+        *(".ico", ".icns"),
+    )
+)
+COMMON_FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF, HEIC and others that Pillow decodes"
 
-CIFAR_IMAGE = (3, 32, 32)
-CIFAR_RECORD = 1 + math.prod(CIFAR_IMAGE)
-PICKLE_MARGIN = 4 << 20  # bytes: a pickle also holds each image's file name, some thirty bytes
+# Camera raw files are TIFFs, or look like them: Pillow would read their thumbnail in their place.
+_CAMERA_RAW = frozenset(
+    (".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw")
+)
+_VIDEO = frozenset((".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"))
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2")
 
 
-def parse_idx(raw: bytes) -> NDArray[np.uint8]:
-    """Parse an IDX file of bytes (LeCun et al., the format of MNIST).
+def find_formats(head: bytes, suffix: str) -> tuple[str, ...]:
+    """Pillow's names of the formats that a file may have, by its first `HEAD` bytes; none if it is no image.
 
-    Two zero bytes, the type (8: uint8), the number of dimensions, each dimension as a big-endian int32, the values.
+    Args:
+        head: the first bytes.
+        suffix: of its name, in lower case; decides only where a format has no signature.
+    """
+    if suffix in _CAMERA_RAW:
+        return ()
+    head = head.ljust(16, b"\0")  # Pillow's tests look that far
+    accepted = [name for name in _registered() if (accept := Image.OPEN[name][1]) and accept(head) is True]
+    if is_heic(head) and _register_heif():
+        accepted.append("HEIF")
+    if suffix in _BY_SUFFIX:
+        accepted.append(_BY_SUFFIX[suffix])
+    return tuple(accepted)
+
+
+def explain_unread(head: bytes, suffix: str) -> str | None:
+    """Say which known kind of file without a decoder this is, and what helps; None: of no kind that is known."""
+    if (is_heic(head) or (not head and suffix in (".heic", ".heif", ".hif"))) and not has_heif():
+        return "HEIC: pip install 'cnnkit[heif]' to read it"
+    if head[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _registered():
+        return "AVIF without a decoder in Pillow: pip install --upgrade pillow"
+    if suffix in _CAMERA_RAW:
+        return "camera raw: convert it to TIFF or JPEG"
+    if suffix in _VIDEO or head.startswith(b"\0\0\1\xb3"):
+        return "video: extract its frames"
+    if head.startswith((b"%PDF", b"%!PS", b"\xc5\xd0\xd3\xc6")) or suffix in (".svg", ".wmf", ".emf"):
+        return "document or drawing (PDF, EPS, SVG, WMF): convert it to PNG"
+    return None
+
+
+def is_heic(head: bytes) -> bool:
+    """Whether a file with these first bytes is a HEIC image."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS
+
+
+def has_heif() -> bool:
+    """Whether pillow-heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def read_head(path: Path) -> bytes:
+    """The first bytes of a regular file.
 
     Raises:
-        ValueError: The magic number, the type or the length is not that of an IDX file of bytes.
-
-    >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]))
-    array([7, 8, 9], dtype=uint8)
+        OSError: if it cannot be read.
     """
-    if len(raw) < 4 or raw[:2] != b"\0\0":
-        raise ValueError("it is not an IDX file")
-    kind, ndim = raw[2], raw[3]
-    if kind != 8 or not 1 <= ndim <= 4:
-        raise ValueError(f"its IDX header says type {kind} with {ndim} dimensions, not bytes with 1 to 4")
-    start = 4 + 4 * ndim
-    if len(raw) < start:
-        raise ValueError("it ends inside its IDX header")
-    shape = tuple(int(n) for n in np.frombuffer(raw, ">u4", count=ndim, offset=4))
-    if len(raw) - start != math.prod(shape):
-        raise ValueError(f"it holds {len(raw) - start} values where its header says {shape}")
-    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+    with path.open("rb") as file:
+        return file.read(HEAD)
 
 
-def parse_cifar(raw: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Split CIFAR-10 records (a label byte, then 3 x 32 x 32 bytes) into images (N, 3, 32, 32) and labels (N,).
+@cache
+def _registered() -> tuple[str, ...]:
+    Image.init()
+    built = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000", "JPEG": "jpg"}
+    from PIL import features
 
-    Raises:
-        ValueError: The length is not a whole number of records.
-    """
-    if len(raw) % CIFAR_RECORD:
-        raise ValueError(f"its {len(raw)} bytes are not a whole number of {CIFAR_RECORD}-byte records")
-    records = np.frombuffer(raw, np.uint8).reshape(-1, CIFAR_RECORD)
-    return records[:, 1:].reshape(-1, *CIFAR_IMAGE), records[:, 0]
+    return tuple(
+        name
+        for name in _BY_CONTENT
+        if name in Image.OPEN and name != "HEIF" and (name not in built or features.check(built[name]))
+    )
 
 
-def cifar_records(pickled: bytes) -> bytes:
-    """Turn a batch of CIFAR-10's Python version into the records of its binary version, so that one hash serves both.
+@cache
+def _register_heif() -> bool:
+    if not has_heif():
+        return False
+    import pillow_heif
 
-    Raises:
-        ValueError: The pickle asks for anything but plain values and uint8 arrays (nothing of it is then run), or
-            what it holds is not a CIFAR batch.
-    """
-    try:
-        batch = load_plain(pickled)
-        batch = {key if isinstance(key, bytes) else key.encode(): value for key, value in batch.items()}
-        labels = np.array(batch[b"labels"], np.uint8)[:, None]
-        return np.hstack([labels, batch[b"data"].values]).tobytes()
-    except Exception as error:  # a broken pickle can raise nearly anything
-        raise ValueError(f"it is not a CIFAR batch of plain values ({shorten(error)})") from None
+    pillow_heif.register_heif_opener()
+    return True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cnnkit.data.images.image_formats import IMAGE_SUFFIXES, explain_unread, find_formats, read_head
+from cnnkit.data.images.formats import IMAGE_SUFFIXES, explain_unread, find_formats, read_head
 from cnnkit.errors import UserError
 
 HIDDEN, NO_IMAGE, NO_FILE, LINK = (
@@ -101,7 +101,7 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
         for name in folders:
             if _is_hidden(name):
                 result.passed_over.setdefault(HIDDEN, []).append(Path(folder, name))
-            elif leads_back(Path(folder, name)):  # else a class would get the images of all others
+            elif is_upward_link(Path(folder, name)):  # else a class would get the images of all others
                 result.passed_over.setdefault(LINK, []).append(Path(folder, name))
             elif Path(folder, name).is_symlink():
                 links.append(Path(folder, name))
@@ -118,7 +118,7 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
                 result.passed_over.setdefault(reason, []).append(Path(folder, name))
 
 
-def leads_back(path: Path) -> bool:
+def is_upward_link(path: Path) -> bool:
     """Whether a path is a link to the folder that it is in, or to one above that."""
     return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 

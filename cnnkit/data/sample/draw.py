@@ -19,7 +19,7 @@ SEED = 0
 PER_CLASS = {"train": 1_000, "test": 200}
 
 
-def drawn_indices(labels: NDArray[np.uint8], split: str) -> NDArray[np.int64]:
+def draw_indices(labels: NDArray[np.uint8], split: str) -> NDArray[np.int64]:
     """Indices into the official `split`, ascending, of the images in the sample.
 
     Args:
@@ -43,7 +43,7 @@ def draw(data_dir: Path, out_dir: Path = FOLDER) -> dict[str, str]:
         UserError: The official files are not below `data_dir`, or not the publisher's.
     """
     official = load_originals("fashion_mnist", data_dir, mirror=data_dir)
-    train, test = drawn_indices(official.train_labels, "train"), drawn_indices(official.test_labels, "test")
+    train, test = draw_indices(official.train_labels, "train"), draw_indices(official.test_labels, "test")
     files = {
         "train-images-idx3-ubyte": official.train_images[train, 0],
         "train-labels-idx1-ubyte": official.train_labels[train],

@@ -13,7 +13,7 @@ from PIL import Image
 from small_runs import Ended
 
 from cnnkit.cli import main
-from cnnkit.data.folders.trained import RunSplit, read_split
+from cnnkit.data.folders.run_split import RunSplit, read_split
 from cnnkit.runs import RunFolder, find
 from cnnkit.runs.predictions import load_predictions
 

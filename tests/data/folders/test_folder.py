@@ -12,7 +12,7 @@ from PIL import Image
 from small_runs import Ended
 
 from cnnkit.data import ImageFolder
-from cnnkit.data.files import FileBatches, ImageFiles
+from cnnkit.data.image_files import FileBatches, ImageFiles
 from cnnkit.errors import UserError
 from cnnkit.runs import find
 
@@ -78,7 +78,7 @@ def test_a_set_too_large_for_memory_is_not_kept(
 ) -> None:
     need = 60 * 3 * 8 * 8
     for free, keeps in {2 * need: True, 2 * need - 2: False}.items():
-        monkeypatch.setattr("cnnkit.data.folder.available_memory", lambda free=free: free)
+        monkeypatch.setattr("cnnkit.data.folder.measure_free_memory", lambda free=free: free)
         assert folder().train_dataloader().images.keeps is keeps  # type: ignore[attr-defined]
         assert folder(cache="memory").train_dataloader().images.keeps  # type: ignore[attr-defined]
 
@@ -145,11 +145,11 @@ def test_images_that_break_during_a_run(
 def test_files_are_decoded_to_check_them_once(
     folder: Callable[..., ImageFolder], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cnnkit.data import checks
+    from cnnkit.data import file_checks
 
     looked: list[str] = []
-    real = checks._look
-    monkeypatch.setattr(checks, "_look", lambda file, limit: looked.append(file.name) or real(file, limit))
+    real = file_checks._look
+    monkeypatch.setattr(file_checks, "_look", lambda file, limit: looked.append(file.name) or real(file, limit))
     before = {file: file.stat().st_mtime_ns for file in photos.rglob("*")}
     first = folder().describe()
     assert len(looked) == 60

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from made_folders import files_of, fill
 
 from cnnkit.data import ImageFolder
-from cnnkit.data.folders.assignment import Assignment, Drawing, FoundImage, assign_parts
-from cnnkit.data.folders.parts import Quota, draw, place_of
-from cnnkit.data.folders.trained import Row, RunSplit
+from cnnkit.data.folders.assignment import Assignment, DrawSettings, LabeledImage, assign_parts
+from cnnkit.data.folders.drawing import Quota, draw, hash_to_unit
+from cnnkit.data.folders.run_split import RunImage, RunSplit
 from cnnkit.errors import UserError
 
 PARTS = ("train", "val", "test")
@@ -28,8 +28,8 @@ def content(name: object) -> str:
 def assign(files: Mapping[Path, tuple[int, str]], folder: Path, **kwargs: Any) -> Assignment:
     """The parts of files, given their class and content; nothing is decoded."""
     sizes = {"val": kwargs.pop("val_size", 0.1), "test": kwargs.pop("test_size", 0.1)}
-    drawing = Drawing(sizes, kwargs.pop("seed", 0), folder / "splits", folder / "photos")
-    found = [FoundImage(file, label, what) for file, (label, what) in sorted(files.items())]
+    drawing = DrawSettings(sizes, kwargs.pop("seed", 0), folder / "splits", folder / "photos")
+    found = [LabeledImage(file, label, what) for file, (label, what) in sorted(files.items())]
     return assign_parts({"train": found}, drawing, [f"c{k}" for k in range(100)], kwargs.pop("trained", None))
 
 
@@ -86,8 +86,8 @@ def test_more_than_each_class_can_spare_is_refused(tmp_path: Path) -> None:
 
 def test_an_image_s_number_is_pinned() -> None:
     """Another formula would move the images of every folder whose record is lost."""
-    assert place_of("0123456789abcdef", "test", 0) == pytest.approx(0.0342186, abs=1e-6)
-    assert place_of("0123456789abcdef", "val", 7) == pytest.approx(0.6898895, abs=1e-6)
+    assert hash_to_unit("0123456789abcdef", "test", 0) == pytest.approx(0.0342186, abs=1e-6)
+    assert hash_to_unit("0123456789abcdef", "val", 7) == pytest.approx(0.6898895, abs=1e-6)
 
 
 def test_without_a_record_the_same_images_are_in_the_same_parts_whatever_they_are_called(tmp_path: Path) -> None:
@@ -255,24 +255,27 @@ def test_copies_share_a_part_and_are_counted_and_named(tmp_path: Path) -> None:
 
 def test_a_training_image_that_is_a_test_image_too_is_not_trained_on(tmp_path: Path) -> None:
     own = {
-        part: [FoundImage(tmp_path / part / f"{i}.png", i % 2, content((part, i))) for i in range(10)] for part in PARTS
+        part: [LabeledImage(tmp_path / part / f"{i}.png", i % 2, content((part, i))) for i in range(10)]
+        for part in PARTS
     }
     own["train"] += [image._replace(file=tmp_path / f"train/t{i}.png") for i, image in enumerate(own["test"][:3])]
     own["train"] += [image._replace(file=tmp_path / f"train/v{i}.png") for i, image in enumerate(own["val"][:2])]
     own["val"] += [image._replace(file=tmp_path / f"val/t{i}.png") for i, image in enumerate(own["test"][:1])]
-    result = assign_parts(own, Drawing({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path), ["a", "b"], None)
+    result = assign_parts(
+        own, DrawSettings({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path), ["a", "b"], None
+    )
     assert {part: len(images) for part, images in result.parts.items()} == {"train": 10, "val": 10, "test": 10}
     assert result.left_out == {"train: in val or test as well": 5, "val: in test as well": 1}
     assert "5 of 15 training images left out, being in val or test as well (train/t0.png ...)" in result.notices
 
 
 def test_what_a_run_learnt_from_is_in_no_folder_that_scores_it(tmp_path: Path) -> None:
-    rows = [Row(part, "a", content((part, i)), f"a/{part}{i}.png") for part in PARTS for i in range(4)]
+    rows = [RunImage(part, "a", content((part, i)), f"a/{part}{i}.png") for part in PARTS for i in range(4)]
     trained = RunSplit({}, ["a", "b"], rows)
-    everything = [FoundImage(tmp_path / row.path, 0, row.content) for row in rows]
-    new = [FoundImage(tmp_path / "new.png", 1, content("new"))]
+    everything = [LabeledImage(tmp_path / row.path, 0, row.content) for row in rows]
+    new = [LabeledImage(tmp_path / "new.png", 1, content("new"))]
     own = {"train": new, "val": everything, "test": [*everything, *new]}
-    drawing = Drawing({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path)
+    drawing = DrawSettings({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path)
     found = sides(assign_parts(own, drawing, ["a", "b"], trained))
     assert found["test"] == {content(("test", i)) for i in range(4)} | {content("new")}
     assert not found["val"] & {row.content for row in rows if row.part != "val"}

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnnkit.data import ImageFolder
-from cnnkit.data.folders.names import part_of
+from cnnkit.data.folders.names import recognize_part
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
@@ -106,7 +106,7 @@ def test_the_table_has_both_kinds() -> None:
     ],
 )
 def test_names_of_parts(name: str, part: str | None) -> None:
-    assert part_of(name) == part
+    assert recognize_part(name) == part
 
 
 def test_a_part_named_as_the_folder_says_what_is_beside_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

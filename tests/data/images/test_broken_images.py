@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnkit.data.files import FileBatches, ImageFiles
+from cnnkit.data.image_files import FileBatches, ImageFiles
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -164,7 +164,7 @@ def test_a_kind_of_file(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path / "files"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("cnnkit.data.images.image_formats.has_heif", lambda: row != "HEIC without it")
+    monkeypatch.setattr("cnnkit.data.images.formats.has_heif", lambda: row != "HEIC without it")
     make()
     if "max_pixels" in row and "decoder" in row:
         monkeypatch.setattr(bands, "WHOLE", 0)

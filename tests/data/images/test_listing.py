@@ -64,7 +64,7 @@ def test_what_is_passed_over_is_counted_by_reason(tmp_path: Path) -> None:
 def test_heic_without_its_package_is_passed_over_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cnnkit.data.images.image_formats.has_heif", lambda: False)
+    monkeypatch.setattr("cnnkit.data.images.formats.has_heif", lambda: False)
     (tmp_path / "IMG_1.HEIC").write_bytes(HEIC)
     (tmp_path / "sent.heif").write_bytes(HEIC)
     found = scan_images(tmp_path)

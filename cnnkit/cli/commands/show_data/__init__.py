@@ -65,7 +65,7 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
     """
     import torch
 
-    from cnnkit.data.image_statistics import channel_statistics, fits
+    from cnnkit.data.image_statistics import compute_channel_statistics, fits
 
     store = data.store
     assert store is not None
@@ -76,7 +76,9 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
     }
     counts = {part: labels.bincount(minlength=data.num_classes).tolist() for part, labels in parts.items()}
     chosen = _chosen(data)
-    mean, std = channel_statistics(store.train_images.index_select(0, places) for places in torch.split(chosen, CHUNK))
+    mean, std = compute_channel_statistics(
+        store.train_images.index_select(0, places) for places in torch.split(chosen, CHUNK)
+    )
     size = data.image_size
     return {
         "data": type(data).__name__,

@@ -8,7 +8,7 @@ import pytest
 from made_originals import tar_gz
 
 from cnnkit.data.archives import read_file, read_members
-from cnnkit.data.images.formats import cifar_records, parse_cifar, parse_idx
+from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, parse_idx
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_pickle_with_code_is_refused_and_runs_nothing(tmp_path: Path, protocol: 
     trace = tmp_path / "ran"
     evil = {"labels": [0], "data": np.zeros((1, 3072), np.uint8), "x": _Evil(os.mkdir, str(trace))}
     with pytest.raises(ValueError, match="mkdir"):
-        cifar_records(pickle.dumps(evil, protocol) if protocol < 5 else pickle.dumps({"x": evil["x"]}, protocol))
+        convert_cifar_pickle(pickle.dumps(evil, protocol) if protocol < 5 else pickle.dumps({"x": evil["x"]}, protocol))
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("name", ["builtins\neval", "numpy\nload", "numpy\nndarray.tofile", "copyreg\n_reconstructor"])
 def test_pickle_may_name_nothing_but_the_five(name: str) -> None:
     with pytest.raises(ValueError, match="it asks for"):
-        cifar_records(b"c" + name.encode() + b"\n.")
+        convert_cifar_pickle(b"c" + name.encode() + b"\n.")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_pickle_may_name_nothing_but_the_five(name: str) -> None:
 )
 def test_pickle_of_something_else_is_refused(batch: object) -> None:
     with pytest.raises(ValueError, match="not a CIFAR batch"):
-        cifar_records(pickle.dumps(batch, protocol=2))
+        convert_cifar_pickle(pickle.dumps(batch, protocol=2))
 
 
 def test_decompression_stops_at_the_limit(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from cnnkit.errors import UserError
 Arrays = tuple[Images, Tensor]  # images or features, and their labels
 
 
-class Residence:
+class GpuCache:
     """Keeps arrays on the GPU, if they are to be there.
 
     Args:

@@ -73,7 +73,7 @@ def _apportion(
     return counts
 
 
-def place_of(content: str, part: str, seed: int) -> float:
+def hash_to_unit(content: str, part: str, seed: int) -> float:
     """The number of an image in [0, 1) for the drawing of a part; for ever the same.
 
     Args:
@@ -110,7 +110,7 @@ def draw(
     bounds = quota.bounds(sizes, most)
     drawn: Drawn = {}
     for label, contents in by_class.items():
-        places = sorted((place_of(content, part, seed), content) for content in contents if content not in known)
+        places = sorted((hash_to_unit(content, part, seed), content) for content in contents if content not in known)
         have = sum(known.get(content, False) for content in contents)
         low, high = bounds[label]
         count = sum(place < quota.threshold for place, _ in places)

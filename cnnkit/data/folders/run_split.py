@@ -21,7 +21,7 @@ from cnnkit.notices import printable
 VERSION = 1
 
 
-class Row(NamedTuple):
+class RunImage(NamedTuple):
     """One image of a run.
 
     Args:
@@ -49,7 +49,7 @@ class RunSplit:
 
     settings: dict[str, Any]
     class_names: list[str]
-    rows: list[Row] = field(default_factory=list)
+    rows: list[RunImage] = field(default_factory=list)
 
     def of(self, part: str) -> dict[str, bool]:
         """For every content whether the run has it in that part."""
@@ -78,7 +78,7 @@ def read_split(path: Path) -> RunSplit | None:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return RunSplit(found["settings"], found["class_names"], [Row(*row) for row in found["rows"]])
+        return RunSplit(found["settings"], found["class_names"], [RunImage(*row) for row in found["rows"]])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
@@ -89,7 +89,7 @@ def read_split(path: Path) -> RunSplit | None:
 
 
 @dataclass
-class Followed:
+class FollowedRun:
     """A run whose images a data module keeps to.
 
     Args:
@@ -101,7 +101,7 @@ class Followed:
     exact: bool
 
 
-_followed: ContextVar[Followed | None] = ContextVar("followed", default=None)
+_followed: ContextVar[FollowedRun | None] = ContextVar("followed", default=None)
 
 
 @contextlib.contextmanager
@@ -110,17 +110,17 @@ def follow_split(path: Path | None, exact: bool = False) -> Iterator[None]:
 
     Args:
         path: the run's file; None, or a file that is not there: nothing is followed.
-        exact: see `Followed`.
+        exact: see `FollowedRun`.
     """
     split = read_split(path) if path is not None else None
-    token = _followed.set(Followed(split, exact) if split else None)
+    token = _followed.set(FollowedRun(split, exact) if split else None)
     try:
         yield
     finally:
         _followed.reset(token)
 
 
-def followed_split() -> Followed | None:
+def get_followed_run() -> FollowedRun | None:
     """What a data module that is being built shall keep to; see `follow_split`."""
     return _followed.get()
 
@@ -193,6 +193,6 @@ def find_changes(split: RunSplit, present: Mapping[str, tuple[str, str]]) -> Cha
     return changes
 
 
-def path_text(file: Path, root: Path) -> str:
+def format_path(file: Path, root: Path) -> str:
     """A file's path below the root as valid text."""
     return printable(file.relative_to(root).as_posix())

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.data.folders.assignment import Assignment, FoundImage
+from cnnkit.data.folders.assignment import Assignment, LabeledImage
 from cnnkit.data.folders.layout import Layout
-from cnnkit.data.folders.trained import Changes, Row, RunSplit, find_changes, path_text
+from cnnkit.data.folders.run_split import Changes, RunImage, RunSplit, find_changes, format_path
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
-Found = Mapping[str, Sequence[FoundImage]]
+Found = Mapping[str, Sequence[LabeledImage]]
 
 
 def refuse_other_settings(split: RunSplit, settings: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ def match_classes(layout: Layout, split: RunSplit) -> tuple[str, ...]:
     return known
 
 
-def changes_since(split: RunSplit, found: Found, assigned: Assignment, root: Path) -> Changes:
+def compare_with_run(split: RunSplit, found: Found, assigned: Assignment, root: Path) -> Changes:
     """How the folder's images differ from those that the run began with.
 
     Args:
@@ -53,7 +53,7 @@ def changes_since(split: RunSplit, found: Found, assigned: Assignment, root: Pat
     """
     parts = {image.file: part for part, images in assigned.parts.items() for image in images}
     files = [image for images in found.values() for image in images]
-    present = {path_text(image.file, root): (parts.get(image.file, "left out"), image.content) for image in files}
+    present = {format_path(image.file, root): (parts.get(image.file, "left out"), image.content) for image in files}
     changes = find_changes(split, present)
     before = {(row.content, row.class_name) for row in split.rows}
     known = {content for content, _ in before}
@@ -61,7 +61,7 @@ def changes_since(split: RunSplit, found: Found, assigned: Assignment, root: Pat
     moved = known - stayed  # a copy of one that stayed has been added
     for image in files:
         if image.content in moved:
-            changes.relabeled.append((parts.get(image.file, "left out"), path_text(image.file, root)))
+            changes.relabeled.append((parts.get(image.file, "left out"), format_path(image.file, root)))
     return changes
 
 
@@ -80,10 +80,10 @@ def recall_parts(found: Found, split: RunSplit, root: Path) -> tuple[Assignment,
         UserError: an image to train or validate on is gone or changed.
     """
     files = [image for images in found.values() for image in images]
-    by_path = {path_text(image.file, root): image for image in files}
+    by_path = {format_path(image.file, root): image for image in files}
     by_content = {image.content: image for image in files}
     labels = {name: label for label, name in enumerate(split.class_names)}
-    parts: dict[str, list[FoundImage]] = {"train": [], "val": [], "test": []}
+    parts: dict[str, list[LabeledImage]] = {"train": [], "val": [], "test": []}
     used, missing = [], []
     for row in split.rows:
         image = by_path.get(row.path)
@@ -94,7 +94,9 @@ def recall_parts(found: Found, split: RunSplit, root: Path) -> tuple[Assignment,
             continue
         # What is not trained on keeps its place, though nobody reads it.
         file = image.file if image is not None else root / row.path
-        parts["train" if row.part == "rest" else row.part].append(FoundImage(file, labels[row.class_name], row.content))
+        parts["train" if row.part == "rest" else row.part].append(
+            LabeledImage(file, labels[row.class_name], row.content)
+        )
         if row.part in ("train", "rest"):
             used.append(row.part == "train")
     if missing:
@@ -102,7 +104,9 @@ def recall_parts(found: Found, split: RunSplit, root: Path) -> tuple[Assignment,
     return Assignment(parts), used
 
 
-def _refuse_missing(missing: Sequence[Row], split: RunSplit, there: Mapping[str, FoundImage], root: Path) -> None:
+def _refuse_missing(
+    missing: Sequence[RunImage], split: RunSplit, there: Mapping[str, LabeledImage], root: Path
+) -> None:
     present = {path: ("unused", image.content) for path, image in there.items()}
     changes = find_changes(split, present)
     raise UserError(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from tiny_images import make_png, make_tiff
 
+from cnnkit.data.images.bit_depth import find_scale
 from cnnkit.data.images.decode import UnreadableImage, read_image
-from cnnkit.data.images.wide_pixels import find_scale
 
 ORDERS = ["<", ">"]
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from cnnkit.data.checks import Check, check_files
-from cnnkit.data.folders.assignment import FoundImage
+from cnnkit.data.file_checks import Check, check_files
+from cnnkit.data.folders.assignment import LabeledImage
 from cnnkit.data.folders.layout import Layout
 from cnnkit.data.images.listing import PassedOver, describe_passed_over, merge_passed_over, scan_images
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
-Labelled = list[tuple[Path, int]]
+LabeledFiles = list[tuple[Path, int]]
 UNREADABLE = "cannot be read"
 OnBadImage = Literal["error", "skip"]
 
@@ -27,7 +27,7 @@ class ReadFolder:
         notices: sentences about it.
     """
 
-    parts: dict[str, list[FoundImage]]
+    parts: dict[str, list[LabeledImage]]
     left_out: dict[str, int] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ def read_folder(
     checks = dict(zip(files, check_files(layout.root, files, max_pixels, records), strict=True))
     result = ReadFolder(
         {
-            part: [FoundImage(file, label, checks[file].sha256) for file, label in pairs if not checks[file].fault]
+            part: [LabeledImage(file, label, checks[file].sha256) for file, label in pairs if not checks[file].fault]
             for part, pairs in listed.items()
         }
     )
@@ -69,9 +69,9 @@ def read_folder(
     return result
 
 
-def _list(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> Labelled:
+def _list(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> LabeledFiles:
     """The image files of a part with their labels, class by class; what is passed over is added by reason."""
-    found: Labelled = []
+    found: LabeledFiles = []
     for label, name in enumerate(class_names):
         if name in layout.classes[part]:
             scanned = scan_images(layout.classes[part][name])
@@ -80,7 +80,7 @@ def _list(layout: Layout, part: str, class_names: Sequence[str], passed_over: Pa
     return found
 
 
-def _refuse_empty(layout: Layout, listed: Mapping[str, Labelled], class_names: Sequence[str]) -> None:
+def _refuse_empty(layout: Layout, listed: Mapping[str, LabeledFiles], class_names: Sequence[str]) -> None:
     filled = {label for _, label in listed["train"]}
     for label, name in enumerate(class_names):
         if label not in filled:

@@ -111,10 +111,10 @@ class FileBatches(Batches):
 
     images: ImageFiles
 
-    def _deal(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
-        if not numbers or self.images.has(torch.cat([self.chosen(epoch, number) for number in numbers])):
+    def _iterate(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
+        if not numbers or self.images.has(torch.cat([self.rank_indices(epoch, number) for number in numbers])):
             num_workers = 0
-        for batch in super()._deal(epoch, numbers, num_workers):
+        for batch in super()._iterate(epoch, numbers, num_workers):
             self.images.keep(batch.indices, batch.images)
             yield batch
 
@@ -155,7 +155,7 @@ def make_batches(
     )
 
 
-def available_memory() -> int:
+def measure_free_memory() -> int:
     """Bytes that this process may still take: the machine's, or what is left of the container's limit."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
