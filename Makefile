@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all lint format bench house tensorboard clean
+.PHONY: help quickstart test test-all test-versions lint format bench house tensorboard clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,14 @@ test: $(VENV)/.installed-dev  ## the tests, but for those marked slow
 
 test-all: $(VENV)/.installed-dev  ## all tests; the real data's need CNNKIT_DATA_DIR
 	$(PYTEST)
+
+# Before a release: its outcome is noted in docs/design.md. Not part of .ci/run, so that a release elsewhere never stops us.
+test-versions:  ## the tests with the lowest and with the newest versions that are allowed, each in build/
+	rm -rf build/lowest build/newest
+	$(PYTHON) -m venv build/lowest && build/lowest/bin/python -m pip install -q -c constraints-lowest.txt -e '.[dev]'
+	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -q -n 2 -m 'not slow'
+	$(PYTHON) -m venv build/newest && build/newest/bin/python -m pip install -q --upgrade -e '.[dev]'
+	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -q -n 2 -m 'not slow'
 
 lint: $(VENV)/.installed-dev  ## ruff, format check, mypy
 	$(BIN)/ruff check .
