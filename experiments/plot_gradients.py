@@ -1,9 +1,9 @@
-"""Gradient norms layer by layer, over the runs of a study's variants: ``gradients.png`` and ``gradients.csv``.
+"""Draw the gradient norms of a study layer by layer: writes ``gradients.png`` and ``gradients.csv``.
 
     python experiments/plot_gradients.py runs/residual_depth experiments/residual_depth
 
-One line for each variant: the median over its runs of the norm of the gradient by the weights of every convolution and
-dense layer, at the first step and in the last epoch. Heads of auxiliary losses are left out.
+Each variant has one line: the median over its runs of the gradient norm of the weights of every convolution and dense
+layer, at the first step and in the last epoch. Auxiliary heads are left out.
 """
 
 import csv
@@ -17,19 +17,19 @@ from cnnkit.reporting.figures import new_figures, png_bytes
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import read_metrics
 
-# Okabe and Ito's colors, which people with any color vision can distinguish.
+# Okabe and Ito's colors; people with any color vision can distinguish them.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 
 
 def profile(run: RunFolder) -> tuple[list[str], list[float], list[float]]:
-    """Layers, and the norms of their gradients at the first step and in the last epoch."""
+    """Return the layers and their gradient norms at the first step and in the last epoch."""
     rows = [row for row in read_metrics(run.metrics) if any(name.startswith("gradients/") for name in row)]
     names = [name for name in rows[0] if name.startswith("gradients/") and not name.startswith("gradients/heads")]
     return names, [rows[0][name] for name in names], [rows[-1][name] for name in names]
 
 
 def main(runs: Path, target: Path) -> None:
-    """Read the runs of every variant, draw and write."""
+    """Read the runs of every variant and write both files."""
     figure, (first, last) = new_figures(10.5, 3.4, 1, 2, sharey=True)
     with replacing(target / "gradients.csv") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""A control for auxiliary heads: the larger loss that they bring, without the heads."""
+"""A control for auxiliary heads: the larger total loss without the heads."""
 
 import math
 
@@ -9,10 +9,10 @@ from cnnkit.tasks.classification import Batch
 
 
 class LargerLossTask(ClassificationTask):
-    """Multiplies the training loss by what two heads would add to it at the start, falling to 1 at the end.
+    """Multiplies the training loss by 1 + ``extra`` at the first step; the factor falls to 1 at the last step.
 
     Args:
-        extra: what is added to the factor 1 at the first step: the sum of the heads' weights.
+        extra: the sum of the weights of the heads that it stands for.
         **kwargs: as for ClassificationTask.
     """
 
@@ -22,11 +22,11 @@ class LargerLossTask(ClassificationTask):
         self.last_step = math.inf
 
     def on_train_start(self) -> None:
-        """Learn how long the run is."""
+        """Look up the last step."""
         super().on_train_start()
         self.last_step = self.trainer.estimated_stepping_batches - 1
 
     def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The scaled loss, and the logits."""
+        """Return the scaled loss and the logits."""
         loss, logits = super().compute_loss(batch)
         return loss * (1 + self.extra * max(0.0, 1 - self.global_step / self.last_step)), logits

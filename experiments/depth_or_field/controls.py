@@ -1,4 +1,4 @@
-"""A control for depth: more layers that see no more of the image."""
+"""A control for depth: more layers with the same receptive field."""
 
 from itertools import chain
 
@@ -9,7 +9,7 @@ from cnnkit.models import CNN
 
 
 class MixingCNN(CNN):
-    """The CNN with a 1x1 convolution, batch norm and ReLU after each of its layers: twice as deep, the same field.
+    """The CNN with a 1x1 convolution, batch norm and ReLU after each layer: twice as deep, the same receptive field.
 
     Args:
         in_channels: channels of the images.

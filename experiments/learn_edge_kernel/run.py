@@ -1,4 +1,4 @@
-"""Learn the kernel of an edge detector from one image and its edges, by gradient descent written out.
+"""Learn the kernel of an edge detector from one image and its edges, by gradient descent without autograd.
 
 python experiments/learn_edge_kernel/run.py [--seed 0] [-o FILE.png]
 """
@@ -21,7 +21,7 @@ EDGE = torch.tensor([[1.0, -1.0]])
 
 
 class Step(NamedTuple):
-    """The state after so many steps."""
+    """The state after a number of steps."""
 
     number: int
     loss: float
@@ -37,19 +37,19 @@ def make_image() -> Tensor:
 
 
 def learn(seed: int = 0, steps: int = 10, rate: float = 0.03) -> list[Step]:
-    """Descend from a random kernel (1, 2) towards the one that made the edge map, on the whole image.
+    """Run gradient descent from a random kernel (1, 2) toward the kernel that made the edges.
 
-    The kernel starts uniform in +-1/sqrt(2), as torch's convolutions of two weights do. The loss is the sum of
-    (out - edges)^2 over all pixels, and each depends on a weight by the pixel of the image under it; so the gradient is
-    itself a correlation, of the image with twice the difference.
+    The kernel starts uniform in +-1/sqrt(2), as torch's convolutions with two weights do. The loss is the sum of
+    (out - edges)^2 over all pixels. The derivative of an output pixel with respect to a weight is the image pixel under
+    that weight, so the gradient is the correlation of the image with twice the difference.
 
     Args:
-        seed: of the first kernel.
-        steps: how many to take.
+        seed: seed of the first kernel.
+        steps: number of steps.
         rate: learning rate.
 
     Returns:
-        The states before the first and after every step.
+        The states before the first step and after every step.
     """
     image = make_image()
     edges = corr2d(image, EDGE)
@@ -63,22 +63,22 @@ def learn(seed: int = 0, steps: int = 10, rate: float = 0.03) -> list[Step]:
     return states
 
 
-def table(states: Sequence[Step]) -> str:
-    """The states as a Markdown table."""
+def format_table(states: Sequence[Step]) -> str:
+    """Return the states as a Markdown table."""
     rows = [f"| {number} | {loss:.4f} | [{left:.3f}, {right:.3f}] |" for number, loss, (left, right) in states]
     return "\n".join(["| steps | loss | kernel |", "|---|---|---|", *rows])
 
 
-def picture(states: Sequence[Step]) -> Figure:
-    """The image, its edges, those that the learned kernel finds, and the way of the loss and of the kernel."""
+def draw_picture(states: Sequence[Step]) -> Figure:
+    """Draw the image, its edges, the edges of the learned kernel, and the loss and the weights over the steps."""
     image = make_image()
-    found = corr2d(image, torch.tensor([states[-1].kernel]))
+    learned = corr2d(image, torch.tensor([states[-1].kernel]))
     figure = Figure(figsize=(9, 4.6), layout="constrained", facecolor="white")
     upper, lower = figure.subfigures(2, 1, height_ratios=[1, 1.35])
-    panels = {"image": image, "edges: kernel [1, -1]": corr2d(image, EDGE), "edges by the learned kernel": found}
+    panels = {"image": image, "edges: kernel [1, -1]": corr2d(image, EDGE), "edges by the learned kernel": learned}
     for axes, (title, pixels) in zip(upper.subplots(1, 3), panels.items(), strict=True):
-        grey = title == "image"
-        axes.imshow(pixels.numpy(), cmap="gray" if grey else "RdBu_r", vmin=0 if grey else -1, vmax=1)
+        gray = title == "image"
+        axes.imshow(pixels.numpy(), cmap="gray" if gray else "RdBu_r", vmin=0 if gray else -1, vmax=1)
         axes.set_title(title, fontsize=9)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(GREY)
@@ -97,16 +97,16 @@ def picture(states: Sequence[Step]) -> Figure:
     return figure
 
 
-def main(words: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table and write the picture."""
     parser = argparse.ArgumentParser(description="Learn the kernel [1, -1] from an image and its edges.")
-    parser.add_argument("--seed", type=int, default=0, help="of the first kernel")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first kernel")
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).with_name("learned.png"), help="a PNG file")
-    asked = parser.parse_args(words)
-    states = learn(asked.seed)
-    print(table(states))
-    with replacing(asked.output, "wb") as file:
-        file.write(png_bytes(picture(states), dpi=100))
+    options = parser.parse_args(arguments)
+    states = learn(options.seed)
+    print(format_table(states))
+    with replacing(options.output, "wb") as file:
+        file.write(png_bytes(draw_picture(states), dpi=100))
 
 
 if __name__ == "__main__":

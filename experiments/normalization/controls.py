@@ -1,7 +1,7 @@
-"""Controls for local response normalization: the same net with one thing less.
+"""Controls for local response normalization (LRN): each keeps one part of the layer and removes the other.
 
-On inputs of mean 0 and standard deviation 1 the energy that AlexNet's constants weigh with alpha = 1e-4 is small
-against k = 2, so the layer is close to a division by 2^0.75. Each control keeps one of the two and drops the other.
+LRN divides by (k + alpha * energy)^0.75. On inputs of mean 0 and standard deviation 1, AlexNet's alpha = 1e-4 makes the
+second term small compared with k = 2, so the layer is close to a division by 2^0.75.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from cnnkit.layers import ImageSize
 from cnnkit.layers.norm import LocalResponseNorm
 from cnnkit.models import CNN
 
-AT_REST = 2.0**-0.75  # what AlexNet's local response normalization multiplies by where all activations are 0
+AT_REST = 2.0**-0.75  # AlexNet's LRN multiplies by this where all activations are 0
 
 
 class Scale(nn.Module):
@@ -28,19 +28,19 @@ class Scale(nn.Module):
         self.factor = factor
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Scale ``(B, C, H, W)``."""
+        """Multiply images (B, C, H, W)."""
         return images * self.factor
 
 
 class ControlledCNN(CNN):
-    """The CNN with two more kinds of normalization, which have the same initial weights for a seed.
+    """The CNN with two more kinds of normalization; for one seed, all kinds have the same initial weights.
 
     Args:
         in_channels: channels of the images.
         num_classes: classes, one logit each.
         image_size: pixels, one number or (height, width).
-        norm: as for `CNN`; or ``local_response_k1``: with k = 1, which leaves activations of no energy as they are;
-            or ``scale``: multiplication by 2^-0.75 alone.
+        norm: as for `CNN`; or ``local_response_k1``: LRN with k = 1, which does not change small activations;
+            or ``scale``: only a multiplication by 2^-0.75.
         **kwargs: as for `CNN`.
     """
 

@@ -1,4 +1,4 @@
-"""A deep plain net in which each cure for vanishing gradients can be switched on by itself."""
+"""A deep plain net with a switch for each remedy against vanishing gradients."""
 
 from typing import Literal
 
@@ -9,19 +9,19 @@ from cnnkit.layers import ImageSize
 
 
 class DeepNet(nn.Module):
-    """Convolutions of 3x3 pixels and one width, average pooling, one dense layer.
+    """3x3 convolutions of equal width, global average pooling, one dense layer.
 
     Args:
         in_channels: channels of the images.
         num_classes: classes, one logit each.
-        image_size: pixels; the net takes any.
-        depth: convolutions.
-        width: filters of each.
+        image_size: pixels; the net takes images of any size.
+        depth: number of convolutions.
+        width: filters of each convolution.
         activation: after every convolution.
-        batch_norm: between convolution and activation.
+        batch_norm: put batch norm between convolution and activation.
         skip: add a block's input to its output; a block is two convolutions (He et al. 2016, arXiv 1603.05027).
-        he: weights as He et al. 2015 (arXiv 1502.01852) draw them, for ReLU; false: torch's own, of a sixth of that
-            variance.
+        he: initialize the weights as He et al. 2015 (arXiv 1502.01852) do for ReLU; false: torch's default, with a
+            sixth of that variance.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class DeepNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
-        maps = self.stem(images)  # (B, 16, 14, 14), and so to the end
+        maps = self.stem(images)  # (B, 16, 14, 14), unchanged up to the pooling
         for block in self.blocks:
             maps = block(maps) + maps if self.skip else block(maps)
         return self.head(self.last(maps).mean((2, 3)))

@@ -1,4 +1,4 @@
-"""What the experiments' pages say is what their results.csv holds."""
+"""The experiments' READMEs agree with their results.csv."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""experiments/learn_edge_kernel: what it learns, and that its README shows what it prints."""
+"""experiments/learn_edge_kernel: it learns the kernel, and its README shows what it prints."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures of a study from its results.csv alone, computed by SciPy: what the pages' sentences are held against.
+"""Numbers of a study, computed by SciPy from its results.csv alone: the tests compare the READMEs with them.
 
 A sentence is a template. In it
 
