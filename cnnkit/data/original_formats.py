@@ -1,19 +1,48 @@
-"""The publishers' file formats, read from bytes with NumPy: IDX, CIFAR records, CIFAR pickles.
+"""The publishers' file formats, read with the standard library and NumPy: gzip, tar, IDX, CIFAR records and pickles.
 
 Every problem is a ``ValueError`` whose text is the reason; the caller knows the file's name and adds it.
 """
 
+import gzip
+import lzma
 import math
+import pickle
+import tarfile
+import zlib
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnkit.data.archives import shorten
-from cnnkit.data.plain_pickle import load_plain
-
 CIFAR_IMAGE = (3, 32, 32)
 CIFAR_RECORD = 1 + math.prod(CIFAR_IMAGE)
-PICKLE_MARGIN = 4 << 20  # bytes: a pickle also holds each image's file name, some thirty bytes
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Read a file, decompressed where its name ends in ``.gz`` or ``.xz``: at most `limit` bytes, whatever it claims.
+
+    Raises:
+        ValueError: It holds more, cannot be read or cannot be decompressed.
+    """
+    openers: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".xz": lzma.open}
+    try:
+        with openers.get(path.suffix, open)(path, "rb") as file:
+            content: bytes = file.read(limit + 1)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise ValueError(f"it cannot be read ({' '.join(str(error).split())[:100]})") from None
+    if len(content) > limit:
+        raise ValueError(f"it holds more than the {limit} bytes it should")
+    return content
+
+
+def read_members(path: Path, names: Collection[str]) -> dict[str, bytes]:
+    """Read files from a tar archive that has been checked by its hash: nothing here bounds what it holds."""
+    with tarfile.open(path) as archive:
+        return {
+            member.name: cast(IO[bytes], archive.extractfile(member)).read() for member in map(archive.getmember, names)
+        }
 
 
 def parse_idx(raw: bytes) -> NDArray[np.uint8]:
@@ -56,14 +85,7 @@ def parse_cifar(raw: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def convert_cifar_pickle(pickled: bytes) -> bytes:
     """Turn a batch of CIFAR-10's Python version into the records of its binary version, so that one hash serves both.
 
-    Raises:
-        ValueError: The pickle asks for anything but plain values and uint8 arrays (nothing of it is then run), or
-            what it holds is not a CIFAR batch.
+    A pickle is a program: only one that has been checked by its hash may come here.
     """
-    try:
-        batch = load_plain(pickled)
-        batch = {key if isinstance(key, bytes) else key.encode(): value for key, value in batch.items()}
-        labels = np.array(batch[b"labels"], np.uint8)[:, None]
-        return np.hstack([labels, batch[b"data"].values]).tobytes()
-    except Exception as error:  # a broken pickle can raise nearly anything
-        raise ValueError(f"it is not a CIFAR batch of plain values ({shorten(error)})") from None
+    batch = pickle.loads(pickled, encoding="bytes")
+    return np.hstack([np.array(batch[b"labels"], np.uint8)[:, None], batch[b"data"]]).tobytes()

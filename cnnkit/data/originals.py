@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnkit.data.archives import read_file, read_members
 from cnnkit.data.download import fetch, lock
-from cnnkit.data.original_formats import PICKLE_MARGIN, convert_cifar_pickle, parse_cifar, parse_idx
+from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file, read_members
 from cnnkit.data.sources import Source, find_source
 from cnnkit.errors import UserError
 
@@ -84,7 +83,7 @@ def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REME
     for path, members in _by_path(places).items():
         try:
             raw |= _read(source, path, members)
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{path} is not the publisher's {source.title} file: {error}. {remedy}") from None
     files = {file: {"path": str(places[file].path.absolute()), "sha256": source.sha256[file]} for file in source.files}
     return Originals(*_parse(source, raw, source.train), *_parse(source, raw, source.test), files)
@@ -119,19 +118,28 @@ def _by_path(places: Mapping[str, Place]) -> dict[Path, dict[str, str]]:
 
 
 def _read(source: Source, path: Path, members: Mapping[str, str]) -> dict[str, bytes]:
-    """The checked raw content of the files that lie at `path`; a ``ValueError`` says what is wrong with it."""
-    limit = max(source.size(file) for file in members) + PICKLE_MARGIN
-    archived = any(members.values())
-    content = read_members(path, set(members.values()), limit) if archived else {"": read_file(path, limit)}
-    raw: dict[str, bytes] = {}
+    """The checked content of the files that lie at `path`; a ``ValueError`` says what is wrong with it.
+
+    Archives and pickles are checked as they are before they are opened: no stranger's is ever parsed.
+    """
+    if packed := source.packed_sha256.get(path.name):
+        with path.open("rb") as opened:
+            _check_sha256(path.name, hashlib.file_digest(opened, "sha256").hexdigest(), packed)
+    if any(members.values()):
+        content = read_members(path, members.values())
+        raw = {file: content[member] for file, member in members.items()}
+    else:
+        raw = {file: path.read_bytes() if packed else read_file(path, source.size(file)) for file in members}
     for file, member in members.items():
-        raw[file] = content[member]
-        if file.endswith(".bin") and (member or path.name).endswith(_stem(file)):
+        if packed and not (member or path.name).endswith(".bin"):
             raw[file] = convert_cifar_pickle(raw[file])
-        digest, expected = hashlib.sha256(raw[file]).hexdigest(), source.sha256[file]
-        if digest != expected:
-            raise ValueError(f"the SHA-256 of the content of {file} is {digest[:12]}... and not {expected[:12]}...")
+        _check_sha256(f"the content of {file}", hashlib.sha256(raw[file]).hexdigest(), source.sha256[file])
     return raw
+
+
+def _check_sha256(name: str, digest: str, expected: str) -> None:
+    if digest != expected:
+        raise ValueError(f"the SHA-256 of {name} is {digest[:12]}... and not {expected[:12]}...")
 
 
 def _parse(
@@ -157,6 +165,6 @@ def _download(source: Source, data_dir: Path) -> None:
             [url.format(name=target.name) for url in source.urls],
             target,
             lambda part, members=members: _read(source, part, members),  # type: ignore[misc]
-            limit=sum(source.size(file) + PICKLE_MARGIN for file in members),  # compressed, it is shorter
+            limit=sum(source.size(file) for file in members),  # compressed, it is shorter
             remedy=remedy.format(target=target),
         )

@@ -29,6 +29,7 @@ class Source:
         urls: Addresses; ``{name}`` is the name of the file to fetch.
         homepage: The publisher's page.
         licence: The terms, as far as the publisher states them.
+        packed_sha256: SHA-256 of each file that is checked before it is opened: archives and pickles.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Source:
     urls: tuple[str, ...]
     homepage: str
     licence: str
+    packed_sha256: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -137,6 +139,16 @@ SOURCES: dict[str, Source] = {
         urls=("https://www.cs.toronto.edu/~kriz/{name}",),
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
         licence="none stated; cite A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        packed_sha256={
+            "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            "data_batch_1": "54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
+            "data_batch_2": "766b2cef9fbc745cf056b3152224f7cf77163b330ea9a15f9392beb8b89bc5a8",
+            "data_batch_3": "0f00d98ebfb30b3ec0ad19f9756dc2630b89003e10525f5e148445e82aa6a1f9",
+            "data_batch_4": "3f7bb240661948b8f4d53e36ec720d8306f5668bd0071dcb4e6c947f78e9682b",
+            "data_batch_5": "d91802434d8376bbaeeadf58a737e3a1b12ac839077e931237e0dcd43adcb154",
+            "test_batch": "f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
+        },
     ),
 }
 

@@ -8,7 +8,7 @@ from urllib.error import URLError
 
 import pytest
 from made_folders import fill
-from made_originals import COUNTS, MadeSet, make_cifar, make_idx
+from made_originals import COUNTS, MadeSet, make_cifar, make_idx, pack
 
 from cnnkit.data import ImageFolder, originals
 from cnnkit.data.download import fetch
@@ -31,7 +31,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], MadeSet]:
     def make(name: str) -> MadeSet:
         made_set = make_cifar() if name == "cifar10" else make_idx(seed=len(name))
         hashes = {file: hashlib.sha256(raw).hexdigest() for file, raw in made_set.files.items()}
-        monkeypatch.setitem(SOURCES, name, replace(SOURCES[name], counts=COUNTS[name], sha256=hashes))
+        packed = pack(made_set.files) if name == "cifar10" else {}
+        packed_hashes = {file: hashlib.sha256(raw).hexdigest() for file, raw in packed.items()}
+        known = replace(SOURCES[name], counts=COUNTS[name], sha256=hashes, packed_sha256=packed_hashes)
+        monkeypatch.setitem(SOURCES, name, known)
         return made_set
 
     return make

@@ -1,11 +1,14 @@
 import gzip
+import os
+import pickle
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_originals import LAYOUTS, MadeSet, tar_gz, write
+from made_originals import LAYOUTS, MadeSet, pack, tar_gz, write
 
 from cnnkit.data import originals
 from cnnkit.data.download import fetch
@@ -19,6 +22,14 @@ LAYOUTS_OF = {
 }
 CASES = [(name, layout) for name, layouts in LAYOUTS_OF.items() for layout in layouts]
 Made = Callable[[str], MadeSet]
+
+
+class _Evil:
+    def __init__(self, function: object, *arguments: object) -> None:
+        self.reduced = (function, arguments)
+
+    def __reduce__(self) -> tuple:
+        return self.reduced
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -69,6 +80,28 @@ def test_damaged_file_is_named_with_the_remedy(
     assert "--data.init_args.mirror" in str(caught.value)
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_strangers_pickle_is_refused_and_runs_nothing(made: Made, tmp_path: Path, protocol: int) -> None:
+    trace = tmp_path / "ran"
+    evil = pickle.dumps(_Evil(os.mkdir, str(trace)), protocol)
+    folder = made("cifar10").lay(tmp_path, "cifar py")
+    (folder / "cifar-10-batches-py/data_batch_1").write_bytes(evil)
+    with pytest.raises(UserError, match=r"data_batch_1 is not the publisher's .*: the SHA-256 of data_batch_1 is"):
+        load_originals("cifar10", tmp_path)
+    assert not trace.exists()
+
+
+def test_a_strangers_archive_is_not_opened(made: Made, tmp_path: Path) -> None:
+    made_set = made("cifar10")
+    members = {f"cifar-10-batches-bin/{file}": raw for file, raw in made_set.files.items()}
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(tar_gz({"bomb": bytes(64 << 20), **members}))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"the SHA-256 of cifar-10-binary.tar.gz is"):
+        load_originals("cifar10", tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
+
+
 def test_fashion_mnist_is_not_taken_for_mnist(made: Made, tmp_path: Path) -> None:
     made("mnist")
     made("fashion_mnist").lay(tmp_path, "flat gz")
@@ -113,8 +146,7 @@ def test_cifar_is_downloaded_as_one_archive_and_checked(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_set = made("cifar10")
-    good = tar_gz({f"cifar-10-batches-bin/{file}": raw for file, raw in made_set.files.items()})
-    answers = [tar_gz({"cifar-10-batches-bin/data_batch_1.bin": b"<html>"}), good]
+    answers = [b"<html>", pack(made_set.files)["cifar-10-binary.tar.gz"]]
 
     def transfer(url: str, path: Path) -> None:
         path.write_bytes(answers.pop(0))

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import pickle
 import struct
 import tarfile
 from collections.abc import Callable
@@ -55,13 +54,14 @@ def write(path: Path, raw: bytes) -> None:
 
 
 def tar_gz(members: dict[str, bytes]) -> bytes:
+    """The same bytes whenever it is made."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, raw in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(raw)
             archive.addfile(info, io.BytesIO(raw))
-    return buffer.getvalue()
+    return gzip.compress(buffer.getvalue(), mtime=0)
 
 
 def pickle_2(raw: bytes) -> bytes:
@@ -73,12 +73,6 @@ def pickle_2(raw: bytes) -> bytes:
     return b"\x80\x02}(U\x04data" + data + b"U\x06labels](K" + labels[:1] + b"K" + labels[1:] + b"eu."
 
 
-def pickle_3(raw: bytes) -> bytes:
-    """The same pickled anew by today's Python and NumPy."""
-    records = np.frombuffer(raw, np.uint8).reshape(2, 3073)
-    return pickle.dumps({"data": records[:, 1:].copy(), "labels": records[:, 0].tolist()}, protocol=2)
-
-
 def _each(pattern: str, encode: Callable[[bytes], bytes] = bytes) -> Callable[[dict[str, bytes], Path], None]:
     def lay(files: dict[str, bytes], folder: Path) -> None:
         for name, raw in files.items():
@@ -87,16 +81,17 @@ def _each(pattern: str, encode: Callable[[bytes], bytes] = bytes) -> Callable[[d
     return lay
 
 
-def _binary_archive(files: dict[str, bytes], folder: Path) -> None:
-    members = {"cifar-10-batches-bin/batches.meta.txt": b"airplane\n"}
-    write(
-        folder / "cifar-10-binary.tar.gz", tar_gz(members | {f"cifar-10-batches-bin/{f}": r for f, r in files.items()})
-    )
+def pack(files: dict[str, bytes]) -> dict[str, bytes]:
+    """CIFAR's archives and pickles, by name."""
+    pickles = {name.removesuffix(".bin"): pickle_2(raw) for name, raw in files.items()}
+    binary = {"cifar-10-batches-bin/batches.meta.txt": b"airplane\n"}
+    binary |= {f"cifar-10-batches-bin/{name}": raw for name, raw in files.items()}
+    python = {f"cifar-10-batches-py/{name}": raw for name, raw in pickles.items()}
+    return {"cifar-10-binary.tar.gz": tar_gz(binary), "cifar-10-python.tar.gz": tar_gz(python), **pickles}
 
 
-def _python_archive(files: dict[str, bytes], folder: Path) -> None:
-    members = {f"cifar-10-batches-py/{f.removesuffix('.bin')}": pickle_2(raw) for f, raw in files.items()}
-    write(folder / "cifar-10-python.tar.gz", tar_gz(members))
+def _archive(name: str) -> Callable[[dict[str, bytes], Path], None]:
+    return lambda files, folder: write(folder / name, pack(files)[name])
 
 
 LAYOUTS: dict[str, Callable[[dict[str, bytes], Path], None]] = {
@@ -107,9 +102,8 @@ LAYOUTS: dict[str, Callable[[dict[str, bytes], Path], None]] = {
     "flat gz": _each("{file}.gz", gzip.compress),
     "cifar bin": _each("cifar-10-batches-bin/{file}"),
     "cifar py": _each("cifar-10-batches-py/{stem}", pickle_2),
-    "cifar py, new NumPy": _each("cifar-10-batches-py/{stem}", pickle_3),
-    "cifar bin archive": _binary_archive,
-    "cifar py archive": _python_archive,
+    "cifar bin archive": _archive("cifar-10-binary.tar.gz"),
+    "cifar py archive": _archive("cifar-10-python.tar.gz"),
     "cifar bin flat": _each("{file}"),
     "cifar py flat": _each("{stem}", pickle_2),
 }
