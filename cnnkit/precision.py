@@ -44,11 +44,11 @@ def default_precision(accelerator: str = "auto", net: nn.Module | None = None) -
         UserError: ``CNNKIT_PRECISION`` is none of Lightning's precisions.
     """
     wish = os.environ.get(VARIABLE)
-    device = device_of(accelerator)
+    device = resolve_device(accelerator)
     if wish:
         if wish not in PRECISIONS:
             raise UserError(f"{VARIABLE} is {wish!r}; unset it or choose one of {', '.join(PRECISIONS)}.")
-        used = precision_in_effect(wish, accelerator)
+        used = resolve_precision(wish, accelerator)
         return PrecisionChoice(used, f"set by {VARIABLE}" + ("" if used == wish else f" to {wish}"))
     if device == "cuda":
         return _cuda_choice()
@@ -57,7 +57,7 @@ def default_precision(accelerator: str = "auto", net: nn.Module | None = None) -
     return PrecisionChoice("32-true", f"bfloat16 is not tried on {device}")
 
 
-def precision_in_effect(precision: str | int, accelerator: str = "auto") -> str:
+def resolve_precision(precision: str | int, accelerator: str = "auto") -> str:
     """The precision in which Lightning's Trainer computes when it is asked for another.
 
     Args:
@@ -65,21 +65,21 @@ def precision_in_effect(precision: str | int, accelerator: str = "auto") -> str:
         accelerator: as in `default_precision`.
 
     Example:
-        >>> precision_in_effect("16-mixed", "cpu"), precision_in_effect(32, "cpu")
+        >>> resolve_precision("16-mixed", "cpu"), resolve_precision(32, "cpu")
         ('bf16-mixed', '32-true')
     """
     full = _SHORT.get(str(precision), str(precision))
     # On a CPU float16 autocast would be for inference alone, and Lightning takes bfloat16 in its place.
-    return "bf16-mixed" if full == "16-mixed" and device_of(accelerator) == "cpu" else full
+    return "bf16-mixed" if full == "16-mixed" and resolve_device(accelerator) == "cpu" else full
 
 
-def slowness_of(precision: str, accelerator: str | object = "auto") -> list[str]:
+def describe_slow_precision(precision: str, accelerator: str | object = "auto") -> list[str]:
     """What is to be said before training in a precision that this kind of device computes in, but for no use.
 
     The backward pass of a float16 convolution took a CPU with AVX-512 instructions for float16 15 times (16 channels,
     8x8 pixels) to 300 times (64 channels, 16x16) as long as in float32; its kernel is not vectorized (torch 2.15).
     """
-    if precision != "16-true" or not isinstance(accelerator, str) or device_of(accelerator) != "cpu":
+    if precision != "16-true" or not isinstance(accelerator, str) or resolve_device(accelerator) != "cpu":
         return []
     return [
         "precision 16-true: torch computes gradients of float16 convolutions on a CPU some hundred times slower than "
@@ -87,7 +87,7 @@ def slowness_of(precision: str, accelerator: str | object = "auto") -> list[str]
     ]
 
 
-def device_of(accelerator: str) -> str:
+def resolve_device(accelerator: str) -> str:
     """The kind of device that Lightning's name of an accelerator means on this machine."""
     if accelerator not in ("auto", "gpu"):
         return accelerator
@@ -98,11 +98,11 @@ def device_of(accelerator: str) -> str:
     return "cpu"
 
 
-def depthwise_share(net: nn.Module) -> float:
+def compute_depthwise_share(net: nn.Module) -> float:
     """Share of a net's convolutions with kernels above 1x1 that are depthwise: one filter or more for each channel.
 
     Example:
-        >>> depthwise_share(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 9, 1)))
+        >>> compute_depthwise_share(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 9, 1)))
         0.5
     """
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -120,7 +120,7 @@ def _cuda_choice() -> PrecisionChoice:
 def _cpu_choice(net: nn.Module | None) -> PrecisionChoice:
     if not _cpu_has_bf16():
         return PrecisionChoice("32-true", "the CPU has no bfloat16 instructions of AVX-512 or AMX")
-    if net is not None and (share := depthwise_share(net)) > _MOSTLY:
+    if net is not None and (share := compute_depthwise_share(net)) > _MOSTLY:
         why = "which a CPU trains faster in float32"
         return PrecisionChoice("32-true", f"{share:.0%} of the net's convolutions are depthwise, {why}")
     error = _bf16_error()

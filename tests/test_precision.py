@@ -7,7 +7,7 @@ from torch import nn
 
 from cnnkit import CNN, TimmNet, precision
 from cnnkit.errors import UserError
-from cnnkit.precision import PRECISIONS, default_precision, depthwise_share, precision_in_effect
+from cnnkit.precision import PRECISIONS, compute_depthwise_share, default_precision, resolve_precision
 
 
 @pytest.fixture(autouse=True)
@@ -52,8 +52,8 @@ def test_a_net_of_depthwise_convolutions_trains_in_float32_on_a_cpu(monkeypatch)
     """Images a second of a training step, bfloat16 over float32, were 0.6 for Lite0 and 1.5 for ResNet-18."""
     lite0 = TimmNet(name="tf_efficientnet_lite0", pretrained=False)
     resnext = TimmNet(name="resnext26ts", pretrained=False)  # grouped, and faster in bfloat16: 1.6
-    assert depthwise_share(lite0) == 16 / 17
-    assert depthwise_share(resnext) == depthwise_share(CNN()) == depthwise_share(nn.Linear(3, 3)) == 0
+    assert compute_depthwise_share(lite0) == 16 / 17
+    assert all(compute_depthwise_share(other) == 0 for other in (resnext, CNN(), nn.Linear(3, 3)))
     pretend(monkeypatch, cpu_bf16=True)
     choice = default_precision("cpu", lite0)
     assert choice.precision == "32-true"
@@ -82,7 +82,7 @@ def test_no_clock_is_read(monkeypatch):
 def test_the_environment_overrides(monkeypatch, wish):
     calls = pretend(monkeypatch, cpu_bf16=True)
     monkeypatch.setenv("CNNKIT_PRECISION", wish)
-    assert default_precision("cpu").precision == precision_in_effect(wish, "cpu")
+    assert default_precision("cpu").precision == resolve_precision(wish, "cpu")
     assert calls == []
 
 
@@ -98,14 +98,14 @@ def test_what_is_in_effect_is_what_lightning_computes_in(asked):
     trainer = L.Trainer(
         accelerator="cpu", precision=asked, logger=False, enable_checkpointing=False, enable_progress_bar=False
     )
-    assert precision_in_effect(asked, "cpu") == trainer.precision
+    assert resolve_precision(asked, "cpu") == trainer.precision
 
 
 def test_float16_stays_where_the_device_has_it(monkeypatch):
     pretend(monkeypatch, cuda=True)
-    assert precision_in_effect("16-mixed", "auto") == precision_in_effect("16-mixed", "gpu") == "16-mixed"
+    assert resolve_precision("16-mixed", "auto") == resolve_precision("16-mixed", "gpu") == "16-mixed"
     pretend(monkeypatch)
-    assert precision_in_effect("16-mixed", "auto") == "bf16-mixed"
+    assert resolve_precision("16-mixed", "auto") == "bf16-mixed"
 
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])

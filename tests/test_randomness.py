@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from cnnkit.transforms import Counter, mix_seed
+from cnnkit.randomness import Counter, mix_seed
 
 MANY = 20_000
 

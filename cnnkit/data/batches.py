@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, SequentialSampler
 
 from cnnkit.errors import UserError
-from cnnkit.transforms import mix_seed
+from cnnkit.randomness import mix_seed
 
 
 class Batch(NamedTuple):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_share
 from cnnkit.errors import UserError
-from cnnkit.transforms import Counter
+from cnnkit.randomness import Counter
 
 _SALT = 0x5911  # keeps the split's stream apart from every augmentation's
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnkit.inspection.robustness import Point, Views, draw_curves
-from cnnkit.transforms import Counter
+from cnnkit.randomness import Counter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

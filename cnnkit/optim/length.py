@@ -58,7 +58,7 @@ class SchedulePlan(NamedTuple):
     rule: str
 
 
-def length_argument(scheduler: Callable[..., Any]) -> str | None:
+def find_length_argument(scheduler: Callable[..., Any]) -> str | None:
     """Name the argument by which a schedule learns how long the run is, if that was left out.
 
     Args:
@@ -71,14 +71,14 @@ def length_argument(scheduler: Callable[..., Any]) -> str | None:
 
     Example:
         >>> from torch.optim.lr_scheduler import CosineAnnealingLR
-        >>> length_argument(CosineAnnealingLR)
+        >>> find_length_argument(CosineAnnealingLR)
         'T_max'
     """
     plan = plan_schedule(scheduler)
     return plan.argument if plan.fills else None
 
 
-def length_default(target: Callable[..., Any]) -> dict[str, int]:
+def find_length_default(target: Callable[..., Any]) -> dict[str, int]:
     """Return the default by which a configuration leaves a schedule's length open: 0, which says nothing.
 
     PolynomialLR's own is 5, which could not be told from a 5 that somebody wrote.
@@ -88,11 +88,11 @@ def length_default(target: Callable[..., Any]) -> dict[str, int]:
 
     Example:
         >>> from torch.optim.lr_scheduler import OneCycleLR
-        >>> length_default(PolynomialLR), length_default(OneCycleLR)
+        >>> find_length_default(PolynomialLR), find_length_default(OneCycleLR)
         ({'total_iters': 0}, {})
     """
     parameters = signature_of(target)
-    name = length_argument(target) if "optimizer" in parameters else None
+    name = find_length_argument(target) if "optimizer" in parameters else None
     return {} if name is None or parameters[name].default is None else {name: 0}
 
 
@@ -177,7 +177,7 @@ def length_arguments(
 
 def fill_length(scheduler: Callable[..., Any], total_steps: int) -> Callable[..., Any]:
     """Tell a schedule's factory the length of the run, if it has an argument for it and nobody has set it."""
-    name = length_argument(scheduler)
+    name = find_length_argument(scheduler)
     return scheduler if name is None else partial(scheduler, **{name: total_steps})
 
 

@@ -14,11 +14,11 @@ from torchmetrics import Metric, MetricCollection
 from cnnkit.errors import UserError
 from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
 from cnnkit.optim import ScheduleFactory, plain_factory
+from cnnkit.randomness import mix_seed
 from cnnkit.tasks.numerics import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import OptimizedModule
 from cnnkit.tasks.state import is_plain, seed_device, sum_over_ranks
 from cnnkit.tasks.tuning import follow_finders, unstride
-from cnnkit.transforms import mix_seed
 from cnnkit.weights import skip_pretrained
 
 Batch = tuple[Tensor, Tensor]

@@ -26,7 +26,7 @@ from cnnkit.errors import UserError
 Features = dict[str, Tensor]  # train, train_labels, val, val_labels
 
 
-def features_of(net: nn.Module, head: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def compute_features(net: nn.Module, head: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """What the head is given for images (B, C, H, W), flattened to (B, D), and the logits (B, K).
 
     Raises:
@@ -146,7 +146,7 @@ def load_features(file: Path, key: str) -> Features | None:
     return features if digest.hexdigest() == metadata.get("sha256") else None
 
 
-def deal_embeddings(trainer: L.Trainer, net: nn.Module, head: str, folder: Path | None) -> None:
+def use_embeddings(trainer: L.Trainer, net: nn.Module, head: str, folder: Path | None) -> None:
     """Make the data module deal in features of the training and validation images, from the cache if it has them.
 
     Each rank computes its share; all of them get the whole, and the first of each node keeps it.
@@ -201,7 +201,7 @@ def _agrees(trainer: L.Trainer, data: Any, net: nn.Module, head: str, found: Fea
     """Check the head on a first few images, and that the cache holds what the net makes of them today."""
     images, labels = next(iter(data.plain_batches("train")))
     part = net.get_submodule(head)
-    features, logits = features_of(net, part, trainer.precision_plugin.convert_input(images[:64]))
+    features, logits = compute_features(net, part, trainer.precision_plugin.convert_input(images[:64]))
     check_head(part, features, logits)
     if found is None or trainer.global_rank > 0:  # the first rank's share begins where the cache does
         return found is not None
@@ -218,7 +218,7 @@ def _compute(trainer: L.Trainer, data: Any, net: nn.Module, head: str) -> Featur
             continue
         rows: list[tuple[Tensor, Tensor]] = []
         for images, labels in _progress(trainer, data.plain_batches(part), part, count):
-            features, _ = features_of(net, net.get_submodule(head), trainer.precision_plugin.convert_input(images))
+            features, _ = compute_features(net, net.get_submodule(head), trainer.precision_plugin.convert_input(images))
             rows.append((_whole(features, trainer).cpu(), _whole(labels, trainer).cpu()))
         found[part], found[f"{part}_labels"] = (torch.cat(column) for column in zip(*rows, strict=True))
     return found

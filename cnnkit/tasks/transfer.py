@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cnnkit.errors import UserError
 from cnnkit.optim import decay_groups
 from cnnkit.tasks.classification import ClassificationTask
-from cnnkit.tasks.embeddings import deal_embeddings
+from cnnkit.tasks.embeddings import use_embeddings
 from cnnkit.tasks.numerics import match_dtype
 from cnnkit.tasks.stages import Stage, find_head, find_stages, load_backbone, make_head
 from cnnkit.weights import pretrained_skipped, read_weights
@@ -99,7 +99,7 @@ class TransferTask(ClassificationTask):
         """The part of the net that maps features to logits."""
         return self.net.get_submodule(self.head_name)
 
-    def released(self, epoch: int) -> int:
+    def count_released(self, epoch: int) -> int:
         """How many stages, from the top, train in an epoch: a function of mode and epoch alone."""
         if self.mode in ("frozen", "embeddings"):
             return 0
@@ -127,7 +127,7 @@ class TransferTask(ClassificationTask):
         """As ever; before it, in mode ``embeddings``, the pass over the images: the loaders come after this."""
         if self.mode == "embeddings":
             folder = Path(self.cache_dir) if self.cache_dir else None
-            deal_embeddings(self.trainer, self.net, self.head_name, folder)
+            use_embeddings(self.trainer, self.net, self.head_name, folder)
         return super().configure_optimizers()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ class TransferTask(ClassificationTask):
         return self
 
     def _freeze(self, epoch: int) -> None:
-        count = len(self.stages) - self.released(epoch)
+        count = len(self.stages) - self.count_released(epoch)
         changed = [stage.freeze(index < count) for index, stage in enumerate(self.stages)]
         self._frozen = self.stages[:count]
         strategy = self.trainer.strategy

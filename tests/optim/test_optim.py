@@ -12,8 +12,8 @@ from cnnkit.optim import (
     TriangleLR,
     WarmupCosineLR,
     fill_length,
+    find_length_argument,
     fused_if_possible,
-    length_argument,
     parameter_groups,
 )
 
@@ -155,7 +155,7 @@ def test_impossible_schedules_are_refused(build, message):
     ],
 )
 def test_which_argument_says_the_length(scheduler, argument):
-    assert length_argument(scheduler) == argument
+    assert find_length_argument(scheduler) == argument
 
 
 def test_fill_length_fills_only_what_is_left_open():

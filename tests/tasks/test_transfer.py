@@ -231,7 +231,7 @@ def test_norms_and_biases_are_spared_in_every_group() -> None:
 )
 def test_when_which_stage_is_released(unfreeze_at: tuple[int, ...], released: list[int]) -> None:
     task = TransferTask(net(), "gradual", unfreeze_at=unfreeze_at)
-    assert [task.released(epoch) for epoch in range(5)] == released
+    assert [task.count_released(epoch) for epoch in range(5)] == released
 
 
 @pytest.mark.parametrize("optimizer", [HEAVY, partial(torch.optim.AdamW, lr=0.01, weight_decay=0.5)])

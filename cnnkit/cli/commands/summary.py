@@ -111,7 +111,7 @@ def _count(task: Any, image: tuple[int, int, int], depth: int | None) -> "Comple
 
     net = _net(task)
     if isinstance(task, TransferTask):
-        for stage in task.stages[: len(task.stages) - task.released(0)]:
+        for stage in task.stages[: len(task.stages) - task.count_released(0)]:
             stage.freeze(True)
     if not isinstance(task, AuxiliaryLossTask):
         return complexity(net, image, depth)

@@ -10,7 +10,7 @@ from lightning.pytorch.strategies import Strategy
 from cnnkit.cli.parsing.arguments import Request
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR
-from cnnkit.precision import default_precision, device_of, precision_in_effect
+from cnnkit.precision import default_precision, resolve_device, resolve_precision
 
 
 def settle_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[str | None, str]:
@@ -26,11 +26,11 @@ def settle_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[st
         if _brings_precision(trainer):
             return None, "brought by a plugin"
         return default_precision(accelerator, getattr(model, "net", model))
-    used = precision_in_effect(trainer.precision, accelerator)
+    used = resolve_precision(trainer.precision, accelerator)
     asked = str(trainer.precision)
     if used == asked or not used.startswith("bf16") or asked.startswith("bf16"):  # "32" is only short for 32-true
         return used, "asked for"
-    reason = f"{asked} was asked for; on the {device_of(accelerator).upper()} Lightning computes in {used} instead"
+    reason = f"{asked} was asked for; on the {resolve_device(accelerator).upper()} Lightning computes in {used} instead"
     if announce:
         print(f"precision {used}: {reason}", file=sys.stderr)
     return used, reason

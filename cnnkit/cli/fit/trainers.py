@@ -17,7 +17,7 @@ from cnnkit.cli.fit.trainer_values import check_length, outweighed_limits
 from cnnkit.cli.fit.user_callbacks import for_command, refuse_silent, without_finders
 from cnnkit.cli.parsing.parser import wrong_values_are_user_errors
 from cnnkit.errors import UserError
-from cnnkit.precision import slowness_of
+from cnnkit.precision import describe_slow_precision
 from cnnkit.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def train(session: "Session", model: L.LightningModule, **kwargs: Any) -> None:
     if session.run is not None and session.is_first:
         precision = f"{trainer.precision} ({session.precision_reason})"
         print_fit_start(session.run, model, session.datamodule, precision, trainer)
-        for note in [*outweighed_limits(asked), *slowness_of(str(trainer.precision), asked["accelerator"])]:
+        for note in [*outweighed_limits(asked), *describe_slow_precision(str(trainer.precision), asked["accelerator"])]:
             print(f"note: {note}", file=sys.stderr)
     with (
         wrong_values_are_user_errors(lambda: trainer.global_step == 0),

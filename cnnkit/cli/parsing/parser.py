@@ -21,7 +21,7 @@ from cnnkit.cli.parsing.construction import Construction, passes_own_code
 from cnnkit.cli.parsing.hints import class_names
 from cnnkit.cli.parsing.types import scalars_by_type
 from cnnkit.errors import UserError
-from cnnkit.optim import ScheduleFactory, has_parts, length_default
+from cnnkit.optim import ScheduleFactory, find_length_default, has_parts
 from cnnkit.scalars import as_word, plain
 from cnnkit.suggest import suggest
 from cnnkit.yaml_files import dump_yaml
@@ -43,13 +43,13 @@ class Parser(LightningArgumentParser):
             kwargs["skip"] = {"optimizer", "schedulers"}
             self.add_argument("--schedulers", type=list[ScheduleFactory], required=True)
         added: list[str] = super().add_class_arguments(*args, **kwargs)
-        self.set_defaults(length_default(args[0]))
+        self.set_defaults(find_length_default(args[0]))
         return added
 
     def add_function_arguments(self, *args: Any, linked_targets: Any = None, **kwargs: Any) -> list[str]:
         """As jsonargparse, which passes on ``linked_targets`` for a function but takes it for classes alone."""
         added: list[str] = super().add_function_arguments(*args, **kwargs)
-        self.set_defaults(length_default(args[0]))
+        self.set_defaults(find_length_default(args[0]))
         return added
 
 

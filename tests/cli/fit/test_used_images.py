@@ -6,7 +6,7 @@ import pytest
 from small_runs import SMALL, Ended
 
 from cnnkit.cli.fit.trainer_values import outweighed_limits
-from cnnkit.precision import slowness_of
+from cnnkit.precision import describe_slow_precision
 from cnnkit.runs import find
 
 NO_LIMIT = [word for word in SMALL if not word.startswith("--trainer.limit_train")]
@@ -42,5 +42,6 @@ def test_overfit_batches_says_which_limits_it_replaces() -> None:
 
 
 def test_float16_on_a_cpu_is_said_to_be_slow() -> None:
-    assert "bf16-true" in slowness_of("16-true", "cpu")[0]
-    assert slowness_of("16-true", "cuda") == slowness_of("bf16-true", "cpu") == slowness_of("32-true", "cpu") == []
+    assert "bf16-true" in describe_slow_precision("16-true", "cpu")[0]
+    for precision, device in (("16-true", "cuda"), ("bf16-true", "cpu"), ("32-true", "cpu")):
+        assert describe_slow_precision(precision, device) == []

@@ -14,7 +14,7 @@ from cnnkit.cli.parsing.build import Built, build
 from cnnkit.errors import UserError
 from cnnkit.inspection.complexity import complexity
 from cnnkit.inspection.trace import image_shape
-from cnnkit.precision import PrecisionChoice, default_precision, precision_in_effect
+from cnnkit.precision import PrecisionChoice, default_precision, resolve_precision
 from cnnkit.runs import RunFolder
 from cnnkit.runs.identity import code_version
 from cnnkit.study.engine import Engine, Execute, Resolved
@@ -72,7 +72,7 @@ def _build(plan: Plan, variant: Variant) -> Built:
             print(f"{variant.name}: {line}", file=sys.stderr)
     trainer = built.config["trainer"]
     if trainer["precision"] is not None and isinstance(trainer["accelerator"], str):  # as the run's own file will say
-        trainer["precision"] = precision_in_effect(trainer["precision"], trainer["accelerator"])
+        trainer["precision"] = resolve_precision(trainer["precision"], trainer["accelerator"])
     return built
 
 
