@@ -28,7 +28,7 @@ def files(page: str) -> dict[str, str]:
 def commands(page: str) -> list[str]:
     """The commands that use one of those files; what needs data from elsewhere is left out."""
     lines = "".join(blocks(page, "bash")).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("python -m cnnkit ") and "my_" in line]
+    return [line for line in lines if line.startswith("cnnkit ") and "my_" in line]
 
 
 def snippets(page: str) -> list[str]:
@@ -56,7 +56,7 @@ def test_commands_run_as_written(desk: Path, request: pytest.FixtureRequest) -> 
     page = request.node.callspec.params["desk"]
     assert commands(page)
     for command in commands(page):
-        words = shlex.split(command, comments=True)[3:]
+        words = shlex.split(command, comments=True)[1:]
         if words[0] == "fit":
             words += [word for name, value in FEW.items() for word in (f"--trainer.{name}", str(value))]
             words += ["--data.eval_batch_size", "100"]

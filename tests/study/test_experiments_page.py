@@ -25,7 +25,7 @@ def test_the_page_does_what_it_says(cli: Callable[..., Ended]) -> None:
     markers = re.search(r"^```\n(<!-- results -->\n<!-- /results -->\n)```", PAGE, re.MULTILINE)
     assert markers is not None
     Path("my_dropout/README.md").write_text(markers[1])
-    commands = re.findall(r"^python -m cnnkit (study my_\w+.*)", PAGE, re.MULTILINE)
+    commands = re.findall(r"^cnnkit (study my_\w+.*)", PAGE, re.MULTILINE)
     assert len(commands) == 3
     for command in commands:
         ended = cli(*shlex.split(command, comments=True))
