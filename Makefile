@@ -1,15 +1,15 @@
-# Everything works on a fresh machine whose only network is its package index.
+# Every target works on a fresh machine that can reach only a package index.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
-# Two test processes of one thread each: on two cores faster than one process of two threads.
+# On two cores, two test processes of one thread each are faster than one process of two threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-all test-versions lint format bench house tensorboard clean
 
-help:  ## this list
+help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
@@ -24,44 +24,45 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-quickstart: $(VENV)/.installed  ## install, train on the bundled sample, test, and say how to look at it
+quickstart: $(VENV)/.installed  ## install, train on the bundled sample, and test the net
 	$(BIN)/python -m cnnkit fit --config configs/quickstart.yaml
 	$(BIN)/python -m cnnkit test --run runs/quickstart
 	@echo
-	@echo "Look at the run:  make tensorboard   (or $(BIN)/tensorboard --logdir runs)"
+	@echo "To see the run: make tensorboard   (or $(BIN)/tensorboard --logdir runs)"
 
-test: $(VENV)/.installed-dev  ## the tests, but for those marked slow
+test: $(VENV)/.installed-dev  ## run the tests, without the slow ones
 	$(PYTEST) -m 'not slow'
 
-test-all: $(VENV)/.installed-dev  ## all tests; the real data's need CNNKIT_DATA_DIR
+test-all: $(VENV)/.installed-dev  ## run all tests; those of the real data need CNNKIT_DATA_DIR
 	$(PYTEST)
 
-# Before a release: its outcome is noted in docs/design.md. Not part of .ci/run, so that a release elsewhere never stops us.
-test-versions:  ## the tests with the lowest and with the newest versions that are allowed, each in build/
+# Run it before a release and note the result in docs/design.md. It is not part of .ci/run, so that a release of another
+# library never blocks us.
+test-versions:  ## run the tests with the lowest and with the newest allowed versions, each in build/
 	rm -rf build/lowest build/newest
 	$(PYTHON) -m venv build/lowest && build/lowest/bin/python -m pip install -q -c constraints-lowest.txt -e '.[dev]'
 	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -q -n 2 -m 'not slow'
 	$(PYTHON) -m venv build/newest && build/newest/bin/python -m pip install -q --upgrade -e '.[dev]'
 	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -q -n 2 -m 'not slow'
 
-lint: $(VENV)/.installed-dev  ## ruff, format check, mypy
+lint: $(VENV)/.installed-dev  ## run ruff, the format check and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed-dev  ## put the code into shape
+format: $(VENV)/.installed-dev  ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed  ## the benchmarks of docs/benchmarks.md; the real data's need CNNKIT_DATA_DIR
+bench: $(VENV)/.installed  ## run the benchmarks of docs/benchmarks.md; those of the real data need CNNKIT_DATA_DIR
 	$(BIN)/python -m benchmarks
 
-house: $(VENV)/.installed  ## measures of the code; with BEFORE=REV beside those of a revision
-	$(BIN)/python -m benchmarks.house $(if $(BEFORE),--before $(BEFORE)) --picture docs/images/house.png
+house: $(VENV)/.installed  ## measure the code; BEFORE=REV compares it with a revision
+	$(BIN)/python -m benchmarks.house $(if $(BEFORE),--before $(BEFORE)) --picture docs/images/floors.png
 
 tensorboard: $(VENV)/.installed  ## show all runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir runs
 
-clean:  ## remove the environment and caches; runs and data stay
+clean:  ## remove the environment and caches; keep runs and data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find cnnkit tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
