@@ -1,21 +1,30 @@
-"""Fetching a file so that it is either whole, checked and under its name, or not there at all."""
+"""Downloads within bounds of size and time: a file is whole, checked and under its name, or not there at all."""
 
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from secrets import token_hex
+from tempfile import TemporaryDirectory
+from urllib import request
 from urllib.parse import urlsplit
 
-from cnnkit.data.transfer import download
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
 from cnnkit.errors import UserError
 
 TRIES = 3
+TIMEOUT = 30.0  # seconds without a byte
+OPENING = 90.0  # seconds until the answer's head is there, redirects and all
+GRACE, RATE = 60.0, 10_000  # after so many seconds it must have come at so many bytes a second
+_PIECE = 1 << 16
 
 
 def fetch(
@@ -39,27 +48,30 @@ def fetch(
         verify: Called with the downloaded file's path; raises ``ValueError`` if its content is wrong.
         limit: Bytes that it may have.
         remedy: Said after the reason when nothing helped.
-        transfer: Brings an address's content to a path; none given: `cnnkit.data.transfer.download`.
+        transfer: Brings an address's content to a path; none given: `download`.
         sleep: Pauses between the tries.
 
     Raises:
         UserError: No address delivered the file; the message is at most three lines.
     """
     transfer = transfer or partial(download, limit=limit)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(".part-*"):  # left by a process that was killed
+        shutil.rmtree(stale, ignore_errors=True)
     last = ""
     for attempt in range(TRIES):
         if attempt:
             sleep(2.0 ** (attempt - 1))
         for url in urls:
             try:
-                with _part(target) as part:
+                with TemporaryDirectory(prefix=".part-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+                    part = Path(folder, target.name)
                     print(f"cnnkit: downloading {url}", file=sys.stderr)
                     transfer(url, part)
                     verify(part)
                     with part.open("rb+") as file:
                         os.fsync(file.fileno())
                     part.replace(target)
-                fsync_folder(target.parent)
                 return
             except (OSError, ValueError, RuntimeError, HTTPException) as error:
                 last = " ".join(str(error).split())[:120] or type(error).__name__
@@ -67,48 +79,92 @@ def fetch(
     raise UserError(f"Could not download {target.name} from {hosts}: {last}.\n{remedy or f'Put it at {target}.'}")
 
 
+def download(url: str, path: Path, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    """Bring an address's content to `path`, over http or https only, wherever redirects lead.
+
+    Args:
+        url: the address.
+        path: the file.
+        limit: bytes it may have.
+        clock: tells the seconds.
+
+    Raises:
+        OSError: it cannot be reached, is cut short, too long, or comes too slowly.
+    """
+    columns = (TextColumn("  {task.description}"), DownloadColumn(), TransferSpeedColumn())
+    progress = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    with open_within(url, OPENING) as answer, path.open("wb") as file, progress:
+        claimed = int(answer.headers.get("Content-Length") or -1)
+        if claimed > limit:
+            raise OSError(f"it claims {claimed:,} bytes where at most {limit:,} are expected")
+        bar = progress.add_task(path.name, total=claimed if claimed >= 0 else None)
+        size, start = 0, clock()
+        while piece := answer.read1(_PIECE):
+            file.write(piece)
+            size += len(piece)
+            seconds = clock() - start
+            if size > limit:
+                raise OSError(f"it sends more than the {limit:,} bytes expected")
+            if seconds > GRACE and size < seconds * RATE:
+                raise OSError(f"it is too slow: {size:,} bytes in {seconds:.0f} s")
+            progress.update(bar, completed=size)
+    if 0 <= claimed != size:
+        raise OSError(f"it was cut short: {size:,} of {claimed:,} bytes")
+
+
+def open_within(url: str, seconds: float) -> HTTPResponse:
+    """Open an address in a thread of its own: a server could send the head byte by byte without end.
+
+    Raises:
+        OSError: it cannot be opened, or has not sent its head within so many seconds.
+    """
+    results: list[HTTPResponse | BaseException] = []
+
+    def try_to_open() -> None:
+        try:
+            results.append(_build_opener().open(url, timeout=TIMEOUT))
+        except BaseException as error:
+            results.append(error)
+
+    thread = threading.Thread(target=try_to_open, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not results:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    if isinstance(results[0], BaseException):
+        raise results[0]
+    return results[0]
+
+
+def _build_opener() -> request.OpenerDirector:
+    """Without the handlers of file:, ftp: and data:."""
+    opener = request.OpenerDirector()
+    for handler in (
+        *(request.ProxyHandler, request.HTTPHandler, request.HTTPSHandler),
+        *(request.HTTPRedirectHandler, request.HTTPErrorProcessor, request.HTTPDefaultErrorHandler),
+        request.UnknownHandler,
+    ):
+        opener.add_handler(handler())
+    opener.addheaders = [("User-Agent", "cnnkit")]
+    return opener
+
+
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold `path` for this process; others wait. The system lets go of it when the process ends, however it ends.
+    """Hold `path` for this process; others wait. The system releases it when the process ends, however it ends.
 
     Raises:
         UserError: The folder of `path` cannot be written to.
     """
+    held = FileLock(path, thread_local=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = path.open("a")
+        held.acquire()
     except OSError as error:
         raise UserError(
             f"Cannot write to {path.parent}: {error.strerror}. Name a writable folder as data_dir; a read-only folder "
             "that holds the originals can be named as mirror."
         ) from None
-    with handle:
-        if sys.platform != "win32":  # there, and where the file system has no locks, the renames alone must do
-            import fcntl
-
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make renames within a folder last through a power cut, where the system allows it."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-@contextmanager
-def _part(target: Path) -> Iterator[Path]:
-    """A place beside the target for a file of the same name, gone afterwards; also sweeps what a killed one left."""
-    for stale in target.parent.glob(".part-*"):
-        shutil.rmtree(stale, ignore_errors=True)
-    folder = target.parent / f".part-{token_hex(4)}"
-    folder.mkdir(parents=True)
     try:
-        yield folder / target.name
+        yield
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        held.release()

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnkit.data.batches import Images
-from cnnkit.data.download import fsync_folder, lock
+from cnnkit.data.download import lock
 from cnnkit.data.originals import Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
@@ -235,11 +235,9 @@ def _write(name: str, source: Source, originals: Originals, folder: Path) -> Non
             json.dump(_describe(name, source, originals), text, indent=2)
             text.flush()
             os.fsync(text.fileno())
-        fsync_folder(part)
         if folder.exists():  # damaged or of another version: a mapping that is still open keeps its files
             folder.rename(folder.with_name(f".{name}-{token_hex(4)}"))
         part.rename(folder)
-        fsync_folder(folder.parent)
     except OSError as error:
         raise UserError(
             f"Cannot write the store of {source.title} to {folder}: {error.strerror}. Make room there, or name another "

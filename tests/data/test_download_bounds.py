@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data import transfer
-from cnnkit.data.download import fetch
-from cnnkit.data.transfer import download, open_within
+from cnnkit.data.download import TIMEOUT, download, fetch, open_within
 from cnnkit.errors import UserError
 
 CONTENT = b"content of a file"
@@ -125,4 +123,4 @@ def test_other_schemes_are_refused(url: str, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="unknown url type"):
         download(url, tmp_path / "a", 10)
     assert not (tmp_path / "a").exists()
-    assert transfer.TIMEOUT == 30
+    assert TIMEOUT == 30
