@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import lightning as L
 import torch
@@ -14,17 +13,16 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_least, check_share
 from cnnkit.data.batches import Batch, Batches, Images
-from cnnkit.data.facts import Shape, facts_of_split, preprocessing_of
 from cnnkit.data.gpu_cache import GpuCache
-from cnnkit.data.image_files import make_batches
-from cnnkit.data.splits import split
-from cnnkit.data.store import Store, get_default_data_dir
-from cnnkit.errors import UserError
+from cnnkit.data.image_files import FileBatches
+from cnnkit.data.images.formats import MAX_PIXELS
+from cnnkit.data.splits import fingerprint, split
+from cnnkit.data.store import Store, find_data_dir
 from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
 
 
 class ImageDataModule(L.LightningDataModule):
-    """Images in memory, dealt out in batches and augmented on the device.
+    """Images in memory, batched by index and augmented on the device.
 
     A subclass is a handful of constants and `open`. Batches reach the task as ``(images, labels)``: float32
     normalized images (B, C, H, W) in channels_last, int64 labels (B,), or soft labels (B, K) after MixUp or CutMix.
@@ -32,8 +30,7 @@ class ImageDataModule(L.LightningDataModule):
     Args:
         batch_size: images a training step, over all ranks together.
         augment: transforms of the training images, in order; none given: the data set's usual ones; ``[]``: none.
-        data_dir: folder of the originals and of the store made from them; none given: ``$CNNKIT_DATA_DIR``, else
-            ``data``.
+        data_dir: folder of the originals and the store; none given: ``$CNNKIT_DATA_DIR``, else ``data``.
         mirror: another folder that holds the originals, read only.
         val_size: number of validation images, taken from the training set, stratified.
         train_fraction: share of the remaining training images to train on; the validation images stay the same.
@@ -72,14 +69,11 @@ class ImageDataModule(L.LightningDataModule):
         check_share(train_fraction=train_fraction)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
-        self.data_dir, self.mirror = Path(data_dir or get_default_data_dir()), mirror
-        if (self.data_dir.exists() or self.data_dir.is_symlink()) and not self.data_dir.is_dir():
-            raise UserError(f"data_dir is {self.data_dir}, which is no folder; name a folder for the data")
+        self.data_dir, self.mirror = find_data_dir(data_dir), mirror
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
         self.seed, self.num_workers = seed, num_workers
-        self.augmentation = Augment(
-            self.default_augment() if augment is None else list(augment), Normalize(self.mean, self.std)
-        )
+        transforms = self.default_augment() if augment is None else list(augment)
+        self.augmentation = Augment(transforms, Normalize(self.mean, self.std))
         self.store: Store | None = None
         self._gpu_cache = GpuCache(resident)
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
@@ -94,10 +88,7 @@ class ImageDataModule(L.LightningDataModule):
 
     @property
     def batch_size(self) -> int:
-        """Images a training step, over all ranks together.
-
-        Setting it after `setup`, as a tuner does that tries ever larger ones, stops at the number of training images.
-        """
+        """Images a training step, over all ranks; a tuner cannot set more than there are training images."""
         return self._batch_size
 
     @batch_size.setter
@@ -105,8 +96,8 @@ class ImageDataModule(L.LightningDataModule):
         self._batch_size = min(size, len(self.train_indices)) if len(self.train_indices) else size
 
     @property
-    def shape(self) -> Shape:
-        """The arguments that every net takes: ``in_channels``, ``num_classes``, ``image_size``."""
+    def shape(self) -> dict[str, Any]:
+        """The arguments that every net takes, ``CNN(**data.shape)``: channels, classes and image size."""
         return {"in_channels": self.in_channels, "num_classes": self.num_classes, "image_size": self.image_size}
 
     @property
@@ -115,32 +106,44 @@ class ImageDataModule(L.LightningDataModule):
         return self._opened().class_names
 
     def prepare_data(self) -> None:
-        """Make the store, in one process a node."""
         self.open()
 
     def setup(self, stage: str | None = None) -> None:
         """Open the store and split off the validation images; a second call does nothing."""
         if self.store is None:
             self.store = self.open()
-            self.train_indices, self.val_indices = split(
-                self.store.train_labels, self.val_size, self.train_fraction, self.split_seed
-            )
+            parts = split(self.store.train_labels, self.val_size, self.train_fraction, self.split_seed)
+            self.train_indices, self.val_indices = parts
 
     def describe(self) -> dict[str, Any]:
         """What a manifest records of the data: hashes, counts, split."""
-        overfits: Any = {"overfit_batches": getattr(self.trainer, "overfit_batches", 0)} if self.overfits else {}
-        return {
+        store, trainer = self._opened(), cast(Any, self.trainer)
+        facts: dict[str, Any] = {
             "name": type(self).__name__,
-            **facts_of_split(self._opened(), self.train_indices, self.val_indices),
+            "fingerprint": store.fingerprint,
+            "split": fingerprint(self.train_indices, self.val_indices),
+            "train_images": len(self.train_indices),
+            "val_images": len(self.val_indices),
+            "test_images": len(store.test_labels),
             "split_seed": self.split_seed,
             "seed": self.run_seed,
-            "augment": [] if self.overfits else [repr(t) for t in self.augmentation.transforms],
-            **overfits,
+            "augment": [repr(transform) for transform in self.augmentation.transforms],
         }
+        if self.overfits:
+            facts |= {"augment": [], "overfit_batches": trainer.overfit_batches}
+        return facts
 
     def preprocessing(self) -> dict[str, Any]:
-        """What a checkpoint keeps, in plain values, so that images from elsewhere come to the net as these do."""
-        return preprocessing_of(self)
+        """What a checkpoint keeps, in plain values, so that other images are prepared as these are."""
+        return {
+            "class_names": [str(name) for name in self.class_names],
+            "in_channels": int(self.in_channels),
+            "image_size": self.image_size if isinstance(self.image_size, int) else list(self.image_size),
+            "mean": [float(value) for value in self.mean],
+            "std": [float(value) for value in self.std],
+            "resize": str(getattr(self, "resize", "crop")),
+            "max_pixels": int(getattr(self, "max_pixels", MAX_PIXELS)),
+        }
 
     @property
     def overfits(self) -> bool:
@@ -158,46 +161,35 @@ class ImageDataModule(L.LightningDataModule):
         self.setup()
         if self.overfits:
             rank_zero_info("overfit_batches: the same batches every epoch, not augmented; validates on them")
-        options = {"shuffle": True, "repeat": self.overfits, "drop_last": self.drop_last}
-        if "train" in self._features:
-            return self._feature_batches("train", self.batch_size, **options)
-        return self._batches("train", self.train_indices, self.batch_size, **options)
+        return self._batches("train", self.batch_size, shuffle=True, repeat=self.overfits, drop_last=self.drop_last)
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """The validation images in order; none for ``val_size: 0``, with ``overfit_batches`` the training batches."""
         self.setup()
         if self.overfits:
             return self.train_dataloader()
-        if not len(self.val_indices):
-            return []
-        if "val" in self._features:
-            return self._feature_batches("val", self.eval_batch_size)
-        return self._batches("train", self.val_indices, self.eval_batch_size)
+        return self._batches("val", self.eval_batch_size) if len(self.val_indices) else []
 
     def test_dataloader(self) -> Batches:
         """The official test set in order, all of it."""
-        return self._batches("test", torch.arange(len(self._opened().test_labels)), self.eval_batch_size)
+        return self._batches("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> Batches:
-        """The test images."""
         return self.test_dataloader()
 
     def plain_batches(self, part: Literal["train", "val"]) -> Iterator[tuple[Tensor, Tensor]]:
-        """All training or validation images once, in the split's order, as evaluation sees them, on the device.
-
-        Args:
-            part: ``train`` or ``val``.
+        """Yield all training or validation images once, in the split's order, as evaluation sees them.
 
         Yields:
-            Normalized images (B, C, H, W) and labels (B,): this rank's part of each batch.
+            Normalized images (B, C, H, W) and labels (B,) on the device: this rank's part of each batch.
         """
         self.setup()
         indices = self.val_indices if part == "val" else self.train_indices
-        for batch in self._batches("train", indices, self.eval_batch_size) if len(indices) else ():
+        for batch in self._batches(part, self.eval_batch_size) if len(indices) else ():
             yield self.prepare(move_data_to_device(batch, self._device()), training=False)
 
     def use_features(self, features: dict[str, tuple[Tensor, Tensor]]) -> None:
-        """Deal in features instead of images until the fit ends: batches of the same images in the same order.
+        """Yield batches of features instead of images until the fit ends: of the same images in the same order.
 
         Args:
             features: ``train`` and ``val``, each features (N, D) and labels (N,) in the order of `plain_batches`.
@@ -221,7 +213,6 @@ class ImageDataModule(L.LightningDataModule):
         return self.augmentation(batch.images, batch.labels, counter, batch.number, self.num_classes)
 
     def teardown(self, stage: str) -> None:
-        """Give the GPU's memory back."""
         self._gpu_cache.clear()
         self._features = {}
 
@@ -230,20 +221,29 @@ class ImageDataModule(L.LightningDataModule):
         assert self.store is not None
         return self.store
 
-    def _batches(self, part: str, indices: Tensor, batch_size: int, **options: bool) -> Batches:
-        arrays = self._arrays(part, self._device())
-        return make_batches(arrays, indices, batch_size, self.run_seed, self.num_workers, self.trainer, **options)
-
-    def _feature_batches(self, part: str, batch_size: int, **options: bool) -> Batches:
-        arrays = self._gpu_cache.place(f"{part} features", self._features[part], self._device())
-        indices = torch.arange(len(arrays[1]))
-        return make_batches(arrays, indices, batch_size, self.run_seed, 0, self.trainer, **options)
+    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
+        """Batches of a part for this rank, of its features where `use_features` has given some."""
+        store, trainer, device = self._opened(), self.trainer, self._device()
+        arrays: tuple[Images, Tensor] = store.train_images, store.train_labels
+        name, indices = "train", self.val_indices if part == "val" else self.train_indices
+        if part == "test":
+            name, arrays, indices = "test", (store.test_images, store.test_labels), torch.arange(len(store.test_labels))
+        if part in self._features:
+            name, arrays = f"{part} features", self._features[part]
+            indices = torch.arange(len(arrays[1]))
+        images, labels = self._gpu_cache.place(name, arrays, device)
+        self.augmentation.to(device)
+        return (Batches if isinstance(images, Tensor) else FileBatches)(
+            images,
+            labels,
+            indices,
+            batch_size,
+            seed=self.run_seed,
+            rank=trainer.global_rank if trainer else 0,
+            world_size=trainer.world_size if trainer else 1,
+            num_workers=0 if part in self._features or images.device.type == "cuda" else self.num_workers,
+            **options,
+        )
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-
-    def _arrays(self, part: str, device: torch.device) -> tuple[Images, Tensor]:
-        store = self._opened()
-        arrays = (store.train_images, store.train_labels) if part == "train" else (store.test_images, store.test_labels)
-        self.augmentation.to(device)
-        return self._gpu_cache.place(part, arrays, device)

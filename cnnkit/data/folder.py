@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
@@ -188,14 +187,14 @@ class ImageFolder(ImageDataModule):
             raise UserError(f"{self.root}: there are no test images; add some{trained} as {self.root / 'test'}{other}")
         return super().test_dataloader()
 
-    def _batches(self, part: str, indices: Tensor, batch_size: int, **options: Any) -> Batches:
+    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
         files = [images for images in (store.train_images, store.test_images) if isinstance(images, ImageFiles)]
         room = measure_free_memory() // 2 // ranks if self.cache == "auto" else math.inf
         if self.cache != "none" and (any(images.keeps for images in files) or sum(i.nbytes for i in files) <= room):
             for images in files:
                 images.start_keeping()
-        return super()._batches(part, indices, batch_size, **options)
+        return super()._batches(part, batch_size, **options)
 
     def _images(self, images: Sequence[LabeledImage]) -> ImageFiles:
         strict = self.on_bad_image == "error"

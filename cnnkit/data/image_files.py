@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnkit.data.batches import Batch, Batches, Images
+from cnnkit.data.batches import Batch, Batches
 from cnnkit.data.images.decode import MAX_PIXELS, Resize, UnreadableImage, read_image
 
 
@@ -117,42 +117,6 @@ class FileBatches(Batches):
         for batch in super()._iterate(epoch, numbers, num_workers):
             self.images.keep(batch.indices, batch.images)
             yield batch
-
-
-def make_batches(
-    arrays: tuple[Images, Tensor],
-    indices: Tensor,
-    batch_size: int,
-    seed: int,
-    num_workers: int,
-    trainer: Any = None,
-    **options: bool,
-) -> Batches:
-    """Batches of images, in memory or files, for this rank of a trainer.
-
-    Args:
-        arrays: images and labels.
-        indices: which of them.
-        batch_size: over all ranks together.
-        seed: of the order.
-        num_workers: processes; none for images on a GPU.
-        trainer: Lightning's; none: one rank.
-        options: see `Batches`.
-    """
-    images, labels = arrays
-    in_memory = isinstance(images, Tensor)
-    on_gpu = images.device.type == "cuda"
-    return (Batches if in_memory else FileBatches)(
-        images,
-        labels,
-        indices,
-        batch_size,
-        seed=seed,
-        rank=trainer.global_rank if trainer else 0,
-        world_size=trainer.world_size if trainer else 1,
-        num_workers=0 if on_gpu else num_workers,
-        **options,
-    )
 
 
 def measure_free_memory() -> int:

@@ -28,7 +28,7 @@ from cnnkit.data.download import lock
 from cnnkit.data.originals import Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
-from cnnkit.files import write_atomically
+from cnnkit.files import replacing, write_atomically
 from cnnkit.notices import say
 
 VERSION = 1
@@ -62,9 +62,16 @@ class Store:
     provenance: dict[str, Any]
 
 
-def get_default_data_dir() -> str:
-    """The folder for data sets: ``$CNNKIT_DATA_DIR``, or ``data`` in the working directory."""
-    return os.environ.get("CNNKIT_DATA_DIR") or "data"
+def find_data_dir(data_dir: str | None = None) -> Path:
+    """The folder for data sets: the one named, else ``$CNNKIT_DATA_DIR``, else ``data`` in the working directory.
+
+    Raises:
+        UserError: It is no folder.
+    """
+    folder = Path(data_dir or os.environ.get("CNNKIT_DATA_DIR") or "data")
+    if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+        raise UserError(f"data_dir is {folder}, which is no folder; name a folder for the data")
+    return folder
 
 
 def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[str] | None = None) -> Store:
@@ -180,12 +187,12 @@ def _verify(folder: Path, provenance: dict[str, Any], arrays: Mapping[str, NDArr
         expected = provenance["sha256"] = {key: _hash(arrays[key]) for key in ARRAYS}
         with suppress(OSError):
             write_atomically(folder / "provenance.json", json.dumps(provenance, indent=2))
-    seen_file = folder / "verified.json"
-    stats = {key: list(_size_and_time(folder / f"{key}.npy")) for key in ARRAYS}
-    seen = _read_json(seen_file)
-    new = [key for key in ARRAYS if "labels" in key or seen.get(key) != stats[key]]
-    for key in new:
-        if _hash(arrays[key]) != expected[key]:
+    seen_file, seen = folder / "verified.json", {}
+    with suppress(OSError, ValueError):  # without it, or where it is damaged, all are compared
+        seen = dict(json.loads(seen_file.read_text()))
+    stats = {key: [stat.st_size, stat.st_mtime_ns] for key in ARRAYS for stat in [(folder / f"{key}.npy").stat()]}
+    for key in ARRAYS:
+        if ("labels" in key or seen.get(key) != stats[key]) and _hash(arrays[key]) != expected[key]:
             raise ValueError(f"{key}.npy is not what its record says")
     if seen != stats:
         with suppress(OSError):  # a folder that cannot be written to is compared each time
@@ -206,19 +213,6 @@ def _fingerprint(arrays: Mapping[str, NDArray[np.uint8]]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _write(name: str, source: Source, originals: Originals, folder: Path) -> None:
     """Write a store beside `folder` and rename it into place; call it under the lock."""
     for stale in folder.parent.glob(f".{name}-*"):  # left by a process that was killed
@@ -227,14 +221,9 @@ def _write(name: str, source: Source, originals: Originals, folder: Path) -> Non
     try:
         part.mkdir(parents=True)
         for key in ARRAYS:
-            with (part / f"{key}.npy").open("wb") as file:
+            with replacing(part / f"{key}.npy", "wb") as file:
                 np.save(file, np.ascontiguousarray(getattr(originals, key)), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-        with (part / "provenance.json").open("w") as text:
-            json.dump(_describe(name, source, originals), text, indent=2)
-            text.flush()
-            os.fsync(text.fileno())
+        write_atomically(part / "provenance.json", json.dumps(_describe(name, source, originals), indent=2))
         if folder.exists():  # damaged or of another version: a mapping that is still open keeps its files
             folder.rename(folder.with_name(f".{name}-{token_hex(4)}"))
         part.rename(folder)

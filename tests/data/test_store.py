@@ -14,7 +14,7 @@ import torch
 from made_originals import LAYOUTS, MadeSet, entries
 
 from cnnkit.data import store
-from cnnkit.data.store import ARRAYS, get_default_data_dir, open_store
+from cnnkit.data.store import ARRAYS, find_data_dir, open_store
 from cnnkit.errors import UserError
 
 Made = Callable[[str], MadeSet]
@@ -153,9 +153,9 @@ def test_data_dir_that_cannot_be_written_is_named(made: Made, tmp_path: Path) ->
 
 def test_default_data_dir_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNKIT_DATA_DIR", "/somewhere")
-    assert get_default_data_dir() == "/somewhere"
+    assert find_data_dir() == Path("/somewhere")
     monkeypatch.delenv("CNNKIT_DATA_DIR")
-    assert get_default_data_dir() == "data"
+    assert find_data_dir() == Path("data")
 
 
 # Means and standard deviations of the training pixels as commonly published.
