@@ -58,7 +58,7 @@ bench: $(VENV)/.installed  ## run the benchmarks of docs/benchmarks.md; those of
 	$(BIN)/python -m benchmarks
 
 house: $(VENV)/.installed  ## measure the code; BEFORE=REV compares it with a revision
-	$(BIN)/python -m benchmarks.house $(if $(BEFORE),--before $(BEFORE)) --picture docs/images/floors.png
+	$(BIN)/python -m benchmarks.house --start $(if $(BEFORE),--before $(BEFORE)) --picture docs/images/floors.png
 
 tensorboard: $(VENV)/.installed  ## show all runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir runs

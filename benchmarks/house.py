@@ -6,9 +6,12 @@ It reads the files of `cnnkit/` as text and imports nothing of them, so that it 
 import argparse
 import ast
 import itertools
+import json
+import os
 import re
 import statistics
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections import defaultdict
@@ -36,14 +39,15 @@ class House:
         self.text = {file: file.read_text(encoding="utf-8") for file in self.files}
         self.trees = {file: ast.parse(text) for file, text in self.text.items()}
 
-    def measures(self) -> dict[str, str]:
-        """Every measure with its value as text, in the order of the table."""
+    def measures(self, start: bool = False) -> dict[str, str]:
+        """Every measure with its value as text, in the order of the table; `start` costs a short fit."""
         lines = [text.count("\n") for text in self.text.values()]
         functions = sorted(n.end_lineno - n.lineno + 1 for n in self._nodes(ast.FunctionDef, ast.AsyncFunctionDef))
         folders = defaultdict(int)
         for file in self.files:
             folders[file.parent] += 1
         private, unused, chain = self.private_names(), self.unused_names(), self.longest_chain()
+        first = self.files_before_the_first_step() if start else []
         deciles = statistics.quantiles(functions, n=10)
         return {
             "lines": f"{sum(lines):,}",
@@ -56,7 +60,23 @@ class House:
             "of these outside upstream.py": str(len({name for name, file in private if file.name != "upstream.py"})),
             f"places that repeat {SHARED_LINES} or more lines": str(self.duplicates()),
             "public names without a use": str(len(unused)),
-        }
+        } | ({"files of cli/ that run before the first step": str(len(first))} if start else {})
+
+    def files_before_the_first_step(self) -> list[str]:
+        """The files of `cli/` of which a function runs between the command `fit` and the first training step."""
+        script, config = ROOT / "benchmarks" / "first_step.py", self.root / "configs" / "quickstart.yaml"
+        environment = os.environ | {"PYTHONPATH": str(self.root)}
+        with tempfile.TemporaryDirectory() as folder:
+            ended = subprocess.run(
+                [sys.executable, script, config],
+                cwd=folder,
+                env=environment,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+        found: list[str] = json.loads(ended.stdout.splitlines()[-1])
+        return found
 
     def _nodes(self, *kinds: type) -> Iterator[ast.AST]:
         return (n for tree in self.trees.values() for n in ast.walk(tree) if isinstance(n, kinds))
@@ -204,13 +224,14 @@ def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.house", description=__doc__)
     parser.add_argument("--before", metavar="REV", help="a revision to compare with")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the rooms and their imports")
+    parser.add_argument("--start", action="store_true", help="count the files of cli/ that run before the first step")
     parser.add_argument("--list", action="store_true", help="also list private names, unused names, the longest chain")
     options = parser.parse_args(args)
     house = House(ROOT)
-    columns = {"now": house.measures()}
+    columns = {"now": house.measures(options.start)}
     if options.before:
         with tempfile.TemporaryDirectory() as folder:
-            columns = {options.before: at_revision(options.before, folder).measures()} | columns
+            columns = {options.before: at_revision(options.before, folder).measures(options.start)} | columns
     print(f"| | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")
     for name in columns["now"]:
         print(f"| {name} | {' | '.join(found[name] for found in columns.values())} |")
