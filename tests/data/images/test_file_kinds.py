@@ -21,7 +21,7 @@ RED = (200, 40, 40)
 
 def read_table() -> dict[str, str]:
     """First cell to last, without the quotes of code."""
-    text = DOCUMENT.read_text(encoding="utf-8").partition("| file | how it is read | what is said |")[2]
+    text = DOCUMENT.read_text(encoding="utf-8").partition("| file | how it is read | message |")[2]
     rows = [line for line in text.partition("\n\n")[0].splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in rows]
     return {first: said.strip("`") for first, _, said in cells}
@@ -109,10 +109,10 @@ ROWS: dict[str, tuple[Callable[[], object], object]] = {
     "camera raw (CR2, NEF, ARW, DNG)": (lambda: (red("a.tif"), Path("a.tif").rename("photo.nef")), None),
     "video": (lambda: write("clip.mov", b"\0\0\0\x14ftypqt  "), None),
     "PDF, EPS, SVG, WMF": (lambda: write("figure.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n"), None),
-    "any other file that is no image": (lambda: write("notes.txt", b"notes"), None),
+    "any other file that is not an image": (lambda: write("notes.txt", b"notes"), None),
     "hidden: `.name`, `__MACOSX`": (lambda: red(".DS_Store", format="PNG"), None),
     "linked folder": (link_to_folder, RGB),
-    "linked folder that leads back": (loop, RGB),
+    "linked folder that was seen before": (loop, RGB),
     "pipe, device, socket": (lambda: os.mkfifo("pipe"), None),
     "linked file": (lambda: (Path("a.png").symlink_to("b.txt"), red("b.txt", format="PNG")), RGB),
     "EXIF orientation": (turned, RGB),
@@ -121,13 +121,13 @@ ROWS: dict[str, tuple[Callable[[], object], object]] = {
         RGB,
     ),
     "transparency": (lambda: write("a.png", make_png(2, 8, 0, [b"\7\7"], b"\0\7")), [255, 255]),
-    "16-bit grey, white-is-zero too": (lambda: deep([0, 30_000, 65_535], 16, photometric=0), [255, 138, 0]),
-    "12-bit grey": (
+    "16-bit gray, also white-is-zero": (lambda: deep([0, 30_000, 65_535], 16, photometric=0), [255, 138, 0]),
+    "12-bit gray": (
         lambda: write("a.tif", make_tiff({256: [2], 257: [1], 258: [12]}, [bytes([0x80, 0x0F, 0xFF])])),
         [128, 255],
     ),
-    "32-bit integer grey, signed or not": (lambda: deep([0, 2**31, 2**32 - 1], 32, kind="I"), [0, 128, 255]),
-    "floating-point grey": (lambda: save(Image.fromarray(np.array([[0, 0.2, 1]], np.float32)), "a.tif"), [0, 51, 255]),
+    "32-bit integer gray, signed or unsigned": (lambda: deep([0, 2**31, 2**32 - 1], 32, kind="I"), [0, 128, 255]),
+    "floating-point gray": (lambda: save(Image.fromarray(np.array([[0, 0.2, 1]], np.float32)), "a.tif"), [0, 51, 255]),
     "16-bit color": (lambda: write("a.png", make_png(1, 16, 2, [EIGHT])), (1, 2, 3)),
     "16-bit RGB with a transparent color": (lambda: write("a.png", make_png(1, 16, 2, [EIGHT], EIGHT)), None),
     "TIFF: floating-point or 32-bit RGB, 8-bit signed, 16-bit and 64-bit float, five or more channels": (
@@ -144,8 +144,8 @@ ROWS: dict[str, tuple[Callable[[], object], object]] = {
     ),
     "broken EXIF": (lambda: red("a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff", quality=95), RGB),
     "empty": (lambda: write("a.jpg", b""), None),
-    "a link to nothing": (lambda: Path("a.jpg").symlink_to("nowhere"), None),
-    "an image's suffix, but no image": (lambda: write("a.jpg", b"<html>404</html>"), None),
+    "a broken link": (lambda: Path("a.jpg").symlink_to("nowhere"), None),
+    "the suffix of an image, but other content": (lambda: write("a.jpg", b"<html>404</html>"), None),
     "broken header": (broken_header, None),
     "truncated": (truncated, None),
     "more than `max_pixels`": (lambda: red("a.png"), None),
