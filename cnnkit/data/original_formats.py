@@ -4,6 +4,7 @@ Every problem is a ``ValueError`` whose text is the reason; the caller knows the
 """
 
 import gzip
+import io
 import lzma
 import math
 import pickle
@@ -37,12 +38,10 @@ def read_file(path: Path, limit: int) -> bytes:
     return content
 
 
-def read_members(path: Path, names: Collection[str]) -> dict[str, bytes]:
+def read_members(archive: IO[bytes], names: Collection[str]) -> dict[str, bytes]:
     """Read files from a tar archive that has been checked by its hash: nothing here bounds what it holds."""
-    with tarfile.open(path) as archive:
-        return {
-            member.name: cast(IO[bytes], archive.extractfile(member)).read() for member in map(archive.getmember, names)
-        }
+    with tarfile.open(fileobj=archive) as opened:
+        return {name: cast(IO[bytes], opened.extractfile(name)).read() for name in names}
 
 
 def parse_idx(raw: bytes) -> NDArray[np.uint8]:
@@ -85,7 +84,18 @@ def parse_cifar(raw: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def convert_cifar_pickle(pickled: bytes) -> bytes:
     """Turn a batch of CIFAR-10's Python version into the records of its binary version, so that one hash serves both.
 
-    A pickle is a program: only one that has been checked by its hash may come here.
+    A pickle is a program: only one that was checked by its hash comes here, and it gets nothing but arrays.
+
+    Raises:
+        ValueError: The pickle names anything but NumPy's arrays.
     """
-    batch = pickle.loads(pickled, encoding="bytes")
+    batch = _ArrayUnpickler(io.BytesIO(pickled), encoding="bytes").load()
     return np.hstack([np.array(batch[b"labels"], np.uint8)[:, None], batch[b"data"]]).tobytes()
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module_name: str, global_name: str) -> Any:
+        name = f"{module_name}.{global_name}".replace("numpy.core.", "numpy._core.")
+        if name not in ("numpy.dtype", "numpy.ndarray", "numpy._core.multiarray._reconstruct", "_codecs.encode"):
+            raise ValueError(f"its pickle asks for {name}")
+        return super().find_class(module_name.replace("numpy.core", "numpy._core"), global_name)

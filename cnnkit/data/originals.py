@@ -123,13 +123,13 @@ def _read(source: Source, path: Path, members: Mapping[str, str]) -> dict[str, b
     Archives and pickles are checked as they are before they are opened: no stranger's is ever parsed.
     """
     if packed := source.packed_sha256.get(path.name):
-        with path.open("rb") as opened:
+        with path.open("rb") as opened:  # what is hashed is what is read, whatever takes its name meanwhile
             _check_sha256(path.name, hashlib.file_digest(opened, "sha256").hexdigest(), packed)
-    if any(members.values()):
-        content = read_members(path, members.values())
-        raw = {file: content[member] for file, member in members.items()}
+            opened.seek(0)
+            content = read_members(opened, members.values()) if any(members.values()) else {"": opened.read()}
+            raw = {file: content[member] for file, member in members.items()}
     else:
-        raw = {file: path.read_bytes() if packed else read_file(path, source.size(file)) for file in members}
+        raw = {file: read_file(path, source.size(file)) for file in members}
     for file, member in members.items():
         if packed and not (member or path.name).endswith(".bin"):
             raw[file] = convert_cifar_pickle(raw[file])

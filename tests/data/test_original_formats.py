@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.original_formats import parse_cifar, parse_idx, read_file
+from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,8 @@ def test_decompression_stops_at_the_limit(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(pack(b"content")[:-6])
         with pytest.raises(ValueError, match="cannot be read"):
             read_file(tmp_path / name, 1000)
+
+
+def test_a_pickle_gets_nothing_but_arrays() -> None:
+    with pytest.raises(ValueError, match=r"its pickle asks for posix\.system"):
+        convert_cifar_pickle(b"cposix\nsystem\n(S'exit 1'\ntR.")
