@@ -11,10 +11,11 @@ import torch
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.folders.assignment import LabeledImage
+from cnnkit.data.folders.assignment import SplitSettings
 from cnnkit.data.folders.changes import match_classes, refuse_other_settings
 from cnnkit.data.folders.checked_images import UNREADABLE
-from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, SplitSettings, load_contents
+from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, load_contents
+from cnnkit.data.folders.folder_images import PARTS, LabeledImage
 from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.run_split import get_followed_run
 from cnnkit.data.image_files import ImageFiles, measure_free_memory
@@ -123,7 +124,6 @@ class ImageFolder(ImageDataModule):
         return self._class_names
 
     def prepare_data(self) -> None:
-        """Check the files that are new."""
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
@@ -133,7 +133,7 @@ class ImageFolder(ImageDataModule):
 
     def open(self) -> Store:
         """The files as if they were arrays: training images, then validation images; and the test images."""
-        found = self.contents = load_contents(
+        contents = self.contents = load_contents(
             self.layout,
             self._class_names,
             self._settings,
@@ -143,41 +143,41 @@ class ImageFolder(ImageDataModule):
             pixels=(self.in_channels, self.size, self.resize),
             followed=self.followed,
         )
-        self.train_indices = torch.tensor(found.used, dtype=torch.bool).nonzero().flatten()
-        self.val_indices = torch.arange(len(found.train), len(found.train) + len(found.val))
-        self.val_size = len(found.val)
-        learnt = [*found.train, *found.val]
+        train, val, test = (contents.images.parts[part] for part in PARTS)
+        self.train_indices = torch.tensor(contents.used, dtype=torch.bool).nonzero().flatten()
+        self.val_indices = torch.arange(len(train), len(train) + len(val))
+        self.val_size = len(val)
         return Store(
             name=self.root.name,
-            train_images=self._images(learnt),
-            train_labels=torch.tensor([image.label for image in learnt], dtype=torch.int64),
-            test_images=self._images(found.test),
-            test_labels=torch.tensor([image.label for image in found.test], dtype=torch.int64),
+            train_images=self._open_images([*train, *val]),
+            train_labels=torch.tensor([image.label for image in (*train, *val)], dtype=torch.int64),
+            test_images=self._open_images(test),
+            test_labels=torch.tensor([image.label for image in test], dtype=torch.int64),
             class_names=self._class_names,
-            fingerprint=found.split.settings["fingerprint"],
+            fingerprint=contents.split.settings["fingerprint"],
             provenance={"root": str(self.root)},
         )
 
     def describe(self) -> dict[str, Any]:
         """What a manifest records of the data: hashes, counts by part and class, copies, and what was left out."""
-        facts, found = super().describe(), self._found()
+        facts, contents = super().describe(), self._load_contents()
         return {
             **facts,
-            "split": found.split.digest(),
+            "split": contents.split.digest(),
             "root": printable(self.root),
-            "skipped_images": found.left_out.get(UNREADABLE, 0),
-            "classes": found.count_classes(),
-            "copies": found.copies,
-            "left_out": found.left_out,
+            "skipped_images": contents.images.left_out.get(UNREADABLE, 0),
+            "classes": contents.count_classes(),
+            "copies": contents.images.copies,
+            "left_out": contents.images.left_out,
         }
 
     def save_split(self, path: Path) -> None:
         """Write which images are in which part, for `cnnkit.data.folders.run_split.follow_split`."""
-        self._found().split.save(path)
+        self._load_contents().split.save(path)
 
     def test_identities(self) -> list[str]:
         """The content of each test image as 16 hex digits: the same image, whatever it is called."""
-        return [image.content for image in self._found().test]
+        return [image.content for image in self._load_contents().images.parts["test"]]
 
     def test_dataloader(self) -> Batches:
         """The test images in order, all of them."""
@@ -196,12 +196,12 @@ class ImageFolder(ImageDataModule):
                 images.start_keeping()
         return super()._batches(part, batch_size, **options)
 
-    def _images(self, images: Sequence[LabeledImage]) -> ImageFiles:
+    def _open_images(self, images: Sequence[LabeledImage]) -> ImageFiles:
         strict = self.on_bad_image == "error"
         files = [image.file for image in images]
         return ImageFiles(files, self.in_channels, self.size, self.resize, self.max_pixels, strict)
 
-    def _found(self) -> FolderContents:
+    def _load_contents(self) -> FolderContents:
         self.setup()
         assert self.contents is not None
         return self.contents

@@ -1,16 +1,18 @@
-"""What becomes of a folder's images when a run is scored, or goes on, that was trained on it."""
+"""How a folder differs from what a run was trained on, when the run is scored or resumed."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
-from cnnkit.data.folders.assignment import Assignment, LabeledImage
+from cnnkit.data.folders.folder_images import FolderImages, LabeledImage, format_list, format_path
 from cnnkit.data.folders.layout import Layout
-from cnnkit.data.folders.run_split import Changes, RunImage, RunSplit, find_changes, format_path
+from cnnkit.data.folders.run_split import RunSplit
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
-Found = Mapping[str, Sequence[LabeledImage]]
+MOVED = "moved to another class"
+Changes = dict[str, list[tuple[str, str]]]  # kind of change to the part and path of each image
 
 
 def refuse_other_settings(split: RunSplit, settings: Mapping[str, Any]) -> None:
@@ -27,89 +29,116 @@ def refuse_other_settings(split: RunSplit, settings: Mapping[str, Any]) -> None:
 
 
 def match_classes(layout: Layout, split: RunSplit) -> tuple[str, ...]:
-    """The run's classes, in the order of its labels; what the folder has beside them is noted.
-
-    Args:
-        layout: gets the notes.
-        split: the run's.
-    """
+    """The run's classes, in the order of its labels; the layout gets a note about the folder's other classes."""
     known = tuple(split.class_names)
     if new := [name for name in layout.class_names if name not in known]:
-        names = ", ".join(map(printable, new[:3])) + " ..." * (len(new) > 3)
         layout.notes.append(
-            f"{names}: no class of this run ({len(known):,} classes), so it is left out; train again to learn it"
+            f"{format_list(new)}: no class of this run ({len(known):,} classes), so it is left out; "
+            "train again to learn it"
         )
     return known
 
 
-def compare_with_run(split: RunSplit, found: Found, assigned: Assignment, root: Path) -> Changes:
+def compare_with_run(split: RunSplit, found: FolderImages, assigned: FolderImages) -> Changes:
     """How the folder's images differ from those that the run began with.
 
     Args:
         split: the run's.
         found: all images that can be read.
-        assigned: their parts.
-        root: the folder.
+        assigned: the same in their parts.
     """
-    parts = {image.file: part for part, images in assigned.parts.items() for image in images}
-    files = [image for images in found.values() for image in images]
-    present = {format_path(image.file, root): (parts.get(image.file, "left out"), image.content) for image in files}
+    root, parts = found.root, {image.file: part for part, images in assigned.parts.items() for image in images}
+    present = {
+        format_path(image.file, root): (parts.get(image.file, "left out"), image.content) for image in found.images
+    }
     changes = find_changes(split, present)
     before = {(row.content, row.class_name) for row in split.rows}
-    known = {content for content, _ in before}
-    stayed = {image.content for image in files if (image.content, split.class_names[image.label]) in before}
-    moved = known - stayed  # a copy of one that stayed has been added
-    for image in files:
+    stayed = {image.content for image in found.images if (image.content, split.class_names[image.label]) in before}
+    moved = {content for content, _ in before} - stayed  # a copy of one that stayed has been added
+    for image in found.images:
         if image.content in moved:
-            changes.relabeled.append((parts.get(image.file, "left out"), format_path(image.file, root)))
+            changes[MOVED].append((parts.get(image.file, "left out"), format_path(image.file, root)))
     return changes
 
 
-def recall_parts(found: Found, split: RunSplit, root: Path) -> tuple[Assignment, list[bool]]:
+def find_changes(split: RunSplit, present: Mapping[str, tuple[str, str]]) -> Changes:
+    """Compare a run's images with those of a folder.
+
+    Args:
+        split: the run's.
+        present: part and content of each path that is there.
+
+    Returns:
+        ``added``: files whose content the run has not seen, or more copies of one that it has; ``removed``: images
+        whose content is gone; ``changed``: images whose path now holds another content.
+    """
+    changes: Changes = {"added": [], "removed": [], "changed": [], MOVED: []}
+    left = Counter(content for _, content in present.values())
+    same_place = {row for row in split.rows if present.get(row.path, ("", ""))[1] == row.content}
+    left.subtract(row.content for row in same_place)
+    overwritten = set()
+    for row in split.rows:
+        if row in same_place:
+            continue
+        if left[row.content] > 0:  # renamed: there is a file too many with that content
+            left[row.content] -= 1
+        elif row.path in present:
+            changes["changed"].append((row.part, row.path))
+            overwritten.add(row.path)
+        else:
+            changes["removed"].append((row.part, row.path))
+    recorded = {row.path: row.content for row in split.rows}
+    for path, (part, content) in present.items():
+        if path not in overwritten and recorded.get(path) != content and left[content] > 0:
+            left[content] -= 1
+            changes["added"].append((part, path))
+    return changes
+
+
+def format_changes(changes: Changes) -> str:
+    """Such as ``2 added (1 test, 1 train; cat/8.jpg ...), 1 removed (1 val; dog/1.jpg)``; empty if none."""
+    return ", ".join(f"{len(rows):,} {kind} ({_summarize(rows)})" for kind, rows in changes.items() if rows)
+
+
+def _summarize(rows: Sequence[tuple[str, str]]) -> str:
+    counts = ", ".join(f"{count:,} {part}" for part, count in sorted(Counter(part for part, _ in rows).items()))
+    return f"{counts}; {format_list(path for _, path in rows)}"
+
+
+def recall_parts(found: FolderImages, split: RunSplit) -> tuple[FolderImages, list[bool]]:
     """The very images that a run began with, in its order, by whatever names they have now.
 
     Args:
         found: all images that can be read.
         split: the run's.
-        root: the folder.
 
     Returns:
-        The parts, and for each image in ``train`` whether it is trained on, as ``train_fraction`` had it.
+        The images in their parts, and for each one in ``train`` whether it is trained on, as ``train_fraction`` had it.
 
     Raises:
         UserError: an image to train or validate on is gone or changed.
     """
-    files = [image for images in found.values() for image in images]
-    by_path = {format_path(image.file, root): image for image in files}
-    by_content = {image.content: image for image in files}
+    by_path = {format_path(image.file, found.root): image for image in found.images}
+    by_content = {image.content: image for image in found.images}
     labels = {name: label for label, name in enumerate(split.class_names)}
     parts: dict[str, list[LabeledImage]] = {"train": [], "val": [], "test": []}
-    used, missing = [], []
+    used, missing = [], 0
     for row in split.rows:
         image = by_path.get(row.path)
         image = image if image is not None and image.content == row.content else by_content.get(row.content)
-        if image is None and row.part in ("train", "val"):
-            missing.append(row)
         if image is None and row.part == "test":
             continue
+        missing += image is None and row.part in ("train", "val")
         # What is not trained on keeps its place, though nobody reads it.
-        file = image.file if image is not None else root / row.path
-        parts["train" if row.part == "rest" else row.part].append(
-            LabeledImage(file, labels[row.class_name], row.content)
-        )
-        if row.part in ("train", "rest"):
+        file = image.file if image is not None else found.root / row.path
+        part = "train" if row.part == "rest" else row.part
+        parts[part].append(LabeledImage(file, labels[row.class_name], row.content))
+        if part == "train":
             used.append(row.part == "train")
     if missing:
-        _refuse_missing(missing, split, by_path, root)
-    return Assignment(parts), used
-
-
-def _refuse_missing(
-    missing: Sequence[RunImage], split: RunSplit, there: Mapping[str, LabeledImage], root: Path
-) -> None:
-    present = {path: ("unused", image.content) for path, image in there.items()}
-    changes = find_changes(split, present)
-    raise UserError(
-        f"{printable(root)}: {len(missing):,} of the images that the run trains and validates on are gone: {changes}; "
-        "bring them back, or start a new run"
-    )
+        changes = find_changes(split, {path: ("unused", image.content) for path, image in by_path.items()})
+        raise UserError(
+            f"{printable(found.root)}: {missing:,} of the images that the run trains and validates on are gone: "
+            f"{format_changes(changes)}; bring them back, or start a new run"
+        )
+    return replace(found, parts=parts), used

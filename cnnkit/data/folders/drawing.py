@@ -8,10 +8,11 @@ to the other side. What was once drawn, or not, is kept in a record, and nothing
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cnnkit.data.download import lock
 from cnnkit.errors import UserError
@@ -139,8 +140,8 @@ class PartRecord:
             UserError: if it is damaged: to go on would move images.
         """
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-            return {**dict.fromkeys(found["drawn"], True), **dict.fromkeys(found["others"], False)}
+            record = json.loads(self.path.read_text(encoding="utf-8"))
+            return dict.fromkeys(record["drawn"], True) | dict.fromkeys(record["others"], False)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -151,39 +152,22 @@ class PartRecord:
                 "draw the split from the images alone"
             ) from None
 
-    def extend(
-        self, part: str, seed: int, quota: Quota, labels: Mapping[str, int], sizes: Mapping[int, int], trained: Drawn
-    ) -> Drawn:
-        """`draw` with what is known, and remember it. Where nothing can be written, nothing is remembered.
-
-        Args:
-            part: as for `draw`, and so are ``seed``, ``quota``, ``labels`` and ``sizes``.
-            seed: see there.
-            quota: see there.
-            labels: see there.
-            sizes: see there.
-            trained: the parts that a run had; they count for this call, and are remembered where nothing else is.
-        """
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the record against other runs, where a file can be written; elsewhere say that nothing is recorded."""
         with ExitStack() as stack:
-            writable = self._locked(stack)
-            known = self.read()
-            drawn = draw(part, seed, quota, labels, sizes, {**known, **trained})
-            everything = {**drawn, **known}
-            if writable and everything != known:
-                self._write(everything)
-            return drawn
+            try:
+                stack.enter_context(lock(self.path.with_suffix(".lock")))
+            except UserError:
+                say(
+                    f"{self.path.parent}: cannot be written, so the split is not recorded; set data.data_dir to keep it"
+                )
+            yield
 
-    def _locked(self, stack: ExitStack) -> bool:
-        """Hold the record until the stack is left, for runs that draw at once; False where nothing can be written."""
-        try:
-            stack.enter_context(lock(self.path.with_suffix(".lock")))
-        except UserError:
-            say(f"{self.path.parent}: cannot be written, so the split is not recorded; set data.data_dir to keep it")
-            return False
-        return True
-
-    def _write(self, everything: Drawn) -> None:
-        sides = {"drawn": [c for c, side in everything.items() if side]}
-        sides["others"] = [c for c, side in everything.items() if not side]
+    def write(self, known: Drawn) -> None:
+        """Keep what is known now, where a file can be written."""
+        record: dict[str, Any] = {**self.head, "drawn": [], "others": []}
+        for content, is_drawn in known.items():
+            record["drawn" if is_drawn else "others"].append(content)
         with suppress(OSError):
-            write_atomically(self.path, json.dumps({**self.head, **sides}))
+            write_atomically(self.path, json.dumps(record))

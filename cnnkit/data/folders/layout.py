@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cnnkit.data.folders.folder_images import PARTS, format_list
 from cnnkit.data.folders.names import (
     BESIDE_CLASSES,
     CONTAINERS,
@@ -30,7 +31,6 @@ from cnnkit.data.folders.walk import (
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
-PARTS = ("train", "val", "test")
 _TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
 _REMEDY = "put the images of each class into a folder of its own"
 
@@ -69,7 +69,7 @@ def recognize_layout(root: Path) -> Layout:
     layout = Layout(root)
     top = descend(root)
     if back := list_upward_links(top):
-        layout.notes.append(f"passed over, for being a link back to a folder above: {_list_names(back)}")
+        layout.notes.append(f"passed over, for being a link back to a folder above: {format_list(back)}")
     by_part: dict[str, list[Path]] = {}
     others = []
     for folder in list_folders(top):
@@ -97,9 +97,9 @@ def _take_classes(layout: Layout, top: Path, folders: list[Path]) -> None:
     if top != layout.root:
         layout.notes.append(f"the classes are those of {printable(top)}")
     if stray := [file.name for file in list_images(top)]:
-        layout.notes.append(f"not used, for being in no class: {_list_names(stray)}")
+        layout.notes.append(f"not used, for being in no class: {format_list(stray)}")
     if recognize_part(top.resolve().name) and (beside := _parts_beside(top)):
-        layout.notes.append(f"not used: {_list_names(beside)} beside it; name {top.parent} as data.root to use them")
+        layout.notes.append(f"not used: {format_list(beside)} beside it; name {top.parent} as data.root to use them")
 
 
 def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
@@ -117,7 +117,7 @@ def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
             f"the classes; move {printable(first / part)} to {printable(first.parent / part / first.name)}, and so on"
         )
     if len(names) > 1:
-        layout.notes.append(f"each class holds the folders {_list_names(names)}, which are taken for no classes")
+        layout.notes.append(f"each class holds the folders {format_list(names)}, which are taken for no classes")
 
 
 def _refuse_if_no_classes(top: Path, folders: list[Path]) -> None:
@@ -125,7 +125,7 @@ def _refuse_if_no_classes(top: Path, folders: list[Path]) -> None:
     if wrong := [f.name for f in folders if f.name.casefold() in BESIDE_CLASSES | CONTAINERS]:
         images = sum(1 for folder in folders for _ in list_images(folder))
         raise UserError(
-            f"{where}: {_list_names(wrong)} hold {images:,} images and are no classes{_beside_tables(top)}; "
+            f"{where}: {format_list(wrong)} hold {images:,} images and are no classes{_beside_tables(top)}; "
             f"{_remedy(file for folder in folders for file in list_images(folder))}"
         )
     if len(folders) >= 2:
@@ -170,13 +170,13 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
     for part, folders in by_part.items():
         if part in PARTS and len(folders) > 1:
             raise UserError(
-                f"{where}: {_list_names([f.name for f in folders])} could each be {part}; leave one of them"
+                f"{where}: {format_list([f.name for f in folders])} could each be {part}; leave one of them"
             )
     held = [folder for folder in others if has_images(folder)]
     found = ", ".join(printable(folder.name) for folder in list_folders(top))
     if "train" not in by_part or (held and len(by_part) == 1):
-        named = _list_names([folder.name for folders in by_part.values() for folder in folders])
-        part = f"call {_list_names([folder.name for folder in held])} val or test if it is a part"
+        named = format_list([folder.name for folders in by_part.values() for folder in folders])
+        part = f"call {format_list([folder.name for folder in held])} val or test if it is a part"
         remedy = part if "train" in by_part else f"put the classes into {printable(top / 'train')}"
         raise UserError(
             f"{where}: has {found}: parts of the data beside classes, or classes of such names; {remedy}, or rename "
@@ -217,7 +217,7 @@ def _take_part(layout: Layout, part: str, folder: Path) -> None:
         known = match[name]
         if known is None:
             raise UserError(
-                f"{printable(path)}: there is no such class in train ({_list_names(layout.class_names)}); "
+                f"{printable(path)}: there is no such class in train ({format_list(layout.class_names)}); "
                 "rename or remove the folder"
             )
         if known in layout.classes[part]:
@@ -229,7 +229,7 @@ def _take_part(layout: Layout, part: str, folder: Path) -> None:
 
 def _say_unused(layout: Layout, folders: list[Path]) -> None:
     if folders:
-        names = _list_names([folder.name for folder in folders])
+        names = format_list([folder.name for folder in folders])
         layout.notes.append(f"not used, for being beside the classes or parts: {names}")
 
 
@@ -238,7 +238,7 @@ def _say_unused(layout: Layout, folders: list[Path]) -> None:
 
 def _remedy(files: Iterator[Path] | list[Path]) -> str:
     if words := guess_classes(files):
-        return f"their names begin with {_list_names(words)}: {_REMEDY}"
+        return f"their names begin with {format_list(words)}: {_REMEDY}"
     return _REMEDY
 
 
@@ -247,8 +247,4 @@ def _beside_tables(top: Path) -> str:
         tables = sorted(path.name for path in top.iterdir() if path.suffix.lower() in _TABLES)
     except OSError:
         tables = []
-    return f" beside {_list_names(tables)}, and labels are not read from tables yet" if tables else ""
-
-
-def _list_names(names: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(map(printable, names[:3])) + " ..." * (len(names) > 3)
+    return f" beside {format_list(tables)}, and labels are not read from tables yet" if tables else ""

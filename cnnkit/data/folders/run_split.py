@@ -7,8 +7,7 @@ only.
 import contextlib
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any, NamedTuple
 
 from cnnkit.errors import UserError
 from cnnkit.files import replacing
-from cnnkit.notices import printable
 
 VERSION = 1
 
@@ -50,10 +48,6 @@ class RunSplit:
     settings: dict[str, Any]
     class_names: list[str]
     rows: list[RunImage] = field(default_factory=list)
-
-    def of(self, part: str) -> dict[str, bool]:
-        """For every content whether the run has it in that part."""
-        return {row.content: row.part == part for row in self.rows}
 
     def digest(self) -> str:
         """Sixteen hex digits of a SHA-256 over the images to train and to validate on, by content and class."""
@@ -123,76 +117,3 @@ def follow_split(path: Path | None, exact: bool = False) -> Iterator[None]:
 def get_followed_run() -> FollowedRun | None:
     """What a data module that is being built shall keep to; see `follow_split`."""
     return _followed.get()
-
-
-# ---- changes ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Changes:
-    """How a folder differs from what it was when a run began: parts and paths.
-
-    Args:
-        added: files whose content the run has not seen, or more copies of one that it has.
-        removed: images whose content is gone.
-        changed: images whose path now holds another content.
-        relabeled: images that are in the folder of another class now.
-        kept: images that are there, by whatever name.
-    """
-
-    added: list[tuple[str, str]] = field(default_factory=list)
-    removed: list[tuple[str, str]] = field(default_factory=list)
-    changed: list[tuple[str, str]] = field(default_factory=list)
-    relabeled: list[tuple[str, str]] = field(default_factory=list)
-    kept: int = 0
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.relabeled)
-
-    def __str__(self) -> str:
-        """Such as ``2 added (1 test, 1 train; cat/8.jpg ...), 1 removed (1 val; dog/1.jpg)``."""
-        kinds = {"added": self.added, "removed": self.removed, "changed": self.changed}
-        kinds["moved to another class"] = self.relabeled
-        return ", ".join(f"{len(rows):,} {kind} ({_summarize(rows)})" for kind, rows in kinds.items() if rows)
-
-
-def _summarize(rows: Sequence[tuple[str, str]]) -> str:
-    counts = ", ".join(f"{count:,} {part}" for part, count in sorted(Counter(part for part, _ in rows).items()))
-    return f"{counts}; {', '.join(path for _, path in rows[:3])}{' ...' * (len(rows) > 3)}"
-
-
-def find_changes(split: RunSplit, present: Mapping[str, tuple[str, str]]) -> Changes:
-    """Compare a run's images with those of a folder.
-
-    Args:
-        split: the run's.
-        present: part and content of each path that is there.
-    """
-    changes = Changes()
-    left = Counter(content for _, content in present.values())
-    elsewhere, gone = [], []
-    for row in split.rows:
-        if present.get(row.path, ("", ""))[1] == row.content:
-            left[row.content] -= 1
-        else:
-            elsewhere.append(row)
-    for row in elsewhere:  # renamed, if there is a file too many with that content
-        if left[row.content] > 0:
-            left[row.content] -= 1
-        else:
-            gone.append(row)
-    changes.kept = len(split.rows) - len(gone)
-    for row in gone:
-        (changes.changed if row.path in present else changes.removed).append((row.part, row.path))
-    recorded = {row.path: row.content for row in split.rows}
-    overwritten = {path for _, path in changes.changed}
-    for path, (part, content) in present.items():
-        if path not in overwritten and recorded.get(path) != content and left[content] > 0:
-            left[content] -= 1
-            changes.added.append((part, path))
-    return changes
-
-
-def format_path(file: Path, root: Path) -> str:
-    """A file's path below the root as valid text."""
-    return printable(file.relative_to(root).as_posix())

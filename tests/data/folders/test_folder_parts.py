@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from made_folders import files_of, fill
 
 from cnnkit.data import ImageFolder
-from cnnkit.data.folders.assignment import Assignment, DrawSettings, LabeledImage, assign_parts
+from cnnkit.data.folders.assignment import SplitSettings, assign_parts
 from cnnkit.data.folders.drawing import Quota, draw, hash_to_unit
+from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 from cnnkit.data.folders.run_split import RunImage, RunSplit
 from cnnkit.errors import UserError
 
@@ -25,15 +26,15 @@ def content(name: object) -> str:
     return hashlib.sha256(repr(name).encode()).hexdigest()[:16]
 
 
-def assign(files: Mapping[Path, tuple[int, str]], folder: Path, **kwargs: Any) -> Assignment:
+def assign(files: Mapping[Path, tuple[int, str]], folder: Path, **kwargs: Any) -> FolderImages:
     """The parts of files, given their class and content; nothing is decoded."""
-    sizes = {"val": kwargs.pop("val_size", 0.1), "test": kwargs.pop("test_size", 0.1)}
-    drawing = DrawSettings(sizes, kwargs.pop("seed", 0), folder / "splits", folder / "photos")
+    split = SplitSettings(kwargs.get("val_size", 0.1), kwargs.get("test_size", 0.1), kwargs.get("seed", 0))
     found = [LabeledImage(file, label, what) for file, (label, what) in sorted(files.items())]
-    return assign_parts({"train": found}, drawing, [f"c{k}" for k in range(100)], kwargs.pop("trained", None))
+    images = FolderImages(folder / "photos", {"train": found})
+    return assign_parts(images, split, folder / "splits", [f"c{k}" for k in range(100)], kwargs.get("trained"))
 
 
-def sides(result: Assignment) -> dict[str, set[str]]:
+def sides(result: FolderImages) -> dict[str, set[str]]:
     return {part: {image.content for image in result.parts[part]} for part in PARTS}
 
 
@@ -261,9 +262,8 @@ def test_a_training_image_that_is_a_test_image_too_is_not_trained_on(tmp_path: P
     own["train"] += [image._replace(file=tmp_path / f"train/t{i}.png") for i, image in enumerate(own["test"][:3])]
     own["train"] += [image._replace(file=tmp_path / f"train/v{i}.png") for i, image in enumerate(own["val"][:2])]
     own["val"] += [image._replace(file=tmp_path / f"val/t{i}.png") for i, image in enumerate(own["test"][:1])]
-    result = assign_parts(
-        own, DrawSettings({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path), ["a", "b"], None
-    )
+    images = FolderImages(tmp_path, own)
+    result = assign_parts(images, SplitSettings(0.1, 0.1, 0), tmp_path / "splits", ["a", "b"], None)
     assert {part: len(images) for part, images in result.parts.items()} == {"train": 10, "val": 10, "test": 10}
     assert result.left_out == {"train: in val or test as well": 5, "val: in test as well": 1}
     assert "5 of 15 training images left out, being in val or test as well (train/t0.png ...)" in result.notices
@@ -275,8 +275,8 @@ def test_what_a_run_learnt_from_is_in_no_folder_that_scores_it(tmp_path: Path) -
     everything = [LabeledImage(tmp_path / row.path, 0, row.content) for row in rows]
     new = [LabeledImage(tmp_path / "new.png", 1, content("new"))]
     own = {"train": new, "val": everything, "test": [*everything, *new]}
-    drawing = DrawSettings({"val": 0.1, "test": 0.1}, 0, tmp_path / "splits", tmp_path)
-    found = sides(assign_parts(own, drawing, ["a", "b"], trained))
+    images = FolderImages(tmp_path, own)
+    found = sides(assign_parts(images, SplitSettings(0.1, 0.1, 0), tmp_path / "splits", ["a", "b"], trained))
     assert found["test"] == {content(("test", i)) for i in range(4)} | {content("new")}
     assert not found["val"] & {row.content for row in rows if row.part != "val"}
 

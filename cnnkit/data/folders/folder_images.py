@@ -1,0 +1,63 @@
+"""The images of a folder by part, with what is said about them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cnnkit.notices import printable
+
+PARTS = ("train", "val", "test")
+
+
+class LabeledImage(NamedTuple):
+    """A file that can be read.
+
+    Args:
+        file: its path.
+        label: its class.
+        content: hash of its bytes; 16 hex digits.
+    """
+
+    file: Path
+    label: int
+    content: str
+
+
+@dataclass
+class FolderImages:
+    """The images of a folder.
+
+    Args:
+        root: the folder.
+        parts: train, val and test; a part without a folder is missing until its images are drawn.
+        left_out: reason to the number of files that are in no part for it.
+        copies: kind of equal images to their number.
+        notices: sentences for the user.
+    """
+
+    root: Path
+    parts: dict[str, list[LabeledImage]]
+    left_out: dict[str, int] = field(default_factory=dict)
+    copies: dict[str, int] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def images(self) -> list[LabeledImage]:
+        """All of them, part by part."""
+        return [image for images in self.parts.values() for image in images]
+
+
+def format_path(file: Path, root: Path) -> str:
+    """A file's path below the root as valid text."""
+    return printable(file.relative_to(root).as_posix())
+
+
+def format_list(names: Iterable[object], count: int = 3) -> str:
+    """The first names as valid text.
+
+    >>> format_list(["ant", "bee", "cat", "dog"])
+    'ant, bee, cat ...'
+    """
+    names = list(names)
+    return ", ".join(map(printable, names[:count])) + " ..." * (len(names) > count)
