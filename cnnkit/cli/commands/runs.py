@@ -195,9 +195,9 @@ def _diff(words: Sequence[str], as_json: bool) -> None:
         *({k: v for k, v in flatten(r.manifest).items() if _is_circumstance(k)} for r in (a, b))
     )
     if as_json:
-        runs = {"a": str(a.path), "b": str(b.path)}
+        paths = {"a": str(a.path), "b": str(b.path)}
         parts = {"results": results, "configuration": config, "circumstances": circumstances}
-        print(json.dumps({**runs, **{name: _pairs(part) for name, part in parts.items()}}, indent=2))
+        print(json.dumps({**paths, **{name: _pairs(part) for name, part in parts.items()}}, indent=2))
         return
     head = ["", str(a.path), str(b.path)]
     print_table(head, _side_by_side(results))
