@@ -1,4 +1,4 @@
-"""What a first course on convolutional nets works out by hand, as code to read; docs/course/ has the derivations.
+"""The hand calculations of a first course on convolutional nets, as code to read; docs/course/ has the derivations.
 
-One concept a file: import from it, as in ``from cnnkit.classroom.convolution import corr2d``.
+Each file has one concept. Import from the file: ``from cnnkit.classroom.convolution import corr2d``.
 """

@@ -1,8 +1,8 @@
-"""The numbers of a layer that one works out by hand: output sizes, parameters, multiply-accumulates.
+"""Output sizes, parameters and multiply-accumulates of one layer, as calculated by hand.
 
-A size is one number, or one number for each direction: (height, width), or (depth, height, width). One number among
-tuples stands for all directions. A whole net is counted by `cnnkit.inspection.complexity`, explained row by row by
-`cnnkit.classroom.derivation`, and `cnnkit.layers.conv.chain_output_size` follows a size through modules.
+A size is one number, or one number for each dimension: (height, width), or (depth, height, width). One number among
+tuples holds for all dimensions. `cnnkit.inspection.complexity` counts a whole net, `cnnkit.classroom.derivation`
+explains it row by row, and `cnnkit.layers.conv.chain_output_size` follows a size through modules.
 """
 
 import math
@@ -21,24 +21,24 @@ def output_size(i: int, k: int, p: int | Literal["same", "valid"] = 0, s: int = 
 @overload
 def output_size(i: Size, k: Size, p: Pad = 0, s: Size = 1, d: Size = 1) -> Size: ...
 def output_size(i: Size, k: Size, p: Pad = 0, s: Size = 1, d: Size = 1) -> Size:
-    """How large the output of a convolution or a pooling is: floor((i + 2p - d (k - 1) - 1) / s) + 1.
+    """Compute the output size of a convolution or a pooling: floor((i + 2p - d (k - 1) - 1) / s) + 1.
 
-    A window covers d (k - 1) + 1 pixels. It stands once at the start of the padded image, and once more for every
-    whole step that still fits (Dumoulin & Visin 2016, arXiv 1603.07285, chapters 2 and 5); a ragged edge is dropped, as
-    torch does unless told ``ceil_mode``.
+    A window covers d (k - 1) + 1 pixels. It has one position at the start of the padded image, and one more for every
+    whole step that still fits (Dumoulin & Visin 2016, arXiv 1603.07285, chapters 2 and 5). A remainder at the edge is
+    dropped, as in torch without ``ceil_mode``.
 
     Args:
-        i: the input, in pixels.
-        k: the kernel or window, in pixels.
-        p: padding on every side, in pixels; ``valid`` is none, ``same`` keeps the size, at stride 1 only.
-        s: stride: pixels between two places of the window.
+        i: size of the input in pixels.
+        k: size of the kernel or window in pixels.
+        p: padding on every side in pixels; ``valid`` is none, ``same`` keeps the size, at stride 1 only.
+        s: stride: pixels between two positions of the window.
         d: dilation: pixels between two weights of the kernel.
 
     Returns:
-        One number if all are one number, else one for each direction.
+        One number if all arguments are one number, else one for each dimension.
 
     Raises:
-        UserError: the window is larger than the padded input, or no layer can have one of these arguments.
+        UserError: the window is larger than the padded input, or an argument is impossible.
 
     Example:
         >>> output_size(28, 5), output_size(28, 5, p=2), output_size(28, 2, s=2)
@@ -62,24 +62,24 @@ def transposed_output_size(i: int, k: int, p: int = 0, s: int = 1, d: int = 1, e
 @overload
 def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1, extra: Size = 0) -> Size: ...
 def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size = 1, extra: Size = 0) -> Size:
-    """How large the output of a transposed convolution is: s (i - 1) + d (k - 1) + 1 - 2p + extra.
+    """Compute the output size of a transposed convolution: s (i - 1) + d (k - 1) + 1 - 2p + extra.
 
-    It is the inverse of `output_size`. With a stride above 1, a convolution maps several sizes to the same one; this is
-    the smallest of them, and ``extra`` reaches the others (Dumoulin & Visin 2016, chapter 4).
+    This is the inverse of `output_size`. With a stride above 1, a convolution maps several sizes to the same output
+    size. The result is the smallest of them; ``extra`` gives the others (Dumoulin & Visin 2016, chapter 4).
 
     Args:
-        i: the input, in pixels.
-        k: the kernel, in pixels.
-        p: pixels taken away from every side of the output.
-        s: stride: pixels of the output between what two neighboring pixels of the input add.
+        i: size of the input in pixels.
+        k: size of the kernel in pixels.
+        p: pixels removed from every side of the output.
+        s: stride: output pixels between the kernels of two neighboring input pixels.
         d: dilation: pixels between two weights of the kernel.
         extra: pixels added at the bottom and right end, torch's ``output_padding``; less than stride or dilation.
 
     Returns:
-        One number if all are one number, else one for each direction.
+        One number if all arguments are one number, else one for each dimension.
 
     Raises:
-        UserError: nothing would be left, or no layer can have one of these numbers.
+        UserError: nothing would be left, or an argument is impossible.
 
     Example:
         >>> transposed_output_size(14, 2, s=2), transposed_output_size(14, 4, p=1, s=2), transposed_output_size(2, 2)
@@ -93,14 +93,14 @@ def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size =
 def conv_parameters(in_channels: int, out_channels: int, kernel_size: Size, bias: bool = True, groups: int = 1) -> int:
     """Count the parameters of a convolution: one kernel of in_channels / groups x height x width for each output map.
 
-    The image's size does not come into it. A transposed convolution has as many weights.
+    The number does not depend on the size of the image. A transposed convolution has as many weights.
 
     Args:
         in_channels: maps of the input.
         out_channels: maps of the output.
         kernel_size: pixels.
         bias: one more parameter for each output map.
-        groups: parts of the channels convolved apart.
+        groups: groups of channels that are convolved separately.
 
     Raises:
         UserError: a number is below 1, or the groups do not divide the channels.
@@ -118,7 +118,7 @@ def dense_parameters(inputs: int, outputs: int, bias: bool = True) -> int:
     """Count the parameters of a dense (fully connected) layer: a weight for each pair of an input and an output.
 
     Args:
-        inputs: values that go in; of an image, channels x height x width.
+        inputs: number of input values; for an image, channels x height x width.
         outputs: units.
         bias: one more parameter for each unit.
 
@@ -142,7 +142,7 @@ def conv_macs(in_channels: int, out_channels: int, kernel_size: Size, output: Si
         out_channels: maps of the output.
         kernel_size: pixels.
         output: size of the output, see `output_size`.
-        groups: parts of the channels convolved apart.
+        groups: groups of channels that are convolved separately.
 
     Raises:
         UserError: a number is below 1, or the groups do not divide the channels.
@@ -159,7 +159,7 @@ def dense_macs(inputs: int, outputs: int) -> int:
     """Count the multiply-accumulates of a dense layer on one image: every weight is used once.
 
     Args:
-        inputs: values that go in.
+        inputs: number of input values.
         outputs: units.
 
     Raises:
@@ -174,7 +174,7 @@ def dense_macs(inputs: int, outputs: int) -> int:
 
 
 def pair(size: Size) -> tuple[int, ...]:
-    """Give a size as (height, width); one for each of three directions stays as it is.
+    """Return a size as (height, width); a tuple stays unchanged.
 
     Example:
         >>> pair(3), pair((3, 5))
@@ -184,10 +184,10 @@ def pair(size: Size) -> tuple[int, ...]:
 
 
 def each_side(size: Size, count: int) -> tuple[int, ...]:
-    """Give a size as so many numbers, one for each direction.
+    """Return a size as ``count`` numbers, one for each dimension.
 
     Raises:
-        UserError: it has another number of them.
+        UserError: the size has a different number of values.
 
     Example:
         >>> each_side(3, 1), each_side(3, 3), each_side((2, 3), 2)
@@ -195,7 +195,7 @@ def each_side(size: Size, count: int) -> tuple[int, ...]:
     """
     sides = (size,) * count if isinstance(size, int) else tuple(size)
     if len(sides) != count:
-        raise UserError(f"{size} has {len(sides)} numbers; give one, or one for each of {count} directions.")
+        raise UserError(f"{size} has {len(sides)} numbers; give one, or one for each of {count} dimensions.")
     return sides
 
 
@@ -231,7 +231,7 @@ def _weights(in_channels: int, out_channels: int, kernel_size: Size, groups: int
 
 
 def _by_side(rule: Callable[..., int], *sizes: Size) -> Size:
-    """Apply a rule for one direction to each of them, or once where all sizes are one number."""
+    """Apply a rule for one dimension to each dimension, or once if all sizes are one number."""
     counts = [len(size) for size in sizes if not isinstance(size, int)]
     if not counts:
         return rule(*sizes)

@@ -1,7 +1,7 @@
-"""A convolutional autoencoder: what a transposed convolution ("deconvolution") is for.
+"""A convolutional autoencoder, as an example of transposed convolutions ("deconvolutions").
 
-Convolutions of stride 2 make an image small (Masci et al. 2011), transposed ones make it large again (Zeiler et al.
-2010). It learns without labels, so it is no classifier and no net of `cnnkit.models`; it is here to be looked at.
+Convolutions with stride 2 make an image smaller (Masci et al. 2011), transposed convolutions make it larger again
+(Zeiler et al. 2010). The net learns without labels. It is not a classifier, so it is not in `cnnkit.models`.
 """
 
 from typing import NamedTuple
@@ -15,11 +15,13 @@ from cnnkit.layers import ConvNormAct, TransposedConvNormAct
 
 
 class Autoencoder(nn.Module):
-    """Images to a code of a quarter of their values, and back: ``(B, C, H, W) -> (B, 4 C, H/4, W/4) -> (B, C, H, W)``.
+    """Maps images to a code with a quarter of their values, and back to images.
+
+    Shapes: ``(B, C, H, W) -> (B, 4 C, H/4, W/4) -> (B, C, H, W)``.
 
     Args:
-        in_channels: channels of the images, whose height and width are multiples of 4.
-        width: channels between.
+        in_channels: channels of the images; height and width must be multiples of 4.
+        width: channels of the hidden layers.
 
     Example:
         >>> net = Autoencoder()
@@ -39,38 +41,38 @@ class Autoencoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) of values from 0 to 1 to what the code kept of them."""
+        """Map images (B, C, H, W) with values from 0 to 1 to their reconstructions."""
         reconstructed: Tensor = self.decoder(self.encoder(images))
         return reconstructed
 
 
 class Reconstruction(NamedTuple):
-    """A trained net and its mean squared errors on images that it has not seen."""
+    """A trained net and its mean squared errors on test images."""
 
     net: Autoencoder
     before: float
-    """Of the untrained net."""
+    """Error of the untrained net."""
     after: float
-    """Of the trained net."""
+    """Error of the trained net."""
     mean_image: float
-    """Of the mean of all training images in place of each image."""
+    """Error if the mean of all training images replaces each output."""
 
 
 def train_autoencoder(
     train: Tensor, test: Tensor, steps: int = 200, batch_size: int = 64, lr: float = 3e-3, seed: int = 0
 ) -> Reconstruction:
-    """Train a net to give back its own input, by Adam.
+    """Train an autoencoder with Adam.
 
     Args:
         train: uint8 images (N, C, H, W).
-        test: uint8 images to measure on.
-        steps: of gradient descent.
-        batch_size: images a step.
+        test: uint8 images for the errors.
+        steps: number of optimizer steps.
+        batch_size: images per step.
         lr: learning rate.
-        seed: of the weights and of the order.
+        seed: seed of the weights and of the order of the images.
 
     Raises:
-        UserError: height and width are no multiples of 4.
+        UserError: height or width is not a multiple of 4.
     """
     if train.shape[2] % 4 or train.shape[3] % 4:
         raise UserError(f"the images have {train.shape[2]}x{train.shape[3]} pixels; give multiples of 4.")

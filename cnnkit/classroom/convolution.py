@@ -1,10 +1,10 @@
-"""Convolution as its definition reads: plain loops over the places of the kernel, for small examples.
+"""Convolution by its definition: plain loops over the positions of the kernel, for small examples.
 
-Layers are tested against these functions, and an example done by hand can be checked with them. For real images take
-torch's own, which are far faster and named in each docstring. ``corr1d`` takes signals (L) or (C, L), ``corr2d``
-images (H, W) or (C, H, W), ``corr3d`` volumes (D, H, W) or (C, D, H, W), all without a batch; sizes are one number, or
-one for each direction. Results have the type of image and kernel, so bytes (uint8) overflow: make them floats first.
-Gradients flow through.
+The tests compare our layers with these functions, and you can check hand calculations with them. For real images use
+torch's functions, which are far faster; each docstring names one. ``corr1d`` takes signals (L) or (C, L), ``corr2d``
+images (H, W) or (C, H, W), ``corr3d`` volumes (D, H, W) or (C, D, H, W), all without a batch. Sizes are one number, or
+one for each dimension. The result has the type of image and kernel, so uint8 overflows: convert it to float first.
+Autograd works.
 """
 
 from itertools import product
@@ -25,16 +25,16 @@ def corr1d(
     Args:
         signal: (L), or (C, L).
         kernel: (k), or (O, C, k).
-        stride: as for `corr2d`, like the others.
+        stride: as for `corr2d`.
         padding: zeros on both sides, ``same`` or ``valid``.
         dilation: samples between two weights of the kernel.
-        mode: what the padding adds.
+        mode: the values of the padding.
 
     Returns:
         (L') or (O, L'). In torch: `torch.nn.functional.conv1d`.
 
     Raises:
-        UserError: the shapes do not belong together, or the kernel does not fit.
+        UserError: the shapes do not match, or the kernel does not fit.
 
     Example:
         >>> corr1d(torch.tensor([0, 1, 2, 3, 4, 5, 6]), torch.tensor([1, 2])).tolist()
@@ -46,25 +46,25 @@ def corr1d(
 def corr2d(
     image: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1, mode: PaddingMode = "zeros"
 ) -> Tensor:
-    """Cross-correlate: lay the kernel on the image, multiply what meets, add it all up, move on.
+    """Cross-correlate: lay the kernel on the image, multiply the values that meet, add the products, move the kernel.
 
     ``out[o, i, j]`` is the sum over c, a, b of ``kernel[o, c, a, b] * image[c, i s + a d - p, j s + b d - p]``, where
-    the image is zero outside. This is what deep learning calls a convolution: `torch.nn.functional.conv2d`.
+    the image is zero outside. Deep learning calls this a convolution: `torch.nn.functional.conv2d`.
 
     Args:
         image: (H, W), or (C, H, W).
         kernel: (kh, kw), or (O, C, kh, kw).
-        stride: s, pixels between two places of the kernel.
+        stride: s, pixels between two positions of the kernel.
         padding: p, pixels on every side of the image; ``valid`` is none, ``same`` keeps the size at stride 1.
         dilation: d, pixels between two weights of the kernel.
-        mode: what the padding adds: zeros, the image mirrored (reflect), its edge (replicate), or its other side
+        mode: the values of the padding: zeros, the mirrored image (reflect), its edge (replicate), or its other side
             (circular).
 
     Returns:
         (H', W') or (O, H', W'); the sizes are those of `cnnkit.classroom.arithmetic.output_size`.
 
     Raises:
-        UserError: the shapes do not belong together, or the kernel does not fit.
+        UserError: the shapes do not match, or the kernel does not fit.
 
     Example:
         >>> image = torch.tensor([[0, 1, 2], [3, 4, 5], [6, 7, 8]])
@@ -79,21 +79,21 @@ def corr2d(
 def corr3d(
     volume: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1, mode: PaddingMode = "zeros"
 ) -> Tensor:
-    """Cross-correlate a volume: the kernel moves in depth, too.
+    """Cross-correlate a volume: the kernel also moves in depth.
 
     Args:
         volume: (D, H, W), or (C, D, H, W).
         kernel: (kd, kh, kw), or (O, C, kd, kh, kw).
-        stride: as for `corr2d`, like the others.
+        stride: as for `corr2d`.
         padding: voxels on every side, ``same`` or ``valid``.
         dilation: voxels between two weights of the kernel.
-        mode: what the padding adds.
+        mode: the values of the padding.
 
     Returns:
         (D', H', W') or (O, D', H', W'). In torch: `torch.nn.functional.conv3d`.
 
     Raises:
-        UserError: the shapes do not belong together, or the kernel does not fit.
+        UserError: the shapes do not match, or the kernel does not fit.
 
     Example:
         >>> corr3d(torch.arange(27).view(3, 3, 3), torch.ones(2, 2, 2, dtype=torch.long)).flatten().tolist()
@@ -103,9 +103,9 @@ def corr3d(
 
 
 def conv1d(signal: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1) -> Tensor:
-    """Convolve a signal as mathematics does: ``(f * g)[t]`` is the sum over a of ``f[a] * g[t - a]``.
+    """Convolve a signal as in mathematics: ``(f * g)[t]`` is the sum over a of ``f[a] * g[t - a]``.
 
-    With a padding of the kernel's size - 1 these are all the sums in which f and g meet (`numpy.convolve`), such as
+    With a padding of (kernel size - 1) the result has every sum in which f and g overlap (`numpy.convolve`), such as
     the coefficients of the product of two polynomials. Arguments, result and errors are those of `corr1d`.
 
     Example:
@@ -116,23 +116,24 @@ def conv1d(signal: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, d
 
 
 def conv2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, dilation: Size = 1) -> Tensor:
-    """Convolve as mathematics does: correlate with the kernel turned by 180 degrees.
+    """Convolve as in mathematics: correlate with the kernel rotated by 180 degrees.
 
-    So kernel and image can change places, and a single bright pixel becomes a picture of the kernel. A net does not
-    care, since it learns its kernels either way up. So does ``scipy.signal.convolve2d``; torch's ``conv2d`` correlates.
+    Then kernel and image can be swapped, and a single bright pixel becomes an image of the kernel. For a net the
+    rotation makes no difference, because it learns its kernels. ``scipy.signal.convolve2d`` also rotates the kernel;
+    torch's ``conv2d`` does not.
 
     Args:
         image: (H, W), or (C, H, W).
         kernel: (kh, kw), or (O, C, kh, kw).
-        stride: pixels between two places of the kernel.
-        padding: zeros on every side of the image; kernel size - 1 gives every sum in which both meet.
+        stride: pixels between two positions of the kernel.
+        padding: zeros on every side of the image; kernel size - 1 gives every sum in which both overlap.
         dilation: pixels between two weights of the kernel.
 
     Returns:
         (H', W') or (O, H', W').
 
     Raises:
-        UserError: the shapes do not belong together, or the kernel does not fit.
+        UserError: the shapes do not match, or the kernel does not fit.
 
     Example:
         >>> dot = torch.tensor([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
@@ -145,24 +146,24 @@ def conv2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: Pad = 0, di
 
 
 def conv_transpose2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: Size = 0) -> Tensor:
-    """Enlarge: every pixel of the image adds a copy of the kernel, times its value, to the output.
+    """Enlarge an image: every pixel adds a copy of the kernel, times its value, to the output.
 
-    ``out[o, i s + a - p, j s + b - p]`` collects ``image[c, i, j] * kernel[c, o, a, b]`` over all c, i, j, a, b. What
-    `corr2d` does to an image is a matrix; this multiplies by the transposed one, with the same kernel, stride and
-    padding, as its gradient does. It is also called deconvolution, though it undoes nothing. In torch:
+    ``out[o, i s + a - p, j s + b - p]`` collects ``image[c, i, j] * kernel[c, o, a, b]`` over all c, i, j, a, b.
+    `corr2d` is the product with a matrix; this function multiplies by the transposed matrix, as the gradient of
+    `corr2d` does. It is also called deconvolution, but it does not invert a convolution. In torch:
     `torch.nn.functional.conv_transpose2d`.
 
     Args:
         image: (H, W), or (C, H, W).
         kernel: (kh, kw), or (C, O, kh, kw): the channels of the image come first.
         stride: s, pixels of the output between the copies of two neighbors.
-        padding: p, pixels taken away from every side of the output.
+        padding: p, pixels removed from every side of the output.
 
     Returns:
         (H', W') or (O, H', W'); see `cnnkit.classroom.arithmetic.transposed_output_size`.
 
     Raises:
-        UserError: the shapes do not belong together, or the padding leaves nothing.
+        UserError: the shapes do not match, or the padding leaves nothing.
 
     Example:
         >>> image = kernel = torch.tensor([[0, 1], [2, 3]])
@@ -195,16 +196,16 @@ _SHAPES = (
 
 
 def _correlate(
-    directions: int, image: Tensor, kernel: Tensor, stride: Size, padding: Pad, dilation: Size, mode: PaddingMode
+    dimensions: int, image: Tensor, kernel: Tensor, stride: Size, padding: Pad, dilation: Size, mode: PaddingMode
 ) -> Tensor:
-    if image.dim() == kernel.dim() == directions:
-        return _correlate(directions, image[None], kernel[None, None], stride, padding, dilation, mode)[0]
-    _check(directions, image, kernel, channels=1)
+    if image.dim() == kernel.dim() == dimensions:
+        return _correlate(dimensions, image[None], kernel[None, None], stride, padding, dilation, mode)[0]
+    _check(dimensions, image, kernel, channels=1)
     check_padding(padding, stride, mode)
-    reach, steps, apart = tuple(kernel.shape[2:]), each_side(stride, directions), each_side(dilation, directions)
+    reach, steps, apart = tuple(kernel.shape[2:]), each_side(stride, dimensions), each_side(dilation, dimensions)
     sizes = output_size(tuple(image.shape[1:]), reach, padding, steps, apart)
     padded = _pad(image, reach, padding, apart, mode)
-    output = image.new_empty(len(kernel), *each_side(sizes, directions), dtype=torch.result_type(image, kernel))
+    output = image.new_empty(len(kernel), *each_side(sizes, dimensions), dtype=torch.result_type(image, kernel))
     for place in product(*(range(size) for size in output.shape[1:])):
         here = zip(place, steps, apart, reach, strict=True)
         taps = [slice(p * s, p * s + d * k, d) for p, s, d, k in here]
@@ -214,7 +215,7 @@ def _correlate(
 
 
 def _pad(image: Tensor, kernel: tuple[int, ...], padding: Pad, dilation: tuple[int, ...], mode: PaddingMode) -> Tensor:
-    """Add pixels on both sides of every direction."""
+    """Add pixels on both sides of every dimension."""
     for axis, (k, d) in enumerate(zip(kernel, dilation, strict=True)):
         given = 0 if padding == "valid" else padding
         before, after = split_same(k, d) if given == "same" else (each_side(given, len(kernel))[axis],) * 2
@@ -229,20 +230,20 @@ def _pad(image: Tensor, kernel: tuple[int, ...], padding: Pad, dilation: tuple[i
 
 
 def _source(index: int, size: int, mode: PaddingMode) -> int:
-    """Which pixel stands at an index that may be outside the image; -1 for a zero."""
+    """Return the pixel for an index that may lie outside the image; -1 stands for a zero."""
     if mode == "zeros":
         return index if 0 <= index < size else -1
     if mode == "replicate":
         return min(max(index, 0), size - 1)
     if mode == "circular":
         return index % size
-    return size - 1 - abs(size - 1 - abs(index))  # mirrored at the middle of the first and the last pixel
+    return size - 1 - abs(size - 1 - abs(index))  # mirrored at the centers of the first and the last pixel
 
 
-def _check(directions: int, image: Tensor, kernel: Tensor, channels: int) -> None:
-    """Compare the image's channels with the kernel's dimension of that number."""
+def _check(dimensions: int, image: Tensor, kernel: Tensor, channels: int) -> None:
+    """Check the number of dimensions, and the image's channels against the kernel's dimension ``channels``."""
     shapes = f"an image of shape {tuple(image.shape)} and a kernel of shape {tuple(kernel.shape)}"
-    if image.dim() != directions + 1 or kernel.dim() != directions + 2:
-        raise UserError(f"{shapes} do not go together; give {_SHAPES[directions - 1]}.")
+    if image.dim() != dimensions + 1 or kernel.dim() != dimensions + 2:
+        raise UserError(f"{shapes} do not match; give {_SHAPES[dimensions - 1]}.")
     if len(image) != kernel.shape[channels]:
         raise UserError(f"{shapes} differ in channels: {len(image)} and {kernel.shape[channels]}.")

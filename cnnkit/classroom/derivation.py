@@ -1,4 +1,4 @@
-"""Why each row of a summary has its shape and its number of parameters, in the numbers of that very layer."""
+"""Explains the shape and the number of parameters of each row of a summary, with the numbers of that layer."""
 
 import math
 from collections.abc import Callable
@@ -12,41 +12,41 @@ from cnnkit.layers import DilatedAvgPool2d, MinPool2d, Subsample2d, SumPool2d
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, MinPool2d, SumPool2d, DilatedAvgPool2d, Subsample2d)
 
 
-def explain_rows(found: Complexity) -> list[str]:
-    """Derive the shape and the parameters of each row, and say what the memory counts.
+def explain_rows(summary: Complexity) -> list[str]:
+    """Derive the shape and the parameters of each row, and explain the memory.
 
     Args:
-        found: of `cnnkit.inspection.complexity.complexity`.
+        summary: the result of `cnnkit.inspection.complexity.complexity`.
 
     Returns:
-        A line for each row, and one on memory if there are rows of `nn.Flatten`.
+        One line for each row, and one about memory if there are rows of `nn.Flatten`.
 
     Example:
         >>> from cnnkit.inspection.complexity import complexity
         >>> explain_rows(complexity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (1, 28, 28)))[1]
-        '1 Linear: 10 units, each with a weight for each of 784 values and a bias: 784*10 + 10 = 7,850'
+        '1 Linear: 10 units, each with 784 weights and a bias: 784*10 + 10 = 7,850 parameters'
     """
-    lines = [f"{row.name or '(the net)'} {row.type}: {explain_row(row)}" for row in found.rows]
-    flat = [row for row in found.rows if isinstance(row.module, nn.Flatten)]
+    lines = [f"{row.name or '(the net)'} {row.type}: {explain_row(row)}" for row in summary.rows]
+    flat = [row for row in summary.rows if isinstance(row.module, nn.Flatten)]
     if flat:
-        without = found.megabytes - sum(row.megabytes for row in flat)
+        without = summary.megabytes - sum(row.megabytes for row in flat)
         lines.append(
-            f"memory: Flatten only looks at the same {math.prod(flat[0].shape):,} values in another way. torchsummary "
-            f"counts it where it is a module; a net that calls view() instead has no such row: {without:.2f} MB in all "
-            f"instead of {found.megabytes:.2f}."
+            f"memory: Flatten makes no copy of its {math.prod(flat[0].shape):,} values, but torchsummary counts every "
+            f"module. A net that calls view() instead has no such row: {without:.2f} MB in total instead of "
+            f"{summary.megabytes:.2f}."
         )
     return lines
 
 
 def explain_row(row: Row) -> str:
-    """Derive one row: its shape by the rule of its kind of layer, its parameters by counting weights."""
+    """Derive one row: its shape by the rule for its kind of layer, its parameters by counting weights."""
     for kinds, rule in _RULES:
         if isinstance(row.module, kinds) and row.takes is not None:
             return rule(row)
     if row.takes == row.shape and not row.parameters:
-        return f"value by value, so the shape stays {_as_text(row.shape)}; nothing to learn: 0"
+        return f"works on each value, so the shape stays {_format(row.shape)}; 0 parameters"
     counts = [f"{'x'.join(map(str, p.shape))}" for p in row.module.parameters(recurse=False)]
-    made = f"{_as_text(row.takes)} becomes {_as_text(row.shape)}" if row.takes else f"gives {_as_text(row.shape)}"
+    made = f"{_format(row.takes)} becomes {_format(row.shape)}" if row.takes else f"gives {_format(row.shape)}"
     return f"{made}; parameters {' + '.join(counts) if counts else ''}{' = ' if counts else ''}{row.parameters:,}"
 
 
@@ -57,13 +57,14 @@ def _conv(row: Row) -> str:
     height, width = layer.kernel_size
     per = layer.in_channels // layer.groups
     weights = layer.out_channels * per * height * width
-    sizes = _sides(row, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    count = weights + (layer.out_channels if layer.bias is not None else 0)
+    sizes = _derive_sides(row, layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     bias = f" + {layer.out_channels}" if layer.bias is not None else ""
-    with_bias = " and a bias" if bias else ""
+    with_bias = f" and {layer.out_channels} biases" if bias else ""
     return (
-        f"{sizes}; {layer.out_channels} kernels of {per}x{height}x{width}{with_bias} give as many maps: "
-        f"{layer.out_channels}*{per}*{height}*{width}{bias} = {weights + (layer.out_channels if bias else 0):,}; "
-        f"each weight is used at each of {row.shape[1]}*{row.shape[2]} places: "
+        f"{sizes}; {layer.out_channels} kernels of {per}x{height}x{width}{with_bias} give {row.shape[0]} maps: "
+        f"{layer.out_channels}*{per}*{height}*{width}{bias} = {count:,} parameters; "
+        f"each weight is used at {row.shape[1]}*{row.shape[2]} positions: "
         f"{weights:,}*{row.shape[1] * row.shape[2]} = {weights * row.shape[1] * row.shape[2]:,} MACs"
     )
 
@@ -78,9 +79,9 @@ def _transposed(row: Row) -> str:
     count = sum(p.numel() for p in layer.parameters())
     per = layer.out_channels // layer.groups
     return (
-        f"{s}*({row.takes[1]} - 1) + {d}*({k} - 1) + 1 - 2*{p} + {extra} = {row.shape[1]}; {layer.in_channels} maps "
-        f"each add {per} kernels of {layer.kernel_size[0]}x{layer.kernel_size[1]}: "
-        f"{layer.in_channels}*{per}*{layer.kernel_size[0]}*{layer.kernel_size[1]}{bias} = {count:,}"
+        f"{s}*({row.takes[1]} - 1) + {d}*({k} - 1) + 1 - 2*{p} + {extra} = {row.shape[1]}; each of the "
+        f"{layer.in_channels} input maps adds {per} kernels of {layer.kernel_size[0]}x{layer.kernel_size[1]}: "
+        f"{layer.in_channels}*{per}*{layer.kernel_size[0]}*{layer.kernel_size[1]}{bias} = {count:,} parameters"
     )
 
 
@@ -88,13 +89,13 @@ def _pool(row: Row) -> str:
     layer = row.module
     kernel, stride, padding = (getattr(layer, name) for name in ("kernel_size", "stride", "padding"))
     ceil = bool(getattr(layer, "ceil_mode", False))
-    sizes = _sides(row, kernel, stride, padding, getattr(layer, "dilation", 1), ceil)
-    return f"{sizes}; each of the {row.shape[0]} maps by itself; nothing to learn: 0"
+    sizes = _derive_sides(row, kernel, stride, padding, getattr(layer, "dilation", 1), ceil)
+    return f"{sizes}; each of the {row.shape[0]} maps separately; 0 parameters"
 
 
 def _flatten(row: Row) -> str:
     assert row.takes is not None
-    return f"{'*'.join(map(str, row.takes))} = {math.prod(row.takes):,} values in a row; nothing to learn: 0"
+    return f"{'*'.join(map(str, row.takes))} = {math.prod(row.takes):,} values in one vector; 0 parameters"
 
 
 def _linear(row: Row) -> str:
@@ -103,22 +104,20 @@ def _linear(row: Row) -> str:
     bias = layer.bias is not None
     count = layer.in_features * layer.out_features + (layer.out_features if bias else 0)
     return (
-        f"{layer.out_features} units, each with a weight for each of {layer.in_features} values"
+        f"{layer.out_features} units, each with {layer.in_features} weights"
         f"{' and a bias' if bias else ''}: {layer.in_features}*{layer.out_features}"
-        f"{f' + {layer.out_features}' if bias else ''} = {count:,}"
+        f"{f' + {layer.out_features}' if bias else ''} = {count:,} parameters"
     )
 
 
 def _batch_norm(row: Row) -> str:
     maps = row.shape[0]
-    return (
-        f"the shape stays {_as_text(row.shape)}; a scale and a shift for each of {maps} maps: 2*{maps} = {2 * maps:,}"
-    )
+    return f"the shape stays {_format(row.shape)}; a scale and a shift for each map: 2*{maps} = {2 * maps:,} parameters"
 
 
 def _mean(row: Row) -> str:
     assert row.takes is not None
-    return f"the mean of each map of {_as_text(row.takes[1:])} gives {_as_text(row.shape)}; nothing to learn: 0"
+    return f"each map of {_format(row.takes[1:])} becomes its mean: {_format(row.shape)}; 0 parameters"
 
 
 _RULES: tuple[tuple[type | tuple[type, ...], Callable[[Row], str]], ...] = (
@@ -132,11 +131,13 @@ _RULES: tuple[tuple[type | tuple[type, ...], Callable[[Row], str]], ...] = (
 )
 
 
-def _sides(row: Row, kernel: object, stride: object, padding: object, dilation: object, ceil: bool = False) -> str:
-    """The rule of a window, for height and, where it is another, for width."""
+def _derive_sides(
+    row: Row, kernel: object, stride: object, padding: object, dilation: object, ceil: bool = False
+) -> str:
+    """Write out the rule of a window for the height and, if it differs, for the width."""
     assert row.takes is not None
     if padding == "same":
-        return f"padding same keeps {_as_text(row.takes[1:])}"
+        return f"padding same keeps {_format(row.takes[1:])}"
     given = 0 if padding == "valid" else padding
     (k, s, p, d) = (each_side(value, 2) for value in (kernel, stride, given, dilation))  # type: ignore[arg-type]
     words = [
@@ -147,5 +148,5 @@ def _sides(row: Row, kernel: object, stride: object, padding: object, dilation: 
     return words[0] if words[0] == words[1] else " and ".join(words)
 
 
-def _as_text(shape: tuple[int, ...]) -> str:
+def _format(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""How a kernel moves: pictures of stride and padding, and of a transposed convolution (Dumoulin & Visin 2016)."""
+"""Drawings of how a kernel moves: stride, padding, transposed convolution (after Dumoulin & Visin 2016)."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Slide(NamedTuple):
-    """A square kernel on a square image: pixels of the image, of the kernel, padding, stride."""
+    """A square kernel on a square image: i and k are their sizes, p is the padding, s the stride."""
 
     i: int
     k: int
@@ -20,12 +20,12 @@ class Slide(NamedTuple):
 
     @property
     def o(self) -> int:
-        """Pixels of the output."""
+        """The size of the output in pixels."""
         rule = transposed_output_size if self.transposed else output_size
         return rule(self.i, self.k, self.p, self.s)
 
     def describe(self) -> str:
-        """The sizes in one line.
+        """Write the calculation of the output size in one line.
 
         Example:
             >>> Slide(5, 3, 1, 2).describe()
@@ -33,10 +33,10 @@ class Slide(NamedTuple):
             >>> Slide(3, 3, 1, 2, transposed=True).describe()
             'transposed, stride 2, padding 1: 2*(3 - 1) + 3 - 2*1 = 5'
         """
-        words = f"stride {self.s}, padding {self.p}: "
+        settings = f"stride {self.s}, padding {self.p}: "
         if self.transposed:
-            return f"transposed, {words}{self.s}*({self.i} - 1) + {self.k} - 2*{self.p} = {self.o}"
-        return f"{words}({self.i} + 2*{self.p} - {self.k}) / {self.s} + 1 = {self.o}"
+            return f"transposed, {settings}{self.s}*({self.i} - 1) + {self.k} - 2*{self.p} = {self.o}"
+        return f"{settings}({self.i} + 2*{self.p} - {self.k}) / {self.s} + 1 = {self.o}"
 
 
 SLIDES = (
@@ -50,13 +50,13 @@ SLIDES = (
 
 
 def sliding_figure(slides: tuple[Slide, ...] = SLIDES) -> "Figure":
-    """Draw the first and the last place of the kernel in the first row, and the output pixels that they belong to.
+    """Draw the first and the last position of the kernel in the top row, and their output pixels.
 
-    Above stands the image, below the output. Gray pixels are padding: zeros around the image of a convolution, pixels
-    that a transposed convolution takes away from its output.
+    The image is above, the output below. Gray pixels are padding: zeros around the image of a convolution, or pixels
+    that a transposed convolution removes from its output.
 
     Args:
-        slides: a panel each.
+        slides: one panel for each.
     """
     from cnnkit.reporting.figures import INK, new_figures
 

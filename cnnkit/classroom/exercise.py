@@ -1,4 +1,4 @@
-"""The exercise of the lecture: pool A, pad the result and convolve it with B, then the same with a stride."""
+"""The exercise of the lecture: pool A, pad the result, convolve it with B, and convolve that with a stride."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ B = torch.tensor([[1, 1, 1], [1, -2, 1], [1, 1, 1]])
 
 
 class Solution(NamedTuple):
-    """C: A pooled; padded: C in a frame of zeros; D: that convolved with B; E: D convolved with B at stride 3."""
+    """C is A after pooling, ``padded`` is C padded with zeros, D and E are the two convolutions with B."""
 
     C: Tensor
     padded: Tensor
@@ -32,14 +32,14 @@ class Solution(NamedTuple):
 
 
 def solve() -> Solution:
-    """Solve the exercise step by step.
+    """Solve the exercise step by step; E has stride 3.
 
     Example:
         >>> solve().C.tolist(), solve().E.tolist()
         ([[21, 29, 36], [14, 16, 14], [25, 12, 28]], [[483]])
     """
     pooled = pool2d(A, 2, stride=2)
-    padded = corr2d(pooled, torch.ones(1, 1, dtype=torch.long), padding=2)  # a kernel of one 1 changes nothing
+    padded = corr2d(pooled, torch.ones(1, 1, dtype=torch.long), padding=2)  # a 1x1 kernel of value 1 only pads
     whole = corr2d(pooled, B, padding=2)
-    assert torch.equal(whole, conv2d(pooled, B, padding=2))  # B turned by 180 degrees is B
+    assert torch.equal(whole, conv2d(pooled, B, padding=2))  # B rotated by 180 degrees is B
     return Solution(pooled, padded, whole, corr2d(whole, B, stride=3))

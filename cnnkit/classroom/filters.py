@@ -1,4 +1,4 @@
-"""Image filters as kernels and as a module: what a convolution does when its weights are written down, not learnt."""
+"""Image filters as kernels and as a module: convolutions with fixed weights instead of learned ones."""
 
 import math
 from typing import Literal
@@ -10,19 +10,19 @@ from torch.nn import functional as F
 from cnnkit.errors import UserError
 
 FILTERS = {
-    "box": "blur: the mean of a square; 3 pixels wide, or size",
-    "gaussian": "blur: a mean with weights that fall off as a bell; sigma is 1 pixel, or as told",
-    "sharpen": "the image, plus how far each pixel stands out from its four neighbors",
-    "sobel": "edges in any direction: sobel_x and sobel_y as the sides of a vector, its length",
-    "sobel_x": "change from left to right, and so vertical edges; averaged over three rows",
-    "sobel_y": "change from top to bottom, and so horizontal edges; averaged over three columns",
-    "vertical_edge": "each pixel less its right neighbor: the smallest kernel that finds vertical edges",
-    "emboss": "relief: the image as if its bright parts stood out, lit from the upper left",
+    "box": "blur: the mean over a square, 3 pixels wide unless size is set",
+    "gaussian": "blur: a mean weighted by a bell curve; sigma is 1 pixel unless it is set",
+    "sharpen": "the image plus the differences between each pixel and its four neighbors",
+    "sobel": "edges in every direction: the length of the vector (sobel_x, sobel_y)",
+    "sobel_x": "change from left to right, so vertical edges; averaged over three rows",
+    "sobel_y": "change from top to bottom, so horizontal edges; averaged over three columns",
+    "vertical_edge": "each pixel minus its right neighbor: the smallest kernel that finds vertical edges",
+    "emboss": "relief: bright parts stand out, lit from the upper left",
     "sepia": "vintage: the brown of old photographs; a 1x1 convolution over the colors",
 }
-LARGEST = 9999  # pixels a side of a kernel
+LARGEST = 9999  # rows or columns of a kernel
 BLURS = ("box", "gaussian")
-STEPS = {"sobel": 4, "sobel_x": 4, "sobel_y": 4, "vertical_edge": 1}  # what derivatives make of a step from 0 to 1
+STEPS = {"sobel": 4, "sobel_x": 4, "sobel_y": 4, "vertical_edge": 1}  # responses to a step from 0 to 1
 _SOBEL_X = [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
 _SOBEL_Y = [[-1.0, -2.0, -1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 1.0]]
 _FIXED = {
@@ -37,23 +37,23 @@ _FIXED = {
 
 
 def kernel(name: str, size: int | None = None, sigma: float | None = None) -> Tensor:
-    """The weights of a filter, float32, as `torch.nn.Conv2d` uses them: not flipped.
+    """Return the weights of a filter in float32, not flipped, as `torch.nn.Conv2d` uses them.
 
-    Those of a blur add up to 1, and so do those of ``sharpen`` and ``emboss``: the mean brightness stays. Those of a
-    derivative add up to 0: an even area becomes black.
+    The weights of a blur, of ``sharpen`` and of ``emboss`` add up to 1, so the mean brightness stays. The weights of a
+    derivative add up to 0, so a uniform area becomes black.
 
     Args:
         name: one of `FILTERS`.
-        size: rows and columns of a blur, odd. Without it, 3 for ``box``, and for ``gaussian`` what holds 3 sigma on
-            either side.
+        size: rows and columns of a blur, odd. The default is 3 for ``box``, and 3 sigma on either side for
+            ``gaussian``.
         sigma: standard deviation of ``gaussian`` in pixels.
 
     Returns:
-        Rows and columns (k, k); (2, 3, 3) of ``sobel``, which is two kernels; of ``sepia``, a row each color of the
-        result, a column each of the image.
+        The kernel, (k, k). ``sobel`` has two kernels, (2, 3, 3). ``sepia`` has a row for each color of the result and
+        a column for each color of the image.
 
     Raises:
-        UserError: there is no such filter, or it has no such setting.
+        UserError: the filter is unknown, or it does not have this setting.
 
     Example:
         >>> kernel("gaussian", size=3, sigma=0.85).mul(16).round().tolist()
@@ -74,28 +74,28 @@ def kernel(name: str, size: int | None = None, sigma: float | None = None) -> Te
 
 
 def _profile(name: str, size: int | None, sigma: float | None) -> Tensor:
-    """The weights of one row of a blur, (k,): its kernel is their outer product with themselves."""
+    """Return the weights (k,) of one row of a blur; the kernel is their outer product with themselves."""
     sigma = 1.0 if sigma is None else sigma
     if not 0 < sigma < math.inf:
         raise UserError(f"sigma is {sigma}: give pixels above 0")
     if size is None:
         size = 3 if name == "box" else 2 * math.ceil(3 * sigma) + 1
     if size % 2 == 0 or not 1 <= size <= LARGEST:
-        raise UserError(f"size is {size}: give an odd number up to {LARGEST}, so that there is a pixel in the middle")
+        raise UserError(f"size is {size}: give an odd number up to {LARGEST}, so that one pixel is in the middle")
     offsets = torch.arange(size, dtype=torch.float64) - size // 2
     weights = torch.ones_like(offsets) if name == "box" else torch.exp(-(offsets**2) / (2 * sigma**2))
     return (weights / weights.sum()).float()
 
 
 class ImageFilter(nn.Module):
-    """A filter as a module; each channel is filtered by itself, only ``sepia`` mixes them.
+    """A filter as a module; it filters each channel separately, only ``sepia`` mixes them.
 
     Args:
         name: one of `FILTERS`.
-        size: of a blur; see `kernel`.
-        sigma: of ``gaussian``.
-        border: what lies beyond the image: its outermost pixels once more (``replicate``), or the image mirrored at
-            them (``reflect``).
+        size: size of a blur; see `kernel`.
+        sigma: see `kernel`.
+        border: the values outside the image: its edge repeated (``replicate``), or the mirrored image
+            (``reflect``).
 
     Example:
         >>> ImageFilter("vertical_edge")(torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]]))
@@ -116,17 +116,17 @@ class ImageFilter(nn.Module):
             raise UserError(f"border is {border!r}: give 'replicate' or 'reflect'")
         self.name, self.border = name, border
         weights = kernel(name, size, sigma)
-        # A blur is done in rows and then in columns: 2 k multiplications a pixel instead of k * k.
+        # A blur runs along rows, then along columns: 2 k multiplications per pixel instead of k * k.
         self.register_buffer("kernels", _profile(name, size, sigma) if name in BLURS else weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """What the kernel makes of the images, of the same height and width, not clipped.
+        """Filter images; the result has the same height and width and is not clipped.
 
         Args:
-            images: (B, C, H, W) in [0, 1], grey or RGB. Grey ones become RGB by ``sepia``.
+            images: (B, C, H, W) in [0, 1], gray or RGB. ``sepia`` makes gray images RGB.
 
         Raises:
-            UserError: ``sepia`` is given neither 1 nor 3 channels, or the image is too small to be mirrored.
+            UserError: ``sepia`` gets neither 1 nor 3 channels, or the image is too small to be mirrored.
         """
         weights = self.kernels.to(images.dtype)
         if self.name in BLURS:
@@ -135,14 +135,14 @@ class ImageFilter(nn.Module):
             return torch.hypot(*(self._correlate(images, weight) for weight in weights))
         if self.name == "sepia":
             if images.shape[1] not in (1, 3):
-                raise UserError(f"sepia: images have {images.shape[1]} channels; give 3 for color or 1 for grey")
+                raise UserError(f"sepia: images have {images.shape[1]} channels; give 3 for color or 1 for gray")
             return F.conv2d(images.expand(-1, 3, -1, -1), weights[:, :, None, None])
         return self._correlate(images, weights)
 
     def picture(self, images: Tensor) -> Tensor:
-        """The result to look at, in [0, 1]: what lies beyond is clipped.
+        """Filter images for display: the result is clipped to [0, 1].
 
-        Derivatives lose their sign and are scaled so that a step from black to white is white.
+        Derivatives lose their sign and are scaled so that a step from black to white becomes white.
 
         Args:
             images: (B, C, H, W) in [0, 1].
@@ -153,11 +153,11 @@ class ImageFilter(nn.Module):
         return result.clamp(0, 1)
 
     def extra_repr(self) -> str:
-        """Shows the settings."""
+        """Return the settings for ``print``."""
         return f"{self.name}, {'x'.join(map(str, self.kernels.shape))}, border={self.border}"
 
     def _correlate(self, images: Tensor, weight: Tensor) -> Tensor:
-        """Each channel with one kernel (k, l); beside an even kernel's middle there is one pixel more on the right."""
+        """Correlate each channel with one kernel (k, l); an even kernel reaches one pixel further on the right."""
         (rows, columns), channels = weight.shape, images.shape[1]
         height, width = images.shape[2:]
         if self.border == "reflect" and not (rows // 2 < height and columns // 2 < width):

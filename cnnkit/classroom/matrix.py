@@ -1,4 +1,4 @@
-"""A convolution is a linear layer: most of its weights are zero, and the others are shared.
+"""A convolution as a linear layer: most of its weights are zero, and the others are shared.
 
 Dumoulin & Visin 2016, arXiv 1603.07285, section 4.1.
 """
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def convolution_matrix(
     kernel: Tensor, image_size: Size, stride: Size = 1, padding: Size = 0, dilation: Size = 1
 ) -> Tensor:
-    """Write a convolution as the matrix that maps the pixels of an image, row by row, to those of its output.
+    """Write a convolution as a matrix that maps the pixels of an image, row by row, to the pixels of its output.
 
-    ``corr2d(image, kernel).flatten() == convolution_matrix(kernel, size) @ image.flatten()``. Its transpose maps the
-    other way: that is the transposed convolution, and the gradient. ``.to_sparse()`` keeps the weights that are not 0.
+    ``corr2d(image, kernel).flatten() == convolution_matrix(kernel, size) @ image.flatten()``. The transposed matrix
+    maps in the other direction: it is the transposed convolution, and the gradient. ``.to_sparse()`` drops the zeros.
 
     Args:
         kernel: (kh, kw), or (O, C, kh, kw).
-        image_size: pixels.
-        stride: pixels between two places of the kernel.
+        image_size: size of the image in pixels.
+        stride: pixels between two positions of the kernel.
         padding: zeros on every side of the image.
         dilation: pixels between two weights of the kernel.
 
@@ -54,16 +54,16 @@ def convolution_matrix(
     matrix = kernel.new_zeros(kernel.shape[0], rows, columns, kernel.shape[1], height, width)
     for i, j, a, b in product(range(rows), range(columns), range(kernel.shape[2]), range(kernel.shape[3])):
         row, column = i * down + a * apart - above, j * right + b * aside - before
-        if row in range(height) and column in range(width):  # what meets the padding has no column
+        if row in range(height) and column in range(width):  # the padding has no columns
             matrix[:, i, j, :, row, column] = kernel[:, :, a, b]
     return matrix.flatten(3).flatten(0, 2)
 
 
 def matrix_figure(matrices: dict[str, Tensor]) -> "Figure":
-    """Draw matrices with their weights as numbers; equal weights have one color, and zeros none.
+    """Draw matrices with their weights as numbers; equal weights have the same color, zeros have none.
 
     Args:
-        matrices: (rows, columns), at most some thirty of each, by their titles.
+        matrices: title -> matrix, with at most about thirty rows and columns.
     """
     from cnnkit.reporting.figures import GREY, INK, new_figures
 

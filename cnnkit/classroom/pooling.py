@@ -1,7 +1,7 @@
-"""Pooling and its derivative as their definitions read: plain loops over the windows, for small examples.
+"""Pooling and its derivative by their definitions: plain loops over the windows, for small examples.
 
-`torch.nn.functional` has ``max_pool2d`` and ``avg_pool2d``, `cnnkit.layers.pool` the others; both are tested against
-these functions. Images are (H, W) or (C, H, W), without a batch; sizes are one number, or (height, width).
+`torch.nn.functional` has ``max_pool2d`` and ``avg_pool2d``, and `cnnkit.layers.pool` has the others. The tests compare
+both with these functions. Images are (H, W) or (C, H, W), without a batch; sizes are one number, or (height, width).
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from cnnkit.errors import UserError
 
 PoolKind = Literal["max", "min", "sum", "mean", "subsampling"]
 Window = tuple[int, int, list[int], list[int]]
-"""Row and column of the output, and the rows and columns of the image that the window sees."""
+"""Row and column of the output, and the rows and columns of the image in the window."""
 
 
 def pool2d(
@@ -28,27 +28,27 @@ def pool2d(
     count_padding: bool = True,
     dilation: Size = 1,
 ) -> Tensor:
-    """Make one value of every window of each channel.
+    """Reduce every window of each channel to one value.
 
-    Pixels of the padding never count: they are no candidates for maximum and minimum, add nothing to a sum, and
-    subsampling takes the first pixel that is there. Only the divisor of a mean can include them. Of several largest
-    (or smallest) values the first is taken, row by row, so that the gradient goes where torch sends it.
+    Padding never counts: it cannot be the maximum or minimum, it adds nothing to a sum, and subsampling takes the first
+    pixel inside the image. Only the divisor of a mean can include it. Among equal largest (or smallest) values the
+    first is taken, row by row, so that the gradient goes to the same pixel as in torch.
 
     Args:
         image: (H, W), or (C, H, W).
-        size: of the window, in pixels.
-        stride: pixels between two windows; by default the size: windows side by side.
+        size: size of the window in pixels.
+        stride: pixels between two windows; by default the size, so that windows do not overlap.
         padding: pixels on every side of the image, fewer than the window has.
-        kind: what is taken of a window: ``max``, ``min``, ``sum``, ``mean`` or, by ``subsampling``, its first pixel.
-        count_padding: a mean divides by the size of the window; else by the number of its pixels in the image (torch's
-            ``count_include_pad``).
+        kind: the value of a window: ``max``, ``min``, ``sum``, ``mean`` or ``subsampling``, its first pixel.
+        count_padding: divide a mean by the size of the window; if false, by the number of its pixels inside the image
+            (torch's ``count_include_pad``).
         dilation: pixels between two values of the window.
 
     Returns:
         (H', W') or (C, H', W').
 
     Raises:
-        UserError: the window does not fit or can lie in the padding alone, or the kind is unknown.
+        UserError: the window does not fit or can lie entirely in the padding, or the kind is unknown.
 
     Example:
         >>> image = torch.arange(16).reshape(4, 4)
@@ -83,31 +83,31 @@ def pool2d_gradient(
     count_padding: bool = True,
     dilation: Size = 1,
 ) -> Tensor:
-    """The derivative of pooling, by hand: how much the loss changes with each pixel.
+    """Compute the derivative of the loss with respect to the image by hand.
 
-    A maximum is its largest pixel and nothing else: the derivative with respect to that pixel is 1, and 0 to all
-    others. So each window hands its share of the upstream gradient back to the one pixel that it took; a mean hands
-    each pixel an equal part, a sum the whole, subsampling all to the first. A pixel in several windows collects from
-    each of them (the chain rule adds up).
+    A maximum depends on its largest pixel only: the derivative with respect to that pixel is 1, and 0 for all others.
+    So each window passes its upstream gradient to the pixel that it took. A mean passes an equal part to each pixel, a
+    sum passes the whole gradient to each, subsampling passes it to the first pixel. By the chain rule, a pixel in
+    several windows adds up what it receives from each.
 
     Args:
-        image: (H, W), or (C, H, W), as it was pooled.
-        upstream: derivative of the loss with respect to the output of `pool2d`, of its shape.
+        image: the image that was pooled, (H, W) or (C, H, W).
+        upstream: derivative of the loss with respect to the output of `pool2d`, of the same shape.
         size: the other arguments are those of `pool2d`.
-        stride: see there.
-        padding: see there.
-        kind: see there.
-        count_padding: see there.
-        dilation: see there.
+        stride: see `pool2d`.
+        padding: see `pool2d`.
+        kind: see `pool2d`.
+        count_padding: see `pool2d`.
+        dilation: see `pool2d`.
 
     Returns:
-        The derivative with respect to the image, of its shape.
+        The derivative with respect to the image, of the same shape.
 
     Raises:
-        UserError: as `pool2d`, or the upstream gradient has another shape than the output.
+        UserError: as for `pool2d`, or the upstream gradient does not have the shape of the output.
 
     Example:
-        >>> image = torch.tensor([[1, 5, 2], [5, 3, 4]])  # two windows, both see the 5 above, one the 5 below
+        >>> image = torch.tensor([[1, 5, 2], [5, 3, 4]])  # both windows see the upper 5, one also the lower 5
         >>> pool2d_gradient(image, torch.tensor([[10, 1]]), 2, stride=1).tolist()
         [[0, 11, 0], [0, 0, 0]]
         >>> pool2d_gradient(image, torch.tensor([[10.0, 1.0]]), 2, stride=1, kind="mean").tolist()
@@ -134,18 +134,18 @@ def pool2d_gradient(
 def differentiate_numerically(
     function: Callable[[Tensor], Tensor], image: Tensor, upstream: Tensor, step: float = 1e-4
 ) -> Tensor:
-    """The derivative by finite differences: move each value a little up and down, and see how the loss follows.
+    """Compute the derivative by finite differences: move each value a little up and down, and measure the loss.
 
-    It is right where the function is smooth; a maximum of two equal values has a kink, where it gives half to each.
+    The result is right where the function is smooth. A maximum of two equal values has a kink; there each gets half.
 
     Args:
-        function: of the image.
+        function: a function of the image.
         image: float64, of any shape.
-        upstream: derivative of the loss with respect to the function's output, of its shape.
-        step: how far each value is moved.
+        upstream: derivative of the loss with respect to the function's output, of the same shape.
+        step: size of the move.
 
     Returns:
-        Of the image's shape.
+        The derivative, of the shape of the image.
 
     Example:
         >>> differentiate_numerically(torch.square, torch.tensor([1.0, 2.0]).double(), torch.ones(2)).round(decimals=6)
@@ -177,19 +177,21 @@ def _windows(
             for axis, limit in enumerate(extent)
         ]
         if not all(seen):
-            raise UserError(f"padding {padding} holds a whole window of {size}; give less padding than the window has.")
+            raise UserError(
+                f"padding {padding} contains a whole window of {size}; give less padding than the window size."
+            )
         yield i, j, seen[0], seen[1]
 
 
 def _chosen(values: Tensor, kind: PoolKind) -> Tensor:
-    """Which value (C, 1) of each channel's (C, n) is taken: of equal ones the first."""
+    """Return the index (C, 1) of the value that is taken in each channel of (C, n): the first of equal ones."""
     if kind == "subsampling":
         return torch.zeros(len(values), 1, dtype=torch.long)
     return values.argmax(1, keepdim=True) if kind == "max" else values.argmin(1, keepdim=True)
 
 
 def _share(total: Tensor, kind: PoolKind, count_padding: bool, size: Size, values: Tensor) -> Tensor:
-    """Of a mean, the total divided by the pixels of the window; of a sum, all of it."""
+    """Return the total for a sum, and the total divided by the pixels of the window for a mean."""
     if kind == "sum":
         return total
     height, width = each_side(size, 2)

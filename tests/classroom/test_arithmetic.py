@@ -132,7 +132,7 @@ MISTAKES: list[tuple[Callable[[], object], str]] = [
     (lambda: transposed_output_size(4, 2, s=2, extra=2), "extra is 2; it must be less than stride 2"),
     (lambda: output_size(28, 3, p="full"), "padding 'full' is unknown; give a number of pixels, same or valid"),  # type: ignore[call-overload]
     (lambda: output_size(28, 3, p="same", s=2), "padding 'same' keeps the size at stride 1, and stride is 2"),
-    (lambda: output_size((8, 8), (3, 3, 3)), "(8, 8) has 2 numbers; give one, or one for each of 3 directions"),
+    (lambda: output_size((8, 8), (3, 3, 3)), "(8, 8) has 2 numbers; give one, or one for each of 3 dimensions"),
     (lambda: conv_parameters(3, 8, 3, groups=2), "groups is 2; it must divide both 3 and 8 channels"),
     (lambda: conv_macs(3, 8, 3, 0), "output is 0; give at least 1"),
     (lambda: dense_parameters(0, 10), "inputs is 0; give at least 1"),

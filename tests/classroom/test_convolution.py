@@ -190,9 +190,9 @@ def test_the_matrix_of_nine_weights_on_sixteen_pixels() -> None:
 
 
 MISTAKES: list[tuple[Callable[[], object], str]] = [
-    (lambda: corr2d(whole(0, 3, 5, 5), whole(0, 2, 2)), r"do not go together; give \(H, W\) with \(kh, kw\)"),
-    (lambda: corr1d(whole(0, 3, 5, 5), whole(0, 2)), r"do not go together; give \(L\) with \(k\), or \(C, L\)"),
-    (lambda: corr3d(whole(0, 5, 5), whole(0, 2, 2)), r"do not go together; give \(D, H, W\) with"),
+    (lambda: corr2d(whole(0, 3, 5, 5), whole(0, 2, 2)), r"do not match; give \(H, W\) with \(kh, kw\)"),
+    (lambda: corr1d(whole(0, 3, 5, 5), whole(0, 2)), r"do not match; give \(L\) with \(k\), or \(C, L\)"),
+    (lambda: corr3d(whole(0, 5, 5), whole(0, 2, 2)), r"do not match; give \(D, H, W\) with"),
     (
         lambda: corr2d(whole(0, 2, 2), whole(0, 2, 2), padding=2, mode="reflect"),
         "padding 2 is too much for reflect of 2",

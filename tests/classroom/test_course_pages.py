@@ -1,4 +1,4 @@
-"""docs/course: every page prints what it says, and what the index names is there and runs."""
+"""docs/course: every page prints what it shows, and everything that the index names exists and runs."""
 
 import importlib
 import re
@@ -90,6 +90,6 @@ def test_a_command_of_the_index_runs(command: str, desk: Path, tmp_path: Path, t
         return
     if "RUN" in command:  # a copy, for `test` writes its scores into the run
         shutil.copytree(trained_once.path, tmp_path / "run")
-    line = f"python -m cnnkit {command.replace('RUN', str(tmp_path / 'run'))}"
+    line = f"cnnkit {command.replace('RUN', str(tmp_path / 'run'))}"
     code, printed = run_command(f"{line} --print_config" if command.startswith("fit ") else line)
     assert code == 0, printed

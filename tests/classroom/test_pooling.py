@@ -86,7 +86,7 @@ def test_dilated_poolings_are_those_of_torch(seed, c, i, k, p, s, d) -> None:
     image = whole(seed, c, *i)
     expected = F.max_pool2d(image, k, s, p, d)
     if expected.isinf().any():  # a window that sees nothing: torch gives -inf
-        with pytest.raises(UserError, match="holds a whole window"):
+        with pytest.raises(UserError, match="contains a whole window"):
             pool2d(image, k, s, p, dilation=d)
         return
     assert torch.equal(pool2d(image, k, s, p, dilation=d), expected)
@@ -170,7 +170,7 @@ def test_numbers_keep_their_type() -> None:
 
 
 MISTAKES: list[tuple[Callable[[], object], str]] = [
-    (lambda: pool2d(whole(0, 5, 5), 2, padding=2), "padding 2 holds a whole window of 2"),
+    (lambda: pool2d(whole(0, 5, 5), 2, padding=2), "padding 2 contains a whole window of 2"),
     (lambda: pool2d(whole(0, 5, 5), 2, kind="median"), "'median' is unknown; choose one of max, min, sum, mean"),
     (lambda: pool2d(whole(0, 1, 3, 5, 5), 2), r"shape \(1, 3, 5, 5\); give \(H, W\) or \(C, H, W\)"),
     (lambda: pool2d_gradient(whole(0, 4, 4), whole(0, 3, 3), 2), r"upstream has shape \(1, 3, 3\); .* \(1, 2, 2\)"),

@@ -1,4 +1,4 @@
-"""The pages of docs/course as programs: their blocks run from top to bottom in one session."""
+"""The pages of docs/course as programs: their code blocks run from top to bottom in one session."""
 
 import re
 import shlex
@@ -50,11 +50,11 @@ def run_block(block: Block, names: dict[str, Any]) -> str:
 
 
 def run_command(line: str) -> tuple[int, str]:
-    """Exit code and output of ``python -m cnnkit ...``; what trains takes two batches."""
+    """Exit code and output of ``cnnkit ...``; trainings take two batches."""
     words = shlex.split(line, comments=True)
-    assert words[:3] == ["python", "-m", "cnnkit"], line
+    assert words[0] == "cnnkit", line
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        code = main([*words[3:], *(FEW if words[3] == "fit" else [])])
+        code = main([*words[1:], *(FEW if words[1] == "fit" else [])])
     text = out.getvalue() if code == 0 else err.getvalue()
     return code, "\n".join(text_line.rstrip() for text_line in text.strip("\n").splitlines())

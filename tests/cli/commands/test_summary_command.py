@@ -54,24 +54,24 @@ def test_the_published_table(cli: Callable[..., Ended]) -> None:
 def test_each_row_of_the_published_table_is_derived(cli: Callable[..., Ended]) -> None:
     why = figures(cli("summary", "--explain", "--json"))["why"]
     assert why[:-1] == [
-        "features.0 Conv2d: (28 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 26; 64 kernels of 1x3x3 and a bias "
-        "give as many maps: 64*1*3*3 + 64 = 640; each weight is used at each of 26*26 places: 576*676 = 389,376 MACs",
-        "features.1 MaxPool2d: (26 + 2*0 - 1*(2 - 1) - 1) / 2 + 1, rounded down, = 13; each of the 64 maps by itself; "
-        "nothing to learn: 0",
-        "features.2 ReLU: value by value, so the shape stays 64x13x13; nothing to learn: 0",
-        "features.3 Conv2d: (13 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 11; 128 kernels of 64x3x3 and a bias "
-        "give as many maps: 128*64*3*3 + 128 = 73,856; each weight is used at each of 11*11 places: 73,728*121 = "
-        "8,921,088 MACs",
-        "features.4 MaxPool2d: (11 + 2*0 - 1*(2 - 1) - 1) / 2 + 1, rounded down, = 5; each of the 128 maps by itself; "
-        "nothing to learn: 0",
-        "features.5 ReLU: value by value, so the shape stays 128x5x5; nothing to learn: 0",
-        "head.0 Flatten: 128*5*5 = 3,200 values in a row; nothing to learn: 0",
-        "head.1 Linear: 200 units, each with a weight for each of 3200 values and a bias: 3200*200 + 200 = 640,200",
-        "head.2 ReLU: value by value, so the shape stays 200; nothing to learn: 0",
-        "head.3 Linear: 10 units, each with a weight for each of 200 values and a bias: 200*10 + 10 = 2,010",
+        "features.0 Conv2d: (28 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 26; 64 kernels of 1x3x3 and 64 biases "
+        "give 64 maps: 64*1*3*3 + 64 = 640 parameters; each weight is used at 26*26 positions: 576*676 = 389,376 MACs",
+        "features.1 MaxPool2d: (26 + 2*0 - 1*(2 - 1) - 1) / 2 + 1, rounded down, = 13; each of the 64 maps separately; "
+        "0 parameters",
+        "features.2 ReLU: works on each value, so the shape stays 64x13x13; 0 parameters",
+        "features.3 Conv2d: (13 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 11; 128 kernels of 64x3x3 and 128 "
+        "biases give 128 maps: 128*64*3*3 + 128 = 73,856 parameters; each weight is used at 11*11 positions: "
+        "73,728*121 = 8,921,088 MACs",
+        "features.4 MaxPool2d: (11 + 2*0 - 1*(2 - 1) - 1) / 2 + 1, rounded down, = 5; each of the 128 maps separately; "
+        "0 parameters",
+        "features.5 ReLU: works on each value, so the shape stays 128x5x5; 0 parameters",
+        "head.0 Flatten: 128*5*5 = 3,200 values in one vector; 0 parameters",
+        "head.1 Linear: 200 units, each with 3200 weights and a bias: 3200*200 + 200 = 640,200 parameters",
+        "head.2 ReLU: works on each value, so the shape stays 200; 0 parameters",
+        "head.3 Linear: 10 units, each with 200 weights and a bias: 200*10 + 10 = 2,010 parameters",
     ]
     ended = cli("summary", "--model.net=MLP", "--explain")
-    assert "has no such row: 3.05 MB in all instead of 3.06" in ended.out
+    assert "has no such row: 3.05 MB in total instead of 3.06" in ended.out
 
 
 @pytest.mark.parametrize("net", ["ResNet", "NetworkInNetwork", "AlexNet", "GoogLeNet"])
