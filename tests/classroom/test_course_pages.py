@@ -86,7 +86,7 @@ def test_pages_studies_and_tests_of_the_index_are_there() -> None:
 )
 def test_a_command_of_the_index_runs(command: str, desk: Path, tmp_path: Path, trained_once: RunFolder) -> None:
     if command.startswith("study "):  # minutes to hours: tests/experiments reads results
-        assert (ROOT / "experiments" / command.removeprefix("study ") / "study.yaml").is_file()
+        assert (ROOT / command.removeprefix("study ") / "study.yaml").is_file()
         return
     if "RUN" in command:  # a copy, for `test` writes its scores into the run
         shutil.copytree(trained_once.path, tmp_path / "run")
