@@ -1,4 +1,4 @@
-"""Learning-rate schedules as functions of the share of the run that is over, and as classes for an optimizer.
+"""Two learning-rate schedules, each as a function of the step and as a class for an optimizer.
 
 Warm-up and cosine: Goyal et al. 2017, arXiv 1706.02677; Loshchilov & Hutter 2016, arXiv 1608.03983.
 Triangle: Smith 2017, arXiv 1708.07120.
@@ -14,7 +14,7 @@ from cnnkit.errors import UserError
 
 
 def warmup_cosine(step: int, total_steps: int, warmup: float, final: float) -> float:
-    """Factor on the learning rate: up to 1 in a straight line, then down to ``final`` along half a cosine.
+    """Return the factor on the learning rate: it rises linearly to 1, then falls to ``final`` along half a cosine.
 
     Example:
         >>> [round(warmup_cosine(step, 8, 0.25, 0.0), 2) for step in range(9)]
@@ -22,13 +22,13 @@ def warmup_cosine(step: int, total_steps: int, warmup: float, final: float) -> f
     """
     rise = round(warmup * total_steps)
     if step < rise:
-        return (step + 1) / (rise + 1)  # not 0: the first step is not to be wasted
+        return (step + 1) / (rise + 1)  # not 0, so that the first step trains, too
     progress = min(1.0, (step - rise) / max(1, total_steps - rise))
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def triangle(step: int, total_steps: int, peak: float, start: float, final: float) -> float:
-    """Factor on the learning rate: from ``start`` up to 1 and down to ``final`` in two straight lines.
+    """Return the factor on the learning rate: it rises linearly from ``start`` to 1, then falls linearly to ``final``.
 
     Example:
         >>> [round(triangle(step, 8, 0.25, 0.5, 0.1), 2) for step in range(9)]
@@ -43,13 +43,13 @@ def triangle(step: int, total_steps: int, peak: float, start: float, final: floa
 class WarmupCosineLR(LambdaLR):
     """Linear warm-up to the optimizer's learning rate, then half a cosine down, see :func:`warmup_cosine`.
 
-    The shape follows these arguments, never a checkpoint: a run resumed with other ``total_steps`` takes the new shape.
+    A checkpoint does not hold the shape: a run that is resumed with other ``total_steps`` takes the new shape.
 
     Args:
         optimizer: optimizer whose learning rates are scheduled.
-        total_steps: calls of ``step()`` in the whole run, be they training steps or epochs.
-        warmup: part of the run that is warm-up, from 0 to 1.
-        final: learning rate at the end, as a part of the highest.
+        total_steps: calls of ``step()`` in the whole run: training steps or epochs.
+        warmup: share of the run that is warm-up, from 0 to 1.
+        final: learning rate at the end, as a share of the highest.
         last_epoch: number of calls already made; -1 for a new run.
     """
 
@@ -67,17 +67,17 @@ class WarmupCosineLR(LambdaLR):
 
 
 class TriangleLR(LambdaLR):
-    """Up to the optimizer's learning rate and down again in straight lines, see :func:`triangle`.
+    """Linear rise to the optimizer's learning rate, then a linear fall, see :func:`triangle`.
 
-    ``peak=0.23`` is the schedule of airbench94 (Jordan 2024, arXiv 2404.00498).
-    The shape follows these arguments, never a checkpoint: a run resumed with other ``total_steps`` takes the new shape.
+    ``peak=0.23`` is the schedule of airbench94 (Jordan 2024, arXiv 2404.00498). A checkpoint does not hold the shape,
+    see `WarmupCosineLR`.
 
     Args:
         optimizer: optimizer whose learning rates are scheduled.
-        total_steps: calls of ``step()`` in the whole run, be they training steps or epochs.
-        peak: where the learning rate is highest, from 0 (the start of the run) to 1 (its end).
-        start: learning rate at the start, as a part of the highest.
-        final: learning rate at the end, as a part of the highest.
+        total_steps: calls of ``step()`` in the whole run: training steps or epochs.
+        peak: point of the run at which the learning rate is highest, from 0 (start) to 1 (end).
+        start: learning rate at the start, as a share of the highest.
+        final: learning rate at the end, as a share of the highest.
         last_epoch: number of calls already made; -1 for a new run.
     """
 

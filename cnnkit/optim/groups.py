@@ -1,21 +1,31 @@
-"""Parameter groups of an optimizer: which parameters decay, and at what part of the learning rate each group trains.
+"""Parameter groups of an optimizer: which parameters decay, and at which part of the learning rate a group trains.
 
-No decay on norms and biases: He et al. 2018, arXiv 1812.01187, section 3.1.
+No decay on norms and biases: He et al. 2018, arXiv 1812.01187, section 3.1. Lower rates for lower layers: Howard &
+Ruder 2018, arXiv 1801.06146. A schedule sets absolute rates, such as ``eta_min`` or ``max_lr``, and gives them to all
+groups alike. So a schedule here sets one common rate, and each group trains at its ratio of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
+
+from cnnkit.errors import UserError
+from cnnkit.optim.factories import split_factory
+
+RATIO, COMMON = "lr_ratio", "lr_common"
 
 
 def parameter_groups(module: nn.Module, decay_norm_and_bias: bool = True) -> list[dict[str, Any]]:
-    """Give an optimizer every trainable parameter once, in groups named ``decay`` and ``no_decay``.
+    """List every trainable parameter once, in groups named ``decay`` and ``no_decay``.
 
     Args:
-        module: net whose parameters are trained; frozen ones (``requires_grad=False``) are left out.
-        decay_norm_and_bias: False spares biases and the scales and shifts of normalization layers, that is every
-            parameter of one dimension. True puts all into ``decay``. An empty group is left out.
+        module: net to train; frozen parameters (``requires_grad=False``) are left out.
+        decay_norm_and_bias: False puts biases and the parameters of normalization layers, that is all parameters of
+            one dimension, into ``no_decay``. An empty group is left out.
 
     Example:
         >>> [(g["name"], len(g["params"])) for g in parameter_groups(nn.Linear(3, 2), decay_norm_and_bias=False)]
@@ -27,21 +37,91 @@ def parameter_groups(module: nn.Module, decay_norm_and_bias: bool = True) -> lis
 def decay_groups(
     parameters: Iterable[nn.Parameter], decay_norm_and_bias: bool = True, name: str = "", **options: Any
 ) -> list[dict[str, Any]]:
-    """The same for given parameters, frozen or not.
+    """Group parameters as `parameter_groups` does, frozen ones too.
 
     Args:
         parameters: each of them once.
         decay_norm_and_bias: as in `parameter_groups`.
-        name: of the group, or what comes before the names of the two: ``head/decay``, ``head/no_decay``.
-        **options: what else the groups hold, such as ``lr_scale``, see `scale_rates`.
+        name: name of the group, or prefix of the two names: ``head/decay``, ``head/no_decay``.
+        **options: further entries of the groups, such as ``lr_scale``, see `scale_rates`.
     """
-    held = list(parameters)
+    listed = list(parameters)
     if decay_norm_and_bias:
-        return [{**({"name": name} if name else {}), "params": held, **options}] if held else []
-    before = f"{name}/" if name else ""
-    decay, spared = [p for p in held if p.ndim > 1], [p for p in held if p.ndim <= 1]
+        return [{**({"name": name} if name else {}), "params": listed, **options}] if listed else []
+    prefix = f"{name}/" if name else ""
+    decay, no_decay = [p for p in listed if p.ndim > 1], [p for p in listed if p.ndim <= 1]
     groups: list[dict[str, Any]] = [
-        {"name": f"{before}decay", "params": decay, **options},
-        {"name": f"{before}no_decay", "params": spared, "weight_decay": 0.0, **options},
+        {"name": f"{prefix}decay", "params": decay, **options},
+        {"name": f"{prefix}no_decay", "params": no_decay, "weight_decay": 0.0, **options},
     ]
     return [group for group in groups if group["params"]]
+
+
+def scale_rates(optimizer: Optimizer) -> None:
+    """Turn each group's ``lr_scale``, or its own rate, into a ratio to the optimizer's rate; schedules keep the ratio.
+
+    Raises:
+        UserError: a group has an ``lr_scale``, but the optimizer has no learning rate.
+
+    Example:
+        >>> import torch
+        >>> groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr_scale": 0.1}]
+        >>> optimizer = torch.optim.SGD(groups, lr=0.5)
+        >>> scale_rates(optimizer)
+        >>> [group["lr"] for group in optimizer.param_groups]
+        [0.5, 0.05]
+    """
+    common = optimizer.defaults.get("lr")
+    scales = [group.pop("lr_scale", 1.0) for group in optimizer.param_groups]
+    if not isinstance(common, (int, float)):
+        if any(scale != 1 for scale in scales):
+            raise UserError(
+                f"model.optimizer: {type(optimizer).__name__} has no lr that a group of parameters could have a part "
+                "of: give it an lr"
+            )
+        return
+    rates = [group["lr"] * scale for group, scale in zip(optimizer.param_groups, scales, strict=True)]
+    if all(rate == common for rate in rates):
+        return
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+        if common:
+            group.update({RATIO: rate / common, COMMON: float(common)})
+
+
+@contextmanager
+def common_rates(optimizer: Optimizer) -> Iterator[None]:
+    """Set every group to the common rate, without its ratio, while a schedule is built or moves.
+
+    Example:
+        >>> import torch
+        >>> groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr_scale": 0.5}]
+        >>> optimizer = torch.optim.SGD(groups, lr=1.0)
+        >>> scale_rates(optimizer)
+        >>> with common_rates(optimizer):
+        ...     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2, eta_min=0.2)
+        >>> for _ in range(2):
+        ...     optimizer.step()
+        ...     with common_rates(optimizer):
+        ...         schedule.step()
+        >>> [round(group["lr"], 3) for group in optimizer.param_groups]
+        [0.2, 0.1]
+    """
+    scaled = [group for group in optimizer.param_groups if RATIO in group]
+    for group in scaled:
+        group["lr"] = group[COMMON]
+    yield
+    for group in scaled:
+        group[COMMON] = group["lr"]
+        group["lr"] = group[COMMON] * group[RATIO]
+
+
+def divide_by_ratios(scheduler: Callable[..., Any], optimizer: Optimizer) -> Callable[..., Any]:
+    """Divide lists of rates, one rate a group, by the groups' ratios, which will multiply them again."""
+    ratios = [group.get(RATIO, 1.0) for group in optimizer.param_groups]
+    lists = {
+        name: [rate / ratio for rate, ratio in zip(rates, ratios, strict=True)]
+        for name, rates in split_factory(scheduler)[1].items()
+        if name.endswith("_lr") and isinstance(rates, (list, tuple)) and len(rates) == len(ratios)
+    }
+    return partial(scheduler, **lists) if lists and any(ratio != 1 for ratio in ratios) else scheduler

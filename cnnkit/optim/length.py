@@ -1,25 +1,24 @@
 """How a schedule moves, by step or by epoch, and which of its arguments is the length of the run.
 
 Both follow from the names of its arguments: ``total_steps`` counts optimizer steps and is the length, ``step_size_up``
-counts steps and is no length, ``T_max`` is a length in whatever the schedule moves by. `plan_schedule` applies these
-rules and can be asked again, for a run of another length, say. What names do not tell stands in the tables below.
+counts steps and is no length, ``T_max`` is a length in the unit by which the schedule moves. `plan_schedule` applies
+these rules. The tables below hold the names.
 """
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 from torch.optim.lr_scheduler import PolynomialLR
 
 from cnnkit.errors import UserError
-from cnnkit.optim.factories import class_and_arguments, name_of, signature_of, value_of
+from cnnkit.optim.factories import read_argument, read_name, read_signature, split_factory
 
 Interval = Literal["step", "epoch"]
 
 LENGTHS_IN_STEPS = ("total_steps", "num_training_steps", "max_steps", "max_iters")
 LENGTHS_IN_EPOCHS = ("max_epochs", "total_epochs", "num_epochs")
-LENGTHS = ("T_max", "t_initial")  # in whatever the schedule moves by
+LENGTHS = ("T_max", "t_initial")  # in the unit by which the schedule moves
 # The same name is the length of a warm-up in LinearLR and ConstantLR.
 LENGTHS_OF_CLASSES: tuple[tuple[type, str], ...] = ((PolynomialLR, "total_iters"),)
 # Arguments that are no length, but show that the author counts optimizer steps: OneCycleLR, CyclicLR, transformers.
@@ -33,11 +32,19 @@ class RunLength(NamedTuple):
 
     Attributes:
         steps: optimizer steps, over all epochs.
-        epochs: epochs, the last of which may be cut short.
+        epochs: epochs; the last one may be incomplete.
     """
 
     steps: int
     epochs: int
+
+    def count_moves(self, interval: Interval) -> int:
+        """Return the steps or the epochs."""
+        return self.steps if interval == "step" else self.epochs
+
+
+MeasureRun = Callable[[], RunLength | None]
+"""Returns the length of the run, or None for a run without end."""
 
 
 class SchedulePlan(NamedTuple):
@@ -45,9 +52,9 @@ class SchedulePlan(NamedTuple):
 
     Attributes:
         name: of the class or function.
-        interval: it moves on every optimizer ``step`` or every ``epoch``.
-        argument: the argument that is the run's length; None where it has none.
-        fills: whether that argument was left out and is filled in.
+        interval: whether it moves on every optimizer ``step`` or every ``epoch``.
+        argument: the argument that is the length of the run; None if there is none.
+        fills: whether cnnkit fills in that argument, because the user left it out.
         rule: why this interval, as part of a sentence.
     """
 
@@ -58,175 +65,136 @@ class SchedulePlan(NamedTuple):
     rule: str
 
 
-def find_length_argument(scheduler: Callable[..., Any]) -> str | None:
-    """Name the argument by which a schedule learns how long the run is, if that was left out.
-
-    Args:
-        scheduler: class or function of a schedule, or a ``functools.partial`` of one.
-
-    Returns:
-        Such as ``total_steps``, ``T_max``, ``t_initial``, or PolynomialLR's ``total_iters``. None where there is no
-        such argument (``total_iters`` of LinearLR is the length of a warm-up), or where the partial already says it;
-        0 and None say nothing.
-
-    Example:
-        >>> from torch.optim.lr_scheduler import CosineAnnealingLR
-        >>> find_length_argument(CosineAnnealingLR)
-        'T_max'
-    """
-    plan = plan_schedule(scheduler)
-    return plan.argument if plan.fills else None
-
-
 def find_length_default(target: Callable[..., Any]) -> dict[str, int]:
-    """Return the default by which a configuration leaves a schedule's length open: 0, which says nothing.
+    """Return the default by which a configuration leaves a schedule's length open: 0, which means no length.
 
-    PolynomialLR's own is 5, which could not be told from a 5 that somebody wrote.
+    PolynomialLR's own default is 5, which could not be distinguished from a 5 that the user wrote.
 
     Returns:
-        Empty for what is no schedule, has no length, or has None as its default, which says nothing either.
+        Empty for a class that is no schedule, that has no length, or whose default is None, which means no length too.
 
     Example:
         >>> from torch.optim.lr_scheduler import OneCycleLR
         >>> find_length_default(PolynomialLR), find_length_default(OneCycleLR)
         ({'total_iters': 0}, {})
     """
-    parameters = signature_of(target)
-    name = find_length_argument(target) if "optimizer" in parameters else None
-    return {} if name is None or parameters[name].default is None else {name: 0}
+    parameters, plan = read_signature(target), plan_schedule(target)
+    if plan.argument is None or not plan.fills or "optimizer" not in parameters:
+        return {}
+    return {} if parameters[plan.argument].default is None else {plan.argument: 0}
 
 
 def plan_schedule(scheduler: Callable[..., Any], interval: Interval | Literal["auto"] = "auto") -> SchedulePlan:
-    """Say how a schedule moves and whether its length is to be filled in.
+    """Decide how a schedule moves and whether its length is filled in.
 
     Args:
-        scheduler: class or function of a schedule, or a ``functools.partial`` of one.
-        interval: ``step`` or ``epoch`` where somebody has decided it; ``auto`` follows the names of the arguments.
+        scheduler: class or function of a schedule, or a ``functools.partial`` of one. A length of 0 or None counts as
+            left out.
+        interval: ``step`` or ``epoch`` if the user chose one; ``auto`` follows the names of the arguments.
 
     Example:
         >>> from torch.optim.lr_scheduler import CosineAnnealingLR, CyclicLR, StepLR
         >>> [plan_schedule(schedule).interval for schedule in (CosineAnnealingLR, CyclicLR, StepLR)]
         ['step', 'step', 'epoch']
+        >>> plan_schedule(CosineAnnealingLR).argument
+        'T_max'
     """
-    argument = _find_length(scheduler)
-    fills = argument is not None and not _says_length(scheduler, argument)
-    chosen, rule = _find_interval(scheduler, argument, fills)
+    target, given = split_factory(scheduler)
+    names = [*LENGTHS_IN_STEPS, *LENGTHS_IN_EPOCHS, *LENGTHS]
+    if isinstance(target, type):
+        names += [name for of_class, name in LENGTHS_OF_CLASSES if issubclass(target, of_class)]
+    parameters = read_signature(scheduler)
+    argument = next((name for name in names if name in parameters), None)
+    has_length = bool(argument and given.get(argument)) or bool(given.get("epochs") and given.get("steps_per_epoch"))
+    fills = argument is not None and not has_length
+    chosen, rule = _find_interval(scheduler, argument if fills else None)
     if interval != "auto":
         chosen, rule = interval, f"schedule_interval is {interval}"
-    return SchedulePlan(name_of(scheduler), chosen, argument, fills, rule)
+    return SchedulePlan(read_name(scheduler), chosen, argument, fills, rule)
 
 
 def plan_built(built: Any, plan: SchedulePlan, interval: str) -> SchedulePlan:
-    """Correct the plan of a schedule that a function built, whose own arguments say little, by the schedule's class.
+    """Correct the plan of a function, whose own arguments tell little, by the class of the schedule that it built.
 
     Args:
         built: the schedule.
-        plan: what `plan_schedule` said of the function.
-        interval: as given to it.
+        plan: plan of the function.
+        interval: as given to `plan_schedule`.
     """
     if plan.name == type(built).__name__ or plan.fills or interval != "auto":
         return plan
-    chosen, rule = _find_interval(type(built), None, False)
+    chosen, rule = _find_interval(type(built), None)
     if hasattr(built, "t_in_epochs"):
         chosen, rule = ("epoch" if built.t_in_epochs else "step"), f"t_in_epochs is {built.t_in_epochs}"
     return plan._replace(name=type(built).__name__, interval=chosen, rule=rule)
 
 
-def length_arguments(
-    scheduler: Callable[..., Any], plan: SchedulePlan, measure_run: Callable[[], RunLength | None]
-) -> dict[str, Any]:
-    """Return the arguments that make a schedule as long as the run.
+def length_arguments(scheduler: Callable[..., Any], plan: SchedulePlan, measure_run: MeasureRun) -> dict[str, Any]:
+    """Return the arguments that make a schedule as long as the run; empty if the user gave its length.
 
     Args:
         scheduler: the schedule's factory.
-        plan: what `plan_schedule` says of it.
-        measure_run: returns the run's length, None for a run without end; called only if something is filled in.
-
-    Returns:
-        What is to be passed to the factory besides what was given; empty where nothing was left out.
+        plan: its plan, see `plan_schedule`.
+        measure_run: called only if the length is filled in.
 
     Raises:
-        UserError: the length is to be filled in, and the run has none.
+        UserError: the length has to be filled in, and the run has no end.
 
     Example:
         >>> from torch.optim.lr_scheduler import OneCycleLR
         >>> length_arguments(OneCycleLR, plan_schedule(OneCycleLR), lambda: RunLength(steps=120, epochs=10))
         {'total_steps': 120}
     """
-    parameters, found = signature_of(scheduler), {}
-    if "t_in_epochs" in parameters:
-        found["t_in_epochs"] = plan.interval == "epoch"
+    arguments: dict[str, Any] = {}
+    if "t_in_epochs" in read_signature(scheduler):
+        arguments["t_in_epochs"] = plan.interval == "epoch"
     if plan.argument is None:
-        return found
-    if not plan.fills:  # OneCycleLR refuses the 0 that says nothing
-        return found if value_of(scheduler, plan.argument) else {**found, plan.argument: None}
+        return arguments
+    if not plan.fills:  # OneCycleLR refuses a 0 beside epochs and steps_per_epoch
+        return arguments if read_argument(scheduler, plan.argument) else {**arguments, plan.argument: None}
     run = measure_run()
     if run is None:
         raise UserError(
             f"model.scheduler.{plan.argument} is to be the length of the run, which has none: set trainer.max_epochs "
             "or trainer.max_steps"
         )
-    length = run.steps if plan.interval == "step" else run.epochs
-    epochs, each = value_of(scheduler, "epochs"), value_of(scheduler, "steps_per_epoch")
-    if epochs or each:  # OneCycleLR, which was given one of them
+    length = run.count_moves(plan.interval)
+    epochs, each = read_argument(scheduler, "epochs"), read_argument(scheduler, "steps_per_epoch")
+    if epochs or each:  # OneCycleLR, with one of the two
         length = (epochs or run.epochs) * (each or math.ceil(length / run.epochs))
     if plan.argument == "t_initial":
         length = _first_cycle(scheduler, length)
-    return {**found, plan.argument: length}
+    return {**arguments, plan.argument: length}
 
 
-def fill_length(scheduler: Callable[..., Any], total_steps: int) -> Callable[..., Any]:
-    """Tell a schedule's factory the length of the run, if it has an argument for it and nobody has set it."""
-    name = find_length_argument(scheduler)
-    return scheduler if name is None else partial(scheduler, **{name: total_steps})
+def counts_steps(scheduler: Callable[..., Any]) -> bool:
+    """Whether the arguments of a schedule count optimizer steps, even if its length is left out."""
+    return _find_interval(scheduler, None)[0] == "step"
 
 
-def counts(scheduler: Callable[..., Any]) -> Interval:
-    """Return what the arguments of a schedule count, whether or not one is left out."""
-    return _find_interval(scheduler, None, False)[0]
-
-
-def _find_length(scheduler: Callable[..., Any]) -> str | None:
-    target, _ = class_and_arguments(scheduler)
-    names = [*LENGTHS_IN_STEPS, *LENGTHS_IN_EPOCHS, *LENGTHS]
-    if isinstance(target, type):
-        names += [name for of_class, name in LENGTHS_OF_CLASSES if issubclass(target, of_class)]
-    parameters = signature_of(scheduler)
-    return next((name for name in names if name in parameters), None)
-
-
-def _says_length(scheduler: Callable[..., Any], argument: str) -> bool:
-    _, given = class_and_arguments(scheduler)
-    return bool(given.get(argument) or (given.get("epochs") and given.get("steps_per_epoch")))
-
-
-def _find_interval(scheduler: Callable[..., Any], argument: str | None, fills: bool) -> tuple[Interval, str]:
-    names = signature_of(scheduler).keys()
+def _find_interval(scheduler: Callable[..., Any], filled: str | None) -> tuple[Interval, str]:
+    names = read_signature(scheduler).keys()
     if "t_in_epochs" in names:
-        if value_of(scheduler, "t_in_epochs") is False:
-            return "step", "t_in_epochs is false"
-        return "epoch", "t_in_epochs is true"
-    for interval, counted in (("step", COUNT_STEPS), ("epoch", COUNT_EPOCHS)):
-        if found := sorted(names & counted):
-            return interval, f"{found[0]} counts {interval}s"  # type: ignore[return-value]
-    if fills:
-        return "step", f"{argument} is filled in with the run's steps"
-    return "epoch", CUSTOMARY if _is_known(scheduler) else UNKNOWN
-
-
-def _is_known(scheduler: Callable[..., Any]) -> bool:
-    target, _ = class_and_arguments(scheduler)
-    return getattr(target, "__module__", "").split(".")[0] in ("torch", "timm", "cnnkit", "lightning")
+        in_epochs = read_argument(scheduler, "t_in_epochs") is not False
+        return ("epoch", "t_in_epochs is true") if in_epochs else ("step", "t_in_epochs is false")
+    if steps := sorted(names & COUNT_STEPS):
+        return "step", f"{steps[0]} counts steps"
+    if epochs := sorted(names & COUNT_EPOCHS):
+        return "epoch", f"{epochs[0]} counts epochs"
+    if filled:
+        return "step", f"{filled} is filled in with the run's steps"
+    package = getattr(split_factory(scheduler)[0], "__module__", "").split(".")[0]
+    return "epoch", CUSTOMARY if package in ("torch", "timm", "cnnkit", "lightning") else UNKNOWN
 
 
 def _first_cycle(scheduler: Callable[..., Any], length: int) -> int:
-    """Length of timm's first cycle, with which all cycles, after a warm-up before them, are as long as the run."""
-    cycles, factor = value_of(scheduler, "cycle_limit") or 1, value_of(scheduler, "cycle_mul") or 1.0
+    """Length of timm's first cycle, with which the warm-up and all cycles together are as long as the run."""
+    cycles, factor = read_argument(scheduler, "cycle_limit") or 1, read_argument(scheduler, "cycle_mul") or 1.0
     # WSDLRScheduler has no warmup_prefix: its warm-up always comes before t_initial.
-    prefix = "warmup_prefix" not in signature_of(scheduler) or value_of(scheduler, "warmup_prefix")
-    warmup = (value_of(scheduler, "warmup_t") or 0) if prefix else 0
+    prefix = "warmup_prefix" not in read_signature(scheduler) or read_argument(scheduler, "warmup_prefix")
+    warmup = (read_argument(scheduler, "warmup_t") or 0) if prefix else 0
     if warmup >= length:
         raise UserError(
-            f"model.scheduler.warmup_t is {warmup}, but the run has {length} of what it counts: give a smaller one"
+            f"model.scheduler.warmup_t is {warmup}, but the run has {length} of the same unit: give a smaller one"
         )
     return math.ceil((length - warmup) / sum(factor**cycle for cycle in range(cycles)))

@@ -1,7 +1,7 @@
-"""Optimizers: built from the groups of parameters, with a fused kernel where there is one, and tried before training.
+"""Optimizers: built from parameter groups, with a fused kernel if there is one, and tried before training.
 
-A trial costs a millisecond and says before the first batch what else ends a run in its first step: that an optimizer
-wants sparse gradients, second derivatives, or weights in another layout than channels_last.
+A trial costs a millisecond. It finds errors of the first step before the run begins: an optimizer may need sparse
+gradients, second derivatives, or weights in another memory format than channels_last.
 """
 
 import warnings
@@ -11,11 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.optimizer import required
 
 from cnnkit.errors import UserError
-from cnnkit.optim.factories import class_and_arguments, name_of, signature_of, value_of
-from cnnkit.optim.refusals import construct
+from cnnkit.optim.factories import construct, read_name, read_signature, split_factory
 
 REMEDIES = {
     "Muon": "timm.optim.Muon takes all parameters",
@@ -25,24 +23,24 @@ REMEDIES = {
 
 
 def fused_if_possible(optimizer: Callable[..., Any], clipped_by_scaler: bool = False) -> dict[str, bool]:
-    """Give ``{"fused": True}`` for an optimizer class that has such a kernel (SGD, Adam, AdamW, Adagrad), else nothing.
+    """Return ``{"fused": True}`` for an optimizer with a fused kernel (SGD, Adam, AdamW, Adagrad), else an empty dict.
 
     Args:
         optimizer: class, or a ``functools.partial`` of one.
-        clipped_by_scaler: gradients are clipped while a scaler of float16 gradients holds them multiplied. A fused
-            kernel takes the factor out in its own step, after they were clipped: then it is switched off.
+        clipped_by_scaler: whether gradients are clipped while they are scaled for float16. A fused kernel unscales
+            them in its own step, after the clipping; so it is switched off.
 
     Raises:
-        UserError: somebody wrote ``fused: true``, and it cannot be clipped.
+        UserError: the user wrote ``fused: true``, and gradients are clipped while they are scaled.
 
     Example:
         >>> import torch
         >>> fused_if_possible(torch.optim.SGD), fused_if_possible(torch.optim.RMSprop)
         ({'fused': True}, {})
     """
-    if "fused" not in signature_of(optimizer):
+    if "fused" not in read_signature(optimizer):
         return {}
-    chosen = class_and_arguments(optimizer)[1].get("fused")
+    chosen = split_factory(optimizer)[1].get("fused")
     if not clipped_by_scaler:
         return {"fused": True if chosen is None else chosen}
     if chosen:
@@ -64,25 +62,19 @@ def build_optimizer(
         **options: more arguments, such as ``fused``.
 
     Returns:
-        The optimizer, and whether it needs weights that are contiguous in memory (LBFGS), which those in
-        channels_last are not.
+        The optimizer, and whether it needs weights that are contiguous in memory, not in channels_last (LBFGS).
 
     Raises:
-        UserError: it refuses an argument or the parameters, or fails on its first step.
+        UserError: it refuses an argument or the parameters, or fails in its first step.
     """
     kept = [dict(group) for group in groups]
-    for name in signature_of(factory):
-        if value_of(factory, name) is required:
-            raise UserError(
-                f"model.optimizer.{name}: is required and was not given; add --model.optimizer.{name} VALUE"
-            )
 
     def build(made_by: Callable[..., Any]) -> Any:
         return made_by([dict(group) for group in kept], **options)  # optimizers write into the groups
 
     try:
         optimizer: Optimizer = construct("model.optimizer", factory, build)
-        _refuse_epsilon(optimizer)
+        _check_epsilon(optimizer)
         copies = [{**group, "params": _copy_smallest(group["params"])} for group in kept]
         error = _try_steps(factory, copies, options)
         if error is None:
@@ -91,20 +83,20 @@ def build_optimizer(
         if _try_steps(factory, rows, options) is None:
             return optimizer, True
         sentence = " ".join(str(error).split())
-        raise UserError(f"model.optimizer: {name_of(factory)} fails on its first step: {sentence}") from error
+        raise UserError(f"model.optimizer: {read_name(factory)} fails on its first step: {sentence}") from error
     except UserError as error:
-        if (remedy := REMEDIES.get(name_of(factory))) is None:
+        if (remedy := REMEDIES.get(read_name(factory))) is None:
             raise
         raise UserError(f"{error}; {remedy}") from error
 
 
 def is_second_order(optimizer: Any) -> bool:
-    """Whether an optimizer differentiates the gradients once more, as timm's Adahessian does."""
+    """Whether an optimizer needs second derivatives, as timm's Adahessian does."""
     return bool(getattr(optimizer, "is_second_order", False))
 
 
-def _refuse_epsilon(optimizer: Optimizer) -> None:
-    """In 16-true Adam's 1e-8 is 0, and what has no gradient becomes 0 / 0."""
+def _check_epsilon(optimizer: Optimizer) -> None:
+    """Refuse an epsilon that is 0 in float16, such as Adam's 1e-8: an update without a gradient would be 0 / 0."""
     for group in optimizer.param_groups:
         eps = group.get("eps")
         kinds = {p.dtype for p in group["params"]}
@@ -115,7 +107,7 @@ def _refuse_epsilon(optimizer: Optimizer) -> None:
 
 
 def _copy_smallest(parameters: Iterable[Tensor]) -> list[Tensor]:
-    """Copy the smallest parameter of every number of dimensions and layout in memory."""
+    """Copy one parameter, the smallest, for every number of dimensions and memory format."""
     smallest: dict[tuple[int, bool], Tensor] = {}
     for p in parameters:
         kind = p.ndim, p.is_contiguous()
@@ -125,14 +117,14 @@ def _copy_smallest(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 
 def _try_steps(factory: Callable[..., Any], groups: list[dict[str, Any]], options: dict[str, Any]) -> Exception | None:
-    """Take two steps on given parameters; return what they raise."""
+    """Take two steps with an optimizer of these groups; return the error, or None."""
     held = [p.requires_grad_() for group in groups for p in group["params"]]
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             optimizer = factory([dict(group) for group in groups], **options)
             if {id(p) for group in optimizer.param_groups for p in group["params"]} != {id(p) for p in held}:
-                return None  # a function of the user's own, which takes its parameters from elsewhere
+                return None  # a user's function that takes its parameters from elsewhere
 
             def compute_loss() -> Tensor:
                 optimizer.zero_grad()

@@ -2,31 +2,26 @@
 
 import warnings
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
+from itertools import count as count_up
+from itertools import islice
 from typing import Any, NamedTuple
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from cnnkit.errors import UserError
-from cnnkit.optim.compose import build_parts, has_parts, plan_parts
-from cnnkit.optim.factories import name_of, signature_of, value_of
-from cnnkit.optim.foresight import Rates, compare_lengths, copy_groups, find_senseless, refuse_senseless, replay_rates
-from cnnkit.optim.length import (
-    UNKNOWN,
-    Interval,
-    RunLength,
-    length_arguments,
-    plan_built,
-    plan_schedule,
-)
-from cnnkit.optim.rates import common_rates, divide_by_ratios
-from cnnkit.optim.refusals import construct, find_refused
+from cnnkit.optim.factories import Factory, construct, find_refused, read_argument, read_name, read_signature
+from cnnkit.optim.groups import common_rates, divide_by_ratios
+from cnnkit.optim.length import UNKNOWN, Interval, MeasureRun, length_arguments, plan_built, plan_schedule
+from cnnkit.optim.nested import build_nested, has_parts, plan_parts
+from cnnkit.optim.preview import MOST_MOVES, Rates, check_arguments, compare_lengths, copy_groups, find_invalid_rate
 
 
 class UpdateSchedule(ABC):
-    """A schedule of timm's kind: told how many epochs or updates are over, it computes the rate from that alone."""
+    """A schedule of timm's kind: it computes the rate from the number of epochs or updates that are over."""
 
     optimizer: Optimizer
 
@@ -56,27 +51,18 @@ class CountedSchedule:
     """
 
     def __init__(self, schedule: UpdateSchedule) -> None:
-        self.schedule = schedule
-
-    @property
-    def optimizer(self) -> Optimizer:
-        """The optimizer whose rates it sets."""
-        return self.schedule.optimizer
-
-    @property
-    def plateau(self) -> ReduceLROnPlateau | None:
-        """The one schedule inside timm's PlateauLRScheduler that has a state."""
-        inner = getattr(self.schedule, "lr_scheduler", None)
-        return inner if isinstance(inner, ReduceLROnPlateau) else None
+        self.schedule, self.optimizer = schedule, schedule.optimizer
+        inner = getattr(schedule, "lr_scheduler", None)  # timm's PlateauLRScheduler keeps torch's schedule there
+        self.plateau = inner if isinstance(inner, ReduceLROnPlateau) else None
 
     def move(self, interval: Interval, steps: int, epochs: int, metric: Any) -> None:
         """Set the rates for the next step or epoch.
 
         Args:
-            interval: what has ended.
+            interval: whether a step or an epoch has ended.
             steps: optimizer steps made so far.
             epochs: epochs that are over.
-            metric: what a plateau is looked for in.
+            metric: value that a plateau is looked for in.
         """
         if interval == "step":
             self.schedule.step_update(num_updates=steps)
@@ -84,26 +70,26 @@ class CountedSchedule:
             self.schedule.step(epochs, None if metric is None else float(metric))
 
     def state_dict(self) -> dict[str, Any]:
-        """The counters of a plateau, which timm's own leaves out."""
+        """Return the counters of a plateau, which timm's own state lacks."""
         return {"plateau": self.plateau.state_dict()} if self.plateau else {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take the counters back."""
+        """Restore the counters."""
         if self.plateau and "plateau" in state:
             self.plateau.load_state_dict(state["plateau"])
 
 
 class BuiltSchedule(NamedTuple):
-    """A schedule for an optimizer.
+    """A schedule on an optimizer.
 
     Attributes:
         scheduler: torch's object, or timm's as a `CountedSchedule`.
-        interval: it moves on every ``step`` or ``epoch``.
+        interval: whether it moves on every ``step`` or ``epoch``.
         plateau: whether it looks at a metric.
-        facts: what the manifest says: class, interval, length, whether that was filled in, and why this interval.
+        facts: entries of the manifest: class, interval, length, whether that was filled in, and why this interval.
         notes: sentences for the user.
-        rates: called with the length of the run, in what it moves by, returns the rates over it; see `replay_rates`.
-            Raises a `UserError` if one of them is negative or infinite.
+        rates: called with the length of the run, in steps or epochs as it moves; returns the rates of the run, at
+            most `MOST_MOVES`. Raises a `UserError` if a rate is negative or infinite.
     """
 
     scheduler: LRScheduler | CountedSchedule
@@ -115,112 +101,123 @@ class BuiltSchedule(NamedTuple):
 
     def move(self, optimizer: Optimizer, steps: int, epochs: int, metric: Any) -> None:
         """Set the rates for the next step or epoch, each group's by its ratio."""
-        with common_rates(optimizer):
-            if isinstance(self.scheduler, CountedSchedule):
-                self.scheduler.move(self.interval, steps, epochs, metric)
-            elif metric is None:
-                self.scheduler.step()
-            else:
-                self.scheduler.step(metric)
+        move_schedule(self.scheduler, optimizer, self.interval, steps, epochs, metric)
 
 
-def build_schedule(
-    factory: Callable[..., Any],
+def move_schedule(
+    scheduler: LRScheduler | CountedSchedule,
     optimizer: Optimizer,
-    interval: Any,
-    measure_run: Callable[[], RunLength | None],
-) -> BuiltSchedule:
+    interval: Interval,
+    steps: int,
+    epochs: int,
+    metric: Any,
+) -> None:
+    """Move a schedule once, see `CountedSchedule.move`; each group then trains at its ratio of the new rate."""
+    with common_rates(optimizer):
+        if isinstance(scheduler, CountedSchedule):
+            scheduler.move(interval, steps, epochs, metric)
+        elif metric is None:
+            scheduler.step()
+        else:
+            scheduler.step(metric)
+
+
+def build_schedule(factory: Factory, optimizer: Optimizer, interval: Any, measure_run: MeasureRun) -> BuiltSchedule:
     """Build a schedule that is as long as the run and keeps the ratios of the optimizer's groups.
 
     Args:
         factory: class or function of a schedule, or a partial of one.
-        optimizer: whose rates are scheduled; `scale_rates` has been called on it.
+        optimizer: its rates are scheduled; `scale_rates` has been called on it.
         interval: ``step``, ``epoch``, or ``auto``, see `plan_schedule`.
-        measure_run: returns the run's length, None for a run without end; called only if the schedule depends on it.
+        measure_run: called only if the schedule depends on the length of the run.
 
     Raises:
-        UserError: the schedule refuses an argument, fits neither optimizer nor run, or the run has no known length.
+        UserError: the schedule refuses an argument, does not fit the optimizer or the run, or the run has no end.
     """
-    refuse_senseless("model.scheduler", factory)
+    check_arguments("model.scheduler", factory)
     plan = plan_parts(factory, interval) if has_parts(factory) else plan_schedule(factory, interval)
-    _refuse_momentum(factory, optimizer)
+    _check_momentum(factory, optimizer)
     made = partial(divide_by_ratios(factory, optimizer), **length_arguments(factory, plan, measure_run))
 
-    def build(made_by: Callable[..., Any], of: Optimizer) -> Any:
+    def build(made_by: Factory, of: Optimizer) -> Any:
         with common_rates(of):
-            return build_parts(made_by, of, plan, measure_run)(of) if has_parts(made_by) else made_by(of)
+            return build_nested(made_by, of, plan, measure_run) if has_parts(made_by) else made_by(of)
 
-    construct("model.scheduler", made, lambda made_by: _try_moves(partial(build, made_by), optimizer, plan.interval))
+    def replay(made_by: Factory) -> Iterator[list[float]]:
+        return _replay(partial(build, made_by), before, plan.interval)
+
+    def look_ahead(count: int) -> Rates:
+        return _look_ahead(replay, made, plan.interval, count)
+
     before = copy_groups(optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that the optimizer made no step
+        # Some classes refuse their arguments in the first moves only.
+        construct("model.scheduler", made, lambda made_by: list(islice(replay(made_by), 3)))
     built = build(made, optimizer)
     if not isinstance(built, (LRScheduler, UpdateSchedule)):
         raise UserError(f"model.scheduler makes a {type(built).__name__}: give a schedule of torch's or timm's kind")
     plan = plan_built(built, plan, interval)
     scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
-    plateau = isinstance(scheduler, ReduceLROnPlateau) or bool(getattr(scheduler, "plateau", None))
+    plateau = _is_plateau(scheduler)
     if plateau and plan.interval == "step":
         raise UserError("model.schedule_interval is step, but a plateau is looked for once an epoch: leave it out")
-    length = (value_of(made, plan.argument) if plan.argument else None) or None
+    length = (read_argument(made, plan.argument) if plan.argument else None) or None
     facts = {"class": type(built).__name__, "interval": plan.interval, "length": length, "filled": plan.fills}
     notes = compare_lengths(factory, built, plan, length, measure_run)
     if plan.rule == UNKNOWN:
         notes.append(f"{plan.name} moves once an epoch; model.schedule_interval=step makes it move on every step")
-    rates = partial(_rates_over, made, build, before, plan.interval)
-    return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes, rates)
+    return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes, look_ahead)
 
 
-def _rates_over(
-    factory: Callable[..., Any], build: Callable[..., Any], optimizer: Optimizer, interval: Interval, count: int
+def _is_plateau(scheduler: LRScheduler | CountedSchedule) -> bool:
+    return isinstance(scheduler, ReduceLROnPlateau) or bool(getattr(scheduler, "plateau", None))
+
+
+def _replay(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval: Interval) -> Iterator[list[float]]:
+    """Build a schedule on a copy of an optimizer's groups, yield the rates and move it, over and over."""
+    copy = copy_groups(optimizer)
+    built = build(copy)
+    built.state_dict()  # every checkpoint will ask for it
+    if not isinstance(built, (LRScheduler, UpdateSchedule)) or built.optimizer is not copy:
+        return
+    scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
+    for over in count_up(1):
+        yield [float(group["lr"]) for group in copy.param_groups]
+        move_schedule(scheduler, copy, interval, over, over, 0.0 if _is_plateau(scheduler) else None)
+
+
+def _look_ahead(
+    replay: Callable[[Factory], Iterator[list[float]]], factory: Factory, interval: Interval, count: int
 ) -> Rates:
-    """The rates of a schedule that is built on copies of an optimizer's groups, over a run of ``count`` moves."""
+    """Return the rates of a run; fewer if a move raises an error, which is not looked for here."""
 
-    def replay(made_by: Callable[..., Any]) -> Rates:
-        copy = copy_groups(optimizer)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            built = build(made_by, copy)
-        if built.optimizer is not copy:
-            return []
-        scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
-        moved = BuiltSchedule(scheduler, interval, False, {}, [], lambda count: [])
-        return replay_rates(lambda over: moved.move(copy, over, over, None), copy, count)
+    def collect(made_by: Factory) -> Rates:
+        moves = islice(replay(made_by), min(count, MOST_MOVES))
+        rates = list(islice(moves, 1))  # an error while it is built is raised
+        with warnings.catch_warnings(), suppress(Exception):
+            warnings.simplefilter("ignore")  # that the optimizer made no step
+            rates.extend(moves)
+        return rates
 
-    def check(made_by: Callable[..., Any]) -> None:
-        if find_senseless(replay(made_by)) is not None:
+    def check(made_by: Factory) -> None:
+        if find_invalid_rate(collect(made_by)) is not None:
             raise ValueError
 
-    rates = replay(factory)
-    if (wrong := find_senseless(rates)) is None:
+    rates = collect(factory)
+    if (invalid := find_invalid_rate(rates)) is None:
         return rates
     argument = find_refused(factory, check)
-    blamed = f".{argument} is {value_of(factory, argument)}" if argument else ""
+    blamed = f".{argument} is {read_argument(factory, argument)}" if argument else ""
     raise UserError(
-        f"model.scheduler{blamed}: {name_of(factory)} sets the learning rate to {rates[wrong][0]:.4g} in {interval} "
-        f"{wrong + 1} of {count}; give values that keep it finite and not below 0"
+        f"model.scheduler{blamed}: {read_name(factory)} sets the learning rate to {rates[invalid][0]:.4g} in "
+        f"{interval} {invalid + 1} of {count}; give values that keep it finite and not below 0"
     )
 
 
-def _try_moves(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval: Interval) -> None:
-    """Build a schedule on a copy of an optimizer's groups and move it a few times, for some show their faults then."""
-    copy = copy_groups(optimizer)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that the optimizer made no step
-        built = build(copy)
-        built.state_dict()  # which every checkpoint will ask for
-        if not isinstance(built, (LRScheduler, UpdateSchedule)) or built.optimizer is not copy:
-            return
-        for count in (1, 2):
-            if isinstance(built, ReduceLROnPlateau):
-                built.step(0.0)
-            elif isinstance(built, LRScheduler):
-                built.step()
-            else:
-                CountedSchedule(built).move(interval, count, count, 0.0)
-
-
-def _refuse_momentum(factory: Callable[..., Any], optimizer: Optimizer) -> None:
-    """OneCycleLR and CyclicLR move momentum, too, and torch says so only by the name of its argument."""
-    if "cycle_momentum" not in signature_of(factory) or not value_of(factory, "cycle_momentum"):
+def _check_momentum(factory: Factory, optimizer: Optimizer) -> None:
+    """Refuse OneCycleLR and CyclicLR for an optimizer without the momentum that they schedule."""
+    if "cycle_momentum" not in read_signature(factory) or not read_argument(factory, "cycle_momentum"):
         return
     if not {"momentum", "betas"} & optimizer.defaults.keys():
         raise UserError(

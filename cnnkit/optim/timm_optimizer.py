@@ -1,4 +1,4 @@
-"""timm's optimizers by the short names that its training script has, variants without a class of their own included."""
+"""timm's optimizers by their short names, which include variants without a class of their own."""
 
 from collections.abc import Iterable
 from importlib import import_module
@@ -11,20 +11,20 @@ from cnnkit.suggest import closest
 
 
 class TimmOptimizer(Optimizer):
-    """One of timm's optimizers by its short name: what is built is timm's own object.
+    """One of timm's optimizers by its short name; the object that is built is timm's own.
 
-    A class stands here, not a function, because a configuration gives arguments to classes alone.
+    This is a class, not a function, because a configuration can pass arguments to classes only.
 
     Args:
         params: parameters or groups of them.
-        name: as `timm.optim.list_optimizers` has it, such as ``nadamuon``, ``lionc`` or ``kron``.
-        lr: learning rate; none given: the optimizer's own.
-        weight_decay: for the groups that decay.
-        momentum: for optimizers that have one.
-        arguments: more arguments of the optimizer's class, by name.
+        name: a name from `timm.optim.list_optimizers`, such as ``nadamuon``, ``lionc`` or ``kron``.
+        lr: learning rate; by default the optimizer's own.
+        weight_decay: weight decay of the groups that decay.
+        momentum: momentum, for optimizers that have one.
+        arguments: further arguments of the optimizer's class, by name.
 
     Raises:
-        UserError: there is no such optimizer.
+        UserError: timm has no optimizer of this name.
     """
 
     def __new__(  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""What a task has to do with its optimizer: building, clipping, and moving the learning rate."""
+"""The part of a task that builds the optimizer and its schedule, clips gradients and moves the learning rate."""
 
 import math
 import sys
@@ -25,21 +25,21 @@ from cnnkit.optim import (
     parameter_groups,
     scale_rates,
 )
-from cnnkit.optim.foresight import describe_useless
-from cnnkit.optim.replay import KEY, Moves, follow_new_length
+from cnnkit.optim.preview import describe_useless
+from cnnkit.optim.resume import KEY, Moves, follow_new_length
 from cnnkit.tasks.tuning import read_rate, set_rate
 
 
 class OptimizedModule(L.LightningModule):
-    """A module with an optimizer and a schedule that somebody configured; `ClassificationTask` sets its attributes.
+    """A module with a configured optimizer and schedule; `ClassificationTask` sets its attributes.
 
     Attributes:
         optimizer: called with the parameter groups.
-        scheduler: called with the optimizer; None: a constant rate.
+        scheduler: called with the optimizer; None keeps the rate constant.
         schedule_interval: ``step``, ``epoch``, or ``auto``.
-        monitor: what a schedule that waits for a plateau looks at.
+        monitor: metric of a schedule that waits for a plateau.
         decay_norm_and_bias: whether biases and normalization parameters decay.
-        schedule: the schedule of the fit that is running.
+        schedule: the schedule of the current fit.
     """
 
     optimizer: Callable[..., Optimizer]
@@ -49,28 +49,28 @@ class OptimizedModule(L.LightningModule):
     decay_norm_and_bias: bool
     schedule: BuiltSchedule | None = None
     _moves = Moves()
-    _length: RunLength | None = None  # if the schedule depends on it
-    _resumed: dict[str, Any] | None = None
+    _length: RunLength | None = None  # set if the schedule depends on it
+    _resumed: dict[str, Any] | None = None  # the checkpoint from which the fit resumes
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The optimizer's parameter groups; ``lr_scale`` in one is a factor on its learning rate."""
+        """Return the optimizer's parameter groups; ``lr_scale`` in a group is a factor on its learning rate."""
         return parameter_groups(self, decay_norm_and_bias=self.decay_norm_and_bias)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer and its schedule, in Lightning's form.
+        """Build the optimizer and its schedule, in Lightning's form.
 
         Raises:
-            UserError: either refuses an argument, or does not fit net, run or trainer.
+            UserError: one of them refuses an argument, or does not fit the net, the run or the trainer.
         """
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         fused = fused_if_possible(self.optimizer, scaled and bool(self.trainer.gradient_clip_val))
         optimizer, contiguous = build_optimizer(self.optimizer, self.parameter_groups(), **fused)
         if scaled and isinstance(optimizer, LBFGS):
             raise UserError(
-                "model.optimizer LBFGS evaluates a step many times, which 16-mixed cannot scale: use bf16-mixed"
+                "model.optimizer LBFGS evaluates a step several times, which 16-mixed cannot scale: use bf16-mixed"
             )
         if contiguous:
-            self._say(f"{type(optimizer).__name__} reads weights as rows of numbers: they leave channels_last")
+            self._say(f"{type(optimizer).__name__} needs contiguous weights: they leave channels_last")
             _make_contiguous(self)
         scale_rates(optimizer)
         self.schedule = self._length = None
@@ -82,30 +82,30 @@ class OptimizedModule(L.LightningModule):
         config: dict[str, Any] = {"scheduler": self.schedule.scheduler, "interval": self.schedule.interval}
         if self.schedule.plateau:
             self._check_plateau(self.schedule)
-            every = self.trainer.check_val_every_n_epoch or 1  # there is nothing to look at in between
+            every = self.trainer.check_val_every_n_epoch or 1  # there is no new value in between
             config.update(reduce_on_plateau=True, monitor=self.monitor, frequency=every)
         self._moves = Moves(length=self._length)
         if self._resumed is not None:
             moves = Moves.unpack(self._resumed.get(KEY))
             follow_new_length(self.schedule, optimizer, moves, self._length, self._resumed)
-            self._moves = (moves or Moves())._replace(length=self._length)
+            self._moves = moves._replace(length=self._length)
             self._resumed = None
         return {"optimizer": optimizer, "lr_scheduler": config}
 
     def on_train_start(self) -> None:
-        """Look at the learning rates of the whole run before its first step."""
-        run = self._measure_run() if self.schedule is not None and not self.schedule.plateau else None
-        if self.schedule is None or run is None:
+        """Check the learning rates of the whole run before its first step."""
+        schedule = self.schedule
+        if schedule is None or schedule.plateau or (run := self._measure_run()) is None:
             return
-        interval, count = self.schedule.interval, run.steps if self.schedule.interval == "step" else run.epochs
-        rates = self.schedule.rates(count)
-        if not self.schedule.notes:  # they say already what does not fit the run
-            for note in describe_useless(self.schedule.facts["class"], interval, rates, count):
+        count = run.count_moves(schedule.interval)
+        rates = schedule.rates(count)
+        if not schedule.notes:  # else the user knows already that the schedule does not fit the run
+            for note in describe_useless(schedule.facts["class"], schedule.interval, rates, count):
                 self._say(note)
 
     @property
     def lr(self) -> float:
-        """The optimizer's learning rate; setting it sets that of every optimizer that is built from then on."""
+        """The optimizer's learning rate; a new value is used by every optimizer that is built afterwards."""
         return read_rate(self.optimizer)
 
     @lr.setter
@@ -113,22 +113,29 @@ class OptimizedModule(L.LightningModule):
         set_rate(self, rate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep how far the schedule has come, for a resume with another length."""
+        """Save how far the schedule has moved, for a resume with another length."""
         if self.schedule is not None:
             checkpoint[KEY] = self._moves.pack()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let `configure_optimizers` see what the run goes on from."""
-        trainer = self._trainer  # none, if the task is rebuilt from a checkpoint alone
+        """Keep the checkpoint for `configure_optimizers` if a fit resumes from it."""
+        trainer = self.attached_trainer
         self._resumed = checkpoint if trainer is not None and trainer.state.fn == TrainerFn.FITTING else None
 
+    @property
+    def attached_trainer(self) -> L.Trainer | None:
+        """The trainer; None for a task that is rebuilt from a checkpoint alone."""
+        try:
+            return self.trainer
+        except RuntimeError:
+            return None
+
     def measure_run(self) -> RunLength | None:
-        """The length of the whole run, which the schedule then depends on; None for a run without end."""
+        """Return the length of the run, and note that the schedule depends on it; None for a run without end."""
         self._length = self._measure_run()
         return self._length
 
     def _measure_run(self) -> RunLength | None:
-        """The optimizer steps and epochs of the whole run, over accumulated batches; None for a run without end."""
         trainer = self.trainer
         steps = trainer.estimated_stepping_batches  # sets the loaders up
         if not 0 < steps < math.inf:
@@ -146,11 +153,11 @@ class OptimizedModule(L.LightningModule):
         return RunLength(int(min(made, limit)), epoch)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """As Lightning; an optimizer that differentiates gradients once more gets them with their graph."""
+        """Do as Lightning, but keep the graph of the gradients for an optimizer that needs second derivatives."""
         if not is_second_order(self.optimizers(use_pl_optimizer=False)):
             super().backward(loss, *args, **kwargs)
             return
-        with warnings.catch_warnings():  # of a cycle of references, which zero_grad ends
+        with warnings.catch_warnings():  # torch warns of a reference cycle, which zero_grad ends
             warnings.simplefilter("ignore")
             super().backward(loss, *args, create_graph=True, **kwargs)
 
@@ -160,7 +167,7 @@ class OptimizedModule(L.LightningModule):
         gradient_clip_val: int | float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """As Lightning, which refuses to clip for a fused kernel in bf16-mixed, where no scaler is in its way."""
+        """Do as Lightning, but clip for a fused kernel in bf16-mixed, too: it has no scaler."""
         plugin, algorithm = self.trainer.precision_plugin, self.trainer.gradient_clip_algorithm
         if not isinstance(plugin, MixedPrecision) or plugin.scaler is not None:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
@@ -169,7 +176,7 @@ class OptimizedModule(L.LightningModule):
             Precision.clip_gradients(plugin, optimizer, gradient_clip_val, **choice)
 
     def check_accumulation(self) -> None:
-        """Say it where an epoch ends before the batches of one step are there."""
+        """Print a note if an epoch has fewer batches than one step accumulates."""
         batches, wanted = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
         if wanted > batches:
             self._say(
@@ -178,8 +185,8 @@ class OptimizedModule(L.LightningModule):
             )
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Move the schedule; those of timm are told how many steps or epochs are over."""
-        if self.schedule is None or scheduler is not self.schedule.scheduler:  # the learning rate finder's, say
+        """Move the schedule; timm's schedules need the number of steps or epochs that are over."""
+        if self.schedule is None or scheduler is not self.schedule.scheduler:  # such as the learning rate finder's
             super().lr_scheduler_step(scheduler, metric)
         else:
             steps, epochs = self.global_step, self.current_epoch + 1
@@ -187,11 +194,11 @@ class OptimizedModule(L.LightningModule):
             self._moves = Moves(self._moves.made + 1, steps, epochs, self._moves.length)
 
     def _check_plateau(self, schedule: BuiltSchedule) -> None:
-        """Refuse to wait for a plateau of what nobody measures, or on the wrong side of it."""
+        """Refuse a plateau of a metric that is never measured, or in the wrong direction."""
         data = getattr(self.trainer, "datamodule", None)
         validated = self.trainer.limit_val_batches != 0 and getattr(data, "val_size", 1) != 0
         if self.monitor.startswith("val/") and not validated:
-            raise UserError(f"model.monitor is {self.monitor}, but nothing is validated: choose train/loss, say")
+            raise UserError(f"model.monitor is {self.monitor}, but nothing is validated: choose train/loss")
         plateau: Any = getattr(schedule.scheduler, "plateau", None) or schedule.scheduler
         right = {"loss": "min", "acc": "max"}.get(self.monitor.rpartition("/")[2], plateau.mode)
         if plateau.mode != right:

@@ -11,10 +11,9 @@ from cnnkit.errors import UserError
 from cnnkit.optim import (
     TriangleLR,
     WarmupCosineLR,
-    fill_length,
-    find_length_argument,
     fused_if_possible,
     parameter_groups,
+    plan_schedule,
 )
 
 
@@ -155,14 +154,8 @@ def test_impossible_schedules_are_refused(build, message):
     ],
 )
 def test_which_argument_says_the_length(scheduler, argument):
-    assert find_length_argument(scheduler) == argument
-
-
-def test_fill_length_fills_only_what_is_left_open():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    assert fill_length(lr_scheduler.CosineAnnealingLR, 50)(optimizer).T_max == 50
-    assert fill_length(partial(lr_scheduler.CosineAnnealingLR, T_max=3), 50)(optimizer).T_max == 3
-    assert fill_length(partial(lr_scheduler.StepLR, step_size=2), 50)(optimizer).step_size == 2
+    plan = plan_schedule(scheduler)
+    assert (plan.argument if plan.fills else None) == argument
 
 
 @pytest.mark.parametrize("cls", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad])

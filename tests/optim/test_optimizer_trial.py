@@ -35,7 +35,7 @@ def test_weights_leave_channels_last_for_lbfgs_alone(capsys: pytest.CaptureFixtu
     task = ClassificationTask(tiny_net(), partial(torch.optim.LBFGS, lr=0.1, max_iter=2))
     tiny_fit(task, max_epochs=1)
     assert all(p.is_contiguous() for p in task.net.parameters())
-    assert "note: LBFGS reads weights as rows of numbers: they leave channels_last" in capsys.readouterr().err
+    assert "note: LBFGS needs contiguous weights: they leave channels_last" in capsys.readouterr().err
     other = ClassificationTask(tiny_net(), torch.optim.SGD)
     tiny_fit(other, max_epochs=1)
     assert not all(p.is_contiguous() for p in other.net.parameters())

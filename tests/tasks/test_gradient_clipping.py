@@ -92,7 +92,7 @@ def test_with_a_scaler_gradients_are_unscaled_before_they_are_clipped() -> None:
     ("optimizer", "options", "message"),
     [
         (partial(torch.optim.SGD, lr=0.1, fused=True), {"gradient_clip_val": 1.0}, r"optimizer\.fused is true, and"),
-        (torch.optim.LBFGS, {}, "LBFGS evaluates a step many times"),
+        (torch.optim.LBFGS, {}, "LBFGS evaluates a step several times"),
     ],
 )
 def test_what_a_scaler_cannot_do_is_refused(optimizer: Any, options: dict[str, Any], message: str) -> None:

@@ -15,7 +15,7 @@ from torch.optim import lr_scheduler
 
 import cnnkit.optim
 from cnnkit import ClassificationTask
-from cnnkit.optim import find_length_argument
+from cnnkit.optim import plan_schedule
 
 SGD = partial(torch.optim.SGD, lr=0.5, momentum=0.9)
 NEEDED: dict[str, dict[str, Any]] = {
@@ -27,7 +27,7 @@ FILLED = {
     f"{module.__name__}.{name}": cls
     for module in (lr_scheduler, timm_schedulers, cnnkit.optim)
     for name, cls in vars(module).items()
-    if inspect.isclass(cls) and not name.startswith("_") and find_length_argument(partial(cls, **NEEDED.get(name, {})))
+    if inspect.isclass(cls) and not name.startswith("_") and plan_schedule(partial(cls, **NEEDED.get(name, {}))).fills
 }
 
 

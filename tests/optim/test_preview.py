@@ -15,7 +15,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from cnnkit.errors import UserError
 from cnnkit.optim import RunLength, TriangleLR, WarmupCosineLR, build_schedule
-from cnnkit.optim.foresight import MOST_MOVES, describe_useless, find_senseless
+from cnnkit.optim.preview import MOST_MOVES, describe_useless, find_invalid_rate
 
 RUN = RunLength(steps=120, epochs=10)
 
@@ -127,8 +127,8 @@ def test_a_long_run_is_looked_at_for_a_moment_only() -> None:
 
 
 def test_rounding_below_zero_is_no_fault() -> None:
-    assert find_senseless([[0.1], [-1e-12]]) is None
-    assert find_senseless([[0.1], [-1e-3]]) == find_senseless([[0.1], [math.nan]]) == 1
+    assert find_invalid_rate([[0.1], [-1e-12]]) is None
+    assert find_invalid_rate([[0.1], [-1e-3]]) == find_invalid_rate([[0.1], [math.nan]]) == 1
 
 
 @pytest.mark.filterwarnings("ignore")
