@@ -151,8 +151,8 @@ def conv_macs(in_channels: int, out_channels: int, kernel_size: Size, output: Si
         >>> conv_macs(3, 64, 7, output_size(224, 7, p=3, s=2))  # the first layer of ResNet
         118013952
     """
-    _at_least(1, output=min(pair(output)))
-    return _weights(in_channels, out_channels, kernel_size, groups) * math.prod(pair(output))
+    _at_least(1, output=min(_expand(output)))
+    return _weights(in_channels, out_channels, kernel_size, groups) * math.prod(_expand(output))
 
 
 def dense_macs(inputs: int, outputs: int) -> int:
@@ -173,30 +173,25 @@ def dense_macs(inputs: int, outputs: int) -> int:
     return inputs * outputs
 
 
-def pair(size: Size) -> tuple[int, ...]:
-    """Return a size as (height, width); a tuple stays unchanged.
-
-    Example:
-        >>> pair(3), pair((3, 5))
-        ((3, 3), (3, 5))
-    """
-    return each_side(size, 2) if isinstance(size, int) else size
-
-
-def each_side(size: Size, count: int) -> tuple[int, ...]:
+def expand_size(size: Size, count: int) -> tuple[int, ...]:
     """Return a size as ``count`` numbers, one for each dimension.
 
     Raises:
         UserError: the size has a different number of values.
 
     Example:
-        >>> each_side(3, 1), each_side(3, 3), each_side((2, 3), 2)
+        >>> expand_size(3, 1), expand_size(3, 3), expand_size((2, 3), 2)
         ((3,), (3, 3, 3), (2, 3))
     """
     sides = (size,) * count if isinstance(size, int) else tuple(size)
     if len(sides) != count:
         raise UserError(f"{size} has {len(sides)} numbers; give one, or one for each of {count} dimensions.")
     return sides
+
+
+def _expand(size: Size) -> tuple[int, ...]:
+    """Return (height, width) for one number; a tuple stays unchanged."""
+    return expand_size(size, 2) if isinstance(size, int) else size
 
 
 def _output_side(i: int, k: int, p: int, s: int, d: int) -> int:
@@ -223,7 +218,7 @@ def _transposed_side(i: int, k: int, p: int, s: int, d: int, extra: int) -> int:
 
 
 def _weights(in_channels: int, out_channels: int, kernel_size: Size, groups: int) -> int:
-    sides = pair(kernel_size)
+    sides = _expand(kernel_size)
     _at_least(1, in_channels=in_channels, out_channels=out_channels, kernel_size=min(sides), groups=groups)
     if in_channels % groups or out_channels % groups:
         raise UserError(f"groups is {groups}; it must divide both {in_channels} and {out_channels} channels.")
@@ -235,7 +230,7 @@ def _by_side(rule: Callable[..., int], *sizes: Size) -> Size:
     counts = [len(size) for size in sizes if not isinstance(size, int)]
     if not counts:
         return rule(*sizes)
-    return tuple(rule(*side) for side in zip(*(each_side(size, max(counts)) for size in sizes), strict=True))
+    return tuple(rule(*side) for side in zip(*(expand_size(size, max(counts)) for size in sizes), strict=True))
 
 
 def _at_least(least: int, **numbers: int) -> None:

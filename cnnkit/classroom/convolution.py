@@ -12,7 +12,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import Pad, Size, each_side, output_size, transposed_output_size
+from cnnkit.classroom.arithmetic import Pad, Size, expand_size, output_size, transposed_output_size
 from cnnkit.errors import UserError
 from cnnkit.layers.padding import PaddingMode, check_padding, split_same
 
@@ -175,10 +175,10 @@ def conv_transpose2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: S
     if image.dim() == kernel.dim() == 2:
         return conv_transpose2d(image[None], kernel[None, None], stride, padding)[0]
     _check(2, image, kernel, channels=0)
-    (down, right), (above, before) = each_side(stride, 2), each_side(padding, 2)
+    (down, right), (above, before) = expand_size(stride, 2), expand_size(padding, 2)
     height, width = kernel.shape[2:]
     sizes = transposed_output_size(tuple(image.shape[1:]), (height, width), (above, before), (down, right))
-    rows, columns = each_side(sizes, 2)
+    rows, columns = expand_size(sizes, 2)
     output = image.new_zeros(
         kernel.shape[1], rows + 2 * above, columns + 2 * before, dtype=torch.result_type(image, kernel)
     )
@@ -202,10 +202,10 @@ def _correlate(
         return _correlate(dimensions, image[None], kernel[None, None], stride, padding, dilation, mode)[0]
     _check(dimensions, image, kernel, channels=1)
     check_padding(padding, stride, mode)
-    reach, steps, apart = tuple(kernel.shape[2:]), each_side(stride, dimensions), each_side(dilation, dimensions)
+    reach, steps, apart = tuple(kernel.shape[2:]), expand_size(stride, dimensions), expand_size(dilation, dimensions)
     sizes = output_size(tuple(image.shape[1:]), reach, padding, steps, apart)
     padded = _pad(image, reach, padding, apart, mode)
-    output = image.new_empty(len(kernel), *each_side(sizes, dimensions), dtype=torch.result_type(image, kernel))
+    output = image.new_empty(len(kernel), *expand_size(sizes, dimensions), dtype=torch.result_type(image, kernel))
     for place in product(*(range(size) for size in output.shape[1:])):
         here = zip(place, steps, apart, reach, strict=True)
         taps = [slice(p * s, p * s + d * k, d) for p, s, d, k in here]
@@ -218,7 +218,7 @@ def _pad(image: Tensor, kernel: tuple[int, ...], padding: Pad, dilation: tuple[i
     """Add pixels on both sides of every dimension."""
     for axis, (k, d) in enumerate(zip(kernel, dilation, strict=True)):
         given = 0 if padding == "valid" else padding
-        before, after = split_same(k, d) if given == "same" else (each_side(given, len(kernel))[axis],) * 2
+        before, after = split_same(k, d) if given == "same" else (expand_size(given, len(kernel))[axis],) * 2
         size = image.shape[axis + 1]
         if (mode == "reflect" and max(before, after) >= size) or (mode == "circular" and max(before, after) > size):
             raise UserError(f"padding {padding} is too much for {mode} of {size} pixels; give less, or another mode.")

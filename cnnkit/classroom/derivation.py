@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from cnnkit.classroom.arithmetic import each_side
+from cnnkit.classroom.arithmetic import expand_size
 from cnnkit.inspection.complexity import Complexity, Row
 from cnnkit.layers import DilatedAvgPool2d, MinPool2d, Subsample2d, SumPool2d
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, MinPool2d, SumPool2d, DilatedAvgPool2d, Subsample2d)
 
 
-def explain_rows(summary: Complexity) -> list[str]:
+def derive_rows(summary: Complexity) -> list[str]:
     """Derive the shape and the parameters of each row, and explain the memory.
 
     Args:
@@ -23,10 +23,10 @@ def explain_rows(summary: Complexity) -> list[str]:
 
     Example:
         >>> from cnnkit.inspection.complexity import complexity
-        >>> explain_rows(complexity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (1, 28, 28)))[1]
+        >>> derive_rows(complexity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), (1, 28, 28)))[1]
         '1 Linear: 10 units, each with 784 weights and a bias: 784*10 + 10 = 7,850 parameters'
     """
-    lines = [f"{row.name or '(the net)'} {row.type}: {explain_row(row)}" for row in summary.rows]
+    lines = [f"{row.name or '(the net)'} {row.type}: {derive_row(row)}" for row in summary.rows]
     flat = [row for row in summary.rows if isinstance(row.module, nn.Flatten)]
     if flat:
         without = summary.megabytes - sum(row.megabytes for row in flat)
@@ -38,7 +38,7 @@ def explain_rows(summary: Complexity) -> list[str]:
     return lines
 
 
-def explain_row(row: Row) -> str:
+def derive_row(row: Row) -> str:
     """Derive one row: its shape by the rule for its kind of layer, its parameters by counting weights."""
     for kinds, rule in _RULES:
         if isinstance(row.module, kinds) and row.takes is not None:
@@ -50,7 +50,7 @@ def explain_row(row: Row) -> str:
     return f"{made}; parameters {' + '.join(counts) if counts else ''}{' = ' if counts else ''}{row.parameters:,}"
 
 
-def _conv(row: Row) -> str:
+def _derive_conv(row: Row) -> str:
     layer = row.module
     assert isinstance(layer, nn.Conv2d)
     assert row.takes is not None
@@ -69,12 +69,12 @@ def _conv(row: Row) -> str:
     )
 
 
-def _transposed(row: Row) -> str:
+def _derive_transposed(row: Row) -> str:
     layer = row.module
     assert isinstance(layer, nn.ConvTranspose2d)
     assert row.takes is not None
     (k, _), (s, _), (d, _) = layer.kernel_size, layer.stride, layer.dilation
-    p, extra = each_side(layer.padding, 2)[0], each_side(layer.output_padding, 2)[0]  # type: ignore[arg-type]
+    p, extra = expand_size(layer.padding, 2)[0], expand_size(layer.output_padding, 2)[0]  # type: ignore[arg-type]
     bias = f" + {layer.out_channels}" if layer.bias is not None else ""
     count = sum(p.numel() for p in layer.parameters())
     per = layer.out_channels // layer.groups
@@ -85,7 +85,7 @@ def _transposed(row: Row) -> str:
     )
 
 
-def _pool(row: Row) -> str:
+def _derive_pool(row: Row) -> str:
     layer = row.module
     kernel, stride, padding = (getattr(layer, name) for name in ("kernel_size", "stride", "padding"))
     ceil = bool(getattr(layer, "ceil_mode", False))
@@ -93,12 +93,12 @@ def _pool(row: Row) -> str:
     return f"{sizes}; each of the {row.shape[0]} maps separately; 0 parameters"
 
 
-def _flatten(row: Row) -> str:
+def _derive_flatten(row: Row) -> str:
     assert row.takes is not None
     return f"{'*'.join(map(str, row.takes))} = {math.prod(row.takes):,} values in one vector; 0 parameters"
 
 
-def _linear(row: Row) -> str:
+def _derive_linear(row: Row) -> str:
     layer = row.module
     assert isinstance(layer, nn.Linear)
     bias = layer.bias is not None
@@ -110,24 +110,24 @@ def _linear(row: Row) -> str:
     )
 
 
-def _batch_norm(row: Row) -> str:
+def _derive_batch_norm(row: Row) -> str:
     maps = row.shape[0]
     return f"the shape stays {_format(row.shape)}; a scale and a shift for each map: 2*{maps} = {2 * maps:,} parameters"
 
 
-def _mean(row: Row) -> str:
+def _derive_mean(row: Row) -> str:
     assert row.takes is not None
     return f"each map of {_format(row.takes[1:])} becomes its mean: {_format(row.shape)}; 0 parameters"
 
 
 _RULES: tuple[tuple[type | tuple[type, ...], Callable[[Row], str]], ...] = (
-    (nn.Conv2d, _conv),
-    (nn.ConvTranspose2d, _transposed),
-    (_POOLS, _pool),
-    (nn.Flatten, _flatten),
-    (nn.Linear, _linear),
-    (nn.BatchNorm2d, _batch_norm),
-    (nn.AdaptiveAvgPool2d, _mean),
+    (nn.Conv2d, _derive_conv),
+    (nn.ConvTranspose2d, _derive_transposed),
+    (_POOLS, _derive_pool),
+    (nn.Flatten, _derive_flatten),
+    (nn.Linear, _derive_linear),
+    (nn.BatchNorm2d, _derive_batch_norm),
+    (nn.AdaptiveAvgPool2d, _derive_mean),
 )
 
 
@@ -139,7 +139,7 @@ def _derive_sides(
     if padding == "same":
         return f"padding same keeps {_format(row.takes[1:])}"
     given = 0 if padding == "valid" else padding
-    (k, s, p, d) = (each_side(value, 2) for value in (kernel, stride, given, dilation))  # type: ignore[arg-type]
+    (k, s, p, d) = (expand_size(value, 2) for value in (kernel, stride, given, dilation))  # type: ignore[arg-type]
     words = [
         f"({row.takes[1 + n]} + 2*{p[n]} - {d[n]}*({k[n]} - 1) - 1) / {s[n]} + 1, rounded {'up' if ceil else 'down'}, "
         f"= {row.shape[1 + n]}"

@@ -49,7 +49,7 @@ SLIDES = (
 )
 
 
-def sliding_figure(slides: tuple[Slide, ...] = SLIDES) -> "Figure":
+def draw_slides(slides: tuple[Slide, ...] = SLIDES) -> "Figure":
     """Draw the first and the last position of the kernel in the top row, and their output pixels.
 
     The image is above, the output below. Gray pixels are padding: zeros around the image of a convolution, or pixels

@@ -36,7 +36,7 @@ _FIXED = {
 }
 
 
-def kernel(name: str, size: int | None = None, sigma: float | None = None) -> Tensor:
+def make_kernel(name: str, size: int | None = None, sigma: float | None = None) -> Tensor:
     """Return the weights of a filter in float32, not flipped, as `torch.nn.Conv2d` uses them.
 
     The weights of a blur, of ``sharpen`` and of ``emboss`` add up to 1, so the mean brightness stays. The weights of a
@@ -56,9 +56,9 @@ def kernel(name: str, size: int | None = None, sigma: float | None = None) -> Te
         UserError: the filter is unknown, or it does not have this setting.
 
     Example:
-        >>> kernel("gaussian", size=3, sigma=0.85).mul(16).round().tolist()
+        >>> make_kernel("gaussian", size=3, sigma=0.85).mul(16).round().tolist()
         [[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]
-        >>> kernel("sobel_x").tolist()
+        >>> make_kernel("sobel_x").tolist()
         [[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]]
     """
     if name not in FILTERS:
@@ -92,8 +92,8 @@ class ImageFilter(nn.Module):
 
     Args:
         name: one of `FILTERS`.
-        size: size of a blur; see `kernel`.
-        sigma: see `kernel`.
+        size: size of a blur; see `make_kernel`.
+        sigma: see `make_kernel`.
         border: the values outside the image: its edge repeated (``replicate``), or the mirrored image
             (``reflect``).
 
@@ -115,7 +115,7 @@ class ImageFilter(nn.Module):
         if border not in ("replicate", "reflect"):
             raise UserError(f"border is {border!r}: give 'replicate' or 'reflect'")
         self.name, self.border = name, border
-        weights = kernel(name, size, sigma)
+        weights = make_kernel(name, size, sigma)
         # A blur runs along rows, then along columns: 2 k multiplications per pixel instead of k * k.
         self.register_buffer("kernels", _profile(name, size, sigma) if name in BLURS else weights)
 
@@ -139,7 +139,7 @@ class ImageFilter(nn.Module):
             return F.conv2d(images.expand(-1, 3, -1, -1), weights[:, :, None, None])
         return self._correlate(images, weights)
 
-    def picture(self, images: Tensor) -> Tensor:
+    def render(self, images: Tensor) -> Tensor:
         """Filter images for display: the result is clipped to [0, 1].
 
         Derivatives lose their sign and are scaled so that a step from black to white becomes white.

@@ -80,7 +80,7 @@ def teach_pooling() -> Lesson:
 def teach_matrix() -> Lesson:
     """A convolution as a linear layer, its transpose, and its parameters beside those of a dense layer."""
     from cnnkit.classroom.convolution import conv_transpose2d, corr2d
-    from cnnkit.classroom.matrix import convolution_matrix, matrix_figure
+    from cnnkit.classroom.matrix import convolution_matrix, draw_matrices
 
     kernel, image = torch.arange(1, 10).view(3, 3), torch.arange(16).view(4, 4)
     plain, padded = convolution_matrix(kernel, 4), convolution_matrix(kernel, 4, padding=1)
@@ -100,14 +100,14 @@ def teach_matrix() -> Lesson:
         f"conv_transpose2d         {conv_transpose2d(output, kernel).flatten().tolist()}",
     ]
     titles = {"3x3 on 4x4: 4 x 16": plain, "with padding 1: 16 x 16": padded, "transposed: 16 x 4": plain.T}
-    return Lesson(lines, lambda: matrix_figure(titles))
+    return Lesson(lines, lambda: draw_matrices(titles))
 
 
 def teach_sliding() -> Lesson:
     """Stride, padding, and their transposed counterparts."""
-    from cnnkit.classroom.drawings import SLIDES, sliding_figure
+    from cnnkit.classroom.drawings import SLIDES, draw_slides
 
-    return Lesson([slide.describe() for slide in SLIDES], sliding_figure)
+    return Lesson([slide.describe() for slide in SLIDES], draw_slides)
 
 
 def teach_parameters() -> Lesson:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import Size, each_side, output_size
+from cnnkit.classroom.arithmetic import Size, expand_size, output_size
 from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -48,9 +48,11 @@ def convolution_matrix(
         kernel = kernel[None, None]
     if kernel.dim() != 4:
         raise UserError(f"the kernel has shape {tuple(kernel.shape)}; give (kh, kw) or (O, C, kh, kw).")
-    sizes = [each_side(size, 2) for size in (image_size, (kernel.shape[2], kernel.shape[3]), padding, stride, dilation)]
+    sizes = [
+        expand_size(size, 2) for size in (image_size, (kernel.shape[2], kernel.shape[3]), padding, stride, dilation)
+    ]
     (height, width), _, (above, before), (down, right), (apart, aside) = sizes
-    rows, columns = each_side(output_size(*sizes), 2)
+    rows, columns = expand_size(output_size(*sizes), 2)
     matrix = kernel.new_zeros(kernel.shape[0], rows, columns, kernel.shape[1], height, width)
     for i, j, a, b in product(range(rows), range(columns), range(kernel.shape[2]), range(kernel.shape[3])):
         row, column = i * down + a * apart - above, j * right + b * aside - before
@@ -59,7 +61,7 @@ def convolution_matrix(
     return matrix.flatten(3).flatten(0, 2)
 
 
-def matrix_figure(matrices: dict[str, Tensor]) -> "Figure":
+def draw_matrices(matrices: dict[str, Tensor]) -> "Figure":
     """Draw matrices with their weights as numbers; equal weights have the same color, zeros have none.
 
     Args:

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import Size, each_side, output_size
+from cnnkit.classroom.arithmetic import Size, expand_size, output_size
 from cnnkit.errors import UserError
 
 PoolKind = Literal["max", "min", "sum", "mean", "subsampling"]
@@ -167,9 +167,9 @@ def _windows(
         raise UserError(f"pooling {kind!r} is unknown; choose one of {', '.join(get_args(PoolKind))}.")
     if image.dim() != 3:
         raise UserError(f"the image has shape {tuple(image.shape)}; give (H, W) or (C, H, W).")
-    reach, steps, border, apart = (each_side(n, 2) for n in (size, stride or size, padding, dilation))
+    reach, steps, border, apart = (expand_size(n, 2) for n in (size, stride or size, padding, dilation))
     extent = (image.shape[1], image.shape[2])
-    rows, columns = each_side(output_size(extent, reach, border, steps, apart), 2)
+    rows, columns = expand_size(output_size(extent, reach, border, steps, apart), 2)
     for i, j in product(range(rows), range(columns)):
         starts = (i * steps[0] - border[0], j * steps[1] - border[1])
         seen = [
@@ -194,5 +194,5 @@ def _share(total: Tensor, kind: PoolKind, count_padding: bool, size: Size, value
     """Return the total for a sum, and the total divided by the pixels of the window for a mean."""
     if kind == "sum":
         return total
-    height, width = each_side(size, 2)
+    height, width = expand_size(size, 2)
     return total / (height * width if count_padding else values.shape[1])

@@ -8,7 +8,7 @@ from PIL import ImageFilter as PillowFilter
 from scipy import ndimage
 from torch import Tensor
 
-from cnnkit.classroom.filters import FILTERS, ImageFilter, kernel
+from cnnkit.classroom.filters import FILTERS, ImageFilter, make_kernel
 from cnnkit.errors import UserError
 
 MODES = {"replicate": "nearest", "reflect": "mirror"}  # SciPy's names
@@ -32,7 +32,7 @@ def by_scipy(images: Tensor, weights: np.ndarray, border: str) -> np.ndarray:
 @pytest.mark.parametrize("name", [name for name in FILTERS if name not in ("sobel", "sepia")])
 def test_the_module_correlates_each_channel_with_the_kernel(images: Tensor, name: str, border: str) -> None:
     for each in (images, images[:, :1]):
-        expected = by_scipy(each, kernel(name).double().numpy(), border)
+        expected = by_scipy(each, make_kernel(name).double().numpy(), border)
         np.testing.assert_allclose(ImageFilter(name, border=border)(each).numpy(), expected, atol=1e-6)
 
 
@@ -65,9 +65,9 @@ def test_sharpen_is_the_image_less_its_laplacian(images: Tensor) -> None:
 def test_sepia_is_a_color_matrix_and_makes_grey_brown(images: Tensor) -> None:
     pixels = images[0].mul(255).byte()
     photo = Image.fromarray(pixels.permute(1, 2, 0).numpy())
-    rows = [(*row, 0) for row in kernel("sepia").tolist()]
+    rows = [(*row, 0) for row in make_kernel("sepia").tolist()]
     expected = np.asarray(photo.convert("RGB", tuple(value for row in rows for value in row)), dtype=float)
-    found = ImageFilter("sepia").picture(pixels[None] / 255)[0].permute(1, 2, 0).mul(255).numpy()
+    found = ImageFilter("sepia").render(pixels[None] / 255)[0].permute(1, 2, 0).mul(255).numpy()
     np.testing.assert_allclose(found, expected, atol=1)  # Pillow rounds
     red, green, blue = ImageFilter("sepia")(torch.full((1, 1, 1, 1), 0.5)).flatten().tolist()
     assert (red, green, blue) == pytest.approx((0.6755, 0.6015, 0.4685))
@@ -89,9 +89,9 @@ def test_filters_say_in_which_direction_an_edge_runs() -> None:
         filtered = ImageFilter(name)
         assert filtered(vertical).abs().amax() == across
         assert not filtered(vertical.mT).any()
-        picture = filtered.picture(vertical)
+        picture = filtered.render(vertical)
         assert picture.amax() == 1  # black to white
-        assert torch.equal(picture, filtered.picture(1 - vertical))  # and back
+        assert torch.equal(picture, filtered.render(1 - vertical))  # and back
     assert not ImageFilter("sobel_y")(vertical).any()
     assert ImageFilter("sobel")(vertical.mT).amax() == 4
 
@@ -106,7 +106,7 @@ def test_emboss_is_lit_from_the_upper_left() -> None:
 
 def test_pictures_can_be_shown(images: Tensor) -> None:
     for name in FILTERS:
-        picture = ImageFilter(name).picture(images)
+        picture = ImageFilter(name).render(images)
         assert picture.shape == images.shape
         assert 0 <= picture.min() < picture.max() <= 1
 

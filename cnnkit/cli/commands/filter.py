@@ -59,7 +59,7 @@ def run(asked: argparse.Namespace) -> int:
     pixels = read_image(image, 3, None)
     if (pixels == pixels[:1]).all():
         pixels = pixels[:1]  # grey
-    result = image_filter.picture(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
+    result = image_filter.render(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
     _write(result, output)
     if asked.json:
         print(json.dumps({"filter": asked.name, "image": str(image), "picture": str(output), "shape": result.shape}))
@@ -100,11 +100,11 @@ def _write(pixels: "Tensor", output: Path) -> None:
 
 def _list(*, as_json: bool) -> int:
     """Every filter with its kernel."""
-    from cnnkit.classroom.filters import FILTERS, kernel
+    from cnnkit.classroom.filters import FILTERS, make_kernel
 
     if as_json:
         found: list[dict[str, Any]] = [
-            {"name": name, "what": what, "kernel": kernel(name).tolist()} for name, what in FILTERS.items()
+            {"name": name, "what": what, "kernel": make_kernel(name).tolist()} for name, what in FILTERS.items()
         ]
         print(json.dumps(found, indent=2))
         return 0
@@ -115,7 +115,7 @@ def _list(*, as_json: bool) -> int:
     for heading in ("filter", "kernel", "what it does"):
         table.add_column(heading)
     for name, what in FILTERS.items():
-        table.add_row(name, _as_text(kernel(name)), what)
+        table.add_row(name, _as_text(make_kernel(name)), what)
         table.add_row()
     Console(highlight=False, markup=False).print(table)
     return 0

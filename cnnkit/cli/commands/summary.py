@@ -51,9 +51,9 @@ def run(asked: argparse.Namespace) -> int:
     if asked.image_size:
         image = (image[0], *asked.image_size)
     found = _count(task, image, asked.depth)
-    from cnnkit.classroom.derivation import explain_rows
+    from cnnkit.classroom.derivation import derive_rows
 
-    why = explain_rows(found) if asked.explain else []
+    why = derive_rows(found) if asked.explain else []
     if asked.json:
         print(json.dumps(_as_json(found) | ({"why": why} if asked.explain else {}), indent=2))
     else:

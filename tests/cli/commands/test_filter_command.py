@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from scipy import ndimage
 from small_runs import Ended
 
-from cnnkit.classroom.filters import FILTERS, kernel
+from cnnkit.classroom.filters import FILTERS, make_kernel
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_the_list_has_every_filter(cli: Callable[..., Ended]) -> None:
     assert ended.code == 0
     assert set(FILTERS) <= set(ended.out.split())
     found = json.loads(cli("filter", "--list", "--json").out)
-    assert {each["name"]: each["kernel"] for each in found} == {name: kernel(name).tolist() for name in FILTERS}
+    assert {each["name"]: each["kernel"] for each in found} == {name: make_kernel(name).tolist() for name in FILTERS}
 
 
 MISTAKES = [
