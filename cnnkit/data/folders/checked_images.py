@@ -7,7 +7,7 @@ from typing import Literal
 from cnnkit.data.file_checks import Check, check_files
 from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 from cnnkit.data.folders.layout import Layout
-from cnnkit.data.images.listing import PassedOver, describe_passed_over, merge_passed_over, scan_images
+from cnnkit.data.images.listing import PassedOver, describe_passed_over, scan_images
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
@@ -60,7 +60,8 @@ def _list(layout: Layout, part: str, class_names: Sequence[str], passed_over: Pa
         if name in layout.classes[part]:
             scanned = scan_images(layout.classes[part][name])
             found += [(file, label) for file in scanned.files]
-            passed_over.update(merge_passed_over([passed_over, scanned.passed_over]))
+            for reason, paths in scanned.passed_over.items():
+                passed_over.setdefault(reason, []).extend(paths)
     return found
 
 

@@ -24,12 +24,6 @@ BESIDE_CLASSES = frozenset(
         *("metadata", "parts", "segmentations", "trimaps", "xmls"),
     )
 )
-_JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
-
-
-def is_junk(name: str) -> bool:
-    """Whether a system or a program made that folder, and no person: hidden ones, and those of zip files from a Mac."""
-    return name.startswith(".") or name.casefold() in _JUNK
 
 
 def recognize_part(name: str) -> str | None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, is_junk, recognize_part
+from cnnkit.data.folders.names import BESIDE_CLASSES, CONTAINERS, recognize_part
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
-from cnnkit.data.images.listing import is_upward_link
+from cnnkit.data.images.listing import is_hidden, is_upward_link
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 from cnnkit.runs.folder import ROOT
@@ -34,7 +34,7 @@ def list_folders(folder: Path) -> list[Path]:
         UserError: it cannot be listed.
     """
     try:
-        found = sorted(path for path in folder.iterdir() if not is_junk(path.name) and path.is_dir())
+        found = sorted(path for path in folder.iterdir() if not is_hidden(path.name) and path.is_dir())
         return [path for path in found if not _is_ours(path) and not is_upward_link(path)]
     except OSError as error:
         raise UserError(
@@ -45,14 +45,14 @@ def list_folders(folder: Path) -> list[Path]:
 def list_upward_links(folder: Path) -> list[str]:
     """The names of links in a folder that lead to it or to a folder above it."""
     with suppress(OSError):
-        return sorted(path.name for path in folder.iterdir() if is_upward_link(path) and not is_junk(path.name))
+        return sorted(path.name for path in folder.iterdir() if is_upward_link(path) and not is_hidden(path.name))
     return []
 
 
 def list_folder_names(folder: Path) -> set[str]:
     """The names of the folders in a folder of many files, without hidden ones; none where it cannot be listed."""
     with suppress(OSError), os.scandir(folder) as entries:
-        return {entry.name for entry in entries if not is_junk(entry.name) and entry.is_dir()}
+        return {entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir()}
     return set()
 
 
@@ -113,7 +113,7 @@ def list_images(folder: Path) -> Iterator[Path]:
 def has_images(folder: Path) -> bool:
     """Whether an image file is in the folder or below it; links to folders are not followed."""
     for at, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not is_junk(name)]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         if any(_looks_like_image(name) and Path(at, name).is_file() for name in files):
             return True
     return False

@@ -80,7 +80,7 @@ class RawBands:
 
 
 class ArrayBands:
-    """Pixels that another decoder than Pillow's has given, uint8 (H, W, C): three bytes each for Pillow's four."""
+    """Pixels of another decoder than Pillow's, uint8 (H, W, C): three bytes each, and not Pillow's four."""
 
     def __init__(self, pixels: np.ndarray, mode: str) -> None:
         self.pixels, self.mode = pixels, mode
@@ -91,7 +91,7 @@ class ArrayBands:
         return Image.fromarray(np.ascontiguousarray(self.pixels[top:bottom]))
 
 
-def open_bands(image: Image.Image, path: Path, wanted: tuple[int, int] | None, max_pixels: int) -> Bands:
+def open_bands(image: ImageFile.ImageFile, path: Path, wanted: tuple[int, int] | None, max_pixels: int) -> Bands:
     """The way to an opened image's rows that takes the least memory.
 
     Args:
@@ -104,41 +104,42 @@ def open_bands(image: Image.Image, path: Path, wanted: tuple[int, int] | None, m
         ValueError: decoding it would take too much memory or time.
     """
     limit = LIMIT * max(1.0, max_pixels / MAX_PIXELS)
-    if not isinstance(image, ImageFile.ImageFile) or _whole_bytes(image) <= WHOLE or wanted is None:
-        _refuse_slow(image)
-        image.load()
-        return WholeBands(image)
-    if (bands := _streamed(image, path, limit)) is not None:
-        return bands
-    if _whole_bytes(image) > limit:
+    if wanted is not None and _whole_bytes(image) > WHOLE:
+        if (bands := _open_streamed(image, path, limit)) is not None:
+            return bands
         _reduce(image, wanted, limit)
-    needed = _whole_bytes(image)
-    if needed > limit:
-        raise ValueError(
-            f"decoding {image.size[0]}x{image.size[1]} pixels of {image.format} takes {needed / 1e6:.0f} MB, more than "
-            f"{limit / 1e6:.0f}: save it smaller or as PNG, or set max_pixels to "
-            f"{math.ceil(needed / LIMIT * MAX_PIXELS / 1e6) * 1_000_000:_}"
-        )
     _refuse_slow(image)
     image.load()
     return WholeBands(image)
 
 
-def _streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | None:
+def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -> None:
+    """Have the decoder leave out detail where the image is too large, or refuse it."""
+    levels = 0
+    if image.format == "JPEG2000":
+        levels = _find_levels(image, wanted, limit)
+        image.reduce = levels  # type: ignore[assignment,method-assign]
+    elif _whole_bytes(image) > limit:
+        image.draft(None, wanted[::-1])  # the thumbnail within a HEIC
+    if (needed := _whole_bytes(image, levels)) > limit:
+        raise ValueError(
+            f"decoding {image.size[0]}x{image.size[1]} pixels of {image.format} takes {needed / 1e6:.0f} MB, more than "
+            f"{limit / 1e6:.0f}: save it smaller or as PNG, or set max_pixels to "
+            f"{math.ceil(needed / LIMIT * MAX_PIXELS / 1e6) * 1_000_000:_}"
+        )
+
+
+def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | None:
     if image.format == "PNG" and is_simple(path):
         return PngBands(path, image)
-    width = image.size[0]
-    if (
-        image.format in _RAW_FORMATS
-        and image.tile
-        and all(
-            tile.codec_name == "raw"
-            and tile.extents is not None
-            and (tile.extents[0], tile.extents[2]) == (0, width)
-            and _raw_arguments(tile.args)[0] in _RAW_BYTES
-            for tile in image.tile
-        )
-    ):
+    is_raw = all(
+        tile.codec_name == "raw"
+        and tile.extents is not None
+        and (tile.extents[0], tile.extents[2]) == (0, image.size[0])
+        and _raw_arguments(tile.args)[0] in _RAW_BYTES
+        for tile in image.tile
+    )
+    if image.format in _RAW_FORMATS and image.tile and is_raw:
         return RawBands(path, image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return TiffBands.open(path, image)
@@ -163,28 +164,20 @@ def _decode_heif(path: Path) -> Bands:
     return ArrayBands(pixels, image.mode)
 
 
-def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -> None:
-    """Have the decoder leave out detail: JPEG 2000 by its wavelet levels, HEIC by the thumbnail within the file."""
-    if image.format == "JPEG2000":
-        image.reduce = _find_levels(image, wanted, limit)  # type: ignore[assignment,method-assign]
-    else:
-        image.draft(None, wanted[::-1])
-
-
 def _find_levels(image: Image.Image, wanted: tuple[int, int], limit: float) -> int:
-    """The fewest wavelet levels to leave out so that an image fits and has twice the size wanted; 0: there are none."""
-    for levels in range(1, 6):
+    """The fewest wavelet levels to leave out so that an image fits and has twice the size wanted; else 0."""
+    for levels in range(6):
         scale = 1 << levels
         # Pillow rounds the size, OpenJPEG rounds it up: where they differ, Pillow fails.
         agrees = all((side + scale // 2) // scale == -(-side // scale) for side in image.size)
         enough = image.size[0] >= 2 * wanted[1] * scale and image.size[1] >= 2 * wanted[0] * scale
-        if agrees and enough and _whole_bytes(image) / 4**levels <= limit:
+        if agrees and (enough or not levels) and _whole_bytes(image, levels) <= limit:
             return levels
     return 0
 
 
-def _whole_bytes(image: Image.Image) -> float:
-    """Bytes that decoding takes at once, by what was measured."""
+def _whole_bytes(image: Image.Image, levels: int = 0) -> float:
+    """Bytes that decoding takes at once, by what was measured; `levels` of detail are left out."""
     mode = image.mode
     samples = len(image.getbands())
     own = each = 1.0 if mode in ("1", "L", "P") else 2.0 if mode.startswith("I;16") else 4.0
@@ -193,13 +186,12 @@ def _whole_bytes(image: Image.Image) -> float:
     elif image.format in _BESIDE:
         each += _BESIDE[image.format] / 2
     width, height = image.size
-    reduced = 4 ** getattr(image, "_reduce", 0) if image.format == "JPEG2000" else 1
     beside = 0.0
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
         scale = image.decoderconfig[0] if image.decoderconfig else 1
         beside = 2 * _samples(image) * (width * scale) * (height * scale)
-    pixels = width * height
-    return max(pixels * each / reduced + beside, pixels * own / reduced + BAND)
+    pixels = width * height / 4.0**levels
+    return max(pixels * each + beside, pixels * own + BAND)
 
 
 def _samples(image: JpegImagePlugin.JpegImageFile) -> float:
@@ -209,8 +201,7 @@ def _samples(image: JpegImagePlugin.JpegImageFile) -> float:
     return sum(h * v for h, v in factors) / max(1, most)
 
 
-def _refuse_slow(image: Image.Image) -> None:
-    tiles = image.tile if isinstance(image, ImageFile.ImageFile) else []
-    most = min((_SLOW.get(tile.codec_name, math.inf) for tile in tiles), default=math.inf)
+def _refuse_slow(image: ImageFile.ImageFile) -> None:
+    most = min((_SLOW.get(tile.codec_name, math.inf) for tile in image.tile), default=math.inf)
     if image.size[0] * image.size[1] > most:
         raise ValueError(f"{image.format} of more than {most:,} pixels is decoded too slowly: save it as PNG")

@@ -58,16 +58,6 @@ def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = Fal
     return GreyScale(0.0, float(ceiling), inverted) if ceiling else GreyScale(low, high - low or 1.0, inverted)
 
 
-def to_grey(pixels: np.ndarray) -> NDArray[np.uint8]:
-    """Scale grey pixels of any dtype to uint8, black to white, by the range that `find_scale` guesses.
-
-    Example:
-        >>> to_grey(np.array([0, 30_000, 65_535], dtype=np.uint16))
-        array([  0, 117, 255], dtype=uint8)
-    """
-    return find_scale([pixels]).apply(pixels)
-
-
 @cache
 def _table(span: float, inverted: bool) -> NDArray[np.uint8]:
     """Every uint16's grey value: one look-up a pixel in the place of arithmetic in float64."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from cnnkit.data.images import tiff
@@ -22,17 +22,6 @@ from cnnkit.data.images.resizing import Resize, join, resize_bands
 from cnnkit.errors import UserError
 
 __all__ = ["MAX_PIXELS", "Resize", "UnreadableImage", "read_image"]
-
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # of EXIF
-_SWAPPING = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]  # width and height change places
 
 
 class UnreadableImage(UserError):
@@ -100,7 +89,7 @@ def _explain(error: Exception) -> str:
     return f"the file ends too early, or is damaged ({text})" if early else text
 
 
-def _open(path: Path, max_pixels: int) -> Image.Image:
+def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     """The image with its header read, and nothing decoded."""
     _check_file(path)
     head, suffix = read_head(path), path.suffix.lower()
@@ -124,23 +113,25 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
 
 
 def _read(
-    image: Image.Image, path: Path, channels: int, size: tuple[int, int] | None, resize: Resize, max_pixels: int
+    image: ImageFile.ImageFile, path: Path, channels: int, size: tuple[int, int] | None, resize: Resize, max_pixels: int
 ) -> Tensor:
     mode = "L" if channels == 1 else "RGB"
-    kind, transparency = tiff.open_tiff(image), find_transparency(image)
+    kind, transparency = tiff.find_kind(image), find_transparency(image)
     # JPEGs are decoded at 1/2, 1/4 or 1/8 where that leaves twice the size wanted: quicker, and as good.
     draft = image.draft(None, (2 * max(size), 2 * max(size))) if size and image.format in ("JPEG", "MPO") else None
     bands = open_bands(image, path, size, max_pixels)
     flatten = Flattening(bands, kind, transparency)
-    turn = _turn(image, decoded=isinstance(bands, WholeBands))
+    orientation = _find_orientation(image, decoded=isinstance(bands, WholeBands))
     if size is None:
         flat = join(bands, flatten, mode)
     else:
         # The last row and column of a draft stand for fewer pixels than the others: its extent is a fraction.
         extent = draft[1][2:] if draft else bands.size
-        flat = resize_bands(bands, flatten, mode, extent, size[::-1] if turn in _SWAPPING else size, resize)
-    if turn is not None:
-        flat = flat.transpose(turn)
+        is_sideways = 5 <= orientation <= 8  # width and height change places
+        flat = resize_bands(bands, flatten, mode, extent, size[::-1] if is_sideways else size, resize)
+    if orientation != 1:
+        flat.getexif()[ExifTags.Base.Orientation] = orientation
+        ImageOps.exif_transpose(flat, in_place=True)
     pixels = torch.from_numpy(np.array(flat))
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
@@ -157,10 +148,10 @@ def _check_file(path: str | Path) -> None:
         raise UnreadableImage(path, "an empty file")
 
 
-def _turn(image: Image.Image, decoded: bool) -> Image.Transpose | None:
-    """What makes an image upright; a decoded TIFF has been turned by Pillow, and no longer asks for it."""
+def _find_orientation(image: Image.Image, decoded: bool) -> int:
+    """EXIF's orientation; 1, upright, for a TIFF: Pillow turns a decoded one, and others are not read by bands."""
     if not decoded and isinstance(image, TiffImagePlugin.TiffImageFile):
-        return None
+        return 1
     with suppress(Exception):  # broken metadata do not make a picture unreadable
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return None
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return 1

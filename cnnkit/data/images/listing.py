@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,13 +12,10 @@ from PIL import Image
 from cnnkit.data.images.formats import IMAGE_SUFFIXES, explain_unread, find_formats, read_head
 from cnnkit.errors import UserError
 
-HIDDEN, NO_IMAGE, NO_FILE, LINK = (
-    "hidden",
-    "no image by content",
-    "not a regular file",
-    "a link to a folder seen before",
-)
-PassedOver = dict[str, list[Path]]
+HIDDEN, NO_IMAGE = "hidden", "no image by content"
+NO_FILE, LINK = "not a regular file", "a link to a folder seen before"
+PassedOver = dict[str, list[Path]]  # reason to paths
+_JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 
 
 @dataclass
@@ -32,7 +30,7 @@ class ScanResult:
     """
 
     files: list[Path] = field(default_factory=list)
-    passed_over: PassedOver = field(default_factory=dict)
+    passed_over: PassedOver = field(default_factory=lambda: defaultdict(list))
 
 
 def scan_images(path: str | Path) -> ScanResult:
@@ -40,7 +38,7 @@ def scan_images(path: str | Path) -> ScanResult:
 
     A file counts as an image if its suffix is in `IMAGE_SUFFIXES` or its content is that of a format that is read.
     Only files with other suffixes are opened to see. An image that turns out to be broken is in `files`: whoever
-    decodes it says so. Hidden files and folders (``.name``, ``__MACOSX``) are passed over. Linked folders are followed,
+    decodes it says so. Hidden files and folders (see `is_hidden`) are passed over. Linked folders are followed,
     each real folder once, after those that are not linked; a link to a folder above it is passed over.
 
     Raises:
@@ -65,15 +63,6 @@ def scan_images(path: str | Path) -> ScanResult:
     return result
 
 
-def merge_passed_over(parts: Iterable[Mapping[str, list[Path]]]) -> PassedOver:
-    """Join what several scans passed over."""
-    merged: PassedOver = {}
-    for part in parts:
-        for reason, paths in part.items():
-            merged.setdefault(reason, []).extend(paths)
-    return merged
-
-
 def describe_passed_over(passed_over: Mapping[str, list[Path]], root: str | Path) -> str | None:
     """One line with the counts by reason, an example of each, and what helps; None if nothing was passed over.
 
@@ -94,28 +83,25 @@ def describe_passed_over(passed_over: Mapping[str, list[Path]], root: str | Path
 def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: ScanResult) -> None:
     """Walk real folders; linked ones are left for later in `links`."""
     if not _is_new(top, seen):
-        result.passed_over.setdefault(LINK, []).append(top)
+        result.passed_over[LINK].append(top)
         return
     for folder, folders, files in os.walk(top, onerror=_refuse):
         inner = []
         for name in folders:
-            if _is_hidden(name):
-                result.passed_over.setdefault(HIDDEN, []).append(Path(folder, name))
-            elif is_upward_link(Path(folder, name)):  # else a class would get the images of all others
-                result.passed_over.setdefault(LINK, []).append(Path(folder, name))
-            elif Path(folder, name).is_symlink():
-                links.append(Path(folder, name))
-            elif _is_new(Path(folder, name), seen):
+            path = Path(folder, name)
+            is_link = path.is_symlink()
+            if is_hidden(name):
+                result.passed_over[HIDDEN].append(path)
+            elif is_link and not is_upward_link(path):
+                links.append(path)
+            elif not is_link and _is_new(path, seen):
                 inner.append(name)
-            else:  # a mount or a junction that leads back
-                result.passed_over.setdefault(LINK, []).append(Path(folder, name))
+            else:  # followed, a class would get the images of all others
+                result.passed_over[LINK].append(path)
         folders[:] = inner
         for name in files:
             reason = _find_reason(folder, name)
-            if reason is None:
-                result.files.append(Path(folder, name))
-            else:
-                result.passed_over.setdefault(reason, []).append(Path(folder, name))
+            (result.files if reason is None else result.passed_over[reason]).append(Path(folder, name))
 
 
 def is_upward_link(path: Path) -> bool:
@@ -125,23 +111,23 @@ def is_upward_link(path: Path) -> bool:
 
 def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
     try:
-        found = folder.stat()
+        stat_result = folder.stat()
     except OSError as error:
         _refuse(error)
-    key = (found.st_dev, found.st_ino)
-    if key in seen:
-        return False
+    key = (stat_result.st_dev, stat_result.st_ino)
+    is_new = key not in seen
     seen.add(key)
-    return True
+    return is_new
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def is_hidden(name: str) -> bool:
+    """Whether a system or a program made that file or folder, and no person."""
+    return name.startswith(".") or name.casefold() in _JUNK
 
 
 def _find_reason(folder: str, name: str) -> str | None:
     """Why a file is passed over; None: it counts as an image."""
-    if _is_hidden(name):
+    if is_hidden(name):
         return HIDDEN
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (speed)
     if suffix in IMAGE_SUFFIXES and suffix not in (".heic", ".heif", ".hif", ".avif", ".avifs"):

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
-from PIL.TiffTags import TAGS_V2
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANAR = 273, 277, 278, 279, 284
@@ -37,12 +36,14 @@ class PixelKind(NamedTuple):
     inverted: bool = False
 
 
-def find_kind(image: TiffImageFile) -> PixelKind:
-    """Read the tags of an opened TIFF, and put right what Pillow would misread.
+def find_kind(image: Image.Image) -> PixelKind:
+    """Read the tags of an opened TIFF, and put right what Pillow would misread; other images have the usual kind.
 
     Raises:
         ValueError: strips or tiles are missing, or the pixels are of a kind that Pillow misreads.
     """
+    if not isinstance(image, TiffImageFile):
+        return PixelKind()
     tags = image.tag_v2
     bits, sample_format = _first(tags, BITS, 1), _first(tags, SAMPLE_FORMAT, 1)
     _check_segments(tags)
@@ -59,11 +60,8 @@ def describe(tags: Any) -> str:
     bits, samples = _first(tags, BITS, 1), _first(tags, SAMPLES, 1)
     kind = _KINDS.get(_first(tags, SAMPLE_FORMAT, 1), "unknown")
     photometric = {0: "white-is-zero", 1: "grey", 2: "RGB", 3: "palette"}.get(tags.get(PHOTOMETRIC), "other")
-    compression = _first(tags, COMPRESSION, 1)
-    name = TAGS_V2[COMPRESSION].enum if COMPRESSION in TAGS_V2 else {}
-    packed = "" if compression == 1 else f", {next((k for k, v in name.items() if v == compression), compression)}"
     return (
-        f"a TIFF of {samples} x {bits}-bit {kind} samples a pixel ({photometric}{packed}) is not read; "
+        f"a TIFF of {samples} x {bits}-bit {kind} samples a pixel ({photometric}) is not read; "
         "convert it to 8-bit or 16-bit"
     )
 
@@ -121,8 +119,3 @@ def _swap_once(image: TiffImageFile) -> None:
             mode = f"{mode};16{'B' if image.tag_v2.prefix == b'MM' else 'L'}"
         tiles.append(tile._replace(args=(mode, *others)))
     image.tile = tiles
-
-
-def open_tiff(image: Image.Image) -> PixelKind:
-    """`find_kind` of a TIFF; of any other image, what holds for all of them."""
-    return find_kind(image) if isinstance(image, TiffImageFile) else PixelKind()

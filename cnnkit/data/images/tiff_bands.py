@@ -8,7 +8,7 @@ import io
 import itertools
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
@@ -55,7 +55,7 @@ class TiffBands:
         across = math.ceil(image.size[0] / int(tags[tiff.TILE_WIDTH])) if tiled else 1
         counts = tags.get(tiff.TILE_BYTES if tiled else tiff.STRIP_BYTES, ())
         too_large = rows * image.size[0] * 8 > _SEGMENT
-        if too_large or tags.get(tiff.COMPRESSION) == 6 or not counts or _is_turned(tags):
+        if too_large or tags.get(tiff.COMPRESSION) == 6 or not counts or tags.get(_ORIENTATION, 1) != 1:
             return None
         return cls(path, image, rows, across)
 
@@ -78,10 +78,12 @@ class TiffBands:
             for plane in range(planes)
             for i in range(first * self.across, last * self.across)
         ]
+        content = []
         with self.path.open("rb") as file:
-            content = [_read(file, *segment) for segment in chosen]
+            for offset, count in chosen:
+                file.seek(offset)
+                content.append(file.read(count))
         with Image.open(io.BytesIO(self._wrap(length, content)), formats=("TIFF",)) as image:
-            assert isinstance(image, TiffImageFile)
             tiff.find_kind(image)
             image.load()
             return image.copy()
@@ -104,12 +106,3 @@ class TiffBands:
         order: Literal["little", "big"] = "little" if self._prefix == b"II" else "big"
         head = self._prefix + (42).to_bytes(2, order) + _HEADER.to_bytes(4, order)
         return b"".join([head, tags.tobytes(_HEADER), *content])
-
-
-def _read(file: io.BufferedReader, offset: int, count: int) -> bytes:
-    file.seek(offset)
-    return file.read(count)
-
-
-def _is_turned(tags: Any) -> bool:
-    return bool(tags.get(_ORIENTATION, 1) != 1)
