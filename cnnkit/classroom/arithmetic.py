@@ -52,9 +52,9 @@ def output_size(i: Size, k: Size, p: Pad = 0, s: Size = 1, d: Size = 1) -> Size:
     """
     check_padding(p, s)
     if p == "same":
-        return _by_side(lambda i, k, d: _output_side(i + d * (k - 1), k, 0, 1, d), i, k, d)
+        return _apply_by_side(lambda i, k, d: _compute_output(i + d * (k - 1), k, 0, 1, d), i, k, d)
     p = 0 if p == "valid" else p
-    return _by_side(_output_side, i, k, p, s, d)
+    return _apply_by_side(_compute_output, i, k, p, s, d)
 
 
 @overload
@@ -87,7 +87,7 @@ def transposed_output_size(i: Size, k: Size, p: Size = 0, s: Size = 1, d: Size =
         >>> output_size(7, 3, s=2), output_size(8, 3, s=2), transposed_output_size(3, 3, s=2, extra=1)
         (3, 3, 8)
     """
-    return _by_side(_transposed_side, i, k, p, s, d, extra)
+    return _apply_by_side(_compute_transposed, i, k, p, s, d, extra)
 
 
 def conv_parameters(in_channels: int, out_channels: int, kernel_size: Size, bias: bool = True, groups: int = 1) -> int:
@@ -111,7 +111,7 @@ def conv_parameters(in_channels: int, out_channels: int, kernel_size: Size, bias
         >>> conv_parameters(64, 64, 3, bias=False), conv_parameters(64, 64, 3, bias=False, groups=64)
         (36864, 576)
     """
-    return _weights(in_channels, out_channels, kernel_size, groups) + (out_channels if bias else 0)
+    return _count_weights(in_channels, out_channels, kernel_size, groups) + (out_channels if bias else 0)
 
 
 def dense_parameters(inputs: int, outputs: int, bias: bool = True) -> int:
@@ -151,8 +151,8 @@ def conv_macs(in_channels: int, out_channels: int, kernel_size: Size, output: Si
         >>> conv_macs(3, 64, 7, output_size(224, 7, p=3, s=2))  # the first layer of ResNet
         118013952
     """
-    _at_least(1, output=min(_expand(output)))
-    return _weights(in_channels, out_channels, kernel_size, groups) * math.prod(_expand(output))
+    _check_at_least(1, output=min(_expand(output)))
+    return _count_weights(in_channels, out_channels, kernel_size, groups) * math.prod(_expand(output))
 
 
 def dense_macs(inputs: int, outputs: int) -> int:
@@ -169,7 +169,7 @@ def dense_macs(inputs: int, outputs: int) -> int:
         >>> dense_macs(3200, 200)
         640000
     """
-    _at_least(1, inputs=inputs, outputs=outputs)
+    _check_at_least(1, inputs=inputs, outputs=outputs)
     return inputs * outputs
 
 
@@ -194,9 +194,9 @@ def _expand(size: Size) -> tuple[int, ...]:
     return expand_size(size, 2) if isinstance(size, int) else size
 
 
-def _output_side(i: int, k: int, p: int, s: int, d: int) -> int:
-    _at_least(1, i=i, k=k, s=s, d=d)
-    _at_least(0, p=p)
+def _compute_output(i: int, k: int, p: int, s: int, d: int) -> int:
+    _check_at_least(1, i=i, k=k, s=s, d=d)
+    _check_at_least(0, p=p)
     reach = d * (k - 1) + 1
     if i + 2 * p < reach:
         raise UserError(
@@ -206,9 +206,9 @@ def _output_side(i: int, k: int, p: int, s: int, d: int) -> int:
     return (i + 2 * p - reach) // s + 1
 
 
-def _transposed_side(i: int, k: int, p: int, s: int, d: int, extra: int) -> int:
-    _at_least(1, i=i, k=k, s=s, d=d)
-    _at_least(0, p=p, extra=extra)
+def _compute_transposed(i: int, k: int, p: int, s: int, d: int, extra: int) -> int:
+    _check_at_least(1, i=i, k=k, s=s, d=d)
+    _check_at_least(0, p=p, extra=extra)
     if extra >= max(s, d):
         raise UserError(f"extra is {extra}; it must be less than stride {s} or dilation {d}, whichever is larger.")
     size = s * (i - 1) + d * (k - 1) + 1 - 2 * p + extra
@@ -217,15 +217,15 @@ def _transposed_side(i: int, k: int, p: int, s: int, d: int, extra: int) -> int:
     return size
 
 
-def _weights(in_channels: int, out_channels: int, kernel_size: Size, groups: int) -> int:
+def _count_weights(in_channels: int, out_channels: int, kernel_size: Size, groups: int) -> int:
     sides = _expand(kernel_size)
-    _at_least(1, in_channels=in_channels, out_channels=out_channels, kernel_size=min(sides), groups=groups)
+    _check_at_least(1, in_channels=in_channels, out_channels=out_channels, kernel_size=min(sides), groups=groups)
     if in_channels % groups or out_channels % groups:
         raise UserError(f"groups is {groups}; it must divide both {in_channels} and {out_channels} channels.")
     return in_channels // groups * out_channels * math.prod(sides)
 
 
-def _by_side(rule: Callable[..., int], *sizes: Size) -> Size:
+def _apply_by_side(rule: Callable[..., int], *sizes: Size) -> Size:
     """Apply a rule for one dimension to each dimension, or once if all sizes are one number."""
     counts = [len(size) for size in sizes if not isinstance(size, int)]
     if not counts:
@@ -233,7 +233,7 @@ def _by_side(rule: Callable[..., int], *sizes: Size) -> Size:
     return tuple(rule(*side) for side in zip(*(expand_size(size, max(counts)) for size in sizes), strict=True))
 
 
-def _at_least(least: int, **numbers: int) -> None:
+def _check_at_least(least: int, **numbers: int) -> None:
     for name, number in numbers.items():
         if number < least:
             raise UserError(f"{name} is {number}; give at least {least}.")

@@ -80,18 +80,18 @@ def train_autoencoder(
         torch.manual_seed(seed)
         net, unseen = Autoencoder(train.shape[1]), test.float() / 255
         optimizer = torch.optim.Adam(net.parameters(), lr)
-        before = _error(net, unseen)
+        before = _compute_error(net, unseen)
         for _ in range(steps):
             images = train[torch.randint(len(train), (batch_size,))].float() / 255
             optimizer.zero_grad()
             F.mse_loss(net(images), images).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     mean = (train.float().mean(0) / 255).expand_as(unseen)
-    return Reconstruction(net.eval(), before, _error(net, unseen), F.mse_loss(mean, unseen).item())
+    return Reconstruction(net.eval(), before, _compute_error(net, unseen), F.mse_loss(mean, unseen).item())
 
 
 @torch.no_grad()
-def _error(net: Autoencoder, images: Tensor) -> float:
+def _compute_error(net: Autoencoder, images: Tensor) -> float:
     net.eval()
     error = F.mse_loss(net(images), images).item()
     net.train()

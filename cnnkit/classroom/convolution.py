@@ -217,19 +217,19 @@ def _correlate(
 def _pad(image: Tensor, kernel: tuple[int, ...], padding: Pad, dilation: tuple[int, ...], mode: PaddingMode) -> Tensor:
     """Add pixels on both sides of every dimension."""
     for axis, (k, d) in enumerate(zip(kernel, dilation, strict=True)):
-        given = 0 if padding == "valid" else padding
-        before, after = split_same(k, d) if given == "same" else (expand_size(given, len(kernel))[axis],) * 2
+        pixels = 0 if padding == "valid" else padding
+        before, after = split_same(k, d) if pixels == "same" else (expand_size(pixels, len(kernel))[axis],) * 2
         size = image.shape[axis + 1]
         if (mode == "reflect" and max(before, after) >= size) or (mode == "circular" and max(before, after) > size):
             raise UserError(f"padding {padding} is too much for {mode} of {size} pixels; give less, or another mode.")
-        sources = [_source(index, size, mode) for index in range(-before, size + after)]
+        sources = [_find_source(index, size, mode) for index in range(-before, size + after)]
         picked = image.index_select(axis + 1, torch.tensor([max(source, 0) for source in sources]))
         outside = torch.tensor([source < 0 for source in sources]).view(-1, *(1,) * (len(kernel) - axis - 1))
         image = picked.masked_fill(outside, 0)
     return image
 
 
-def _source(index: int, size: int, mode: PaddingMode) -> int:
+def _find_source(index: int, size: int, mode: PaddingMode) -> int:
     """Return the pixel for an index that may lie outside the image; -1 stands for a zero."""
     if mode == "zeros":
         return index if 0 <= index < size else -1

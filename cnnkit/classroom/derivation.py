@@ -138,8 +138,8 @@ def _derive_sides(
     assert row.takes is not None
     if padding == "same":
         return f"padding same keeps {_format(row.takes[1:])}"
-    given = 0 if padding == "valid" else padding
-    (k, s, p, d) = (expand_size(value, 2) for value in (kernel, stride, given, dilation))  # type: ignore[arg-type]
+    pixels = 0 if padding == "valid" else padding
+    (k, s, p, d) = (expand_size(value, 2) for value in (kernel, stride, pixels, dilation))  # type: ignore[arg-type]
     words = [
         f"({row.takes[1 + n]} + 2*{p[n]} - {d[n]}*({k[n]} - 1) - 1) / {s[n]} + 1, rounded {'up' if ceil else 'down'}, "
         f"= {row.shape[1 + n]}"

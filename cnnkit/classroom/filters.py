@@ -68,12 +68,12 @@ def make_kernel(name: str, size: int | None = None, sigma: float | None = None) 
     if sigma is not None and name != "gaussian":
         raise UserError(f"sigma is {sigma}, but {name} has none: leave it out, or take gaussian")
     if name in BLURS:
-        profile = _profile(name, size, sigma)
+        profile = _make_profile(name, size, sigma)
         return torch.outer(profile, profile)
     return torch.tensor(_FIXED[name])
 
 
-def _profile(name: str, size: int | None, sigma: float | None) -> Tensor:
+def _make_profile(name: str, size: int | None, sigma: float | None) -> Tensor:
     """Return the weights (k,) of one row of a blur; the kernel is their outer product with themselves."""
     sigma = 1.0 if sigma is None else sigma
     if not 0 < sigma < math.inf:
@@ -117,7 +117,7 @@ class ImageFilter(nn.Module):
         self.name, self.border = name, border
         weights = make_kernel(name, size, sigma)
         # A blur runs along rows, then along columns: 2 k multiplications per pixel instead of k * k.
-        self.register_buffer("kernels", _profile(name, size, sigma) if name in BLURS else weights)
+        self.register_buffer("kernels", _make_profile(name, size, sigma) if name in BLURS else weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Filter images; the result has the same height and width and is not clipped.

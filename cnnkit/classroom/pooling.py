@@ -61,7 +61,7 @@ def pool2d(
     """
     if image.dim() == 2:
         return pool2d(image[None], size, stride, padding, kind, count_padding, dilation)[0]
-    windows = list(_windows(image, size, stride, padding, dilation, kind))
+    windows = list(_find_windows(image, size, stride, padding, dilation, kind))
     dtype = torch.result_type(image, 1.0) if kind == "mean" else image.dtype
     output = image.new_empty(len(image), windows[-1][0] + 1, windows[-1][1] + 1, dtype=dtype)
     for i, j, rows, columns in windows:
@@ -69,7 +69,7 @@ def pool2d(
         if kind in ("sum", "mean"):
             output[:, i, j] = _share(values.sum(1), kind, count_padding, size, values)
         else:
-            output[:, i, j] = values.gather(1, _chosen(values, kind))[:, 0]
+            output[:, i, j] = values.gather(1, _choose(values, kind))[:, 0]
     return output
 
 
@@ -115,7 +115,7 @@ def pool2d_gradient(
     """
     if image.dim() == upstream.dim() == 2:
         return pool2d_gradient(image[None], upstream[None], size, stride, padding, kind, count_padding, dilation)[0]
-    windows = list(_windows(image, size, stride, padding, dilation, kind))
+    windows = list(_find_windows(image, size, stride, padding, dilation, kind))
     shape = (len(image), windows[-1][0] + 1, windows[-1][1] + 1)
     if tuple(upstream.shape) != shape:
         raise UserError(f"upstream has shape {tuple(upstream.shape)}; the pooled image has {shape}: give one for each.")
@@ -125,7 +125,7 @@ def pool2d_gradient(
         if kind in ("sum", "mean"):
             share = _share(upstream[:, i, j], kind, count_padding, size, values)[:, None].expand(values.shape)
         else:
-            share = upstream.new_zeros(values.shape).scatter(1, _chosen(values, kind), upstream[:, i, j, None])
+            share = upstream.new_zeros(values.shape).scatter(1, _choose(values, kind), upstream[:, i, j, None])
         for (row, column), part in zip(product(rows, columns), share.T, strict=True):
             gradient[:, row, column] += part.to(gradient.dtype)
     return gradient
@@ -160,7 +160,7 @@ def differentiate_numerically(
     return gradient
 
 
-def _windows(
+def _find_windows(
     image: Tensor, size: Size, stride: Size | None, padding: Size, dilation: Size, kind: str
 ) -> Iterator[Window]:
     if kind not in get_args(PoolKind):
@@ -183,7 +183,7 @@ def _windows(
         yield i, j, seen[0], seen[1]
 
 
-def _chosen(values: Tensor, kind: PoolKind) -> Tensor:
+def _choose(values: Tensor, kind: PoolKind) -> Tensor:
     """Return the index (C, 1) of the value that is taken in each channel of (C, n): the first of equal ones."""
     if kind == "subsampling":
         return torch.zeros(len(values), 1, dtype=torch.long)

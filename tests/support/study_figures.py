@@ -1,17 +1,17 @@
 """Numbers of a study, computed by SciPy from its results.csv alone: the tests compare the READMEs with them.
 
-A sentence is a template. In it
+A template is a sentence with fields in braces:
 
     {mean A}            mean of variant A in percent, one decimal; {mean2 A} two decimals
     {diff A - B}        difference of the means in points, one decimal; {diff2 A - B} two
     {ci A - B}          Welch's 95 % interval of that difference, ``low to high``; {ci2 A - B} two decimals
-    {mean_ci A}         Student's 95 % interval of the mean, and {single A} of one further run; two decimals as above
+    {mean_ci A}         Student's 95 % interval of the mean; {single A} the prediction interval of one further run
     {p A - B}           p of Welch's test
-    {holm 3: A - B}     the same after Holm's correction, where it is the smallest but none of three comparisons in all
-    {inter A, B, C, D}  (A - B) - (C - D) in points, and {inter_ci A, B, C, D} its 95 % interval (Welch-Satterthwaite)
+    {holm A - B; ...}   p of the first comparison after Holm's correction for all comparisons in the list
+    {inter A, B, C, D}  (A - B) - (C - D) in points; {inter_ci A, B, C, D} its 95 % interval (Welch-Satterthwaite)
     {column A}          median of a column, such as {parameters A}, {macs A} in millions, {minutes A}
 
-and A is the levels of a variant, joined by `` | ``.
+A variant is written as its levels, joined by `` | ``.
 """
 
 import csv
