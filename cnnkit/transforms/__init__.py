@@ -1,6 +1,6 @@
 """Batched augmentation on the device, with randomness that depends on seed, epoch and image alone."""
 
-from cnnkit.randomness import Counter, mix_seed
+from cnnkit.randomness import Counter
 from cnnkit.transforms.base import Transform
 from cnnkit.transforms.color import RandomBrightness, RandomContrast
 from cnnkit.transforms.erase import Cutout, RandomErasing
@@ -25,5 +25,4 @@ __all__ = [
     "RandomErasing",
     "RandomHorizontalFlip",
     "Transform",
-    "mix_seed",
 ]

@@ -1,4 +1,4 @@
-"""Augmentations that blank out a box of each image.
+"""Augmentations that erase a box of each image.
 
 The pipeline applies them after normalization, so the box holds 0, the data set's mean, as in both papers: on raw
 images it would be black, which shifts the batch's statistics.
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from cnnkit.randomness import Counter
-from cnnkit.transforms.base import Transform, check_between, check_range
+from cnnkit.transforms.base import Transform, check_between, check_pixels, check_range
 
 
 def _inside(size: int, start: Tensor, length: Tensor) -> Tensor:
-    """Marks, (B, size), the pixels start, ..., start + length - 1 of a side; start may lie outside."""
+    """Mark, as (B, size), the pixels start, ..., start + length - 1 of a side; start may lie outside."""
     place = torch.arange(size, device=start.device)
     return (place >= start[:, None]) & (place < (start + length)[:, None])
 
 
 def _erase(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Sets to zero the pixels whose row (B, H) and column (B, W) are both marked."""
+    """Set the pixels to zero whose row (B, H) and column (B, W) are both marked."""
     batch, channels, height, width = images.shape
     # An image has two kinds of rows, whole and cut. Copying the mask of the right kind to each row is some three
     # times as fast on a CPU as broadcasting rows against columns, and channels_last keeps a row in one piece.
@@ -33,20 +33,17 @@ def _erase(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 class RandomErasing(Transform):
-    """Erases with probability p a box of random area and shape that lies within the image (Zhong et al. 2017).
+    """Erase a box of random area and shape within the image, with probability p (Zhong et al. 2017).
 
-    The paper redraws boxes until one fits; here the shape is drawn from those that fit, which needs no loop and keeps
-    the area uniform.
+    The paper draws boxes until one fits. Here the shape is drawn from those that fit, which needs no loop and keeps the
+    area uniform. The result is in channels_last memory format.
 
     Args:
-        p: Probability that an image is erased.
-        area_low: Least area, a fraction of the image.
-        area_high: Greatest area.
-        ratio_low: Least height over width of the box.
-        ratio_high: Greatest height over width; log-uniform in between.
-
-    Raises:
-        ValueError: If a setting is outside its range.
+        p: probability that an image is erased.
+        area_low: least area, as a share of the image.
+        area_high: greatest area.
+        ratio_low: least ratio of the box's height to its width.
+        ratio_high: greatest ratio; log-uniform in between.
     """
 
     after_normalize = True
@@ -68,18 +65,17 @@ class RandomErasing(Transform):
         self.ratio_low, self.ratio_high = ratio_low, ratio_high
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns the images, some with a box of zeros, in channels_last memory format."""
         height, width = images.shape[2:]
         chance, area, ratio, down, right = counter.uniforms(5)
         box_height, box_width = self._box(height, width, area, ratio)
         top = self._place(down, height - box_height)
         left = self._place(right, width - box_width)
-        # An image that is spared gets a box without rows.
+        # An image that is not erased gets a box without rows.
         box_height = box_height * (chance < self.p)
         return _erase(images, _inside(height, top, box_height), _inside(width, left, box_width))
 
     def _box(self, height: int, width: int, area: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns heights and widths in pixels, (B,) int64, from two numbers in [0, 1) an image."""
+        """Heights and widths in pixels, (B,) int64, from two numbers in [0, 1) for each image."""
         area = (self.area_low + area * (self.area_high - self.area_low)) * (height * width)
         # h = sqrt(area * ratio) <= height and w = sqrt(area / ratio) <= width bound the ratio.
         widest, tallest = (area / (width * width)).log(), (height * height / area).log()
@@ -92,47 +88,37 @@ class RandomErasing(Transform):
 
     @staticmethod
     def _place(uniform: Tensor, room: Tensor) -> Tensor:
-        """Returns whole numbers uniform in 0, ..., room."""
+        """Whole numbers, uniform in 0, ..., room."""
         return (uniform * (room + 1)).long().minimum(room)
 
     def extra_repr(self) -> str:
-        """Shows the settings."""
         area, ratio = f"[{self.area_low}, {self.area_high}]", f"[{self.ratio_low}, {self.ratio_high}]"
         return f"p={self.p}, area={area}, ratio={ratio}"
 
 
 class Cutout(Transform):
-    """Erases with probability p a square centered anywhere in the image (DeVries & Taylor 2017).
+    """Erase a square centered anywhere in the image, with probability p (DeVries & Taylor 2017).
 
-    The square may hang over the border: the authors found that images left mostly whole matter.
+    The square may extend beyond the border: the authors found that nearly complete images help. The result is in
+    channels_last memory format.
 
     Args:
-        size: The square's side in pixels; the paper has 16 for CIFAR-10, 8 for CIFAR-100.
-        p: Probability that an image is erased.
-
-    Raises:
-        ValueError: If a setting is outside its range.
+        size: side of the square, in pixels; the paper takes 16 for CIFAR-10, 8 for CIFAR-100.
+        p: probability that an image is erased.
     """
 
     after_normalize = True
 
     def __init__(self, size: int = 8, p: float = 1.0) -> None:
         super().__init__()
-        check_between(self, "size", size, 1, math.inf)
-        if not isinstance(size, int):
-            raise ValueError(f"Cutout: size must be a whole number of pixels, got {size!r}.")
+        check_pixels(self, "size", size, 1)
         check_between(self, "p", p, 0, 1)
         self.size = size
         self.p = p
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns the images, some with a square of zeros, in channels_last memory format."""
         height, width = images.shape[2:]
         center = counter.integers(1, 0, height * width - 1)
         top, left = center // width - self.size // 2, center % width - self.size // 2
         side = self.size * (counter.uniform(0) < self.p).long()
         return _erase(images, _inside(height, top, side), _inside(width, left, side))
-
-    def extra_repr(self) -> str:
-        """Shows the settings."""
-        return f"size={self.size}, p={self.p}"

@@ -1,4 +1,4 @@
-"""Augmentations that move pixels: crops, mirror images, small rotations and scalings.
+"""Augmentations that move pixels: crops, flips, small rotations and scalings.
 
 Crops and flips work on whole rows of pixels: ``index_select`` copies a row at a time, on any dtype, so uint8 images
 stay uint8 and move at the speed of memory.
@@ -10,33 +10,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnkit.errors import UserError
 from cnnkit.randomness import Counter
-from cnnkit.transforms.base import Transform, check_between, check_range
+from cnnkit.transforms.base import Transform, check_between, check_pixels, check_range
 
 
 class RandomCrop(Transform):
-    """Pads the images and crops each back to its size at a random place (He et al. 2016, section 4.2).
+    """Pad the images and crop each to its old size at a random place (He et al. 2016, section 4.2).
 
     Args:
-        padding: Pixels added on each side; images move by at most that many.
-        mode: What is added: ``"zero"`` (black) or ``"reflect"`` (the mirrored border, without its outermost row).
+        padding: pixels added on each side; images move by at most that many.
+        mode: what is added: ``"zero"`` (black) or ``"reflect"`` (the mirrored border, without its outermost row).
 
     Raises:
-        ValueError: If padding is negative, the mode unknown, or images are too small to be reflected.
+        UserError: the images are too small to be reflected.
     """
 
     def __init__(self, padding: int = 4, mode: str = "zero") -> None:
         super().__init__()
-        check_between(self, "padding", padding, 0, math.inf)
-        if not isinstance(padding, int):
-            raise ValueError(f"RandomCrop: padding must be a whole number of pixels, got {padding!r}.")
+        check_pixels(self, "padding", padding, 0)
         if mode not in ("zero", "reflect"):
-            raise ValueError(f'RandomCrop: mode must be "zero" or "reflect", got {mode!r}.')
+            raise UserError(f'RandomCrop: mode must be "zero" or "reflect", got {mode!r}.')
         self.padding = padding
         self.mode = mode
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns the shifted images, (B, C, H, W) contiguous."""
+        """Crop images; the result (B, C, H, W) is contiguous."""
         batch, channels, height, width = images.shape
         padded = self._pad(images).contiguous()
         padded_height, padded_width = padded.shape[2:]
@@ -60,7 +59,7 @@ class RandomCrop(Transform):
             return F.pad(images, (pad, pad, pad, pad))
         if pad >= min(images.shape[2:]):
             size = "x".join(map(str, images.shape[2:]))
-            raise ValueError(f"RandomCrop: {size} images cannot be reflected by {pad} pixels; set a smaller padding.")
+            raise UserError(f"RandomCrop: {size} images cannot be reflected by {pad} pixels; set a smaller padding.")
         # Not F.pad: its reflection does not take uint8 on every device.
         for dim in (3, 2):
             before = images.narrow(dim, 1, pad).flip(dim)
@@ -68,13 +67,9 @@ class RandomCrop(Transform):
             images = torch.cat((before, images, after), dim)
         return images
 
-    def extra_repr(self) -> str:
-        """Shows the settings."""
-        return f"padding={self.padding}, mode={self.mode!r}"
-
 
 def _flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirrors left to right the images chosen by 1, not those by 0; (B,) int64."""
+    """Mirror the images left to right for which ``chosen``, (B,) int64, is 1, not those for which it is 0."""
     batch = images.shape[0]
     both = torch.cat((images, images.flip(3))).flatten(1)
     pick = chosen * batch + torch.arange(batch, device=images.device)
@@ -82,10 +77,10 @@ def _flip(images: Tensor, chosen: Tensor) -> Tensor:
 
 
 class RandomHorizontalFlip(Transform):
-    """Mirrors each image left to right with probability p.
+    """Mirror each image left to right with probability p.
 
     Args:
-        p: Probability of a mirrored image.
+        p: probability of a mirrored image.
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -94,40 +89,33 @@ class RandomHorizontalFlip(Transform):
         self.p = p
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns the images, some of them mirrored, (B, C, H, W) contiguous."""
+        """Flip images; the result (B, C, H, W) is contiguous."""
         return _flip(images, (counter.uniform(0) < self.p).long())
-
-    def extra_repr(self) -> str:
-        """Shows the settings."""
-        return f"p={self.p}"
 
 
 class AlternatingFlip(Transform):
-    """Mirrors each image left to right in every other epoch (Jordan 2024, arXiv:2404.00498, section 3.6).
+    """Mirror each image left to right in every second epoch (Jordan 2024, arXiv:2404.00498, section 3.6).
 
-    Which half starts mirrored is random. Any two epochs in a row show both sides of each image, where independent
-    flips would show a side twice half the time.
+    A random half of the images starts mirrored. Two consecutive epochs show both versions of every image; with
+    independent flips, half of the images would appear twice in the same version.
     """
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns the images, some of them mirrored, (B, C, H, W) contiguous."""
+        """Flip images; the result (B, C, H, W) is contiguous."""
         side = counter.at_epoch(0).bits() & 1
         return _flip(images, side ^ (counter.epoch & 1))
 
 
 class RandomAffine(Transform):
-    """Rotates, shifts and scales each image about its center; what comes from outside is black.
+    """Rotate, shift and scale each image about its center; pixels from outside are black.
 
-    Bilinear interpolation; angles turn clockwise and shifts go right and down, as in torchvision.
+    Interpolation is bilinear. Angles are clockwise and shifts go right and down, as in torchvision.
 
     Args:
-        degrees: Angles are uniform in [-degrees, degrees].
-        translate: Shifts are uniform in [-translate, translate], a fraction of the width and of the height.
-        scale_low: Least magnification.
-        scale_high: Greatest magnification; uniform in [scale_low, scale_high].
-
-    Raises:
-        ValueError: If a setting is outside its range.
+        degrees: angles are uniform in [-degrees, degrees].
+        translate: shifts are uniform in [-translate, translate], as a share of the width and of the height.
+        scale_low: least magnification.
+        scale_high: greatest magnification; uniform in [scale_low, scale_high].
     """
 
     def __init__(
@@ -143,7 +131,7 @@ class RandomAffine(Transform):
         self.scale_high = scale_high
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns the moved images; uint8 ones are interpolated as float32 and rounded back."""
+        """Move images; uint8 ones are interpolated as float32 and rounded."""
         # list: the annotation of affine_grid does not take a torch.Size.
         grid = F.affine_grid(self._matrices(images, counter), list(images.shape), align_corners=False)
         pixels = images.to(torch.float32)
@@ -151,7 +139,7 @@ class RandomAffine(Transform):
         return moved.round_().to(torch.uint8) if images.dtype == torch.uint8 else moved
 
     def _matrices(self, images: Tensor, counter: Counter) -> Tensor:
-        """Returns (B, 2, 3): for each output pixel the place it comes from, both in [-1, 1]."""
+        """Affine matrices (B, 2, 3): they map an output pixel to the place it comes from, both in [-1, 1]."""
         height, width = images.shape[2:]
         draw = counter.uniforms(4)
         angle = (2 * draw[0] - 1) * math.radians(self.degrees)
@@ -165,5 +153,4 @@ class RandomAffine(Transform):
         return torch.stack((first, second), dim=1)
 
     def extra_repr(self) -> str:
-        """Shows the settings."""
         return f"degrees={self.degrees}, translate={self.translate}, scale=[{self.scale_low}, {self.scale_high}]"

@@ -1,7 +1,7 @@
 """Augmentations that mix pairs of images and their labels.
 
-The partner of an image is the one before it in the batch, whose order is random already. One proportion is drawn for
-a batch, on the host and from (seed, epoch, batch number) alone: nothing waits for a GPU, and a resumed run repeats it.
+The partner of an image is the previous one in the batch, whose order is random already. One proportion is drawn for a
+batch, on the host and from (seed, epoch, batch number) alone. So nothing waits for a GPU, and a resumed run repeats it.
 """
 
 import math
@@ -10,17 +10,13 @@ import random
 import torch
 from torch import Tensor, nn
 
+from cnnkit.errors import UserError
 from cnnkit.randomness import mix_seed
 from cnnkit.transforms.base import check_between
 
 
 def soft_labels(labels: Tensor, num_classes: int) -> Tensor:
-    """Returns labels as probabilities, (B, K) float32: one-hot rows, or soft labels as they are.
-
-    Args:
-        labels: (B,) int64 or (B, K) floating point.
-        num_classes: K.
-    """
+    """Return labels, (B,) int64 or (B, K) floating point, as probabilities (B, K), float32."""
     if labels.dim() == 2:
         return labels.to(torch.float32)
     # Not F.one_hot, which reads the labels back to check them.
@@ -28,14 +24,14 @@ def soft_labels(labels: Tensor, num_classes: int) -> Tensor:
 
 
 class Mix(nn.Module):
-    """Base of the augmentations that mix the images of a batch; a subclass says how, in ``mix``.
+    """Base of the augmentations that mix the images of a batch; a subclass defines ``mix``.
 
     Args:
-        alpha: The proportion of an image that is kept is drawn from Beta(alpha, alpha).
-        p: Probability that a batch is mixed.
+        alpha: the proportion of an image that is kept is drawn from Beta(alpha, alpha).
+        p: probability that a batch is mixed.
 
     Raises:
-        ValueError: If a setting is outside its range.
+        UserError: a setting is out of range.
     """
 
     def __init__(self, alpha: float, p: float = 1.0) -> None:
@@ -48,16 +44,16 @@ class Mix(nn.Module):
     def forward(
         self, images: Tensor, labels: Tensor, num_classes: int, seed: int, epoch: int, number: int, stream: int = 0
     ) -> tuple[Tensor, Tensor]:
-        """Returns mixed images, (B, C, H, W), and their soft labels, (B, K) float32.
+        """Return mixed images (B, C, H, W) and their soft labels (B, K), float32.
 
         Args:
             images: (B, C, H, W) floating point.
             labels: (B,) int64 or (B, K) soft labels.
             num_classes: K.
-            seed: The run's seed.
-            epoch: The epoch.
-            number: The batch's number in the epoch.
-            stream: Keeps several mixes in one pipeline apart.
+            seed: seed of the run.
+            epoch: the epoch.
+            number: number of the batch in the epoch.
+            stream: gives each mix of a pipeline its own random numbers.
         """
         labels = soft_labels(labels, num_classes)
         draw = random.Random(mix_seed(seed, epoch, number, stream))
@@ -67,61 +63,52 @@ class Mix(nn.Module):
         return images, labels.lerp(labels.roll(1, 0), 1 - kept)
 
     def mix(self, images: Tensor, draw: random.Random) -> tuple[Tensor, float]:
-        """Returns mixed images and the proportion of each that was kept.
+        """Return mixed images and the proportion of each that was kept.
 
         Args:
-            images: (B, C, H, W) floating point; image i is to be mixed with image i - 1.
-            draw: Where the batch's random numbers come from.
+            images: (B, C, H, W) floating point; image i is mixed with image i - 1.
+            draw: source of the batch's random numbers.
         """
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        """Shows the settings."""
         return f"alpha={self.alpha}, p={self.p}"
 
 
 class MixUp(Mix):
-    """Blends each image and label with its partner's (Zhang et al. 2017, arXiv:1710.09412).
+    """Blend each image and label with its partner's (Zhang et al. 2017, arXiv:1710.09412).
 
     Args:
-        alpha: The proportion of an image that is kept is drawn from Beta(alpha, alpha).
-        p: Probability that a batch is mixed.
-
-    Raises:
-        ValueError: If a setting is outside its range, or images are not floating point.
+        alpha: the proportion of an image that is kept is drawn from Beta(alpha, alpha).
+        p: probability that a batch is mixed.
     """
 
     def __init__(self, alpha: float = 0.2, p: float = 1.0) -> None:
         super().__init__(alpha, p)
 
     def mix(self, images: Tensor, draw: random.Random) -> tuple[Tensor, float]:
-        """Returns blended images and the weight of the first of each pair."""
         if not images.is_floating_point():
-            raise ValueError(f"MixUp: images must be floating point, got {images.dtype}; normalize them first.")
+            raise UserError(f"MixUp: images must be floating point, got {images.dtype}; normalize them first.")
         kept = draw.betavariate(self.alpha, self.alpha)
-        # roll keeps the memory format, in place keeps it too: lerp alone forgets channels_last with one channel.
+        # roll and the lerp in place keep the memory format; lerp alone loses channels_last with one channel.
         return images.roll(1, 0).lerp_(images, kept), kept
 
 
 class CutMix(Mix):
-    """Pastes a box of the partner into each image, and mixes labels by its area (Yun et al. 2019, arXiv:1905.04899).
+    """Paste a box of the partner into each image, and mix labels by its area (Yun et al. 2019, arXiv:1905.04899).
 
-    The box is the same for a batch; as in the paper its center is uniform and what hangs over the border is cut off,
-    and the label's proportion is that of the pixels really pasted.
+    All images of a batch have the same box. As in the paper, its center is uniform, it is cut off at the border, and
+    the proportion of the labels is that of the pasted pixels.
 
     Args:
-        alpha: The proportion of an image that is kept is drawn from Beta(alpha, alpha), before cutting off.
-        p: Probability that a batch is mixed.
-
-    Raises:
-        ValueError: If a setting is outside its range.
+        alpha: the proportion of an image that is kept is drawn from Beta(alpha, alpha), before the box is cut off.
+        p: probability that a batch is mixed.
     """
 
     def __init__(self, alpha: float = 1.0, p: float = 1.0) -> None:
         super().__init__(alpha, p)
 
     def mix(self, images: Tensor, draw: random.Random) -> tuple[Tensor, float]:
-        """Returns pasted images and the share of pixels that are an image's own."""
         height, width = images.shape[2:]
         side = math.sqrt(1 - draw.betavariate(self.alpha, self.alpha))
         top, bottom = self._span(height, side, draw)
@@ -132,7 +119,7 @@ class CutMix(Mix):
 
     @staticmethod
     def _span(size: int, side: float, draw: random.Random) -> tuple[int, int]:
-        """Returns where the box begins and ends along one side of the image."""
+        """Where the box begins and ends along one side of the image."""
         length = int(size * side)
         start = draw.randrange(size) - length // 2
         return max(start, 0), min(start + length, size)

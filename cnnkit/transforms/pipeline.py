@@ -1,9 +1,10 @@
-"""The training pipeline: uint8 images and integer labels in, what the net and the loss read out."""
+"""The training pipeline: it turns uint8 images and integer labels into the input of the net and of the loss."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from cnnkit.errors import UserError
 from cnnkit.randomness import Counter, mix_seed
 from cnnkit.transforms.base import Transform
 from cnnkit.transforms.mix import Mix
@@ -11,24 +12,24 @@ from cnnkit.transforms.normalize import Normalize
 
 
 class Augment(nn.Module):
-    """Augments, normalizes and mixes a training batch on its device; evaluation uses ``normalize`` alone.
+    """Augment, normalize and mix a training batch on its device; evaluation uses ``normalize`` alone.
 
-    Order: the transforms as given, normalization, the transforms that want normalized images (erasing), one mix. Each
-    transform has its place in the list as its stream, so adding one at the end leaves the others' numbers alone.
+    Order: the transforms as given, normalization, the transforms of normalized images (erasing), one mix. The stream of
+    a transform is its place in the list, so another one at the end does not change the numbers of the others.
 
     Args:
-        transforms: What to apply. Of several mixes one is chosen for each batch, all equally likely.
-        normalize: Turns pixels into the net's input.
+        transforms: transforms to apply. Of several mixes one is chosen for each batch, all equally likely.
+        normalize: turns pixels into the net's input.
 
     Raises:
-        ValueError: If a transform is neither a ``Transform`` nor a ``Mix``.
+        UserError: a transform is neither a ``Transform`` nor a ``Mix``.
     """
 
     def __init__(self, transforms: Sequence[Transform | Mix], normalize: Normalize) -> None:
         super().__init__()
         for transform in transforms:
             if not isinstance(transform, Transform | Mix):
-                raise ValueError(
+                raise UserError(
                     f"Augment: {transform!r} is not a batched augmentation; subclass cnnkit.transforms.Transform."
                 )
         self.transforms = nn.ModuleList(transforms)
@@ -41,13 +42,13 @@ class Augment(nn.Module):
     def forward(
         self, images: Tensor, labels: Tensor, counter: Counter, number: int, num_classes: int
     ) -> tuple[Tensor, Tensor]:
-        """Returns images, (B, C, H, W) float32 in channels_last, and labels: soft if there is a mix, else as given.
+        """Return images (B, C, H, W), float32 in channels_last, and labels: soft if there is a mix, else as given.
 
         Args:
             images: (B, C, H, W), uint8 or float32 in [0, 1].
             labels: (B,) int64 or (B, K) soft labels.
-            counter: Names the B images.
-            number: The batch's number in the epoch.
+            counter: identifies the B images.
+            number: number of the batch in the epoch.
             num_classes: K.
         """
         for stream, transform in self._before:
