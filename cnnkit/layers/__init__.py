@@ -17,7 +17,6 @@ from cnnkit.layers.conv import (
     as_height_width,
     chain_output_size,
 )
-from cnnkit.layers.drop_path import DropPath, drop_path
 from cnnkit.layers.inception import Inception
 from cnnkit.layers.init import init_he
 from cnnkit.layers.norm import LocalResponseNorm, NormName, local_response_norm, make_norm
@@ -29,9 +28,6 @@ from cnnkit.layers.pool import (
     Subsample2d,
     SumPool2d,
     make_pool,
-    min_pool2d,
-    subsample2d,
-    sum_pool2d,
 )
 from cnnkit.layers.residual import (
     BasicBlock,
@@ -53,7 +49,6 @@ __all__ = [
     "Bottleneck",
     "ConvNormAct",
     "DilatedAvgPool2d",
-    "DropPath",
     "ImageSize",
     "Inception",
     "LocalResponseNorm",
@@ -74,7 +69,6 @@ __all__ = [
     "chain_output_size",
     "check_padding",
     "compile_once",
-    "drop_path",
     "forward_with_heads",
     "get_activation",
     "init_he",
@@ -84,10 +78,7 @@ __all__ = [
     "make_norm",
     "make_pool",
     "make_shortcut",
-    "min_pool2d",
     "pad_shortcut",
     "split_same",
-    "subsample2d",
-    "sum_pool2d",
     "try_out",
 ]

@@ -31,7 +31,7 @@ def make_activation(name: ActivationName) -> nn.Module:
 
 
 def get_activation(name: ActivationName) -> Callable[[Tensor], Tensor]:
-    """Look up an activation function by its name, for a net that shows no module of it.
+    """Look up an activation function by its name, for a net without a module for it.
 
     Raises:
         UserError: the name is unknown.

@@ -1,7 +1,7 @@
 """The Inception block of GoogLeNet: filters of several sizes side by side (Szegedy et al. 2014, arXiv 1409.4842).
 
-Figure 2(a) is the naive block, 2(b) the one with 1x1 convolutions that first make the maps thinner. Batch norm, which
-is younger than the paper (Ioffe & Szegedy 2015), stands after every convolution.
+Figure 2(a) is the naive block, 2(b) the one with 1x1 convolutions that first reduce the channels. Batch norm, which
+is younger than the paper (Ioffe & Szegedy 2015), follows every convolution.
 """
 
 import torch
@@ -22,8 +22,8 @@ class Inception(nn.Module):
         reduce_5x5: 1x1 filters before the 5x5 convolution.
         out_5x5: filters of the 5x5 convolution.
         out_pool: 1x1 filters after the pooling.
-        reduce: false leaves out the 1x1 convolutions of the three branches: the naive block, whose pooling hands on all
-            ``in_channels``.
+        reduce: false leaves out the 1x1 convolutions of the three branches: the naive block, whose pooling branch keeps
+            all ``in_channels``.
         norm: normalization after every convolution.
 
     Attributes:
@@ -66,7 +66,6 @@ class Inception(nn.Module):
             self.branch_pool = nn.Sequential(pool)
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        """Map ``(B, in_channels, H, W)`` to ``(B, out_channels, H, W)``."""
         branches = [
             self.branch1(maps),  # (B, out_1x1, H, W)
             self.branch3(maps),  # (B, reduce_3x3, H, W) -> (B, out_3x3, H, W)

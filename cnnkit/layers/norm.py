@@ -19,21 +19,21 @@ def local_response_norm(
 ) -> torch.Tensor:
     """Divide every activation by a power of the energy in the neighboring channels, ``(B, C, H, W)`` to the same.
 
-    As printed in the paper, b_i = a_i / (k + alpha * sum_j a_j^2)^beta over the ``size`` channels j around i, cut off
-    at the first and last channel. ``torch.nn.functional.local_response_norm`` takes the mean where the paper has the
-    sum: its alpha is this alpha times ``size``. It pools over a fifth dimension, which on a CPU takes three times as
-    long as shifted sums over channels that lie side by side in memory. The divisor is float32 whatever the activations
-    are: in bfloat16 the smallest step above k = 2 is 0.016, and there would be nothing left of the energy.
+    As in the paper, b_i = a_i / (k + alpha * sum_j a_j^2)^beta, where j are the ``size`` channels around i that exist.
+    ``torch.nn.functional.local_response_norm`` has the mean in place of the sum: its alpha is this alpha times
+    ``size``. It pools over a fifth dimension, which on a CPU takes three times as long as shifted sums over channels
+    that are neighbors in memory. The divisor is at least float32: in bfloat16 the smallest step above k = 2 is 0.016,
+    which is larger than the energy.
 
     Args:
         images: activations (B, C, H, W).
         size: channels in a neighborhood, an odd number.
         alpha: weight of the energy.
         beta: exponent.
-        k: constant that keeps the divisor from zero, above 0.
+        k: constant above 0, so that the divisor is not 0.
 
     Returns:
-        (B, C, H, W), of the type that the images are.
+        (B, C, H, W), of the images' dtype.
 
     Example:
         >>> local_response_norm(torch.ones(1, 1, 1, 1), size=5, alpha=1.0, beta=1.0, k=2.0).item()
@@ -49,25 +49,16 @@ def local_response_norm(
 
 
 class LocalResponseNorm(nn.Module):
-    """Local response normalization with AlexNet's constants, see :func:`local_response_norm`.
-
-    Args:
-        size: channels in a neighborhood, an odd number.
-        alpha: weight of the energy (the paper's; torch's layer divides it by ``size``).
-        beta: exponent.
-        k: constant that keeps the divisor from zero.
-    """
+    """Local response normalization with AlexNet's constants; arguments as in :func:`local_response_norm`."""
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Normalize ``(B, C, H, W)``."""
         return local_response_norm(images, self.size, self.alpha, self.beta, self.k)
 
     def extra_repr(self) -> str:
-        """Show the constants when the net is printed."""
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 

@@ -10,14 +10,14 @@ from cnnkit.layers.norm import NormName, make_norm
 class TransposedConvNormAct(nn.Sequential):
     """Transposed convolution, normalization, activation: ``(B, in_channels, H, W) -> (B, out, stride H, stride W)``.
 
-    A kernel that is a multiple of the stride covers all pixels equally often; others leave a checkerboard (Odena et
-    al. 2016, doi 10.23915/distill.00003).
+    A kernel that is a multiple of the stride covers all pixels equally often; others leave a checkerboard pattern
+    (Odena et al. 2016, doi 10.23915/distill.00003).
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel_size: side of the filters, in pixels; at least the stride, and both even or both odd.
-        stride: how many times larger the image becomes.
+        stride: factor by which the image becomes larger.
         norm: normalization between convolution and activation.
         activation: activation function at the end; None for a linear output.
 

@@ -1,11 +1,11 @@
-"""The small pieces: 1x1 convolutions, dropped paths, weighed channels, convolutions that enlarge."""
+"""The small pieces: 1x1 convolutions, scaled channels, convolutions that enlarge."""
 
 import pytest
 import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import DropPath, Pointwise, SqueezeExcite, TransposedConvNormAct, drop_path
+from cnnkit.layers import Pointwise, SqueezeExcite, TransposedConvNormAct
 
 
 def maps(batch: int = 2, channels: int = 8, size: int = 5) -> torch.Tensor:
@@ -17,20 +17,6 @@ def test_a_pointwise_convolution_is_a_linear_layer_at_every_pixel():
     linear = nn.Linear(8, 3)
     linear.weight.data, linear.bias.data = layer[0].weight.data.flatten(1), layer[0].bias.data
     torch.testing.assert_close(layer(maps()), linear(maps().permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
-
-
-def test_a_dropped_path_keeps_the_mean():
-    torch.manual_seed(0)
-    out = drop_path(torch.ones(20_000, 1), 0.3)
-    assert out.unique().tolist() == pytest.approx([0, 1 / 0.7])
-    assert out.mean().item() == pytest.approx(1, abs=4 * (0.3 / 0.7 / 20_000) ** 0.5)  # four standard errors
-
-
-def test_a_path_is_dropped_by_the_image_and_in_training_only():
-    torch.manual_seed(0)
-    out = DropPath(0.5)(torch.ones(64, 3, 4, 4))
-    assert torch.equal(out, out[:, :1, :1, :1].expand_as(out))
-    assert torch.equal(DropPath(0.5).eval()(maps()), maps())
 
 
 def test_squeeze_excite_scales_each_channel_by_a_function_of_the_means():
