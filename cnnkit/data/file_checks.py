@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import PIL
+from rich.console import Console
+from rich.progress import track
 
 from cnnkit.data.images.decode import UnreadableImage, read_image
 from cnnkit.files import write_atomically
@@ -19,8 +22,8 @@ VERSION = 1
 _MANY = 1000  # files that take long enough to say that they are being checked
 
 
-class Check(NamedTuple):
-    """What is known of a file."""
+class FileCheck(NamedTuple):
+    """What is known about a file."""
 
     size: int
     modified: int  # ns
@@ -28,7 +31,7 @@ class Check(NamedTuple):
     fault: str | None  # why it cannot be read
 
 
-def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folder: Path) -> list[Check]:
+def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folder: Path) -> list[FileCheck]:
     """Decode every file that is new or changed since the last time, in as many threads as there are cores.
 
     Args:
@@ -43,16 +46,18 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
     """
     key = hashlib.sha256(f"{root.resolve()} {max_pixels}".encode()).hexdigest()[:16]
     record, head = record_folder / f"{key}.json", {"version": VERSION, "pillow": PIL.__version__, "root": str(root)}
-    known = _known(record, head)
+    known = _read_record(record, head)
     names = [file.relative_to(root).as_posix() for file in files]
     stats = [_size_and_time(file) for file in files]
     new = [i for i, name in enumerate(names) if name not in known or known[name][:2] != stats[i]]
     if new:
-        if len(new) > _MANY:
+        if is_long := len(new) > _MANY:
             say(f"checking {len(new):,} images of {root}, this once")
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
-            checks = pool.map(lambda i: Check(*stats[i], *_look(files[i], max_pixels)), new)
-            known.update(zip((names[i] for i in new), checks, strict=True))
+        quiet = not is_long or not sys.stderr.isatty()
+        with ThreadPoolExecutor(count_cores()) as pool:
+            checks = pool.map(lambda i: FileCheck(*stats[i], *_look(files[i], max_pixels)), new)
+            shown = track(checks, "checking", len(new), console=Console(stderr=True), transient=True, disable=quiet)
+            known.update(zip((names[i] for i in new), shown, strict=True))
     if new or len(known) > len(names):
         with suppress(OSError):
             record_folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +65,16 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
     return [known[name] for name in names]
 
 
-def _known(record: Path, head: dict[str, object]) -> dict[str, Check]:
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read_record(record: Path, head: dict[str, object]) -> dict[str, FileCheck]:
     try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        if all(found[key] == value for key, value in head.items()):
-            return {name: Check(*values) for name, values in found["files"].items()}
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if all(content[key] == value for key, value in head.items()):
+            return {name: FileCheck(*values) for name, values in content["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # none, or not ours: check again
     return {}
@@ -72,10 +82,10 @@ def _known(record: Path, head: dict[str, object]) -> dict[str, Check]:
 
 def _size_and_time(file: Path) -> tuple[int, int]:
     try:
-        found = file.stat()
+        stat = file.stat()
     except OSError:
         return 0, 0
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _look(file: Path, max_pixels: int) -> tuple[str, str | None]:

@@ -1,7 +1,6 @@
 """The user's own images: a folder a class."""
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
+from cnnkit.data.file_checks import count_cores
 from cnnkit.data.folders.assignment import SplitSettings
 from cnnkit.data.folders.changes import match_classes, refuse_other_settings
 from cnnkit.data.folders.checked_images import UNREADABLE
@@ -110,7 +110,7 @@ class ImageFolder(ImageDataModule):
             split_seed=split_seed,
             seed=seed,
             eval_batch_size=eval_batch_size,
-            num_workers=min(_cores() - 1, 16) if num_workers is None else num_workers,
+            num_workers=min(count_cores() - 1, 16) if num_workers is None else num_workers,
             drop_last=drop_last,
         )
 
@@ -205,7 +205,3 @@ class ImageFolder(ImageDataModule):
         self.setup()
         assert self.contents is not None
         return self.contents
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -152,7 +152,7 @@ SOURCES: dict[str, Source] = {
     ),
 }
 
-# Drawn by cnnkit/data/sample/draw.py, which also prints this table.
+# Drawn by tests/support/draw_sample.py, which also prints this table.
 SAMPLE = replace(
     SOURCES["fashion_mnist"],
     title="Fashion-MNIST sample",

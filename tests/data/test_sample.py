@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from draw_sample import draw, draw_indices
 
 from cnnkit.data import store
 from cnnkit.data.originals import load_originals
-from cnnkit.data.sample.draw import FOLDER, draw, draw_indices
 from cnnkit.data.sources import SAMPLE
-from cnnkit.data.store import open_sample
+from cnnkit.data.store import SAMPLE_FOLDER, open_sample
 from cnnkit.errors import UserError
 
 REAL = os.environ.get("CNNKIT_DATA_DIR")
@@ -37,13 +37,13 @@ def test_sample_looks_like_the_whole() -> None:
 
 
 def test_sample_files_are_small_and_their_licence_lies_beside_them() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.xz")) < 6e6
-    assert "Zalando SE" in (FOLDER / "LICENSE").read_text()
+    assert sum(path.stat().st_size for path in SAMPLE_FOLDER.glob("*.xz")) < 6e6
+    assert "Zalando SE" in (SAMPLE_FOLDER / "LICENSE").read_text()
 
 
 def test_damaged_sample_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in SAMPLE.files:
-        (tmp_path / f"{file}.xz").write_bytes((FOLDER / f"{file}.xz").read_bytes()[:-20])
+        (tmp_path / f"{file}.xz").write_bytes((SAMPLE_FOLDER / f"{file}.xz").read_bytes()[:-20])
     monkeypatch.setattr(store, "SAMPLE_FOLDER", tmp_path)
     with pytest.raises(UserError, match="Install cnnkit again"):
         open_sample.__wrapped__()
@@ -61,7 +61,7 @@ def test_draw_depends_on_labels_and_split_alone() -> None:
 def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
     assert draw(Path(REAL or ""), tmp_path) == SAMPLE.sha256
     for file in SAMPLE.files:
-        assert (tmp_path / f"{file}.xz").read_bytes() == (FOLDER / f"{file}.xz").read_bytes()
+        assert (tmp_path / f"{file}.xz").read_bytes() == (SAMPLE_FOLDER / f"{file}.xz").read_bytes()
 
 
 @needs_real

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cnnkit.data.file_checks import Check, check_files
+from cnnkit.data.file_checks import FileCheck, check_files
 from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 from cnnkit.data.folders.layout import Layout
 from cnnkit.data.images.listing import PassedOver, describe_passed_over, scan_images
@@ -75,7 +75,7 @@ def _refuse_empty(
         raise UserError(f"{printable(empty[0])}: {problem}; {remedy}, or remove the folder")
 
 
-def _refuse_or_skip(result: FolderImages, checks: Mapping[Path, Check], on_bad_image: OnBadImage) -> None:
+def _refuse_or_skip(result: FolderImages, checks: Mapping[Path, FileCheck], on_bad_image: OnBadImage) -> None:
     bad = [(file, check.fault) for file, check in checks.items() if check.fault]
     if not bad:
         return

@@ -1,4 +1,4 @@
-"""Draw the sample anew: ``python -m cnnkit.data.sample.draw DATA_DIR [OUT_DIR]``.
+"""Draw the sample of Fashion-MNIST again: ``python tests/support/draw_sample.py DATA_DIR [OUT_DIR]``.
 
 An image is drawn if the SHA-256 of ``"<seed>/<train or test>/<its index>"`` is among the smallest of its class. So the
 draw depends on no random generator, and whoever has the official labels can tell which images were drawn.
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnnkit.data.originals import load_originals
+from cnnkit.data.store import SAMPLE_FOLDER
 
-FOLDER = Path(__file__).parent
 SEED = 0
 PER_CLASS = {"train": 1_000, "test": 200}
 
@@ -36,7 +36,7 @@ def encode_idx(array: NDArray[np.uint8]) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
-def draw(data_dir: Path, out_dir: Path = FOLDER) -> dict[str, str]:
+def draw(data_dir: Path, out_dir: Path = SAMPLE_FOLDER) -> dict[str, str]:
     """Write the sample's four files and return the SHA-256 of their raw content, for the table in ``sources.py``.
 
     Raises:
