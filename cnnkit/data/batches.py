@@ -1,7 +1,7 @@
-"""Batches of images that lie in memory, by index: no per-sample Python, the same for any workers, ranks and resumes.
+"""Batches of images in memory, by index: no Python per sample, and the same for any workers, ranks and resumes.
 
-The order of an epoch is a pure function of (seed, epoch), a batch of (seed, epoch, number). All there is to remember
-of a loader is therefore two integers.
+The order of an epoch is a pure function of (seed, epoch), and a batch is one of (seed, epoch, number). So the state of
+a loader is two integers.
 """
 
 from collections.abc import Iterator
@@ -26,36 +26,35 @@ class Batch(NamedTuple):
 
 
 class Images(Protocol):
-    """What `Batches` asks of images: a tensor has it, and so has `cnnkit.data.image_files.ImageFiles`."""
+    """What `Batches` needs of its images: a tensor has it, and so has `cnnkit.data.image_files.ImageFiles`."""
 
     @property
     def device(self) -> torch.device:
         """Where the images are."""
 
     def index_select(self, dim: int, index: Tensor, /) -> Tensor:
-        """The images of these indices, uint8 (B, C, H, W)."""
+        """Return the images of these indices, uint8 (B, C, H, W)."""
 
 
 class Batches:
     """An iterable of `Batch` for Lightning or a plain loop: ``len``, ``iter``, ``set_epoch``, ``state_dict``.
 
     Args:
-        images: uint8 (N, C, H, W), on the CPU (memory-mapped or not) or resident on a GPU; or files that are decoded
-            when they are asked for.
+        images: uint8 (N, C, H, W), on the CPU (memory-mapped or not) or on a GPU; or files that are decoded on demand.
         labels: int64 (N,) on the same device.
-        indices: int64 (M,), which of the N images this loader deals in.
+        indices: int64 (M,), which of the N images this loader yields.
         batch_size: images a batch, over all ranks together: one config means one experiment on 1 GPU or 8.
         seed: names the order of every epoch.
         shuffle: a new order each epoch; else the order of ``indices``.
         repeat: the shuffled order of the first epoch in every epoch, for ``trainer.overfit_batches``.
         drop_last: leave out an incomplete last batch, so that every step sees ``batch_size`` images. Never for
             evaluation.
-        rank: this process among ``world_size``; each gets its part of every batch.
+        rank: this process among ``world_size``; each gets its share of every batch.
         world_size: number of processes.
         num_workers: processes that gather batches ahead. 0 is fastest for images in memory.
 
     Raises:
-        UserError: if there is no whole batch, or some rank would have no part of a batch.
+        UserError: if there is no whole batch, or some rank would get no image of a batch.
     """
 
     batch_sampler = None  # Lightning looks for it where it has found a sampler
@@ -81,7 +80,7 @@ class Batches:
         self.batch_size, self.seed, self.shuffle, self.repeat = batch_size, seed, shuffle, repeat
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
         self.epoch = 0
-        self.position = 0  # batches dealt out in this epoch
+        self.position = 0  # batches yielded in this epoch
         self._resume_at: int | None = None
         self._order: tuple[int, Tensor] | None = None
         count = len(indices) // batch_size if drop_last else -(-len(indices) // batch_size)
@@ -94,11 +93,11 @@ class Batches:
 
     @property
     def dataset(self) -> Tensor:
-        """The indices of the images, where a tuner looks how many there are."""
+        """The indices of the images; a tuner reads their number here."""
         return self.indices
 
     def order(self, epoch: int) -> Tensor:
-        """The image indices of a whole epoch, int64 (M,), on the images' device."""
+        """Return the image indices of a whole epoch, int64 (M,), on the images' device."""
         if self.repeat or not self.shuffle:
             epoch = 0
         if self._order is None or self._order[0] != epoch:
@@ -110,16 +109,16 @@ class Batches:
         return self._order[1]
 
     def rank_indices(self, epoch: int, number: int) -> Tensor:
-        """The image indices of this rank's part of one batch."""
+        """Return the image indices of this rank's share of one batch."""
         start, stop = self._bounds[number], self._bounds[number + 1]
         size = stop - start
         low, high = (size * r // self.world_size for r in (self.rank, self.rank + 1))
         return self.order(epoch)[start + low : start + high]
 
     def batch(self, epoch: int, number: int) -> Batch:
-        """This rank's part of one batch: a pure function of seed, epoch and number."""
-        chosen = self.rank_indices(epoch, number)
-        return Batch(self.images.index_select(0, chosen), self.labels.index_select(0, chosen), chosen, epoch, number)
+        """Return this rank's share of one batch: a pure function of seed, epoch and number."""
+        index = self.rank_indices(epoch, number)
+        return Batch(self.images.index_select(0, index), self.labels.index_select(0, index), index, epoch, number)
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: nothing below runs before the first `next`. Lightning calls iter() early, then set_epoch().
@@ -143,33 +142,33 @@ class Batches:
             num_workers=num_workers,
             generator=torch.Generator(),
         )
-        for found in loader:
-            if isinstance(found, UserError):
-                raise found
-            yield found
+        for batch in loader:
+            if isinstance(batch, UserError):
+                raise batch
+            yield batch
 
     @property
     def sampler(self) -> "Batches | SequentialSampler":
-        """Where Lightning looks for ``set_epoch``; an order that stays the same is sequential to it."""
+        """Lightning calls ``set_epoch`` on it; to Lightning, an order that stays the same is sequential."""
         return SequentialSampler(range(len(self))) if self.repeat else self
 
     def set_epoch(self, epoch: int) -> None:
-        """Deal out the order of this epoch from the next ``iter`` on."""
+        """Use the order of this epoch from the next ``iter`` on."""
         if epoch != self.epoch:
             self.epoch, self.position, self._resume_at = epoch, 0, None
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch and the number of batches dealt out in it."""
+        """Return the epoch and the number of batches yielded in it."""
         return {"epoch": self.epoch, "batch": self.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the last batch that was dealt out."""
+        """Continue after the last batch that was yielded."""
         self.epoch, self.position = state["epoch"], state["batch"]
         self._resume_at = self.position
 
 
 def _check_sizes(count: int, batch_size: int, world_size: int, drop_last: bool, training: bool) -> None:
-    """Whether every rank gets an image of every batch: a rank without one could neither train nor score."""
+    """Refuse sizes with which some rank gets no image of a batch: it could neither train nor score."""
     key = "data.batch_size" if training else "data.eval_batch_size"
     if batch_size < 1:
         raise UserError(f"{key} is {batch_size}: give at least 1")
