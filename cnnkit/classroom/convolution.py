@@ -12,9 +12,17 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import Pad, Size, expand_size, output_size, transposed_output_size
 from cnnkit.errors import UserError
-from cnnkit.layers.padding import PaddingMode, check_padding, split_same
+from cnnkit.sizes import (
+    Pad,
+    PaddingMode,
+    Size,
+    check_padding,
+    expand_size,
+    output_size,
+    split_same,
+    transposed_output_size,
+)
 
 
 def corr1d(
@@ -61,7 +69,7 @@ def corr2d(
             (circular).
 
     Returns:
-        (H', W') or (O, H', W'); the sizes are those of `cnnkit.classroom.arithmetic.output_size`.
+        (H', W') or (O, H', W'); the sizes are those of `cnnkit.sizes.output_size`.
 
     Raises:
         UserError: the shapes do not match, or the kernel does not fit.
@@ -160,7 +168,7 @@ def conv_transpose2d(image: Tensor, kernel: Tensor, stride: Size = 1, padding: S
         padding: p, pixels removed from every side of the output.
 
     Returns:
-        (H', W') or (O, H', W'); see `cnnkit.classroom.arithmetic.transposed_output_size`.
+        (H', W') or (O, H', W'); see `cnnkit.sizes.transposed_output_size`.
 
     Raises:
         UserError: the shapes do not match, or the padding leaves nothing.

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from cnnkit.classroom.arithmetic import expand_size
 from cnnkit.inspection.complexity import Complexity, Row
 from cnnkit.layers import DilatedAvgPool2d, MinPool2d, Subsample2d, SumPool2d
+from cnnkit.sizes import expand_size
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d, MinPool2d, SumPool2d, DilatedAvgPool2d, Subsample2d)
 

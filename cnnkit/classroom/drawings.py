@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnnkit.classroom.arithmetic import output_size, transposed_output_size
+from cnnkit.sizes import output_size, transposed_output_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

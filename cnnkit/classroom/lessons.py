@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import conv_macs, conv_parameters, dense_parameters, output_size
+from cnnkit.classroom.arithmetic import conv_macs, conv_parameters, dense_parameters
+from cnnkit.sizes import output_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

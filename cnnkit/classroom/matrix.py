@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import Size, expand_size, output_size
 from cnnkit.errors import UserError
+from cnnkit.sizes import Size, expand_size, output_size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

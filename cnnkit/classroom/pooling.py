@@ -11,8 +11,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from cnnkit.classroom.arithmetic import Size, expand_size, output_size
 from cnnkit.errors import UserError
+from cnnkit.sizes import Size, expand_size, output_size
 
 PoolKind = Literal["max", "min", "sum", "mean", "subsampling"]
 Window = tuple[int, int, list[int], list[int]]

@@ -22,8 +22,8 @@ from cnnkit.data.image_files import ImageFiles, measure_free_memory
 from cnnkit.data.images.decode import Resize
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
-from cnnkit.layers.conv import ImageSize, as_height_width
 from cnnkit.notices import printable
+from cnnkit.sizes import ImageSize, as_height_width
 from cnnkit.transforms import AlternatingFlip, Mix, RandomCrop, Transform
 
 

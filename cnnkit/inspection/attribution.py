@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.feature_maps import evaluating, run_plain
+from cnnkit.inspection.feature_maps import run_plain
+from cnnkit.layers.probing import evaluating
 
 Labels = Tensor | int | None
 AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together, lest memory runs out

@@ -97,7 +97,7 @@ def complexity(
 
     Args:
         net: any net for images.
-        image: the image's shape (C, H, W); by default what the net says, see `cnnkit.inspection.trace.image_shape`.
+        image: the image's shape (C, H, W); by default what the net says, see `cnnkit.layers.probing.image_shape`.
         depth: show modules down to that depth, 1 for the net's direct parts, with all that is below them in one row.
         parts: as for `cnnkit.inspection.trace.trace`.
         run: as there.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cnnkit.inspection.trace import as_plain_code
+from cnnkit.layers.probing import as_plain_code
 
 _RELUS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 

@@ -15,8 +15,8 @@ from cnnkit.files import replacing
 from cnnkit.inspection.geometry import Field
 from cnnkit.inspection.gradient_support import Replaced, as_it_is, output_of, place_unit
 from cnnkit.inspection.receptive_field import find_layer
-from cnnkit.inspection.trace import as_plain_code, image_shape
-from cnnkit.layers.conv import ImageSize
+from cnnkit.layers.probing import as_plain_code, image_shape
+from cnnkit.sizes import ImageSize
 
 LARGEST = 256  # pixels of the image; larger fields are shown in part
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.suggest import closest
+from cnnkit.layers.probing import evaluating, find_module
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 Maps = dict[str, Tensor]
@@ -114,32 +114,6 @@ def _parts(module: nn.Module, prefix: str, with_maps: set[str]) -> set[str]:
 def is_map(output: Any) -> bool:
     """Whether it is a tensor (B, C, H, W) with more than one pixel."""
     return torch.is_tensor(output) and output.ndim == 4 and output.shape[-2] * output.shape[-1] > 1
-
-
-def find_module(net: nn.Module, name: str) -> nn.Module:
-    """The module of a dotted name.
-
-    Raises:
-        UserError: if there is none, with the names that are close.
-    """
-    modules: dict[str, nn.Module] = dict(net.named_modules())
-    if not name or name not in modules:
-        names = [known for known in modules if known]
-        close = closest(name, names) or [known for known in names if "." not in known]
-        raise UserError(f"{type(net).__name__} has no module {name!r}; there are {', '.join(close) or 'none'}")
-    return modules[name]
-
-
-@contextmanager
-def evaluating(net: nn.Module) -> Iterator[None]:
-    """Within it the net is in evaluation mode; every module then has its own mode back."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 @contextmanager

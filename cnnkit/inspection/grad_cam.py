@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.inspection.attribution import Labels, as_labels, gradients
-from cnnkit.inspection.feature_maps import evaluating, find_module, run_plain, watching
-from cnnkit.layers import try_out
+from cnnkit.inspection.feature_maps import run_plain, watching
+from cnnkit.layers.probing import evaluating, find_module, run_on_black_image
 
 
 def last_convolution(net: nn.Module, images: Tensor | None = None) -> tuple[str, nn.Module]:
@@ -127,7 +127,7 @@ def _outputs(net: nn.Module, images: Tensor | None) -> dict[str, tuple[int, ...]
 
     with evaluating(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
         if images is None:
-            try_out(net, lambda image: run_plain(net, image))
+            run_on_black_image(net, lambda image: run_plain(net, image))
         else:
             run_plain(net, images[:1])
     return found

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.trace import as_plain_code
+from cnnkit.layers.probing import as_plain_code
 
 
 def penultimate(net: nn.Module, images: Tensor) -> Tensor:

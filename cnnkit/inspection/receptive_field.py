@@ -7,8 +7,9 @@ from torch import nn
 from cnnkit.errors import UserError
 from cnnkit.inspection.geometry import Field, field_of
 from cnnkit.inspection.gradient_support import gradient_support
-from cnnkit.inspection.trace import Call, Trace, image_shape, trace
-from cnnkit.layers.conv import ImageSize
+from cnnkit.inspection.trace import Call, Trace, trace
+from cnnkit.layers.probing import image_shape
+from cnnkit.sizes import ImageSize
 
 
 def receptive_field(

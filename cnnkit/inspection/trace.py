@@ -19,7 +19,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from cnnkit.errors import UserError
 from cnnkit.inspection.geometry import Geometry, LostTrackError, of_images
 from cnnkit.inspection.geometry_rules import follow
-from cnnkit.layers.conv import ImageSize, as_height_width
+from cnnkit.layers.probing import as_plain_code, black_image, image_shape
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def trace(
 
     Args:
         net: any net for images; it may be compiled, its plain code runs.
-        image: the image's shape (C, H, W); see :func:`image_shape` for what it is by default.
+        image: the image's shape (C, H, W); see `image_shape` for what it is by default.
         parts: the modules to watch, with all below them, by the prefix of their names; by default the net, without one.
         run: called with the image (1, C, H, W); by default the net itself.
 
@@ -72,8 +72,7 @@ def trace(
     net = getattr(net, "_orig_mod", net)  # of `torch.compile(net)`
     image = image or image_shape(net)
     parts = parts or {"": net}
-    weight = next(net.parameters(), torch.empty(0))
-    images = torch.zeros(1, *image, dtype=weight.dtype, device=weight.device)
+    images = black_image(net, image)
     watcher = _Watcher(images)
     with ExitStack() as stack:
         for part in parts.values():
@@ -88,21 +87,6 @@ def trace(
         except (RuntimeError, AssertionError) as error:  # timm asserts
             raise UserError(_explain(net, image, watcher.inside, error)) from error
     return Trace(watcher.calls, watcher.macs, image)
-
-
-def image_shape(
-    net: nn.Module, image_size: ImageSize | None = None, in_channels: int | None = None
-) -> tuple[int, int, int]:
-    """The shape (C, H, W) of a net's images.
-
-    Args:
-        net: any net.
-        image_size: pixels, one number or (height, width); by default the net's ``image_size``, else 224.
-        in_channels: by default the net's ``in_channels``, else those of its first convolution, else 3.
-    """
-    inner = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d)), 3)
-    height, width = as_height_width(getattr(net, "image_size", 224) if image_size is None else image_size)
-    return in_channels or int(getattr(net, "in_channels", inner)), height, width
 
 
 class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
@@ -221,20 +205,3 @@ def _named(parts: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Module, int
         for name, module in part.named_modules():
             depth = bool(prefix) + (name.count(".") + 1 if name else 0)
             yield ".".join(word for word in (prefix, name) if word), module, depth
-
-
-@contextmanager
-def as_plain_code(net: nn.Module) -> Iterator[None]:
-    """Within it, a net is in evaluation mode and not compiled."""
-    modules = list(net.modules())
-    training = [module for module in modules if module.training]
-    compiled = {module: module.__dict__.pop("_compiled_call_impl", None) for module in modules}
-    net.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-        for module, call in compiled.items():
-            if call is not None:
-                module._compiled_call_impl = call

@@ -8,19 +8,12 @@ from cnnkit.layers.aux_head import (
     build_heads,
     compile_once,
     forward_with_heads,
-    try_out,
 )
-from cnnkit.layers.conv import (
-    ConvNormAct,
-    ImageSize,
-    Pointwise,
-    as_height_width,
-    chain_output_size,
-)
+from cnnkit.layers.conv import ConvNormAct, Pointwise, chain_output_size
 from cnnkit.layers.inception import Inception
 from cnnkit.layers.init import init_he
 from cnnkit.layers.norm import LocalResponseNorm, NormName, local_response_norm, make_norm
-from cnnkit.layers.padding import Padding, PaddingMode, check_padding, make_conv, split_same
+from cnnkit.layers.padding import make_conv
 from cnnkit.layers.pool import (
     DilatedAvgPool2d,
     MinPool2d,
@@ -49,13 +42,10 @@ __all__ = [
     "Bottleneck",
     "ConvNormAct",
     "DilatedAvgPool2d",
-    "ImageSize",
     "Inception",
     "LocalResponseNorm",
     "MinPool2d",
     "NormName",
-    "Padding",
-    "PaddingMode",
     "Pointwise",
     "PoolName",
     "PreActBlock",
@@ -64,10 +54,8 @@ __all__ = [
     "Subsample2d",
     "SumPool2d",
     "TransposedConvNormAct",
-    "as_height_width",
     "build_heads",
     "chain_output_size",
-    "check_padding",
     "compile_once",
     "forward_with_heads",
     "get_activation",
@@ -79,6 +67,4 @@ __all__ = [
     "make_pool",
     "make_shortcut",
     "pad_shortcut",
-    "split_same",
-    "try_out",
 ]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers.conv import Pointwise, as_height_width
-from cnnkit.suggest import closest
+from cnnkit.layers.conv import Pointwise
+from cnnkit.layers.probing import find_module, run_on_black_image
 
 
 class AuxiliaryOutput(NamedTuple):
@@ -50,14 +50,15 @@ class AuxiliaryHeads(nn.Module):
 
     Args:
         net: maps images (B, C, H, W) to logits (B, K). Its attributes ``in_channels`` and ``image_size`` say on what
-            images it can be tried out; without them the first convolution's channels and 32 pixels are taken.
+            images it can be run; without them the first convolution's channels and 224 pixels are taken.
         after: names of modules as in ``net.named_modules()``, such as ``layer1`` or ``features.4``.
 
     Raises:
         UserError: a name is unknown or stands twice, or a module is not run or gives no maps (B, C, H, W).
 
     Example:
-        >>> net = AuxiliaryHeads(nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(7200, 10)), after=["0"])
+        >>> layers = nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+        >>> net = AuxiliaryHeads(nn.Sequential(*layers), after=["0"])
         >>> net(torch.zeros(2, 1, 32, 32)).shape, list(net.forward_aux(torch.zeros(2, 1, 32, 32)).aux_logits)
         (torch.Size([2, 10]), ['0'])
     """
@@ -92,13 +93,13 @@ def build_heads(net: nn.Module, after: Sequence[str]) -> nn.ModuleDict:
     if not after or len(set(after)) < len(after):
         raise UserError(f"after is {list(after)}: name one or more modules of the net, each once")
     for name in after:
-        _check_name(net, name)
+        find_module(net, name, key="after")
 
     def run(images: Tensor) -> tuple[Tensor, dict[str, Any]]:
         with _outputs_of(net, after) as outputs:
             return _run(net, images), outputs
 
-    logits, outputs = try_out(net, run)
+    logits, outputs = run_on_black_image(net, run)
     heads = nn.ModuleDict()
     for name in after:
         found = outputs.get(name)
@@ -138,36 +139,6 @@ def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function)
 
 
-def try_out(net: nn.Module, run: Callable[[Tensor], Any]) -> Any:
-    """Run a net on one black image in evaluation mode; it leaves no trace, neither in the net nor in torch's generator.
-
-    Args:
-        net: its ``in_channels`` and ``image_size`` are asked; else the channels are those of its first convolution and
-            the image has 32 pixels.
-        run: called with the image (1, C, H, W).
-
-    Raises:
-        UserError: the net does not take such an image.
-    """
-    inner = next((m.in_channels for m in net.modules() if isinstance(m, nn.Conv2d)), 3)
-    channels = getattr(net, "in_channels", inner)
-    height, width = as_height_width(getattr(net, "image_size", 32))
-    weight = next(net.parameters(), torch.empty(0))
-    training = [module for module in net.modules() if module.training]
-    net.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return run(torch.zeros(1, channels, height, width, dtype=weight.dtype, device=weight.device))
-    except (RuntimeError, AssertionError) as error:  # timm asserts
-        raise UserError(
-            f"{type(net).__name__} does not take images of {channels}x{height}x{width} ({str(error).splitlines()[0]}); "
-            "give it the attributes in_channels and image_size"
-        ) from error
-    finally:
-        for module in training:
-            module.training = True
-
-
 @contextmanager
 def _outputs_of(net: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Within it, every forward pass leaves the outputs of the named modules in the dict."""
@@ -183,11 +154,3 @@ def _outputs_of(net: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Any]
         for name in names:
             stack.callback(net.get_submodule(name).register_forward_hook(keep(name)).remove)
         yield outputs
-
-
-def _check_name(net: nn.Module, name: str) -> None:
-    names = [known for known, _ in net.named_modules() if known]
-    if name in names:
-        return
-    close = closest(name, names) or [known for known in names if "." not in known]
-    raise UserError(f"after: {type(net).__name__} has no module {name!r}; there are {', '.join(close)}")

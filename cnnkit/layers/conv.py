@@ -1,13 +1,14 @@
 """The convolution with what usually follows it, and the arithmetic of image sizes through a chain of layers."""
 
+from typing import Any
+
 from torch import nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers.activation import ActivationName, make_activation
 from cnnkit.layers.norm import NormName, make_norm
-from cnnkit.layers.padding import Padding, PaddingMode, make_conv, split_same
-
-ImageSize = int | tuple[int, int]
+from cnnkit.layers.padding import make_conv
+from cnnkit.sizes import ImageSize, Padding, PaddingMode, as_height_width, as_pair, count_places, split_same
 
 
 class ConvNormAct(nn.Sequential):
@@ -82,20 +83,6 @@ class Pointwise(ConvNormAct):
         super().__init__(in_channels, out_channels, kernel_size=1, norm=norm, activation=activation)
 
 
-def as_height_width(image_size: ImageSize) -> tuple[int, int]:
-    """Give an image size as (height, width): an int stands for a square image.
-
-    Raises:
-        UserError: the size is not one or two positive numbers, at most 100,000.
-    """
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(size) != 2 or min(size) < 1 or max(size) > 100_000:
-        raise UserError(
-            f"image_size is {image_size!r}; give one positive number of pixels, at most 100,000, or (height, width)."
-        )
-    return size[0], size[1]
-
-
 def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tuple[int, int]:
     """Follow an image's (height, width) through modules that run one after another.
 
@@ -114,16 +101,16 @@ def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tup
         >>> chain_output_size("Net", 28, nn.Conv2d(1, 8, 3), nn.MaxPool2d(2))
         (13, 13)
     """
-    layers = [layer for part in chain for layer in part.modules() if hasattr(layer, "kernel_size")]
+    layers: list[Any] = [layer for part in chain for layer in part.modules() if hasattr(layer, "kernel_size")]
     size, lost_at = _follow(as_height_width(image_size), layers)
     if lost_at is None:
         return size
     smallest = next((n for n in range(1, 4097) if _follow((n, n), layers)[1] is None), None)
     wanted = f"at least {smallest}x{smallest} pixels" if smallest else "far larger images"
-    layer, kernel = layers[lost_at], _pair(layers[lost_at].kernel_size)
+    layer, kernel = layers[lost_at], as_pair(layers[lost_at].kernel_size)
     what = f"a {kernel[0]}x{kernel[1]} kernel"
     if not _has_room(size, layer):
-        pixels = layer.padding if isinstance(layer.padding, str) else max(_pair(layer.padding))
+        pixels = layer.padding if isinstance(layer.padding, str) else max(as_pair(layer.padding))
         what = f"padding_mode {layer.padding_mode} with a padding of {pixels}"
     raise UserError(
         f"image_size {image_size} is too small for {net}: {type(layer).__name__} (number {lost_at + 1} of its "
@@ -132,36 +119,30 @@ def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tup
     )
 
 
-def _follow(size: tuple[int, int], layers: list[nn.Module]) -> tuple[tuple[int, int], int | None]:
+def _follow(size: tuple[int, int], layers: list[Any]) -> tuple[tuple[int, int], int | None]:
     """Return the size after the layers and None, or the size at which a layer no longer fits and its index."""
     for index, layer in enumerate(layers):
         if not _has_room(size, layer):
             return size, index
         if layer.padding == "same":
             continue
-        kernel, stride, dilation = (_pair(getattr(layer, key, 1)) for key in ("kernel_size", "stride", "dilation"))
-        padding = _pair(0 if layer.padding == "valid" else layer.padding)
-        room = [size[i] + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1 for i in (0, 1)]
-        if min(room) < 0:
+        keys = ("kernel_size", "stride", "dilation")
+        kernel, stride, dilation = (as_pair(getattr(layer, key, 1)) for key in keys)
+        padding = as_pair(0 if layer.padding == "valid" else layer.padding)
+        ceil_mode = bool(getattr(layer, "ceil_mode", False))
+        after = [count_places(size[i], kernel[i], padding[i], stride[i], dilation[i], ceil_mode) for i in (0, 1)]
+        if min(after) < 1:
             return size, index
-        ceil = bool(getattr(layer, "ceil_mode", False))
-        after = [-(-room[i] // stride[i]) + 1 if ceil else room[i] // stride[i] + 1 for i in (0, 1)]
-        # With ceil_mode, torch drops a last window that would start in the padding beyond the image.
-        drop = [int(ceil and (after[i] - 1) * stride[i] >= size[i] + padding[i]) for i in (0, 1)]
-        size = (after[0] - drop[0], after[1] - drop[1])
+        size = (after[0], after[1])
     return size, None
 
 
-def _has_room(size: tuple[int, int], layer: nn.Module) -> bool:
+def _has_room(size: tuple[int, int], layer: Any) -> bool:
     """Whether the image is large enough to pad it with its own pixels: mirrored ones leave out the edge itself."""
     mode = getattr(layer, "padding_mode", "zeros")
     if mode not in ("reflect", "circular"):
         return True
-    kernel, dilation = _pair(layer.kernel_size), _pair(layer.dilation)
+    kernel, dilation = as_pair(layer.kernel_size), as_pair(layer.dilation)
     same = [max(split_same(kernel[i], dilation[i])) for i in (0, 1)]
-    pixels = same if layer.padding == "same" else _pair(0 if layer.padding == "valid" else layer.padding)
+    pixels = same if layer.padding == "same" else as_pair(0 if layer.padding == "valid" else layer.padding)
     return all(pixels[i] < size[i] + (mode == "circular") for i in (0, 1))
-
-
-def _pair(value: object) -> tuple[int, int]:
-    return (value[0], value[1]) if isinstance(value, tuple) else (int(value), int(value))  # type: ignore[call-overload]

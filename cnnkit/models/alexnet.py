@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import ImageSize, LocalResponseNorm, as_height_width, chain_output_size, init_he
+from cnnkit.layers import LocalResponseNorm, chain_output_size, init_he
+from cnnkit.sizes import ImageSize, as_height_width
 
 
 class AlexNet(nn.Module):

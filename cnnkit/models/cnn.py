@@ -14,18 +14,15 @@ from torch import nn
 from cnnkit.errors import UserError
 from cnnkit.layers import (
     ActivationName,
-    ImageSize,
     NormName,
-    Padding,
-    PaddingMode,
     PoolName,
-    as_height_width,
     chain_output_size,
     make_activation,
     make_conv,
     make_norm,
     make_pool,
 )
+from cnnkit.sizes import ImageSize, Padding, PaddingMode, as_height_width
 
 
 class CNN(nn.Module):

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import AuxiliaryHead, AuxiliaryOutput, ConvNormAct, ImageSize, Inception, as_height_width
+from cnnkit.layers import AuxiliaryHead, AuxiliaryOutput, ConvNormAct, Inception
+from cnnkit.sizes import ImageSize, as_height_width
 
 # Of each block: 1x1 | 1x1 -> 3x3 | 1x1 -> 5x5 | pooling -> 1x1
 _STAGES = (

@@ -11,15 +11,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cnnkit.layers import (
-    ImageSize,
-    Padding,
-    as_height_width,
-    chain_output_size,
-    make_activation,
-    make_conv,
-    make_pool,
-)
+from cnnkit.layers import chain_output_size, make_activation, make_conv, make_pool
+from cnnkit.sizes import ImageSize, Padding, as_height_width
 
 
 class LeNet5(nn.Module):

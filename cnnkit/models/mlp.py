@@ -7,7 +7,8 @@ Differs from it: ReLU instead of sigmoid (Glorot et al. 2011), dropout if asked 
 import torch
 from torch import nn
 
-from cnnkit.layers import ActivationName, ImageSize, as_height_width, make_activation
+from cnnkit.layers import ActivationName, make_activation
+from cnnkit.sizes import ImageSize, as_height_width
 
 
 class MLP(nn.Module):

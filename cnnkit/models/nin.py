@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import ConvNormAct, ImageSize, NormName, Pointwise, as_height_width, chain_output_size, init_he
+from cnnkit.layers import ConvNormAct, NormName, Pointwise, chain_output_size, init_he
+from cnnkit.sizes import ImageSize, as_height_width
 
 
 class NetworkInNetwork(nn.Module):

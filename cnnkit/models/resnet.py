@@ -15,15 +15,14 @@ from cnnkit.layers import (
     ActivationName,
     BasicBlock,
     Bottleneck,
-    ImageSize,
     NormName,
     PreActBlock,
     ShortcutName,
-    as_height_width,
     get_activation,
     init_he,
     make_norm,
 )
+from cnnkit.sizes import ImageSize, as_height_width
 
 BlockName = Literal["basic", "bottleneck", "preact"]
 _BLOCKS: dict[str, type[BasicBlock | Bottleneck | PreActBlock]] = {

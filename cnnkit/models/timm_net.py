@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import ImageSize, as_height_width
 from cnnkit.models.pretrained import no_weights, packaged_weights, timm_source
+from cnnkit.sizes import ImageSize, as_height_width
 from cnnkit.suggest import suggest
 from cnnkit.weights import pretrained_skipped, read_weights
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import ConvNormAct, ImageSize, NormName, as_height_width, init_he
+from cnnkit.layers import ConvNormAct, NormName, init_he
+from cnnkit.sizes import ImageSize, as_height_width
 
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 

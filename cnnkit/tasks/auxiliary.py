@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from cnnkit.errors import UserError
-from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_with_heads, try_out
+from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_with_heads
+from cnnkit.layers.probing import run_on_black_image
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
 from cnnkit.tasks.classification import Batch, ClassificationTask
 from cnnkit.tasks.numerics import cross_entropy, match_dtype
@@ -60,7 +61,7 @@ class AuxiliaryLossTask(ClassificationTask):
         if self.compile_net:
             for head in self.heads.values():
                 head.compile()
-        names = self.after or list(try_out(net, cast(Any, net).forward_aux).aux_logits)
+        names = self.after or list(run_on_black_image(net, cast(Any, net).forward_aux).aux_logits)
         self.weights = _weights_by_name(weight, names)
         self.last_step: int | None = None  # of the run; known when it starts
         self.main_loss = MeanLoss()

@@ -4,8 +4,8 @@ from itertools import chain
 
 from torch import nn
 
-from cnnkit.layers import ImageSize
 from cnnkit.models import CNN
+from cnnkit.sizes import ImageSize
 
 
 class MixingCNN(CNN):

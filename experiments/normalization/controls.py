@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cnnkit.layers import ImageSize
 from cnnkit.layers.norm import LocalResponseNorm
 from cnnkit.models import CNN
+from cnnkit.sizes import ImageSize
 
 AT_REST = 2.0**-0.75  # AlexNet's LRN multiplies by this where all activations are 0
 

@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from cnnkit.layers import ImageSize
+from cnnkit.sizes import ImageSize
 
 
 class DeepNet(nn.Module):

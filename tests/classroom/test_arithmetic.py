@@ -9,17 +9,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnkit.classroom.arithmetic import (
-    conv_macs,
-    conv_parameters,
-    dense_macs,
-    dense_parameters,
-    output_size,
-    transposed_output_size,
-)
+from cnnkit.classroom.arithmetic import conv_macs, conv_parameters, dense_macs, dense_parameters
 from cnnkit.errors import UserError
 from cnnkit.layers import TransposedConvNormAct
 from cnnkit.layers.conv import chain_output_size
+from cnnkit.sizes import output_size, transposed_output_size
 
 sides = st.tuples(st.integers(1, 12), st.integers(1, 12))
 kernels = st.tuples(st.integers(1, 5), st.integers(1, 5))

@@ -17,7 +17,7 @@ from cnnkit.classroom.convolution import conv1d, conv2d, conv_transpose2d, corr1
 from cnnkit.classroom.matrix import convolution_matrix
 from cnnkit.errors import UserError
 from cnnkit.layers import TransposedConvNormAct
-from cnnkit.layers.padding import PaddingMode
+from cnnkit.sizes import PaddingMode
 
 small = st.integers(1, 3)
 

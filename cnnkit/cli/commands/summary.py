@@ -92,7 +92,7 @@ def _of_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
 
 
 def _image(task: Any, data: dict[str, Any]) -> tuple[int, int, int]:
-    from cnnkit.inspection.trace import image_shape
+    from cnnkit.layers.probing import image_shape
 
     size = data.get("image_size")
     return image_shape(_net(task), tuple(size) if isinstance(size, list) else size, data.get("in_channels"))

@@ -13,7 +13,7 @@ from torch import nn
 from cnnkit.cli.parsing.build import Built, build
 from cnnkit.errors import UserError
 from cnnkit.inspection.complexity import complexity
-from cnnkit.inspection.trace import image_shape
+from cnnkit.layers.probing import image_shape
 from cnnkit.precision import PrecisionChoice, default_precision, resolve_precision
 from cnnkit.runs import RunFolder
 from cnnkit.runs.identity import code_version
