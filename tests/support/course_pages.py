@@ -50,7 +50,7 @@ def run_block(block: Block, names: dict[str, Any]) -> str:
 
 
 def run_command(line: str) -> tuple[int, str]:
-    """Exit code and output of ``cnnkit ...``; trainings take two batches."""
+    """Exit code and output of ``cnnkit ...``; ``fit`` takes two batches."""
     words = shlex.split(line, comments=True)
     assert words[0] == "cnnkit", line
     out, err = StringIO(), StringIO()
