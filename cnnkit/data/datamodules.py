@@ -16,7 +16,7 @@ from cnnkit.data.batches import Batch, Batches, Images
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
 from cnnkit.data.images.formats import MAX_PIXELS
-from cnnkit.data.splits import fingerprint, split
+from cnnkit.data.splits import hash_indices, split
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
 
@@ -121,7 +121,7 @@ class ImageDataModule(L.LightningDataModule):
         facts: dict[str, Any] = {
             "name": type(self).__name__,
             "fingerprint": store.fingerprint,
-            "split": fingerprint(self.train_indices, self.val_indices),
+            "split": hash_indices(self.train_indices, self.val_indices),
             "train_images": len(self.train_indices),
             "val_images": len(self.val_indices),
             "test_images": len(store.test_labels),

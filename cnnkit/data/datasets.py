@@ -1,4 +1,4 @@
-"""The data sets that cnnkit brings: constants, the usual augmentation, and where the arrays come from."""
+"""Data sets by name: constants, the usual augmentation, and where the arrays come from."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from cnnkit.transforms import AlternatingFlip, Mix, RandomAffine, RandomCrop, Ra
 
 
 class MNIST(ImageDataModule):
-    """70,000 handwritten digits, 28x28 grey (LeCun, Cortes, Burges 1998), 10,000 of them to test."""
+    """70,000 handwritten digits, 28x28 gray (LeCun, Cortes, Burges 1998), 10,000 of them to test."""
 
     in_channels, num_classes, image_size = 1, 10, 28
     mean, std = (0.1307,), (0.3081,)
@@ -18,12 +18,11 @@ class MNIST(ImageDataModule):
         return [RandomAffine(degrees=10, translate=0.1, scale_low=0.9, scale_high=1.1)]
 
     def open(self) -> Store:
-        """The store of MNIST."""
         return open_store("mnist", self.data_dir, self.mirror)
 
 
 class FashionMNIST(ImageDataModule):
-    """70,000 articles of clothing, 28x28 grey (Xiao, Rasul, Vollgraf 2017, MIT licence), split as MNIST is."""
+    """70,000 articles of clothing, 28x28 gray (Xiao, Rasul, Vollgraf 2017, MIT license), split as MNIST is."""
 
     in_channels, num_classes, image_size = 1, 10, 28
     mean, std = (0.2860,), (0.3530,)
@@ -33,7 +32,6 @@ class FashionMNIST(ImageDataModule):
         return [RandomCrop(padding=2), RandomHorizontalFlip()]
 
     def open(self) -> Store:
-        """The store of Fashion-MNIST."""
         return open_store("fashion_mnist", self.data_dir, self.mirror)
 
 
@@ -41,7 +39,7 @@ class FashionMNISTSample(FashionMNIST):
     """10,000 training and 2,000 test images of Fashion-MNIST that come with the package: nothing to download.
 
     Drawn once, stratified, the training images from the official training set and the test images from the official
-    test set. For trying things and for tests; results on it are not results on Fashion-MNIST.
+    test set. It is for first steps and for tests: results on it are not results on Fashion-MNIST.
 
     Args:
         val_size: number of validation images, taken from the 10,000, stratified.
@@ -52,7 +50,6 @@ class FashionMNISTSample(FashionMNIST):
         super().__init__(val_size=val_size, **kwargs)
 
     def open(self) -> Store:
-        """The bundled sample."""
         return open_sample()
 
 
@@ -67,5 +64,4 @@ class CIFAR10(ImageDataModule):
         return [RandomCrop(padding=4, mode="reflect"), AlternatingFlip()]
 
     def open(self) -> Store:
-        """The store of CIFAR-10."""
         return open_store("cifar10", self.data_dir, self.mirror)

@@ -1,4 +1,4 @@
-"""Downloads within bounds of size and time: a file is whole, checked and under its name, or not there at all."""
+"""Downloads within limits of size and time: a file is complete and checked, or it is not there."""
 
 import os
 import shutil
@@ -22,8 +22,8 @@ from cnnkit.errors import UserError
 
 TRIES = 3
 TIMEOUT = 30.0  # seconds without a byte
-OPENING = 90.0  # seconds until the answer's head is there, redirects and all
-GRACE, RATE = 60.0, 10_000  # after so many seconds it must have come at so many bytes a second
+OPENING = 90.0  # seconds until the headers have come, redirects included
+GRACE, RATE = 60.0, 10_000  # after so many seconds the mean rate must be so many bytes a second
 _PIECE = 1 << 16
 
 
@@ -39,16 +39,16 @@ def fetch(
 ) -> None:
     """Download `target` from the first of `urls` that delivers it, trying each three times with growing pauses.
 
-    The bytes go to a folder beside the target, are verified there and then renamed: no partial or wrong file ever
-    has the target's name, whenever the process is killed. Call it under a `lock`.
+    The bytes go to a folder beside the target, are verified there and then renamed. So no partial or wrong file ever
+    has the target's name, even if the process is killed. Call it under a `lock`.
 
     Args:
         urls: Addresses of the same file, the preferred one first.
-        target: Where the file shall be.
+        target: The path of the file.
         verify: Called with the downloaded file's path; raises ``ValueError`` if its content is wrong.
-        limit: Bytes that it may have.
-        remedy: Said after the reason when nothing helped.
-        transfer: Brings an address's content to a path; none given: `download`.
+        limit: Largest number of bytes.
+        remedy: Follows the reason in the error's message.
+        transfer: Writes an address's content to a path; none given: `download`.
         sleep: Pauses between the tries.
 
     Raises:
@@ -80,16 +80,10 @@ def fetch(
 
 
 def download(url: str, path: Path, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-    """Bring an address's content to `path`, over http or https only, wherever redirects lead.
-
-    Args:
-        url: the address.
-        path: the file.
-        limit: bytes it may have.
-        clock: tells the seconds.
+    """Write the content of an address to `path`, over http or https only, redirects included.
 
     Raises:
-        OSError: it cannot be reached, is cut short, too long, or comes too slowly.
+        OSError: it cannot be reached, ends early, has more than `limit` bytes, or comes too slowly.
     """
     columns = (TextColumn("  {task.description}"), DownloadColumn(), TransferSpeedColumn())
     progress = Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
@@ -113,10 +107,10 @@ def download(url: str, path: Path, limit: int, clock: Callable[[], float] = time
 
 
 def open_within(url: str, seconds: float) -> HTTPResponse:
-    """Open an address in a thread of its own: a server could send the head byte by byte without end.
+    """Open an address in a thread of its own, because a server could send its headers byte by byte without end.
 
     Raises:
-        OSError: it cannot be opened, or has not sent its head within so many seconds.
+        OSError: it cannot be opened, or has not sent its headers within so many seconds.
     """
     results: list[HTTPResponse | BaseException] = []
 
@@ -137,7 +131,7 @@ def open_within(url: str, seconds: float) -> HTTPResponse:
 
 
 def _build_opener() -> request.OpenerDirector:
-    """Without the handlers of file:, ftp: and data:."""
+    """Build an opener without the handlers of file:, ftp: and data:."""
     opener = request.OpenerDirector()
     for handler in (
         *(request.ProxyHandler, request.HTTPHandler, request.HTTPSHandler),
@@ -151,7 +145,7 @@ def _build_opener() -> request.OpenerDirector:
 
 @contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Hold `path` for this process; others wait. The system releases it when the process ends, however it ends.
+    """Hold `path` for this process; others wait. The system releases it when the process ends, even if it crashes.
 
     Raises:
         UserError: The folder of `path` cannot be written to.

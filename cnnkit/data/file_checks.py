@@ -1,4 +1,4 @@
-"""Which files can be read as images: each is decoded once to see, and not again until it changes."""
+"""Check which files can be read as images: each is decoded once, and again only when it changes."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from cnnkit.files import write_atomically
 from cnnkit.notices import say
 
 VERSION = 1
-_MANY = 1000  # files that take long enough to say that they are being checked
+_MANY = 1000  # files whose check takes so long that it is announced
 
 
 class FileCheck(NamedTuple):
@@ -38,11 +38,11 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
         root: the folder they are in.
         files: image files below it.
         max_pixels: larger images are faulty.
-        record_folder: where the record of the last time lies, and the new one is written to. Nothing is written
-            beside the images, and where nothing can be written the files are checked each time.
+        record_folder: holds the record of the last time and gets the new one. If it cannot be written to, the files
+            are checked each time. Nothing is written beside the images.
 
     Returns:
-        One check a file, in their order.
+        One check for each file, in their order.
     """
     key = hashlib.sha256(f"{root.resolve()} {max_pixels}".encode()).hexdigest()[:16]
     record, head = record_folder / f"{key}.json", {"version": VERSION, "pillow": PIL.__version__, "root": str(root)}

@@ -37,7 +37,7 @@ class ImageFolder(ImageDataModule):
     Args:
         root: the folder.
         image_size: pixels, one number or (height, width).
-        channels: 3 for color, 1 for grey.
+        channels: 3 for color, 1 for gray.
         resize: how images come to that size: ``crop`` keeps the middle, ``squash`` changes the aspect ratio, ``pad``
             adds black.
         val_size: number (5) or share (0.1) of all images to validate on; not read where there is ``root/val``.

@@ -1,4 +1,4 @@
-"""Where a data module's arrays lie: on the host, or copied to the GPU once."""
+"""The arrays of a data module, copied to the GPU once if they are to stay there."""
 
 from typing import Literal
 
@@ -12,43 +12,37 @@ Arrays = tuple[Images, Tensor]  # images or features, and their labels
 
 
 class GpuCache:
-    """Keeps arrays on the GPU, if they are to be there.
+    """Keeps arrays on the GPU.
 
     Args:
-        wish: ``device`` insists, ``host`` never does, ``auto`` if there is room to spare.
+        resident: ``device`` always, ``host`` never, ``auto`` if they take at most a third of the free memory.
     """
 
-    def __init__(self, wish: Literal["auto", "device", "host"]) -> None:
-        self.wish = wish
+    def __init__(self, resident: Literal["auto", "device", "host"]) -> None:
+        self.resident = resident
         self._kept: dict[str, tuple[Tensor, Tensor]] = {}
 
     def place(self, name: str, arrays: Arrays, device: torch.device) -> Arrays:
-        """The arrays on the device if they are to stay there, else as they are.
-
-        Args:
-            name: by which they are found again.
-            arrays: images and labels; files stay where they are.
-            device: the run's.
+        """Return the arrays on the device if they are to stay there, else unchanged; image files never move.
 
         Raises:
-            UserError: they must be on a GPU, and the run is on none.
+            UserError: they must be on a GPU, and the run is not on one.
         """
         images, labels = arrays
         if not isinstance(images, Tensor):
             return arrays
-        if self.wish == "host" or device.type != "cuda":
-            if self.wish == "device":
+        if self.resident == "host" or device.type != "cuda":
+            if self.resident == "device":
                 raise UserError(
                     f"resident is 'device', but the run is on {device}: give 'auto' or trainer.accelerator=gpu"
                 )
             return arrays
-        # A third of what is free leaves room for the net; `device` insists.
-        if self.wish == "auto" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 3:
+        if self.resident == "auto" and images.nbytes > torch.cuda.mem_get_info(device)[0] / 3:
             return arrays
         if name not in self._kept:
             self._kept[name] = images.to(device), labels.to(device)
         return self._kept[name]
 
     def clear(self) -> None:
-        """Give the GPU's memory back."""
+        """Free the GPU's memory."""
         self._kept.clear()

@@ -1,4 +1,4 @@
-"""Image files that stand in for a tensor of images: decoded when they are asked for, kept as far as memory allows."""
+"""Image files in the place of a tensor of images: decoded on demand, and kept if memory allows."""
 
 import os
 import sys
@@ -18,11 +18,11 @@ class ImageFiles:
 
     Args:
         files: one an image.
-        channels: 3 for color, 1 for grey.
+        channels: 3 for color, 1 for gray.
         size: height and width.
-        resize: how each image comes to that size; see `read_image`.
+        resize: how each image gets that size; see `read_image`.
         max_pixels: larger images are refused.
-        strict: raise `UnreadableImage` where a file cannot be read; else it is named and its image is black.
+        strict: raise `UnreadableImage` if a file cannot be read; else name it and use a black image.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class ImageFiles:
         return torch.Size(self.shape).numel()
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """The images of these indices, uint8 (B, C, H, W): from memory if they were kept, else decoded."""
+        """Return the images of these indices, uint8 (B, C, H, W): from memory if they were kept, else decoded."""
         assert dim == 0
         if self._kept is None:
             images = torch.empty(len(index), *self.shape[1:], dtype=torch.uint8)
         else:
             images = self._kept.index_select(0, index)
-        for place in (~self._has[index]).nonzero().flatten().tolist():
-            images[place] = self._read(int(index[place]))
+        for position in (~self._has[index]).nonzero().flatten().tolist():
+            images[position] = self._read(int(index[position]))
         return images
 
     @property
@@ -72,12 +72,12 @@ class ImageFiles:
         return self._kept is not None
 
     def start_keeping(self) -> None:
-        """Make room for all images. The system gives the memory page by page, as `keep` fills it."""
+        """Reserve memory for all images; the system provides it page by page, as `keep` fills it."""
         if self._kept is None:
             self._kept = torch.empty(self.shape, dtype=torch.uint8)
 
     def keep(self, index: Tensor, images: Tensor) -> None:
-        """Remember decoded images, if `start_keeping` was called."""
+        """Keep decoded images in memory, if `start_keeping` was called."""
         new = ~self._has[index]
         if self._kept is not None and bool(new.any()):
             self._kept[index[new]] = images[new]
@@ -88,7 +88,7 @@ class ImageFiles:
         return bool(self._has[index].all())
 
     def __getstate__(self) -> dict[str, Any]:
-        # To workers that are not forked goes what to decode, not what was kept.
+        # A worker that is not forked gets the list of files, and not the decoded images.
         return {**vars(self), "_kept": None, "_has": torch.zeros_like(self._has)}
 
     def _read(self, index: int) -> Tensor:
@@ -104,9 +104,9 @@ class ImageFiles:
 
 
 class FileBatches(Batches):
-    """`Batches` of `ImageFiles`. Workers decode, this process keeps; when it has all there is no more need of workers.
+    """`Batches` of `ImageFiles`: workers decode, and this process keeps the images. Then it needs no more workers.
 
-    Keeping what arrives, instead of sharing memory with the workers, needs no room in /dev/shm but the batches'.
+    So only batches lie in the memory that processes share, which is often small (/dev/shm).
     """
 
     images: ImageFiles
@@ -120,7 +120,7 @@ class FileBatches(Batches):
 
 
 def measure_free_memory() -> int:
-    """Bytes that this process may still take: the machine's, or what is left of the container's limit."""
+    """Return the bytes that this process may still take: of the machine, or of its container if that has less."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

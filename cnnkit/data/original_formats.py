@@ -1,6 +1,6 @@
 """The publishers' file formats, read with the standard library and NumPy: gzip, tar, IDX, CIFAR records and pickles.
 
-Every problem is a ``ValueError`` whose text is the reason; the caller knows the file's name and adds it.
+Every problem is a ``ValueError`` with the reason; the caller adds the name of the file.
 """
 
 import gzip

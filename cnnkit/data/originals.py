@@ -1,4 +1,4 @@
-"""The publishers' files as arrays: found where they may lie, checked by SHA-256, downloaded if they are nowhere."""
+"""The publishers' files as arrays: found on disk or downloaded, and checked by SHA-256."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,9 +14,9 @@ from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, pars
 from cnnkit.data.sources import Source, find_source
 from cnnkit.errors import UserError
 
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _REMEDY = (
-    "Delete it to have it downloaded anew, or name another folder that holds the originals with "
-    "--data.init_args.mirror DIR."
+    "Delete it to download it again, or name another folder that holds the originals with --data.init_args.mirror DIR."
 )
 
 
@@ -29,6 +29,11 @@ class Originals(NamedTuple):
     test_labels: NDArray[np.uint8]
     files: dict[str, dict[str, str]]
 
+    @property
+    def arrays(self) -> dict[str, NDArray[np.uint8]]:
+        """The four arrays by name."""
+        return dict(zip(ARRAYS, self[:4], strict=True))
+
 
 class Place(NamedTuple):
     """A file, or a member of an archive."""
@@ -38,17 +43,15 @@ class Place(NamedTuple):
 
 
 def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[str] | None = None) -> Originals:
-    """Read a data set from the publisher's files, each checked by its SHA-256; download what is nowhere to be found.
+    """Read a data set from the publisher's files, each checked by its SHA-256; download the files that are missing.
 
-    Looked for in `data_dir`, then in `mirror`, in the layouts of the publisher and of torchvision: ``MNIST/raw/`` and
-    ``FashionMNIST/raw/`` (plain or ``.gz``), ``cifar-10-batches-bin/``, ``cifar-10-batches-py/``, the two archives
-    ``cifar-10-binary.tar.gz`` and ``cifar-10-python.tar.gz``, or the files directly in the folder. Nothing found is
-    changed, and archives are read in memory.
+    Files are looked for in `data_dir`, then in `mirror`, in the layouts of the publisher and of torchvision (see
+    `SOURCES`). They are never changed, and archives are read in memory.
 
     Args:
         name: ``mnist``, ``fashion_mnist`` or ``cifar10``.
         data_dir: The folder of the data sets; a download goes there.
-        mirror: Another folder that holds the originals; nothing is downloaded when it is given.
+        mirror: Another folder that holds the originals; with it, nothing is downloaded.
 
     Raises:
         UserError: The name is unknown, a file is not the publisher's, `mirror` lacks a file, or a download failed.
@@ -60,7 +63,9 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
     if len(places) < len(source.files):
         if mirror is not None:
             missing = next(file for file in source.files if file not in places)
-            looked = ", ".join(layout.format(file=missing, stem=_stem(missing)) for layout in source.layouts)
+            looked = ", ".join(
+                layout.format(file=missing, stem=missing.removesuffix(".bin")) for layout in source.layouts
+            )
             raise UserError(f"{source.title} is not in the mirror {mirror}: none of {looked} is there.")
         with lock(data_dir / ".cnnkit" / "download.lock"):
             _download(source, data_dir)
@@ -69,18 +74,18 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
 
 
 def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REMEDY) -> Originals:
-    """Read, check and parse files that have been found.
+    """Read, check and parse the files of a data set.
 
     Args:
-        source: What they should be.
-        places: Where each of its files is.
-        remedy: Said where one is wrong.
+        source: The data set.
+        places: The place of each file.
+        remedy: The end of the error's message.
 
     Raises:
         UserError: A file is not the publisher's.
     """
     raw: dict[str, bytes] = {}
-    for path, members in _by_path(places).items():
+    for path, members in _group_by_path(places).items():
         try:
             raw |= _read(source, path, members)
         except (OSError, ValueError) as error:
@@ -90,26 +95,22 @@ def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REME
 
 
 def _find(source: Source, folders: Iterable[Path]) -> dict[str, Place]:
-    found: dict[str, Place] = {}
+    places: dict[str, Place] = {}
     for folder in folders:
         for layout in source.layouts:
             for file in source.files:
-                place = _place(folder, layout, file)
-                if file not in found and place.path.is_file():
-                    found[file] = place
-    return found
+                place = _fill_layout(folder, layout, file)
+                if file not in places and place.path.is_file():
+                    places[file] = place
+    return places
 
 
-def _place(folder: Path, layout: str, file: str) -> Place:
-    path, _, member = layout.format(file=file, stem=_stem(file)).partition("::")
+def _fill_layout(folder: Path, layout: str, file: str) -> Place:
+    path, _, member = layout.format(file=file, stem=file.removesuffix(".bin")).partition("::")
     return Place(folder / path, member)
 
 
-def _stem(file: str) -> str:
-    return file.removesuffix(".bin")
-
-
-def _by_path(places: Mapping[str, Place]) -> dict[Path, dict[str, str]]:
+def _group_by_path(places: Mapping[str, Place]) -> dict[Path, dict[str, str]]:
     """Group by file, ``{path: {file: member}}``, so that an archive is read once."""
     groups: dict[Path, dict[str, str]] = {}
     for file, (path, member) in places.items():
@@ -118,9 +119,9 @@ def _by_path(places: Mapping[str, Place]) -> dict[Path, dict[str, str]]:
 
 
 def _read(source: Source, path: Path, members: Mapping[str, str]) -> dict[str, bytes]:
-    """The checked content of the files that lie at `path`; a ``ValueError`` says what is wrong with it.
+    """Return the checked content of the files at `path`; a ``ValueError`` says what is wrong with it.
 
-    Archives and pickles are checked as they are before they are opened: no stranger's is ever parsed.
+    The hash of an archive or pickle is checked before it is opened, so no foreign one is ever parsed.
     """
     if packed := source.packed_sha256.get(path.name):
         with path.open("rb") as opened:  # what is hashed is what is read, whatever takes its name meanwhile
@@ -155,12 +156,12 @@ def _parse(
 def _download(source: Source, data_dir: Path) -> None:
     """Fetch what is missing; another process may have fetched it while this one waited for the lock."""
     missing = set(source.files) - set(_find(source, [data_dir]))
-    wanted = {file: _place(data_dir, source.download, file) for file in source.files if file in missing}
+    wanted = {file: _fill_layout(data_dir, source.download, file) for file in source.files if file in missing}
     remedy = (
         "Put that file at {target}, or name a folder that holds the originals with --data.init_args.mirror DIR,\n"
         "or use the sample that needs no download: --data FashionMNISTSample."
     )
-    for target, members in _by_path(wanted).items():
+    for target, members in _group_by_path(wanted).items():
         fetch(
             [url.format(name=target.name) for url in source.urls],
             target,

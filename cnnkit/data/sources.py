@@ -1,6 +1,6 @@
-"""Where MNIST, Fashion-MNIST and CIFAR-10 come from: their files, hashes, addresses and terms.
+"""MNIST, Fashion-MNIST and CIFAR-10 as published: files, hashes, addresses and licenses.
 
-A data set is a `Source`, constants only; `cnnkit.data.originals` reads what it describes.
+A data set is a `Source`, constants only; `cnnkit.data.originals` reads the files.
 """
 
 import math
@@ -16,20 +16,20 @@ class Source:
     """A published data set.
 
     Args:
-        title: Its name as its publisher writes it.
+        title: The publisher's name for it.
         image_shape: Channels, height, width.
         class_names: In the order of the labels.
         train: Names of the training files: images and labels (IDX), or the batches (CIFAR).
-        test: The same of the test files.
+        test: The same for the test files.
         counts: Training and test images.
-        sha256: SHA-256 of each file's raw content: decompressed, and for CIFAR in the binary version's form.
-        layouts: Where a file may lie below a folder, the first match wins; ``archive::member`` names a place in an
-            archive, ``{file}`` is the file's name and ``{stem}`` the same without ``.bin``.
+        sha256: SHA-256 of each file's content: decompressed, and for CIFAR in the form of the binary version.
+        layouts: Where a file may be below a folder, the first match wins; ``archive::member`` is a file in an archive,
+            ``{file}`` the file's name and ``{stem}`` the same without ``.bin``.
         download: The layout that a download fills.
-        urls: Addresses; ``{name}`` is the name of the file to fetch.
+        urls: Addresses; ``{name}`` is the name of the file to download.
         homepage: The publisher's page.
-        licence: The terms, as far as the publisher states them.
-        packed_sha256: SHA-256 of each file that is checked before it is opened: archives and pickles.
+        license: The terms, if the publisher states them.
+        packed_sha256: SHA-256 of archives and pickles, which are checked before they are opened.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Source:
     download: str
     urls: tuple[str, ...]
     homepage: str
-    licence: str
+    license: str
     packed_sha256: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -84,7 +84,7 @@ SOURCES: dict[str, Source] = {
             "https://storage.googleapis.com/cvdf-datasets/mnist/{name}",
         ),
         homepage="http://yann.lecun.com/exdb/mnist/",
-        licence="CC BY-SA 3.0 as commonly stated; copyright Yann LeCun and Corinna Cortes",
+        license="CC BY-SA 3.0 as commonly stated; copyright Yann LeCun and Corinna Cortes",
     ),
     "fashion_mnist": Source(
         title="Fashion-MNIST",
@@ -110,7 +110,7 @@ SOURCES: dict[str, Source] = {
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/{name}",
         ),
         homepage="https://github.com/zalandoresearch/fashion-mnist",
-        licence="MIT, copyright 2017 Zalando SE",
+        license="MIT, copyright 2017 Zalando SE",
     ),
     "cifar10": Source(
         title="CIFAR-10",
@@ -138,7 +138,7 @@ SOURCES: dict[str, Source] = {
         download="cifar-10-binary.tar.gz::cifar-10-batches-bin/{file}",  # holds no pickles
         urls=("https://www.cs.toronto.edu/~kriz/{name}",),
         homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
-        licence="none stated; cite A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        license="none stated; cite A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         packed_sha256={
             "cifar-10-binary.tar.gz": "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
             "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",

@@ -1,4 +1,4 @@
-"""Which images validate and which train: stratified, seeded, the same for ever.
+"""Split the training images into those that train and those that validate: stratified, seeded, always the same.
 
 The parts are decided by the integer hash of `cnnkit.transforms.Counter`, not by a library's random stream, so an
 upgrade of numpy or torch never moves an image from one part to the other.
@@ -17,16 +17,16 @@ _SALT = 0x5911  # keeps the split's stream apart from every augmentation's
 
 
 def order_stratified(labels: Tensor, seed: int, keys: Tensor | None = None) -> Tensor:
-    """Shuffle the images, class by class interleaved in proportion, so that any prefix is stratified.
+    """Shuffle the images so that any prefix of the order is stratified.
 
     Args:
         labels: int64 (N,).
         seed: names the shuffle.
-        keys: (N,), what to sort the images of a class by; none given: a hash of seed and index.
+        keys: (N,), numbers to sort the images of a class by; none given: a hash of seed and index.
 
     Returns:
-        int64 (N,), image indices such that the first n of them hold every class in its share, for every n: the seats
-        go to the classes by the method of Sainte-Lague.
+        int64 (N,), image indices; the first n of them hold each class in proportion, for every n, by the method of
+        Sainte-Lague.
     """
     n = len(labels)
     if keys is None:
@@ -67,17 +67,10 @@ def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int 
 
 
 def take_fraction(order: Tensor, train_fraction: float) -> Tensor:
-    """The images to train on, of those that are not validated or tested on.
-
-    Args:
-        order: int64 (N,), stratified.
-        train_fraction: share of them, in (0, 1].
-
-    Returns:
-        Its first indices, sorted.
+    """Take the first images of a stratified order, int64 (N,), to train on; return their indices, sorted.
 
     Raises:
-        UserError: it is no such share, or no image would be left to train on.
+        UserError: the fraction is not in (0, 1], or leaves no image.
     """
     check_share(train_fraction=train_fraction)
     keep = round(train_fraction * len(order))
@@ -86,8 +79,8 @@ def take_fraction(order: Tensor, train_fraction: float) -> Tensor:
     return order[:keep].sort().values
 
 
-def fingerprint(*indices: Tensor) -> str:
-    """Sixteen hex digits that tell two splits apart (SHA-256 over the indices of each part)."""
+def hash_indices(*indices: Tensor) -> str:
+    """Identify a split by sixteen hex digits of a SHA-256 over the indices of each part."""
     digest = hashlib.sha256()
     for part in indices:
         digest.update(len(part).to_bytes(8, "little"))

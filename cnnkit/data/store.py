@@ -1,8 +1,8 @@
-"""A data set on disk as memory-mapped uint8 arrays, made once from the publishers' files and quick to open again.
+"""A data set on disk as memory-mapped uint8 arrays, made once from the publishers' files.
 
 The store of a data set is a folder ``<data_dir>/.cnnkit/<name>/`` with four ``.npy`` files and ``provenance.json``.
-It is written beside its place and renamed, so it is complete or absent. Labels are checked against their hash at every
-opening, images once for each time and size of their files; a damaged store is made again, and that is said.
+It is written beside its place and renamed, so it is complete or absent. Every opening checks the hashes of the labels,
+and those of the images if the time or size of their files has changed. A damaged store is made again, with a message.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from cnnkit.data.batches import Images
 from cnnkit.data.download import lock
-from cnnkit.data.originals import Originals, Place, load_originals, read_places
+from cnnkit.data.originals import ARRAYS, Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
 from cnnkit.files import replacing, write_atomically
@@ -33,7 +33,6 @@ from cnnkit.notices import say
 
 VERSION = 1
 SAMPLE_FOLDER = Path(__file__).parent / "sample"
-ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +41,14 @@ class Store:
 
     Args:
         name: Its short name, such as ``mnist``.
-        train_images: uint8 (N, C, H, W), memory-mapped copy-on-write: what is written to it never reaches the disk. Or
-            image files (`cnnkit.data.image_files.ImageFiles`).
+        train_images: uint8 (N, C, H, W), memory-mapped copy-on-write, so writes never reach the disk; or image files
+            (`cnnkit.data.image_files.ImageFiles`).
         train_labels: int64 (N,).
         test_images: uint8 (M, C, H, W).
         test_labels: int64 (M,).
         class_names: In the order of the labels.
-        fingerprint: 16 hex digits of a SHA-256 over the content, whatever files it came from.
-        provenance: Files with their SHA-256, homepage and licence; plain values only.
+        fingerprint: 16 hex digits of a SHA-256 over the content; the layout of the files does not matter.
+        provenance: Files with their SHA-256, homepage and license; plain values only.
     """
 
     name: str
@@ -63,21 +62,19 @@ class Store:
 
 
 def find_data_dir(data_dir: str | None = None) -> Path:
-    """The folder for data sets: the one named, else ``$CNNKIT_DATA_DIR``, else ``data`` in the working directory.
+    """Return the folder for data sets: `data_dir`, else ``$CNNKIT_DATA_DIR``, else ``data`` in the working directory.
 
     Raises:
-        UserError: It is no folder.
+        UserError: It is not a folder.
     """
     folder = Path(data_dir or os.environ.get("CNNKIT_DATA_DIR") or "data")
     if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
-        raise UserError(f"data_dir is {folder}, which is no folder; name a folder for the data")
+        raise UserError(f"data_dir is {folder}, which is not a folder; name a folder for the data")
     return folder
 
 
 def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[str] | None = None) -> Store:
-    """Open a data set, making its store first where there is none; other processes wait for that and share it.
-
-    Opening what is there compares hashes of record, headers, lengths and labels; pixels only if their files are new.
+    """Open a data set, and make its store first if there is none; other processes wait and share it.
 
     Args:
         name: ``mnist``, ``fashion_mnist`` or ``cifar10``.
@@ -85,7 +82,7 @@ def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[
         mirror: Another folder, possibly read-only, that holds the publisher's files.
 
     Raises:
-        UserError: `data_dir` cannot be written to, or the originals cannot be had (see `load_originals`).
+        UserError: `data_dir` cannot be written to, or the originals cannot be loaded (see `load_originals`).
     """
     source = find_source(name)
     folder = Path(data_dir).expanduser() / ".cnnkit" / name
@@ -103,11 +100,10 @@ def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[
 
 @cache
 def open_sample() -> Store:
-    """Open the sample of Fashion-MNIST that the package brings along, in memory and checked by SHA-256.
+    """Open the sample of Fashion-MNIST that comes with the package, in memory and checked by SHA-256.
 
-    10,000 of the official training images and 2,000 of the official test images, 1,000 and 200 of each class, in the
-    publisher's order; ``cnnkit/data/sample/README.md`` tells how they were drawn. Nothing is written. The first call
-    decompresses, later ones return the same tensors: do not write to them.
+    It has 10,000 official training images and 2,000 official test images; ``cnnkit/data/sample/README.md`` says how
+    they were drawn. All calls return the same tensors: do not write to them.
 
     Raises:
         UserError: The installed files are damaged.
@@ -118,7 +114,7 @@ def open_sample() -> Store:
     name = "fashion_mnist_sample"
     places = {file: Place(SAMPLE_FOLDER / f"{file}.xz") for file in SAMPLE.files}
     originals = read_places(SAMPLE, places, remedy="Install cnnkit again.")
-    arrays = {key: getattr(originals, key).copy() for key in ARRAYS}  # what was parsed from bytes is read-only
+    arrays = {key: array.copy() for key, array in originals.arrays.items()}  # arrays parsed from bytes are read-only
     return _as_store(name, SAMPLE, arrays, _describe(name, SAMPLE, originals))
 
 
@@ -138,22 +134,23 @@ def _as_store(name: str, source: Source, arrays: Mapping[str, NDArray[np.uint8]]
 
 
 def _describe(name: str, source: Source, originals: Originals) -> dict[str, Any]:
-    """The provenance of a store: what it holds, from which files, on which terms."""
+    """Make the provenance of a store: what it holds, from which files, on which terms."""
+    arrays = originals.arrays
     return {
         "version": VERSION,
         "name": name,
         "title": source.title,
         "homepage": source.homepage,
-        "licence": source.licence,
-        "fingerprint": _fingerprint({key: getattr(originals, key) for key in ARRAYS}),
-        "sha256": {key: _hash(getattr(originals, key)) for key in ARRAYS},
-        "shapes": {key: list(getattr(originals, key).shape) for key in ARRAYS},
+        "licence": source.license,  # spelled so since 0.1.0
+        "fingerprint": _fingerprint(arrays),
+        "sha256": {key: _hash(array) for key, array in arrays.items()},
+        "shapes": {key: list(array.shape) for key, array in arrays.items()},
         "files": originals.files,
     }
 
 
 def _open(name: str, source: Source, folder: Path) -> Store | None:
-    """The store in `folder`, or None where there is none that is whole and of this version."""
+    """Return the store in `folder`, or None if it is missing, damaged or of another version."""
     try:
         provenance = json.loads((folder / "provenance.json").read_text())
         hashes = {file: entry["sha256"] for file, entry in provenance["files"].items()}
@@ -161,7 +158,7 @@ def _open(name: str, source: Source, folder: Path) -> Store | None:
             return None
         arrays = {}
         for key in ARRAYS:
-            # A file shorter than its header says cannot be mapped: ValueError.
+            # NumPy raises a ValueError if the file is shorter than its header says.
             array = arrays[key] = np.load(folder / f"{key}.npy", mmap_mode="c", allow_pickle=False)
             if array.dtype != np.uint8 or list(array.shape) != provenance["shapes"][key]:
                 raise ValueError(f"{key}.npy has another shape")
@@ -175,27 +172,23 @@ def _open(name: str, source: Source, folder: Path) -> Store | None:
 
 
 def _verify(folder: Path, provenance: dict[str, Any], arrays: Mapping[str, NDArray[np.uint8]]) -> None:
-    """Compare labels with their hashes, and images whose files have not been compared since they were written.
-
-    Raises:
-        ValueError: one differs.
-    """
+    """Raise a ValueError unless the labels, and the images whose files are new, have the recorded hashes."""
     expected = provenance.get("sha256")
-    if expected is None:  # by an older version, which kept one hash of them all
+    if expected is None:  # an older version recorded one hash of all arrays
         if _fingerprint(arrays) != provenance["fingerprint"]:
-            raise ValueError("its content is not what its record says")
+            raise ValueError("its content differs from its record")
         expected = provenance["sha256"] = {key: _hash(arrays[key]) for key in ARRAYS}
         with suppress(OSError):
             write_atomically(folder / "provenance.json", json.dumps(provenance, indent=2))
     seen_file, seen = folder / "verified.json", {}
-    with suppress(OSError, ValueError):  # without it, or where it is damaged, all are compared
+    with suppress(OSError, ValueError):  # if it is missing or damaged, all files are compared
         seen = dict(json.loads(seen_file.read_text()))
     stats = {key: [stat.st_size, stat.st_mtime_ns] for key in ARRAYS for stat in [(folder / f"{key}.npy").stat()]}
     for key in ARRAYS:
         if ("labels" in key or seen.get(key) != stats[key]) and _hash(arrays[key]) != expected[key]:
-            raise ValueError(f"{key}.npy is not what its record says")
+            raise ValueError(f"{key}.npy differs from its record")
     if seen != stats:
-        with suppress(OSError):  # a folder that cannot be written to is compared each time
+        with suppress(OSError):  # if the folder cannot be written to, the next opening compares again
             write_atomically(seen_file, json.dumps(stats))
 
 
@@ -222,15 +215,15 @@ def _write(name: str, source: Source, originals: Originals, folder: Path) -> Non
         part.mkdir(parents=True)
         for key in ARRAYS:
             with replacing(part / f"{key}.npy", "wb") as file:
-                np.save(file, np.ascontiguousarray(getattr(originals, key)), allow_pickle=False)
+                np.save(file, np.ascontiguousarray(originals.arrays[key]), allow_pickle=False)
         write_atomically(part / "provenance.json", json.dumps(_describe(name, source, originals), indent=2))
-        if folder.exists():  # damaged or of another version: a mapping that is still open keeps its files
+        if folder.exists():  # damaged or of another version; processes that have it open keep its files
             folder.rename(folder.with_name(f".{name}-{token_hex(4)}"))
         part.rename(folder)
     except OSError as error:
         raise UserError(
-            f"Cannot write the store of {source.title} to {folder}: {error.strerror}. Make room there, or name another "
-            "folder as data_dir and this one as mirror."
+            f"Cannot write the store of {source.title} to {folder}: {error.strerror}. Free disk space there, or name "
+            "another folder as data_dir and this one as mirror."
         ) from None
     finally:
         for leftover in folder.parent.glob(f".{name}-*"):

@@ -36,7 +36,7 @@ def test_sample_looks_like_the_whole() -> None:
     assert pixels.std().item() == pytest.approx(0.3530, abs=0.005)
 
 
-def test_sample_files_are_small_and_their_licence_lies_beside_them() -> None:
+def test_sample_files_are_small_and_their_license_lies_beside_them() -> None:
     assert sum(path.stat().st_size for path in SAMPLE_FOLDER.glob("*.xz")) < 6e6
     assert "Zalando SE" in (SAMPLE_FOLDER / "LICENSE").read_text()
 

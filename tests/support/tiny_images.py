@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 def make_tiff(
     tags: Mapping[int, Sequence[int]], strips: Sequence[bytes], order: str = "<", tiled: bool = False
 ) -> bytes:
-    """A TIFF of one image in strips or tiles; all but width and length have defaults for 8-bit grey."""
+    """A TIFF of one image in strips or tiles; all but width and length have defaults for 8-bit gray."""
     places, lengths = (324, 325) if tiled else (273, 279)
     rows = {} if tiled else {278: [2**16 - 1]}
     defaults = {258: [8], 259: [1], 262: [1], 277: [1]}

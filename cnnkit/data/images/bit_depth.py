@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class GreyScale(NamedTuple):
+class GrayScale(NamedTuple):
     """A linear map from pixel values to 0..255.
 
     Attributes:
@@ -34,7 +34,7 @@ class GreyScale(NamedTuple):
         return scaled.round().astype(np.uint8)
 
 
-def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = False) -> GreyScale:
+def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = False) -> GrayScale:
     """Guess the range of an image's pixels from dtype and content.
 
     0..65535 for integers, or 0 to the largest value of `bits` where the file says how many it uses; 0..1, 0..255 or
@@ -55,12 +55,12 @@ def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = Fal
     low, high = (low, high) if low <= high else (0.0, 0.0)
     ceilings = (1, 255, 65535) if dtype.kind == "f" else ((1 << bits) - 1, 65535)
     ceiling = next((c for c in ceilings if low >= 0 and high <= c), None)
-    return GreyScale(0.0, float(ceiling), inverted) if ceiling else GreyScale(low, high - low or 1.0, inverted)
+    return GrayScale(0.0, float(ceiling), inverted) if ceiling else GrayScale(low, high - low or 1.0, inverted)
 
 
 @cache
 def _table(span: float, inverted: bool) -> NDArray[np.uint8]:
-    """Every uint16's grey value: one look-up a pixel in the place of arithmetic in float64."""
+    """Every uint16's gray value: one look-up a pixel in the place of arithmetic in float64."""
     values = np.minimum(np.arange(65536) * (255 / span), 255)
     table: NDArray[np.uint8] = (255 - values if inverted else values).round().astype(np.uint8)
     return table

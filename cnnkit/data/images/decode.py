@@ -44,14 +44,14 @@ def read_image(
 ) -> Tensor:
     """Read an image file as uint8 (C, H, W), turned upright as its EXIF orientation says.
 
-    CMYK, YCbCr, LAB and palettes become RGB, or grey by the weights of ITU-R 601-2; color profiles are ignored.
+    CMYK, YCbCr, LAB and palettes become RGB, or gray by the weights of ITU-R 601-2; color profiles are ignored.
     Transparent parts become white, in proportion. Of an animation or a file of several pages the first is taken.
     Pixels of more than eight bits are scaled down, never clipped; see `find_scale`. Where the result is
     small beside the image, at most 200 MB are taken, in proportion more where `max_pixels` is raised above its default.
 
     Args:
         path: the file, of any format that `find_formats` knows, whatever its suffix.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         size: height and width of the result; None: as the image is.
         resize: how to come to that size, by antialiased bilinear interpolation: ``crop`` scales until the size is
             filled and cuts away what stands out on both sides, ``squash`` changes the aspect ratio, ``pad`` scales
@@ -63,7 +63,7 @@ def read_image(
             Pillow misreads.
     """
     if channels not in (1, 3):
-        raise UserError(f"channels is {channels}: give 3 for color or 1 for grey")
+        raise UserError(f"channels is {channels}: give 3 for color or 1 for gray")
     file = Path(path)
     try:
         with _open(file, max_pixels) as image:

@@ -1,4 +1,4 @@
-"""Rows of an image in any of Pillow's modes to grey or RGB, on white where it is transparent."""
+"""Rows of an image in any of Pillow's modes to gray or RGB, on white where it is transparent."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from cnnkit.data.images.bands import Bands
-from cnnkit.data.images.bit_depth import GreyScale, find_scale
+from cnnkit.data.images.bit_depth import GrayScale, find_scale
 from cnnkit.data.images.tiff import PixelKind
 
 BAND_PIXELS = 1 << 20  # an image of fewer is one band
@@ -24,11 +24,11 @@ class Flattening:
 
     def __init__(self, bands: Bands, kind: PixelKind, transparency: Any = None) -> None:
         self.kind, self.transparency = kind, transparency
-        self.scale: GreyScale | None = None
+        self.scale: GrayScale | None = None
         if bands.mode[0] not in "IF":
             return
         if bands.mode.startswith("I;16"):  # nothing to look for
-            self.scale = GreyScale(0.0, float((1 << kind.bits) - 1), kind.inverted)
+            self.scale = GrayScale(0.0, float((1 << kind.bits) - 1), kind.inverted)
         else:
             self.scale = find_scale(self._pieces(bands), kind.bits, kind.inverted)
 
@@ -36,10 +36,10 @@ class Flattening:
         """The band as L or RGB."""
         if self.scale is not None:
             pixels = self._values(band)
-            grey = self.scale.apply(pixels)
+            gray = self.scale.apply(pixels)
             if isinstance(self.transparency, int):
-                grey[pixels == self.transparency] = 255
-            return Image.fromarray(grey)
+                gray[pixels == self.transparency] = 255
+            return Image.fromarray(gray)
         if self.transparency is not None:
             band.info["transparency"] = self.transparency
         if band.has_transparency_data:

@@ -22,7 +22,7 @@ def resize_bands(
 
     Args:
         bands: its rows.
-        flatten: turns them into grey or RGB.
+        flatten: turns them into gray or RGB.
         mode: L or RGB.
         extent: width and height that the pixels stand for; the last may stand for a fraction.
         size: height and width of the result.

@@ -1,6 +1,6 @@
 """TIFF files that Pillow misreads: mended where a tag says how, else refused.
 
-Pillow 13 ignores the tags WhiteIsZero and BitsPerSample of wide grey pixels, reads unsigned 32-bit integers as signed,
+Pillow 13 ignores the tags WhiteIsZero and BitsPerSample of wide gray pixels, reads unsigned 32-bit integers as signed,
 swaps the bytes of compressed big-endian pixels a second time, and fills strips that are not there with black.
 """
 
@@ -26,7 +26,7 @@ class PixelKind(NamedTuple):
     """What is known of an image's pixels beside Pillow's mode.
 
     Attributes:
-        bits: of a grey pixel that are used.
+        bits: of a gray pixel that are used.
         unsigned: 32-bit integers from 0 on, which Pillow's mode I takes for signed.
         inverted: the least value is white, and Pillow has not turned it round.
     """
@@ -59,7 +59,7 @@ def describe(tags: Any) -> str:
     """Name the kind of pixels as the reason why a TIFF is not read."""
     bits, samples = _first(tags, BITS, 1), _first(tags, SAMPLES, 1)
     kind = _KINDS.get(_first(tags, SAMPLE_FORMAT, 1), "unknown")
-    photometric = {0: "white-is-zero", 1: "grey", 2: "RGB", 3: "palette"}.get(tags.get(PHOTOMETRIC), "other")
+    photometric = {0: "white-is-zero", 1: "gray", 2: "RGB", 3: "palette"}.get(tags.get(PHOTOMETRIC), "other")
     return (
         f"a TIFF of {samples} x {bits}-bit {kind} samples a pixel ({photometric}) is not read; "
         "convert it to 8-bit or 16-bit"

@@ -67,7 +67,7 @@ def test_a_place_that_is_no_folder(cli: Callable[..., Ended], photos: Path) -> N
         for data in (["--data=MNIST"], [*WORDS, "--data.root=photos"]):
             ended = cli("fit", *data, f"--data.data_dir={place}")
             assert (ended.code, ended.err.count("\n")) == (2, 1)
-            assert f"data_dir is {place}, which is no folder; name a folder for the data" in ended.err
+            assert f"data_dir is {place}, which is not a folder; name a folder for the data" in ended.err
 
 
 def test_a_file_that_is_cut_off(cli: Callable[..., Ended], photos: Path) -> None:

@@ -29,8 +29,8 @@ def test_what_a_net_must_know_is_known_before_any_image_is_read(folder: Callable
     assert (len(data.mean), len(data.std), data.store) == (3, 3, None)
     with pytest.raises(UserError, match="one a channel"):
         folder(mean=[0.4])
-    grey = folder(channels=1, mean=[0.4])
-    assert (grey.in_channels, grey.mean, len(grey.std)) == (1, (0.4,), 1)
+    gray = folder(channels=1, mean=[0.4])
+    assert (gray.in_channels, gray.mean, len(gray.std)) == (1, (0.4,), 1)
 
 
 def test_images_and_labels_belong_together(folder: Callable[..., ImageFolder]) -> None:

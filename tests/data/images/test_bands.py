@@ -192,8 +192,8 @@ for file in large:
 def test_no_image_of_the_default_size_takes_more_than_200_megabytes(tmp_path: Path) -> None:
     """8000 x 8000 pixels, the most that max_pixels allows, in the formats that hold them."""
     ramp = np.broadcast_to(np.arange(8000, dtype=np.uint16), (8000, 8000))
-    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "grey16.png", compress_level=1)
-    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "grey16.tif", compression="tiff_deflate")
+    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "gray16.png", compress_level=1)
+    Image.fromarray(np.ascontiguousarray(ramp)).save(tmp_path / "gray16.tif", compression="tiff_deflate")
     color = np.empty((8000, 8000, 3), np.uint8)
     color[..., 0], color[..., 1], color[..., 2] = ramp >> 5, ramp.T >> 5, 90
     image = Image.fromarray(color)

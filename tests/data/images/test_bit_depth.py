@@ -14,12 +14,12 @@ from cnnkit.data.images.decode import UnreadableImage, read_image
 ORDERS = ["<", ">"]
 
 
-def read_grey(content: bytes, folder: Path) -> list[int]:
+def read_gray(content: bytes, folder: Path) -> list[int]:
     (folder / "a.tif").write_bytes(content)
     return read_image(folder / "a.tif", 1, None).flatten().tolist()
 
 
-def grey_tiff(values: np.ndarray, order: str, compressed: bool, sample_format: int = 1, photometric: int = 1) -> bytes:
+def gray_tiff(values: np.ndarray, order: str, compressed: bool, sample_format: int = 1, photometric: int = 1) -> bytes:
     raw = values.astype(values.dtype.newbyteorder(order)).tobytes()
     tags = {256: [values.size], 257: [1], 258: [values.itemsize * 8], 262: [photometric], 339: [sample_format]}
     return make_tiff({**tags, 259: [8 if compressed else 1]}, [zlib.compress(raw) if compressed else raw], order)
@@ -43,18 +43,18 @@ def grey_tiff(values: np.ndarray, order: str, compressed: bool, sample_format: i
         (np.array([0, 0.2, 1], np.float16), 3, 1, []),
     ],
 )
-def test_grey_tiffs_are_right_or_refused(
+def test_gray_tiffs_are_right_or_refused(
     values: np.ndarray, sample_format: int, photometric: int, expected: list[int], order: str, compressed: bool,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    content, bits = grey_tiff(values, order, compressed, sample_format, photometric), values.itemsize * 8
+    content, bits = gray_tiff(values, order, compressed, sample_format, photometric), values.itemsize * 8
     # Pillow knows no unsigned 32-bit and no white-is-zero pixels in big-endian order.
     unknown = order == ">" and (photometric == 0 or (bits, sample_format) == (32, 1))
     if expected and not unknown:
-        assert read_grey(content, tmp_path) == pytest.approx(expected, abs=0.6)
+        assert read_gray(content, tmp_path) == pytest.approx(expected, abs=0.6)
     else:
         with pytest.raises(UnreadableImage, match=rf"a TIFF of 1 x {bits}-bit .* convert it to 8-bit or 16-bit$"):
-            read_grey(content, tmp_path)
+            read_gray(content, tmp_path)
 
 
 @pytest.mark.parametrize("compressed", [False, True])
@@ -63,9 +63,9 @@ def test_twelve_bits_fill_the_range(compressed: bool, tmp_path: Path) -> None:
     raw = int("".join(f"{value:012b}" for value in values), 2).to_bytes(6, "big")
     tags = {256: [4], 257: [1], 258: [12], 259: [8 if compressed else 1]}
     content = make_tiff(tags, [zlib.compress(raw) if compressed else raw])
-    assert read_grey(content, tmp_path) == [round(value * 255 / 4095) for value in values]
+    assert read_gray(content, tmp_path) == [round(value * 255 / 4095) for value in values]
     with pytest.raises(UnreadableImage, match=r"1 x 12-bit unsigned samples a pixel \(white-is-zero"):
-        read_grey(make_tiff({**tags, 259: [1], 262: [0]}, [raw]), tmp_path)
+        read_gray(make_tiff({**tags, 259: [1], 262: [0]}, [raw]), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_tiffs_with_too_few_strips_are_refused(
 ) -> None:
     content = make_tiff({256: [6], 257: [4], **tags}, strips) + bytes(100)  # more file follows
     with pytest.raises(UnreadableImage, match=reason):
-        read_grey(content, tmp_path)
+        read_gray(content, tmp_path)
 
 
 def test_planes_of_sixteen_bit_colors_are_read_as_such(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_planes_of_sixteen_bit_colors_are_read_as_such(tmp_path: Path) -> None:
 def test_colors_that_are_no_unsigned_integers_are_refused(sample_format: int, kind: str, tmp_path: Path) -> None:
     tags = {256: [1], 257: [1], 258: [32] * 3, 262: [2], 277: [3], 339: [sample_format] * 3}
     with pytest.raises(UnreadableImage, match=rf"3 x 32-bit {kind} samples a pixel \(RGB\) is not read"):
-        read_grey(make_tiff(tags, [bytes(12)]), tmp_path)
+        read_gray(make_tiff(tags, [bytes(12)]), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_colors_that_are_no_unsigned_integers_are_refused(sample_format: int, ki
         (16, struct.pack(">3H", 0, 770, 771), 771, [0, 3, 255]),
     ],
 )
-def test_a_transparent_grey_becomes_white_at_any_depth(
+def test_a_transparent_gray_becomes_white_at_any_depth(
     depth: int, row: bytes, transparent: int, expected: list[int], tmp_path: Path
 ) -> None:
     (tmp_path / "a.png").write_bytes(make_png(3, depth, 0, [row], struct.pack(">H", transparent)))

@@ -79,11 +79,11 @@ def test_lab_becomes_rgb(tmp_path: Path) -> None:
     assert corner(read_image(tmp_path / "a.tif", 3, None), 5, 5) == pytest.approx(LEFT, abs=4)
 
 
-def test_grey_is_the_usual_weighting_of_the_colors(tmp_path: Path) -> None:
+def test_gray_is_the_usual_weighting_of_the_colors(tmp_path: Path) -> None:
     halves().save(tmp_path / "a.png")
-    grey = read_image(tmp_path / "a.png", 1, None)
-    assert grey.shape == (1, 32, 64)
-    assert int(grey[0, 5, 5]) == round(0.299 * 200 + 0.587 * 40 + 0.114 * 40)
+    gray = read_image(tmp_path / "a.png", 1, None)
+    assert gray.shape == (1, 32, 64)
+    assert int(gray[0, 5, 5]) == round(0.299 * 200 + 0.587 * 40 + 0.114 * 40)
     assert read_image(tmp_path / "a.png", 3, None)[:, 5, 5].tolist() == list(LEFT)
 
 

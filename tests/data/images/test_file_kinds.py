@@ -100,7 +100,7 @@ def broken_header() -> None:
 
 COLOR, RGB, WHITE = [round(0.299 * 200 + 0.587 * 40 + 0.114 * 40)], RED, (255, 255, 255)
 EIGHT = struct.pack(">3H", 256, 512, 768)
-# The row's first cell: how to make the files; and, if they are read, the grey pixels or the color of the first.
+# The row's first cell: how to make the files; and, if they are read, the gray pixels or the color of the first.
 ROWS: dict[str, tuple[Callable[[], object], object]] = {
     "PNG, JPEG, WebP, GIF, BMP, TIFF": (common, RGB),
     "PPM, PGM, JPEG 2000, AVIF, ICO, TGA, PCX, DDS, QOI, SGI and others that Pillow decodes": (others, RGB),
@@ -179,8 +179,8 @@ def test_a_kind_of_file(row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             assert read_image(file, 1, None).flatten().tolist() == pytest.approx(expected, abs=0.6)
         else:
             pixels = read_image(file, 3, None)[:, 0, 0].tolist()
-            grey = file.suffix == ".pgm"
-            assert pixels == pytest.approx(COLOR * 3 if grey else list(expected), abs=6), file  # type: ignore[call-overload]
+            gray = file.suffix == ".pgm"
+            assert pixels == pytest.approx(COLOR * 3 if gray else list(expected), abs=6), file  # type: ignore[call-overload]
     if said and (expected is not None or not found.files):
         assert said in (describe_passed_over(found.passed_over, Path.cwd()) or "")
     assert found.files or said
