@@ -29,7 +29,9 @@ class Transform(nn.Module):
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in inspect.signature(type(self)).parameters)
+        # A class without a constructor of its own has that of nn.Module, whose parameters are no settings.
+        names = inspect.signature(type(self)).parameters if type(self).__init__ is not nn.Module.__init__ else ()
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
 
 def check_between(owner: object, name: str, value: float, low: float, high: float) -> None:
