@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-all test-versions lint format bench house tensorboard clean
+.PHONY: help quickstart test test-all test-versions wheel-check lint format bench house tensorboard clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,8 +25,8 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@ $(VENV)/.installed
 
 quickstart: $(VENV)/.installed  ## install, train on the bundled sample, and test the net
-	$(BIN)/python -m cnnkit fit --config configs/quickstart.yaml
-	$(BIN)/python -m cnnkit test --run runs/quickstart
+	$(BIN)/cnnkit fit --config quickstart
+	$(BIN)/cnnkit test --run runs/quickstart
 	@echo
 	@echo "To see the run: make tensorboard   (or $(BIN)/tensorboard --logdir runs)"
 
@@ -44,6 +44,20 @@ test-versions:  ## run the tests with the lowest and with the newest allowed ver
 	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -q -n 2 -m 'not slow'
 	$(PYTHON) -m venv build/newest && build/newest/bin/python -m pip install -q --upgrade -e '.[dev]'
 	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -q -n 2 -m 'not slow'
+
+# The second environment has the wheel alone; a .pth file shows it the dependencies in $(VENV), but not its editable cnnkit.
+BUILT := $(CURDIR)/build/wheel-check
+wheel-check: $(VENV)/.installed-dev  ## build sdist and wheel; run the installed wheel in an empty folder
+	rm -rf $(BUILT) && mkdir -p $(BUILT)/empty
+	$(BIN)/python -m hatchling build -t sdist -d $(BUILT)
+	$(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w $(BUILT) $(BUILT)/cnnkit-*.tar.gz
+	$(BIN)/python -m venv --without-pip $(BUILT)/venv
+	$(BIN)/python -m pip --python $(BUILT)/venv install -q --no-deps $(BUILT)/cnnkit-*.whl
+	$(BIN)/python -c 'import numpy, pathlib; print(pathlib.Path(numpy.__file__).parents[1])' \
+		> $$(echo $(BUILT)/venv/lib/python*/site-packages)/dependencies.pth
+	cd $(BUILT)/empty && PATH=$(BUILT)/venv/bin:$$PATH && cnnkit configs \
+		&& cnnkit fit --config quickstart --trainer.max_epochs 1 --trainer.limit_train_batches 4 \
+		&& cnnkit test --run quickstart
 
 lint: $(VENV)/.installed-dev  ## run ruff, the format check and mypy
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ PACKAGE = Path(cnnkit.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "files", "allocator", "metric_names", "randomness", "notices"), 0),
     **dict.fromkeys(("scalars", "shell", "suggest", "upstream", "sizes", "__init__"), 0),
-    **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "yaml_files"), 1),
+    **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "yaml_files", "cards"), 1),
     "runs": 2,
     **dict.fromkeys(("weights", "stats", "loggers"), 3),
     **dict.fromkeys(("models", "data", "reporting"), 4),

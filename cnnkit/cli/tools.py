@@ -23,6 +23,7 @@ TOOLS = {
     "course": ("worked examples of a first course, by hand", "course exercise"),
     "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
     "compare": ("is one run really better than another?", "compare runs/a runs/b"),
+    "configs": ("the configurations that come with cnnkit", "configs quickstart"),
     "study": ("configurations x seeds to one honest table", "study experiments/mlp_vs_cnn"),
 }
 

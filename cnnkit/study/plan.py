@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnkit.cards import card_names, find_config
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
 from cnnkit.suggest import suggest
@@ -182,9 +183,13 @@ def _words(file: Path, config: Path, common: dict[str, Any], levels: list[dict[s
 
 
 def _beside(folder: Path, name: Any, file: Path) -> Path:
-    """A configuration by its path from here, from the study's folder, or from a folder above that."""
-    tried = [Path(str(name)), *(above / str(name) for above in (folder, *folder.resolve().parents))]
+    """Find a configuration: a path from here, from the study's folder or a folder above it, or a card's name."""
+    above = [each / str(name) for each in (folder, *folder.resolve().parents)]
+    tried = [Path(str(name)), *above, find_config(str(name))]
     found = next((path for path in tried if path.is_file()), None)
     if found is None:
-        raise UserError(f"{file}: config is {name}, and there is no such file, here or in a folder above the study's")
+        raise UserError(
+            f"{file}: config is {name}, and there is no such file, here or in a folder above the study's"
+            f"{suggest(str(name), card_names(), listing=False)}"
+        )
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
+from cnnkit.cards import find_config
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 
@@ -87,7 +88,7 @@ def _of_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     if asked.others:
         raise UserError(f"{asked.others[0]}: the net of a run is what it is; give a --config FILE to change it")
     run = runs.choose_finished(asked.run)
-    task, checkpoint = load_task(run.best, [run.config, *asked.config])
+    task, checkpoint = load_task(run.best, [run.config, *map(find_config, asked.config)])
     return task, _image(task, checkpoint.get("data") or {})
 
 

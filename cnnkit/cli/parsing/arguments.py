@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit import runs
+from cnnkit.cards import card_names, find_config
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
 from cnnkit.yaml_files import read_mapping
@@ -55,7 +56,7 @@ def read_request(command: str, given: list[str]) -> Request:
                 _take_run(request, flag, value)
             else:
                 refuse_unquoted([value, *given[given.index(value) + 1 :]] if value in given else [value])
-                files.append(value)
+                files.append(str(find_config(value)))
         else:
             rest.append(word)
     if request.run is not None:
@@ -106,6 +107,7 @@ def read_config(file: Path) -> dict[str, Any]:
 
 def _near(file: Path) -> str:
     there = {str(p): p for folder in (file.parent, Path("configs")) for p in sorted(folder.glob("*.yaml"))}
+    there |= {name: Path(f"{name}.yaml") for name in card_names()}
     close = difflib.get_close_matches(str(file), there, 1, 0.5)
     if not close:
         close = [path for path, p in there.items() if difflib.SequenceMatcher(None, p.name, file.name).ratio() > 0.6]

@@ -1,0 +1,63 @@
+"""The cards that come with cnnkit: found by name in any folder, listed with their results."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from small_runs import SHORT, Ended
+
+from cnnkit.cards import card_names, find_config, read_card
+from cnnkit.study.plan import read_plan
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def test_every_card_has_a_name_and_a_measured_result(cli: Callable[..., Ended]) -> None:
+    assert card_names() == sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+    listed = cli("configs")
+    lines = listed.out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == card_names()
+    for card, line in zip(json.loads(cli("configs", "--json").out), lines[1:], strict=True):
+        assert card["about"] in line
+        assert "% test accuracy (" in card["result"]
+        assert card["result"].split(" test accuracy")[0] in line
+
+
+def test_a_card_is_printed(cli: Callable[..., Ended]) -> None:
+    assert cli("configs", "quickstart").out == (CONFIGS / "quickstart.yaml").read_text()
+    ended = cli("configs", "quikstart")
+    assert (ended.code, ended.err) == (
+        2,
+        "error: no configuration 'quikstart' comes with cnnkit; did you mean quickstart?\n",
+    )
+
+
+def test_a_card_trains_by_its_name_in_any_folder(cli: Callable[..., Ended]) -> None:
+    ended = cli("fit", "--config", "quickstart", *SHORT)
+    assert ended.code == 0, ended.err
+    assert len(list(Path("runs/quickstart").glob("*/config.yaml"))) == 1
+
+
+@pytest.mark.parametrize("own", ["quickstart", "quickstart.yaml"])
+def test_a_file_of_the_working_folder_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mnist_lenet5").mkdir()
+    Path(own).touch()
+    assert find_config("quickstart") == Path(own)
+    assert find_config("mnist_lenet5") == read_card("mnist_lenet5").file
+    assert find_config("configs/quickstart.yaml") == Path("configs/quickstart.yaml")
+
+
+@pytest.mark.parametrize("wrong", ["quikstart", "quickstart.yaml"])
+def test_a_mistyped_name_suggests_a_card(cli: Callable[..., Ended], wrong: str) -> None:
+    ended = cli("fit", "--config", wrong)
+    assert (ended.code, ended.err) == (
+        2,
+        f"error: {wrong}: no such configuration file; did you mean quickstart?\n",
+    )
+
+
+def test_a_study_starts_from_a_card(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("question: which?\nconfig: quickstart\n")
+    assert read_plan(tmp_path).variants[0].words == ("--config", str(read_card("quickstart").file))
