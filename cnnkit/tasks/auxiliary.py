@@ -1,7 +1,7 @@
-"""Training with auxiliary heads: small classifiers inside the net, whose losses are added to its own.
+"""Training with auxiliary heads: small classifiers inside the net, whose losses are added to the net's loss.
 
-Szegedy et al. 2014, arXiv 1409.4842, section 5 (weight 0.3, heads thrown away after training); Lee et al. 2014,
-arXiv 1409.5185, section 2 (a head after every layer, weights that fall to zero).
+Szegedy et al. 2014, arXiv 1409.4842, section 5 (weight 0.3, heads removed after training); Lee et al. 2014,
+arXiv 1409.5185, section 2 (a head after every layer, weights that decay to zero).
 """
 
 import math
@@ -16,22 +16,22 @@ from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_wi
 from cnnkit.layers.probing import run_on_black_image
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
 from cnnkit.tasks.classification import Batch, ClassificationTask
-from cnnkit.tasks.numerics import cross_entropy, match_dtype
+from cnnkit.tasks.loss import cross_entropy, match_dtype
 
 
 class AuxiliaryLossTask(ClassificationTask):
-    """Trains a net with heads inside it: loss = the net's own + the sum of weight times loss over the heads.
+    """Train a net with auxiliary heads: loss = main loss + sum over the heads of weight * loss.
 
-    The heads are there in training alone: validation, test and prediction see the plain net, which ``task.net`` stays.
-    Besides the usual, every epoch logs ``train/loss_main``, the net's own part of ``train/loss`` and the one to hold
-    against ``val/loss``, and for each head ``train/loss_aux/<head>`` (without its weight) and ``train/acc_aux/<head>``.
+    The heads are used in training only; validation, test and prediction run ``task.net`` without them. Every epoch also
+    logs ``train/loss_main``, the main loss, which is comparable with ``val/loss``, and for each head
+    ``train/loss_aux/<head>`` (without its weight) and ``train/acc_aux/<head>``.
 
     Args:
-        net: a net with a method ``forward_aux``, such as GoogLeNet; any other together with ``after``.
-        after: names of the net's modules to hang a head after, such as ``layer1`` or ``features.4``; the heads have
-            these names. A net's own heads are then left alone.
-        weight: of each head's loss: one number for all, a list in the order of the heads, or a dict by name.
-        decay: ``linear`` takes the weights down to zero, which they reach at the last step of the run.
+        net: a net with a method ``forward_aux``, such as GoogLeNet; any other net together with ``after``.
+        after: names of modules of the net, such as ``layer1`` or ``features.4``. Each gets a head with its name, and
+            heads of the net itself are not used.
+        weight: weight of each head's loss: one number for all, a list in the order of the heads, or a dict by name.
+        decay: ``linear`` lowers the weights to zero, which they reach at the last step of the run.
         kwargs: as for ClassificationTask.
 
     Raises:
@@ -49,7 +49,7 @@ class AuxiliaryLossTask(ClassificationTask):
         super().__init__(net, **kwargs)
         if not after and not hasattr(net, "forward_aux"):
             raise UserError(
-                f"{type(net).__name__} has no forward_aux, and so no heads: name modules to hang heads after, as in "
+                f"{type(net).__name__} has no forward_aux, and so no heads: name modules that get a head, as in "
                 f"after=[{', '.join(name for name, _ in net.named_children())}]"
             )
         if decay not in ("none", "linear"):
@@ -65,18 +65,18 @@ class AuxiliaryLossTask(ClassificationTask):
         self.weights = _weights_by_name(weight, names)
         self.last_step: int | None = None  # of the run; known when it starts
         self.main_loss = MeanLoss()
-        # In lists, since names have dots in them, which those of modules must not.
+        # In lists, because names of heads have dots, and names of modules cannot.
         self.aux_losses = nn.ModuleList(MeanLoss() for _ in names)
         self.aux_accuracies = nn.ModuleList(build_accuracy() for _ in names)
 
     @property
     def logs(self) -> tuple[str, ...]:
-        """Names of what is logged besides the loss and the metrics."""
+        """Names of the values that are logged besides the loss and the metrics."""
         heads = [f"train/{what}_aux/{name}" for name in self.weights for what in ("loss", "acc")]
         return (*super().logs, "train/loss_main", *heads)
 
     def forward_aux(self, images: Tensor) -> AuxiliaryOutput:
-        """Logits of the net and of every head, for images (B, C, H, W)."""
+        """Map images (B, C, H, W) to the logits of the net and of every head."""
         images = match_dtype(images, self.net)
         if self.after:
             heads = dict(zip(self.after, self.heads.values(), strict=True))
@@ -85,14 +85,7 @@ class AuxiliaryLossTask(ClassificationTask):
         return cast(AuxiliaryOutput, (compile_once(run) if self.compile_net else run)(self.net, images))
 
     def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The training loss of one batch, whose parts are counted as the epoch's means.
-
-        Args:
-            batch: images (B, C, H, W), and labels int64 (B,) or soft (B, K).
-
-        Returns:
-            The loss to differentiate, a scalar, and the net's own logits (B, K).
-        """
+        """Compute the total loss of one batch, and update the means of its parts; returns the net's own logits."""
         images, labels = batch
         output = self.forward_aux(images)
         total = main = cross_entropy(output.logits, labels, self.label_smoothing)
@@ -105,13 +98,13 @@ class AuxiliaryLossTask(ClassificationTask):
         return total, output.logits
 
     def decay_factor(self) -> float:
-        """Factor on all weights at this step: 1; with ``decay="linear"`` 1 at the first step and 0 at the last."""
+        """Return the factor on all weights at this step; ``decay="linear"`` lowers it from 1 to 0."""
         if self.last_step is None:
             return 1.0
         return max(0.0, 1 - self.global_step / max(1, self.last_step))
 
     def on_train_start(self) -> None:
-        """Learn how long the run is; not before, for asking sets the loaders up."""
+        """Measure the length of the run; not earlier, because that sets up the loaders."""
         super().on_train_start()
         if self.decay == "linear":
             run = self.measure_run()
@@ -120,7 +113,6 @@ class AuxiliaryLossTask(ClassificationTask):
             self.last_step = run.steps - 1
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means, each part's apart."""
         super().on_train_epoch_end()
         self.log("train/loss_main", self.main_loss.compute())
         for (name, _), mean_loss, accuracy in self._parts():
@@ -136,7 +128,7 @@ class AuxiliaryLossTask(ClassificationTask):
         return [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
 
     def _parts(self) -> list[tuple[tuple[str, float], Metric, Metric]]:
-        """Of every head: name and weight, mean loss, accuracy."""
+        """Name and weight, mean loss, and accuracy of every head."""
         metrics = cast(list[Metric], self.aux_losses), cast(list[Metric], self.aux_accuracies)
         return list(zip(self.weights.items(), *metrics, strict=True))
 
@@ -144,12 +136,12 @@ class AuxiliaryLossTask(ClassificationTask):
 def _weights_by_name(weight: float | list[float] | dict[str, float], names: list[str]) -> dict[str, float]:
     """Every head's weight, in the order of the heads."""
     if isinstance(weight, dict):
-        found = {name: weight[name] for name in names if name in weight}
+        weights = {name: weight[name] for name in names if name in weight}
         fits = set(weight) == set(names)
     else:
         values = list(weight) if isinstance(weight, (list, tuple)) else [weight] * len(names)
-        found = dict(zip(names, values, strict=False))
+        weights = dict(zip(names, values, strict=False))
         fits = len(values) == len(names)
-    if not fits or any(not 0 <= value < math.inf for value in found.values()):
+    if not fits or any(not 0 <= value < math.inf for value in weights.values()):
         raise UserError(f"weight is {weight}; give one number from 0 up, or one for each head: {', '.join(names)}")
-    return {name: float(value) for name, value in found.items()}
+    return {name: float(value) for name, value in weights.items()}

@@ -27,7 +27,7 @@ from cnnkit.optim import (
 )
 from cnnkit.optim.preview import describe_useless
 from cnnkit.optim.resume import KEY, Moves, follow_new_length
-from cnnkit.tasks.tuning import read_rate, set_rate
+from cnnkit.tasks.finders import read_rate, set_rate
 
 
 class OptimizedModule(L.LightningModule):

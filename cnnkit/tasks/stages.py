@@ -1,4 +1,4 @@
-"""Where a net's head is, and in which stages its backbone falls: what transfer learning freezes and releases."""
+"""The head and the backbone of a net, and the stages of the backbone that transfer learning freezes and releases."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @dataclass
 class Stage:
-    """A part of a backbone that is frozen and released as one.
+    """Modules of a backbone that are frozen and released together.
 
     Args:
-        name: dotted name, within the net, of its first part that has weights.
-        parts: dotted names of all its parts. Names, because a strategy may put other modules in their places.
-        parameters: what of them is trained, each parameter of the net in one stage only.
+        name: dotted name, within the net, of its first module with weights.
+        parts: dotted names of all its modules. Names, because a strategy may replace modules.
+        parameters: their trained parameters; each parameter of the net is in one stage only.
     """
 
     name: str
@@ -27,23 +27,23 @@ class Stage:
     parameters: list[nn.Parameter] = field(default_factory=list)
 
     def freeze(self, frozen: bool) -> bool:
-        """Stop or start its gradients; says whether that changed anything."""
+        """Stop or start the gradients of its parameters; return whether that changed anything."""
         changed = [p for p in self.parameters if p.requires_grad == frozen]
         for parameter in changed:
             parameter.requires_grad_(not frozen)
-            parameter.grad = None  # else an optimizer would go on moving it by weight decay and momentum
+            parameter.grad = None  # else weight decay and momentum would still change it
         return bool(changed)
 
 
 def find_head(net: nn.Module, name: str = "auto") -> str:
-    """The dotted name of the module that maps features to logits.
+    """Find the dotted name of the module that maps features to logits.
 
     Args:
         net: any net.
-        name: the name to check; ``auto``: what timm's ``get_classifier`` says, else the last `nn.Linear`.
+        name: the name to check; ``auto``: the module of timm's ``get_classifier``, else the last `nn.Linear`.
 
     Raises:
-        UserError: if there is none.
+        UserError: there is no such module.
 
     Example:
         >>> find_head(nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 2)))
@@ -66,13 +66,13 @@ def find_head(net: nn.Module, name: str = "auto") -> str:
 
 
 def find_stages(net: nn.Module, head: str) -> list[Stage]:
-    """The stages of a net's backbone, in the order in which the net registers them, that is nearly always forwards.
+    """Find the stages of a net's backbone, in the order in which the net registers its modules.
 
-    One rule for any net. Its direct parts are stages, but a part that holds the head, and a Sequential, ModuleList or
-    ModuleDict without a number at the end of its name (``features``, ``blocks``, but not ``layer1``: that is one of a
-    series), is opened and its parts count instead; so is a part that is alone. Parts without weights of two dimensions
-    or more (normalization, activations, pooling) join the stage before them. Parameters that an opened part owns itself
-    join the first stage.
+    One rule serves any net. Its direct children are stages. Some children are replaced by their own children: one that
+    contains the head; a Sequential, ModuleList or ModuleDict whose name has no number at its end (``features`` and
+    ``blocks``, but not ``layer1``); and an only child. A module without weights of two dimensions or more
+    (normalization, activation, pooling) joins the stage before it. Parameters of a replaced module itself join the
+    first stage.
 
     Example:
         >>> net = nn.Sequential()
@@ -85,16 +85,16 @@ def find_stages(net: nn.Module, head: str) -> list[Stage]:
     while len(parts) == 1 and any(True for _ in parts[0][1].children()):
         parts = list(_open(parts[0][1], parts[0][0] + ".", net.get_submodule(head)))
     stages: list[Stage] = []
-    weighty = True  # whether the last stage has weights, so that the next weights start another
+    complete = True  # whether the last stage has weights, so that the next weights start another
     for name, module in parts:
         has_weights = any(p.ndim > 1 for p in module.parameters())
-        if not stages or (has_weights and weighty):
+        if not stages or (has_weights and complete):
             stages.append(Stage(name))
-            weighty = False
-        if has_weights and not weighty:
-            stages[-1].name, weighty = name, True
+            complete = False
+        if has_weights and not complete:
+            stages[-1].name, complete = name, True
         stages[-1].parts.append(name)
-    return _share_out(net, net.get_submodule(head), stages)
+    return _assign_parameters(net, net.get_submodule(head), stages)
 
 
 def _open(module: nn.Module, prefix: str, head: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -108,34 +108,33 @@ def _open(module: nn.Module, prefix: str, head: nn.Module) -> Iterator[tuple[str
             yield prefix + name, child
 
 
-def _share_out(net: nn.Module, head: nn.Module, stages: list[Stage]) -> list[Stage]:
-    """Give every trained parameter outside the head to the first stage that has it."""
+def _assign_parameters(net: nn.Module, head: nn.Module, stages: list[Stage]) -> list[Stage]:
+    """Assign every trained parameter outside the head to the first stage that has it."""
     taken = {id(p) for p in head.parameters()}
     for stage in stages:
         for parameter in (p for name in stage.parts for p in net.get_submodule(name).parameters()):
             if id(parameter) not in taken and parameter.requires_grad:
                 taken.add(id(parameter))
                 stage.parameters.append(parameter)
-    loose = [p for p in net.parameters() if id(p) not in taken and p.requires_grad]
     if stages:
-        stages[0].parameters += loose
+        stages[0].parameters += [p for p in net.parameters() if id(p) not in taken and p.requires_grad]
     return stages
 
 
 def make_head(linear: nn.Module, hidden_sizes: tuple[int, ...], dropout: float) -> nn.Sequential:
-    """Fully connected layers in place of one: Linear, ReLU, Dropout, ..., Linear.
+    """Build fully connected layers that replace one: Linear, ReLU, Dropout, ..., Linear.
 
     Args:
-        linear: the `nn.Linear` to replace: its numbers of inputs and outputs stay.
+        linear: the `nn.Linear` to replace; the numbers of inputs and outputs stay the same.
         hidden_sizes: units of every hidden layer.
         dropout: probability of dropping a hidden unit in training.
 
     Raises:
-        UserError: if ``linear`` is something else.
+        UserError: ``linear`` is another kind of module, or a number is out of range.
     """
     if not isinstance(linear, nn.Linear):
         raise UserError(
-            f"head_sizes replaces one Linear layer, but the head is a {type(linear).__name__}: leave one out"
+            f"head_sizes replaces one Linear layer, but the head is a {type(linear).__name__}: leave it out"
         )
     if not 0 <= dropout < 1 or min(hidden_sizes, default=1) < 1:
         raise UserError(f"head_sizes is {hidden_sizes}, head_dropout {dropout}: give positive sizes, a share below 1")
@@ -148,29 +147,29 @@ def make_head(linear: nn.Module, hidden_sizes: tuple[int, ...], dropout: float) 
 
 
 def load_backbone(net: nn.Module, head: str, weights: dict[str, Any], source: str, keep_head: bool) -> None:
-    """Copy weights by name into a net; its head takes what fits if it is to be kept, else nothing.
+    """Copy weights by name into a net; the head only with ``keep_head``, and only those whose shapes fit.
 
     Raises:
-        UserError: if names or shapes of the rest differ, with the names.
+        UserError: names or shapes of the backbone differ.
     """
     own = net.state_dict()
 
-    def of_head(name: str) -> bool:
+    def in_head(name: str) -> bool:
         return name.startswith(f"{head}.")
 
     fits = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    troubles = {
-        "missing": [name for name in own if name not in weights and not of_head(name)],
-        "unexpected": [name for name in weights if name not in own and not of_head(name)],
-        "of another shape": [n for n in weights if n in own and n not in fits and not of_head(n)],
+    differences = {
+        "missing": [name for name in own if name not in weights and not in_head(name)],
+        "unexpected": [name for name in weights if name not in own and not in_head(name)],
+        "of another shape": [n for n in weights if n in own and n not in fits and not in_head(n)],
     }
-    told = [
+    listed = [
         f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}"
-        for what, names in troubles.items()
+        for what, names in differences.items()
         if names
     ]
-    if told:
+    if listed:
         raise UserError(
-            f"{source} does not fit {type(net).__name__}: {'; '.join(told)}; give the net it was trained with"
+            f"{source} does not fit {type(net).__name__}: {'; '.join(listed)}; give the net it was trained with"
         )
-    net.load_state_dict({n: v for n, v in fits.items() if keep_head or not of_head(n)}, strict=False)
+    net.load_state_dict({n: v for n, v in fits.items() if keep_head or not in_head(n)}, strict=False)

@@ -181,7 +181,7 @@ class Scaled(nn.Module):
 
 
 def test_a_net_that_goes_on_after_its_head_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"the head alone does not make the net's logits.*mode frozen"):
+    with pytest.raises(UserError, match=r"the head alone does not compute the net's logits.*mode frozen"):
         fit(embedded(Scaled(), tmp_path))
 
 

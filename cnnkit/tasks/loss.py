@@ -1,4 +1,4 @@
-"""Nets in other floating-point numbers than their images, and a loss that is exact enough for all of them."""
+"""The loss, computed in at least float32, and images in the floating-point type of the net."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from cnnkit.errors import UserError
 
 
 def match_dtype(images: Tensor, net: nn.Module) -> Tensor:
-    """Return images in the floating-point numbers of the net's weights, which 16-true, bf16-true and 64-true change.
+    """Return images in the dtype of the net's weights, which 16-true, bf16-true and 64-true change.
 
     Example:
         >>> match_dtype(torch.zeros(1, 3), nn.Linear(3, 2).double()).dtype
@@ -23,11 +23,11 @@ def match_dtype(images: Tensor, net: nn.Module) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return the mean cross entropy, a scalar of at least float32: half precision sums up to 1,024 classes badly.
+    """Return the mean cross entropy, a scalar of at least float32: sums over many classes are inexact in 16 bits.
 
     Args:
         logits: (B, K).
-        labels: int64 (B,), or soft ones (B, K).
+        labels: int64 (B,), or soft labels (B, K).
         label_smoothing: share of each target spread evenly over all classes.
 
     Example:
@@ -39,15 +39,15 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     return F.cross_entropy(exact, targets, label_smoothing=label_smoothing)
 
 
-def check_loss(task: object, found: Any) -> tuple[Tensor, Tensor]:
-    """What somebody's ``compute_loss`` returned, if it is a loss and logits.
+def check_loss(task: object, output: Any) -> tuple[Tensor, Tensor]:
+    """Return the output of a task's ``compute_loss`` if it is a loss and logits.
 
     Raises:
         UserError: it is anything else.
     """
-    if isinstance(found, tuple) and len(found) == 2 and all(map(torch.is_tensor, found)) and found[0].ndim == 0:
-        return found
-    kinds = ", ".join(type(part).__name__ for part in found) if isinstance(found, tuple) else type(found).__name__
+    if isinstance(output, tuple) and len(output) == 2 and all(map(torch.is_tensor, output)) and output[0].ndim == 0:
+        return output
+    kinds = ", ".join(type(part).__name__ for part in output) if isinstance(output, tuple) else type(output).__name__
     raise UserError(
         f"{type(task).__name__}.compute_loss returns {kinds}: return two tensors, the loss, which is a scalar, and the "
         "logits (B, K)"

@@ -1,0 +1,70 @@
+"""Lightning's finders and pruning: what has to follow from them before the first step."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ModelPruning
+
+from cnnkit.errors import UserError
+from cnnkit.optim.factories import read_argument, read_name, split_factory
+
+if TYPE_CHECKING:
+    from cnnkit.tasks.classification import ClassificationTask
+    from cnnkit.tasks.optimization import OptimizedModule
+
+
+def read_rate(factory: Any) -> float:
+    """Read the learning rate of an optimizer's factory.
+
+    Raises:
+        AttributeError: it has no argument ``lr``; so a finder sees that there is no attribute to set.
+    """
+    rate = read_argument(factory, "lr")
+    if not isinstance(rate, (int, float)):
+        raise AttributeError("the optimizer has no learning rate called lr")
+    return float(rate)
+
+
+def set_rate(task: "OptimizedModule", rate: float) -> None:
+    """Set the learning rate of a task's optimizer factory, and of the arguments that a checkpoint holds."""
+    task.optimizer = partial(task.optimizer, lr=rate)
+    saved = task.hparams.get("optimizer")
+    if isinstance(saved, dict):
+        saved["init_args"] = {**(saved.get("init_args") or {}), "lr": rate}
+
+
+def follow_finders(task: "ClassificationTask") -> None:
+    """Build optimizer and schedule again if a finder ran at the start of the fit.
+
+    Lightning writes the found rate into every group and does not change the schedule. So the ratios between groups are
+    lost, and the next step of the schedule restores the old rate. Another batch size changes the steps of an epoch.
+
+    Raises:
+        UserError: the finder found no rate, or the rate would have no effect.
+    """
+    finders = [c for c in task.trainer.callbacks if isinstance(c, (LearningRateFinder, BatchSizeFinder))]  # type: ignore[attr-defined]
+    for finder in finders:
+        if (result := getattr(finder, "optimal_lr", None)) is not None:
+            _check_rate(task, result)
+    if finders:
+        task.trainer.strategy.setup_optimizers(task.trainer)
+
+
+def _check_rate(task: "ClassificationTask", result: Any) -> None:
+    if result.suggestion() is None:
+        raise UserError(
+            f"trainer.callbacks: LearningRateFinder saw {len(result.results['loss'])} steps, too few for a suggestion: "
+            "it leaves out the first 10; raise its num_training_steps, or trainer.max_epochs and limit_train_batches"
+        )
+    if task.scheduler is not None and "max_lr" in split_factory(task.scheduler)[1]:
+        raise UserError(
+            f"trainer.callbacks: LearningRateFinder sets model.optimizer.lr, which {read_name(task.scheduler)} "
+            "replaces by its max_lr: leave the schedule out to find a rate, then give that as max_lr"
+        )
+
+
+def prepare_pruning(task: "ClassificationTask") -> None:
+    """Store the weights contiguously if a callback prunes them: torch prunes a flat view of them."""
+    if any(isinstance(c, ModelPruning) for c in task.trainer.callbacks):  # type: ignore[attr-defined]
+        task.net.to(memory_format=torch.contiguous_format)

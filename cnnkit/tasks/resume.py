@@ -1,0 +1,57 @@
+"""What an exact resume needs: random seeds, the metrics of an incomplete epoch, the position of the loaders."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import CombinedLoader
+from torchmetrics import Metric
+
+
+def seed_device(seed: int, device: torch.device) -> None:
+    """Seed the generators of a step; `torch.manual_seed` seeds all kinds of devices, which takes 1 ms a call."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+def sum_over_ranks(metric: Metric) -> dict[str, Any]:
+    """Return the state of a metric, summed over all ranks."""
+    with metric.sync_context():
+        return {
+            name: value.clone() if torch.is_tensor(value) else [v.clone() for v in value]
+            for name, value in metric.metric_state.items()
+        }
+
+
+def read_loader_states(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the states of the training loaders that Lightning has saved in a checkpoint."""
+    fit_loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    return list(fit_loop.get("state_dict", {}).get("combined_loader", []))
+
+
+def restore_loaders(loaders: Any, states: list[dict[str, Any]]) -> None:
+    """Bring training loaders to the batch at which a run stopped.
+
+    Lightning does so when it sets up the loaders. But to ask for the length of the run, as `configure_optimizers` does,
+    sets them up before the checkpoint is read.
+
+    Args:
+        loaders: ``trainer.train_dataloader``.
+        states: see `read_loader_states`.
+    """
+    stateful = [loader for loader in CombinedLoader(loaders).flattened if hasattr(loader, "load_state_dict")]
+    for loader, state in zip(stateful, states, strict=False):
+        if loader.state_dict() != state:
+            loader.load_state_dict(state)
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a checkpoint that holds the value loads with weights_only=True."""
+    if isinstance(value, dict):
+        return all(isinstance(k, str) and is_plain(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(is_plain(v) for v in value)
+    return value is None or type(value) in (str, int, float, bool)
