@@ -3,7 +3,6 @@
 This is the linear probe of Alain & Bengio 2016, arXiv 1610.01644, at the cost of one pass over the images.
 """
 
-import contextlib
 import hashlib
 import json
 import time
@@ -22,6 +21,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from cnnkit import files
 from cnnkit.errors import UserError
+from cnnkit.layers.probing import as_plain_code
 
 Features = dict[str, Tensor]
 """Keys: train, train_labels, val, val_labels."""
@@ -163,7 +163,7 @@ def use_embeddings(trainer: L.Trainer, net: nn.Module, head: str, folder: Path |
     prepared = [repr(data.augmentation.normalize), data.shape]
     key = fingerprint(net, head, data=about, prepared=prepared, precision=str(trainer.precision), device=device)
     file = (folder or Path(data.data_dir) / ".cnnkit" / "embeddings") / f"{key[:32]}.safetensors"
-    with _evaluating(trainer, net):
+    with as_plain_code(net), torch.no_grad(), trainer.precision_plugin.forward_context():
         features = load_features(file, key)
         valid = _check_cache(trainer, data, net, head, features)
         if trainer.strategy.reduce_boolean_decision(valid) and features is not None:  # on every rank
@@ -180,19 +180,6 @@ def use_embeddings(trainer: L.Trainer, net: nn.Module, head: str, folder: Path |
     data.use_features(
         {part: (features[part], features[f"{part}_labels"]) for part in ("train", "val") if part in features}
     )
-
-
-@contextlib.contextmanager
-def _evaluating(trainer: L.Trainer, net: nn.Module) -> Iterator[None]:
-    """The net in evaluation mode, at the run's precision, not compiled, without gradients."""
-    modes = [(module, module.training) for module in net.modules()]
-    net.eval()
-    try:
-        with torch.no_grad(), trainer.precision_plugin.forward_context(), torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _check_cache(trainer: L.Trainer, data: Any, net: nn.Module, head: str, cached: Features | None) -> bool:

@@ -29,9 +29,8 @@ class Transform(nn.Module):
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        # A class without a constructor of its own has that of nn.Module, whose parameters are no settings.
-        names = inspect.signature(type(self)).parameters if type(self).__init__ is not nn.Module.__init__ else ()
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        settings = (name for name in inspect.signature(type(self)).parameters if name in vars(self))
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in settings)
 
 
 def check_between(owner: object, name: str, value: float, low: float, high: float) -> None:

@@ -196,10 +196,10 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         fit(embedded(net(), tmp_path / "file"))
 
 
-def test_loaders_of_ones_own_cannot_deal_in_features(tmp_path: Path) -> None:
+def test_loaders_of_ones_own_cannot_yield_features(tmp_path: Path) -> None:
     task = embedded(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), tmp_path)
     loader = torch.utils.data.DataLoader([(torch.zeros(1, 28, 28), 0)] * 4, batch_size=2)
-    with pytest.raises(UserError, match="takes an ImageDataModule"):
+    with pytest.raises(UserError, match="needs an ImageDataModule"):
         L.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False).fit(task, loader)
 
 
