@@ -37,7 +37,7 @@ class TensorBoard(TensorBoardLogger):
         if resume_step is None:
             self._ahead = 0.0
         else:
-            self._ahead = put_before_now(folder)
+            self._ahead = rename_future_events(folder)
             # Within one second the process number would decide which file is read first, and a resume could be read
             # before what it goes on from.
             while any(folder.glob(f"events.out.tfevents.{int(time.time())}.*")):
@@ -71,7 +71,7 @@ class TensorBoard(TensorBoardLogger):
             report_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
 
 
-def put_before_now(folder: Path) -> float:
+def rename_future_events(folder: Path) -> float:
     """Rename event files that a clock, since set back, dates in the future: TensorBoard reads in the order of names.
 
     Returns:

@@ -47,7 +47,7 @@ def format_metric(name: str, value: float) -> str:
     return f"{value:.2%}" if is_percentage(name) and not math.isnan(value) else f"{value:.4f}"
 
 
-def title_of(name: str, mode: str | None = None) -> str:
+def describe_best_score(name: str, mode: str | None = None) -> str:
     """What the best value of a metric is called in tables for people.
 
     Args:
@@ -55,7 +55,7 @@ def title_of(name: str, mode: str | None = None) -> str:
         mode: which values the run took for better, ``min`` or ``max``; None if it is not known.
 
     Example:
-        >>> title_of("val/acc"), title_of("val/f1"), title_of("val/loss", "max")
+        >>> describe_best_score("val/acc"), describe_best_score("val/f1"), describe_best_score("val/loss", "max")
         ('best validation accuracy', 'best val/f1', 'highest validation loss')
     """
     if name == "val/loss":

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL, WATCHED, Ended
+from small_runs import SMALL, WATCHED, Cli, CommandResult
 
 from cnnkit.cli import main
 from cnnkit.runs import RunFolder, find
@@ -34,21 +34,21 @@ def environment() -> Iterator[None]:
 
 
 @pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
     """``cli("fit", ...)`` runs a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
-    def run(*words: str) -> Ended:
+    def run(*words: str) -> CommandResult:
         capfd.readouterr()
         code = main(list(words))
-        return Ended(code, *capfd.readouterr())
+        return CommandResult(code, *capfd.readouterr())
 
     return run
 
 
 @pytest.fixture
-def fit(cli: Callable[..., Ended]) -> Callable[..., RunFolder]:
+def fit(cli: Cli) -> Callable[..., RunFolder]:
     """``fit(...)`` trains the small net and returns its run folder."""
 
     def run(*words: str) -> RunFolder:

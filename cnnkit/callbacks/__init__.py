@@ -1,6 +1,6 @@
 """What steers and records a training, and Lightning lacks."""
 
-from cnnkit.callbacks.best import BestCheckpoint, best_and_last, best_of
+from cnnkit.callbacks.best import BestCheckpoint, build_checkpoints, find_best_checkpoint
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO
 from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.callbacks.ema import EMA
@@ -36,7 +36,7 @@ __all__ = [
     "Throughput",
     "Tuned",
     "WarnOnNaN",
-    "best_and_last",
-    "best_of",
+    "build_checkpoints",
+    "find_best_checkpoint",
     "load_checkpoint",
 ]

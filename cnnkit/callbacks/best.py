@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from cnnkit.callbacks.logged import higher_is_better, logged_metrics, nobody_logs
+from cnnkit.callbacks.logged import describe_missing_metric, find_logged_metrics, higher_is_better
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, Mode, resolve_mode
 
@@ -75,9 +75,9 @@ class BestCheckpoint(_MovableCheckpoint):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Refuse a score that will not be there, as far as that can be known, before anything is trained."""
         super().on_train_start(trainer, pl_module)
-        known = logged_metrics(trainer, pl_module)
+        known = find_logged_metrics(trainer, pl_module)
         if known is not None and self.monitor not in known:
-            raise UserError(nobody_logs("monitor", self.monitor, known))
+            raise UserError(describe_missing_metric("monitor", self.monitor, known))
         says = higher_is_better(pl_module, str(self.monitor))
         if self._by_name and says is not None and says is not (self.mode == "max"):
             better = "higher" if says else "lower"
@@ -90,7 +90,7 @@ class BestCheckpoint(_MovableCheckpoint):
         """As Lightning's; says it if there is no such score."""
         if self.monitor not in trainer.callback_metrics and trainer.state.fn == TrainerFn.FITTING:
             if str(self.monitor).startswith("val/") and not trainer.sanity_checking:
-                raise UserError(nobody_logs("monitor", self.monitor, trainer.callback_metrics))
+                raise UserError(describe_missing_metric("monitor", self.monitor, trainer.callback_metrics))
             return  # what is logged at an epoch's end comes later
         super().on_validation_end(trainer, pl_module)
 
@@ -98,7 +98,7 @@ class BestCheckpoint(_MovableCheckpoint):
         """As Lightning's; says it if there is no such score."""
         if self.monitor not in trainer.callback_metrics:
             if not str(self.monitor).startswith("val/"):
-                raise UserError(nobody_logs("monitor", self.monitor, trainer.callback_metrics))
+                raise UserError(describe_missing_metric("monitor", self.monitor, trainer.callback_metrics))
             return  # not validated after this epoch
         super().on_train_epoch_end(trainer, pl_module)
 
@@ -122,7 +122,7 @@ class BestCheckpoint(_MovableCheckpoint):
         return float(trainer.callback_metrics.get(TIE, math.inf))
 
 
-def best_and_last(
+def build_checkpoints(
     folder: Path, monitor: str | None = MONITOR, mode: Mode = "auto", *, each_epoch: bool = False
 ) -> list[ModelCheckpoint]:
     """The run's two checkpoints: ``best.ckpt`` by the monitored score, see `BestCheckpoint`, and ``last.ckpt``.
@@ -147,6 +147,6 @@ def best_and_last(
     return [*([BestCheckpoint(folder, monitor, mode)] if monitor else []), last]
 
 
-def best_of(trainer: L.Trainer) -> BestCheckpoint | None:
+def find_best_checkpoint(trainer: L.Trainer) -> BestCheckpoint | None:
     """The trainer's choice of the best epoch, if it has ours."""
     return next((c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)

@@ -114,7 +114,7 @@ def check_weights_fit(held: Mapping[str, tuple[int, ...]], net: Mapping[str, Ten
     raise UserError(f"{path}: does not fit the net: {said} ({count} of {len({*net, *held})} tensors); {remedy}")
 
 
-def shapes_of(checkpoint: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+def weight_shapes(checkpoint: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes of a checkpoint's weights by name."""
     return {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items() if torch.is_tensor(value)}
 

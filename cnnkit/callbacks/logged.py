@@ -16,7 +16,7 @@ from cnnkit.suggest import closest
 _SILENT = {"build_metrics", "parameter_groups", "configure_optimizers", "forward"}
 
 
-def logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | None:
+def find_logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | None:
     """Names of all that will be there to monitor, such as ``val/acc``; None if that cannot be known.
 
     It can for cnnkit's tasks and for subclasses that override nothing which could log, without callbacks of others.
@@ -26,7 +26,7 @@ def logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | 
         trainer: with its callbacks.
         module: the task.
     """
-    own = task_metrics(trainer, module)
+    own = find_task_metrics(trainer, module)
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     if own is None or any(_is_of_others(callback) for callback in callbacks):
         return None
@@ -39,7 +39,7 @@ def logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | 
     return {name for name in found if _validates(trainer) or not name.startswith("val/")}
 
 
-def task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str] | None:
+def find_task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str] | None:
     """Names, without the stage, of the scalars that a task logs of every stage; None if that cannot be known."""
     scores = getattr(module, "scores", None)
     classes = [int(n) for of in (trainer, module) if (n := _num_classes(of)) is not None]
@@ -77,7 +77,7 @@ def higher_is_better(module: L.LightningModule, name: str) -> bool | None:
     return says if isinstance(says, bool) else None
 
 
-def nobody_logs(key: str, name: str | None, names: Iterable[str]) -> str:
+def describe_missing_metric(key: str, name: str | None, names: Iterable[str]) -> str:
     """The error of a score that is not there.
 
     Args:

@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from cnnkit.callbacks.best import BestCheckpoint
-from cnnkit.callbacks.logged import logged_metrics, nobody_logs
+from cnnkit.callbacks.logged import describe_missing_metric, find_logged_metrics
 from cnnkit.errors import UserError
 from cnnkit.metric_names import is_lower_better
 from cnnkit.notices import say
@@ -22,10 +22,10 @@ class CheckMonitors(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Look."""
-        known = logged_metrics(trainer, pl_module)
+        known = find_logged_metrics(trainer, pl_module)
         for watcher in _watchers(trainer):
             if known is not None and watcher.monitor not in known | watcher.counters:
-                raise UserError(nobody_logs(f"{watcher.key} of {watcher.name}", watcher.monitor, known))
+                raise UserError(describe_missing_metric(f"{watcher.key} of {watcher.name}", watcher.monitor, known))
             if watcher.monitor in watcher.counters:
                 continue
             if watcher.mode in ("min", "max") and (watcher.mode == "min") is not is_lower_better(watcher.monitor):

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from cnnkit.callbacks.best import best_of
+from cnnkit.callbacks.best import find_best_checkpoint
 from cnnkit.metric_names import format_metric
 
 FIRST, LAST = ("train/loss", "train/acc", "val/loss", "val/acc"), "images_per_second"
@@ -91,19 +91,19 @@ class EpochProgress(ProgressBar):
             self._task = None
         if self._enabled and self._epoch:
             have = trainer.callback_metrics
-            numbers = "  ".join(f"{name} {format_metric(name, float(have[name]))}" for name in shown(trainer))
+            numbers = "  ".join(f"{name} {format_metric(name, float(have[name]))}" for name in shown_metrics(trainer))
             self.console.print(f"{self._epoch}  {numbers}")
         self._epoch = ""
 
 
-def shown(trainer: L.Trainer) -> list[str]:
+def shown_metrics(trainer: L.Trainer) -> list[str]:
     """Names of what the epoch's line shows: the scalars that the task logs of training and validation, and the speed.
 
     Not those of parts (``train/loss_aux/<head>``), of single steps and of callbacks, unless it is what the best
     checkpoint is chosen by.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    best = best_of(trainer)
+    best = find_best_checkpoint(trainer)
     monitored = best.monitor if best else None
     hidden = {name for callback in callbacks for name in getattr(callback, "logs", ())}
     have = [name for name in trainer.callback_metrics if not name.endswith("_step") and name not in hidden]

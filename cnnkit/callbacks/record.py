@@ -7,10 +7,10 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.callbacks.best import best_of
+from cnnkit.callbacks.best import find_best_checkpoint
 from cnnkit.callbacks.early_stop import describe_early_stop
 from cnnkit.callbacks.throughput import Throughput
-from cnnkit.callbacks.used_images import used_images
+from cnnkit.callbacks.used_images import count_used_images
 from cnnkit.files import report_not_written
 from cnnkit.loggers import MetricsCSV
 from cnnkit.runs import RunFolder
@@ -55,14 +55,18 @@ class Record(Callback):
                 save_split(self.run.split)
             except OSError as error:
                 report_not_written(self.run.split, error, "; without it the run cannot be scored later")
+        facts_of_data = describe() if describe else {}
         parameters = list(pl_module.parameters())
         self._start = dict(
             **facts,
-            monitor={"metric": best.monitor, "mode": best.mode} if (best := best_of(trainer)) else None,
+            monitor={"metric": best.monitor, "mode": best.mode} if (best := find_best_checkpoint(trainer)) else None,
             status="running",
             started=_now(),
             device={"accelerator": type(trainer.accelerator).__name__, "devices": trainer.world_size},
-            data={**(facts_of_data := describe() if describe else {}), **used_images(trainer, data, facts_of_data)},
+            data={
+                **(facts_of_data := describe() if describe else {}),
+                **count_used_images(trainer, data, facts_of_data),
+            },
             schedule=schedule,
             net={
                 "class": type(getattr(pl_module, "net", pl_module)).__name__,
@@ -103,7 +107,7 @@ class Record(Callback):
         if clock is not None and clock.train_seconds:
             entries["times"]["train_seconds"] = round(clock.train_seconds, 2)
             entries["images_per_second"] = round(clock.train_images / clock.train_seconds, 1)
-        best = best_of(trainer)
+        best = find_best_checkpoint(trainer)
         if best is not None and (found := best.found()):
             entries["best"] = found
         entries |= {"ended": _now(), "epochs": trainer.current_epoch, "steps": trainer.global_step}

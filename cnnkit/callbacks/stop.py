@@ -63,7 +63,7 @@ class StopOnSignal(Checkpoint):
     ) -> None:
         """Save, but not between a step and the validation that belongs to it: a resume would skip that one."""
         validates = trainer.is_last_batch or (batch_idx + 1) % (trainer.val_check_batch or math.inf) == 0
-        if not validates and self._asked(trainer, trainer.global_step % every(trainer) == 0):
+        if not validates and self._asked(trainer, trainer.global_step % log_interval(trainer) == 0):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -153,7 +153,7 @@ class StopOnNaN(Callback):
             return
         finite = torch.isfinite(loss.detach())
         self._finite = finite if self._finite is None else self._finite & finite
-        if trainer.global_step % every(trainer) == 0 or trainer.is_last_batch:
+        if trainer.global_step % log_interval(trainer) == 0 or trainer.is_last_batch:
             finite_so_far, self._finite = bool(self._finite), None
             if not finite_so_far:
                 raise Diverged(
@@ -166,6 +166,6 @@ def _floats(value: Any) -> bool:
     return torch.is_tensor(value) and value.is_floating_point() and value.numel() > 0
 
 
-def every(trainer: L.Trainer) -> int:
+def log_interval(trainer: L.Trainer) -> int:
     """Steps between two looks, ``trainer.log_every_n_steps``."""
     return int(trainer.log_every_n_steps) or 1  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.callbacks.logged import nobody_logs
+from cnnkit.callbacks.logged import describe_missing_metric
 from cnnkit.errors import UserError
 from cnnkit.metric_names import is_lower_better
 
@@ -31,7 +31,7 @@ class StopWhen(Callback):
             return
         if score is None:
             if self.metric.startswith("val/"):
-                raise UserError(nobody_logs("metric", self.metric, trainer.callback_metrics))
+                raise UserError(describe_missing_metric("metric", self.metric, trainer.callback_metrics))
             return  # what is logged at an epoch's end comes later
         value = float(score)
         if math.isfinite(value):

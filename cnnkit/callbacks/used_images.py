@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 
 
-def used_images(trainer: L.Trainer, data: Any, facts: Mapping[str, Any]) -> dict[str, int]:
+def count_used_images(trainer: L.Trainer, data: Any, facts: Mapping[str, Any]) -> dict[str, int]:
     """Numbers of images that an epoch trains on and validates on, and beside them those of the whole split.
 
     Args:

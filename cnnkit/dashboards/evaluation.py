@@ -9,9 +9,9 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from cnnkit.dashboards.drawing import Allowance, Board, board_of, log_apart
+from cnnkit.dashboards.board import Board, TimeBudget, open_board, send_to_loggers
 from cnnkit.reporting.figures import confusion_figure, reliability_figure
-from cnnkit.stats.calibration import binned
+from cnnkit.stats.calibration import bin_predictions
 
 SHARE = 0.001  # of the run's time that each of these may draw
 CLASSES = 20  # up to which each class has a number or a curve of its own
@@ -25,7 +25,7 @@ class AfterValidation(Callback):
     """
 
     def __init__(self) -> None:
-        self.allowance = Allowance(SHARE)
+        self.budget = TimeBudget(SHARE)
         self._kept: list[Tensor] = []
 
     def keep(self, probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -68,9 +68,9 @@ class AfterValidation(Callback):
         kept = _in_order(self._kept, trainer.world_size).cpu().numpy()
         self._kept = []
         self.log_scores(trainer, pl_module, kept)
-        board = board_of(trainer)
-        if board is not None and self.allowance.due(trainer):
-            with self.allowance.spending():
+        board = open_board(trainer)
+        if board is not None and self.budget.due(trainer):
+            with self.budget.spending():
                 self.draw(trainer, board, kept)
 
 
@@ -83,7 +83,7 @@ class Confusion(AfterValidation):
         names = class_names(trainer, int(max(predicted.max(), labels.max())) + 1)
         if len(names) <= CLASSES:
             scores = {names[k]: float((predicted[labels == k] == k).mean()) for k in np.unique(labels)}
-            log_apart(trainer, {f"val/acc_class/{name}": score for name, score in scores.items()})
+            send_to_loggers(trainer, {f"val/acc_class/{name}": score for name, score in scores.items()})
 
     def draw(self, trainer: L.Trainer, board: Board, kept: np.ndarray) -> None:
         """The matrix."""
@@ -110,11 +110,11 @@ class Reliability(AfterValidation):
 
     def log_scores(self, trainer: L.Trainer, pl_module: L.LightningModule, kept: np.ndarray) -> None:
         """The error."""
-        pl_module.log("val/ece", binned(kept[:, 0], kept[:, 1] == kept[:, 2], self.bins).error)
+        pl_module.log("val/ece", bin_predictions(kept[:, 0], kept[:, 1] == kept[:, 2], self.bins).error)
 
     def draw(self, trainer: L.Trainer, board: Board, kept: np.ndarray) -> None:
         """The diagram."""
-        found = binned(kept[:, 0], kept[:, 1] == kept[:, 2], self.bins)
+        found = bin_predictions(kept[:, 0], kept[:, 1] == kept[:, 2], self.bins)
         board.figure("val/reliability", reliability_figure(found))
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.dashboards.drawing import is_sharded, tensorboard
-from cnnkit.dashboards.norms import layer_weights
+from cnnkit.dashboards.board import is_sharded, tensorboard
+from cnnkit.dashboards.layer_norms import layer_weights
 
 
 class Histograms(Callback):

@@ -5,9 +5,9 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.callbacks.best import best_of
-from cnnkit.callbacks.logged import task_metrics
-from cnnkit.dashboards.drawing import step_of, tensorboard
+from cnnkit.callbacks.best import find_best_checkpoint
+from cnnkit.callbacks.logged import find_task_metrics
+from cnnkit.dashboards.board import last_step, tensorboard
 from cnnkit.metric_names import MONITOR
 
 METRICS = ("val/acc", "val/loss", "val/ece", "train/acc", "train/loss", "images_per_second", "memory/peak_mb")
@@ -53,12 +53,12 @@ class HParams(Callback):
         """Write the best score, unless nothing was trained."""
         board, score = tensorboard(trainer), best_score(trainer)
         if board is not None and trainer.is_global_zero and score is not None and trainer.global_step > self._began_at:
-            board.log_metrics({_name(trainer): score}, step_of(trainer))
+            board.log_metrics({_name(trainer): score}, last_step(trainer))
 
 
 def best_score(trainer: L.Trainer) -> float | None:
     """The best monitored score, else the last ``val/acc``; None where there is none."""
-    best = best_of(trainer)
+    best = find_best_checkpoint(trainer)
     if best is not None and best.found():
         return best.scores[str(best.monitor)]
     last = trainer.callback_metrics.get(MONITOR)
@@ -66,14 +66,14 @@ def best_score(trainer: L.Trainer) -> float | None:
 
 
 def _name(trainer: L.Trainer) -> str:
-    best = best_of(trainer)
+    best = find_best_checkpoint(trainer)
     return f"hp/{(best.monitor if best and best.monitor else MONITOR).replace('/', '_')}"
 
 
 def _metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str]:
     """The best score first, then the usual ones, then the task's own."""
-    own = task_metrics(trainer, module) or []
-    best = best_of(trainer)
+    own = find_task_metrics(trainer, module) or []
+    best = find_best_checkpoint(trainer)
     monitored = [best.monitor] if best and best.monitor else []
     names = [_name(trainer), *monitored, *METRICS, *(f"{stage}/{name}" for name in own for stage in ("val", "train"))]
     return list(dict.fromkeys(names))

@@ -5,7 +5,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.dashboards.drawing import tensorboard
+from cnnkit.dashboards.board import tensorboard
 
 LAYOUT = {
     "training": {

@@ -3,9 +3,9 @@
 import lightning as L
 import numpy as np
 
-from cnnkit.dashboards.drawing import Board
+from cnnkit.dashboards.board import Board
 from cnnkit.dashboards.evaluation import AfterValidation, class_names
-from cnnkit.dashboards.validation_images import as_pictures, validation_images
+from cnnkit.dashboards.validation_images import to_pictures, validation_images
 from cnnkit.reporting.figures import short
 from cnnkit.reporting.grids import captioned_grid
 
@@ -37,4 +37,4 @@ class Mistakes(AfterValidation):
             for probability, predicted, true in kept[worst]
         ]
         scale = max(1, -(-LEAST // max(images.shape[-2:])))
-        board.picture("val/mistakes", captioned_grid(as_pictures(trainer, images), captions, scale=scale))
+        board.picture("val/mistakes", captioned_grid(to_pictures(trainer, images), captions, scale=scale))

@@ -6,9 +6,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from cnnkit.dashboards.drawing import Allowance, board_of, net_of
+from cnnkit.dashboards.board import TimeBudget, find_net, open_board
 from cnnkit.dashboards.evaluation import SHARE
-from cnnkit.dashboards.validation_images import as_pictures, first_places, validation_images
+from cnnkit.dashboards.validation_images import first_places, to_pictures, validation_images
 from cnnkit.errors import UserError
 from cnnkit.inspection.feature_maps import feature_maps
 from cnnkit.reporting.grids import enlarge, kernel_grid, map_grid
@@ -22,14 +22,14 @@ class Kernels(Callback):
     """
 
     def __init__(self, kernels: int = 64) -> None:
-        self.kernels, self.allowance = kernels, Allowance(SHARE)
+        self.kernels, self.budget = kernels, TimeBudget(SHARE)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw; nothing for a net without convolutions."""
-        board, net = board_of(trainer), net_of(trainer, pl_module)
+        board, net = open_board(trainer), find_net(trainer, pl_module)
         first = next((m for m in net.modules() if isinstance(m, nn.Conv2d)), None) if net is not None else None
-        if board is not None and first is not None and self.allowance.due(trainer):
-            with self.allowance.spending():
+        if board is not None and first is not None and self.budget.due(trainer):
+            with self.budget.spending():
                 board.picture("net/kernels", kernel_grid(first.weight[: self.kernels]))
 
 
@@ -42,7 +42,7 @@ class FeatureMaps(Callback):
     """
 
     def __init__(self, image: int = 0, maps: int = 16) -> None:
-        self.image, self.maps, self.allowance = image, maps, Allowance(SHARE)
+        self.image, self.maps, self.budget = image, maps, TimeBudget(SHARE)
         self._image_drawn = False
 
     def state_dict(self) -> dict[str, Any]:
@@ -55,15 +55,15 @@ class FeatureMaps(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw; nothing for a net without maps."""
-        board, net = board_of(trainer), net_of(trainer, pl_module)
-        if board is None or net is None or not self.allowance.due(trainer):
+        board, net = open_board(trainer), find_net(trainer, pl_module)
+        if board is None or net is None or not self.budget.due(trainer):
             return
-        with self.allowance.spending():
+        with self.budget.spending():
             places = first_places(trainer, self.image + 1)[self.image :]
             images = validation_images(trainer, places) if places else None
             found = {} if images is None else self._maps(trainer, net, images)
             if images is not None and found and not self._image_drawn:
-                board.picture("maps/image", enlarge(as_pictures(trainer, images)[0], 64))
+                board.picture("maps/image", enlarge(to_pictures(trainer, images)[0], 64))
                 self._image_drawn = True
             for name, maps in found.items():
                 board.picture(f"maps/{name}", map_grid(maps[0].float(), limit=self.maps))

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from cnnkit.dashboards.drawing import board_of, net_of
+from cnnkit.dashboards.board import find_net, open_board
 from cnnkit.dashboards.evaluation import class_names
-from cnnkit.dashboards.validation_images import as_pictures, first_labels, first_places, validation_images
+from cnnkit.dashboards.validation_images import first_labels, first_places, to_pictures, validation_images
 from cnnkit.files import replacing
 from cnnkit.inspection.penultimate import penultimate
 from cnnkit.reporting.grids import encode_png, tile
@@ -38,8 +38,8 @@ class Projector(Callback):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write them, unless nothing was trained."""
-        board, places = board_of(trainer), first_places(trainer, self.images)
-        net = net_of(trainer, pl_module)
+        board, places = open_board(trainer), first_places(trainer, self.images)
+        net = find_net(trainer, pl_module)
         if board is None or net is None or trainer.global_step == self._began_at or not places:
             return
         images = validation_images(trainer, places)
@@ -48,7 +48,7 @@ class Projector(Callback):
             names = class_names(trainer, max(labels) + 1)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 vectors = penultimate(net, trainer.precision_plugin.convert_input(images))
-            pictures, called = as_pictures(trainer, images), [names[label] for label in labels]
+            pictures, called = to_pictures(trainer, images), [names[label] for label in labels]
             write_projector(Path(board.folder), vectors.float().cpu(), called, pictures)
 
 

@@ -56,7 +56,7 @@ def first_labels(trainer: L.Trainer, count: int) -> list[int]:
     return [int(dataset[place][1]) for place in range(count)]
 
 
-def as_pictures(trainer: L.Trainer, images: Tensor) -> Tensor:
+def to_pictures(trainer: L.Trainer, images: Tensor) -> Tensor:
     """Images (B, C, H, W) as a net gets them, as uint8; stretched to full range where mean and std are not known."""
     data: Any = getattr(trainer, "datamodule", None)
     known = hasattr(data, "mean") and hasattr(data, "std")

@@ -5,15 +5,15 @@ from dataclasses import dataclass, fields
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit.callbacks.memory import Memory
-from cnnkit.dashboards.activations import DeadReLUs
+from cnnkit.dashboards.dead_relus import DeadReLUs
 from cnnkit.dashboards.evaluation import Confusion, PRCurves, Reliability
 from cnnkit.dashboards.histograms import Histograms
+from cnnkit.dashboards.layer_norms import LayerNorms
 from cnnkit.dashboards.layout import Layout
 from cnnkit.dashboards.mistakes import Mistakes
 from cnnkit.dashboards.net_pictures import FeatureMaps, Kernels
-from cnnkit.dashboards.norms import LayerNorms
 from cnnkit.dashboards.projector import Projector
-from cnnkit.dashboards.tensorboard import RunPictures
+from cnnkit.dashboards.run_pictures import RunPictures
 
 
 @dataclass

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.feature_maps import run_plain
+from cnnkit.inspection.feature_maps import run_forward
 from cnnkit.layers.probing import evaluating
 
 Labels = Tensor | int | None
 AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together, lest memory runs out
 
 
-def black(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize_black(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """The black image (1, C, H, W) as a net gets it after normalization: the usual baseline.
 
     Example:
-        >>> black(torch.ones(2, 1, 28, 28), mean=[0.5], std=[0.25]).unique()
+        >>> normalize_black(torch.ones(2, 1, 28, 28), mean=[0.5], std=[0.25]).unique()
         tensor([-2.])
     """
     values = [-m / s for m, s in zip(mean, std, strict=True)]
@@ -44,7 +44,7 @@ def integrated_gradients(
     Args:
         net: any net.
         images: as the net takes them, (B, C, H, W).
-        baseline: an image without information, (1, C, H, W): `black` makes the usual one.
+        baseline: an image without information, (1, C, H, W): `normalize_black` makes the usual one.
         labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
         steps: points of the integral (Gauss-Legendre).
 
@@ -53,7 +53,7 @@ def integrated_gradients(
     """
     attr = _captum("integrated gradients")
     with evaluating(net), gradients():
-        target = as_labels(labels, _logits(net, images))
+        target = resolve_labels(labels, _logits(net, images))
         found: Tensor = attr.IntegratedGradients(net.forward).attribute(
             images.clone().requires_grad_(),
             baselines=baseline,
@@ -80,7 +80,7 @@ def occlusion(
     Args:
         net: any net.
         images: as the net takes them, (B, C, H, W).
-        baseline: what the square shows, a part of this image (1, C, H, W), such as `black`. The paper's is grey.
+        baseline: what the square shows, a part of this image (1, C, H, W), see `normalize_black`; gray in the paper.
         labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
         window: side of the square in pixels; none given: a fifth of the image's shorter side.
         stride: pixels from one square to the next; none given: half a window, about a hundred squares.
@@ -103,13 +103,13 @@ def occlusion(
             sliding_window_shapes=(channels, window, window),
             strides=(channels, stride, stride),
             baselines=baseline,
-            target=as_labels(labels, _logits(net, images)),
+            target=resolve_labels(labels, _logits(net, images)),
             perturbations_per_eval=_repeats(images),
         )
     return found[:, 0]  # the same for every channel
 
 
-def as_labels(labels: Labels, logits: Tensor) -> Tensor:
+def resolve_labels(labels: Labels, logits: Tensor) -> Tensor:
     """The classes to explain, int64 (B,) where the logits (B, K) are; the predicted ones where none are given."""
     if labels is None:
         return logits.argmax(1)
@@ -123,7 +123,7 @@ def _repeats(images: Tensor) -> int:
 
 def _logits(net: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return run_plain(net, images)
+        return run_forward(net, images)
 
 
 @contextmanager

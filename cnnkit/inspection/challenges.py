@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 GREY = 128  # of a patch that hides
 
 
-def relit(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
+def change_lighting(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
     """Pixels divided by the factor, and multiplied by it, with what is too bright cut off at white."""
     for each in (1 / factor, factor):
         yield (images.float() * each).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def resized(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
+def change_scale(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
     """The picture made smaller by the factor, with black around it, and larger, with its borders lost."""
     for each in (1 / factor, factor):
         yield warp(images, 0.0, each)
 
 
-def rotated(images: Tensor, index: Tensor, degrees: float) -> Iterator[Tensor]:
+def rotate_both_ways(images: Tensor, index: Tensor, degrees: float) -> Iterator[Tensor]:
     """The picture turned to either side about its center; what comes in is black."""
     for sign in (1, -1):
         yield warp(images, sign * degrees, 1.0)
@@ -58,7 +58,7 @@ def warp(images: Tensor, degrees: float, scale: float) -> Tensor:
     return moved.round_().to(torch.uint8)
 
 
-def occluded(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
+def occlude(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
     """A gray square, whose side is this share of the smaller side, somewhere in the picture."""
     side = max(1, round(share * min(images.shape[-2:])))
     counter = Counter(0, 0, index)
@@ -138,10 +138,10 @@ class Challenge:
 
 
 CHALLENGES = {
-    "lighting": Challenge("darker and brighter by a factor", (1.25, 1.5, 2, 3, 4), relit),
-    "scale": Challenge("smaller and larger by a factor", (1.1, 1.25, 1.5, 1.75, 2), resized),
-    "rotation": Challenge("turned by degrees, both ways", (10, 20, 30, 45, 60), rotated),
-    "occlusion": Challenge("gray square, share of the side", (0.2, 0.3, 0.4, 0.5, 0.6), occluded),
+    "lighting": Challenge("darker and brighter by a factor", (1.25, 1.5, 2, 3, 4), change_lighting),
+    "scale": Challenge("smaller and larger by a factor", (1.1, 1.25, 1.5, 1.75, 2), change_scale),
+    "rotation": Challenge("turned by degrees, both ways", (10, 20, 30, 45, 60), rotate_both_ways),
+    "occlusion": Challenge("gray square, share of the side", (0.2, 0.3, 0.4, 0.5, 0.6), occlude),
     "clutter": Challenge("pieces of other images", (1, 2, 4, 6, 8)),
 }
 

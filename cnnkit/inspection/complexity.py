@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from cnnkit.inspection.geometry import Field, field_of
+from cnnkit.inspection.geometry import Field, compute_field
 from cnnkit.inspection.trace import Call, trace
 
 MEGABYTE = 1024**2
@@ -139,7 +139,7 @@ def _rows(calls: Sequence[Call], depth: int | None) -> list[Row]:
         new = [p for p in call.module.parameters() if id(p) not in counted]
         counted.update(map(id, new))
         total, frozen = (sum(p.numel() for p in ps) for ps in (new, [p for p in new if not p.requires_grad]))
-        field = field_of(call.geometry) if call.geometry else None
+        field = compute_field(call.geometry) if call.geometry else None
         what = type(call.module).__name__
         rows.append(Row(call.name, what, call.shape, total, frozen, macs[index], field, call.module, call.takes))
     return rows

@@ -13,7 +13,7 @@ from torch import nn
 
 from cnnkit.files import replacing
 from cnnkit.inspection.geometry import Field
-from cnnkit.inspection.gradient_support import Replaced, as_it_is, output_of, place_unit
+from cnnkit.inspection.gradient_support import Replaced, output_of, place_unit, return_input
 from cnnkit.inspection.receptive_field import find_layer
 from cnnkit.layers.probing import as_plain_code, image_shape
 from cnnkit.sizes import ImageSize
@@ -51,7 +51,7 @@ def effective_receptive_field(
     weight = next(net.parameters(), torch.empty(0))
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(shape, dtype=torch.float64)
-    with as_plain_code(net), torch.enable_grad(), Replaced({"interpolate": as_it_is}):
+    with as_plain_code(net), torch.enable_grad(), Replaced({"interpolate": return_input}):
         for _ in range(images):
             noise = torch.randn(1, channels, *shape, generator=generator).to(weight).requires_grad_()
             maps = output_of(net, name, run, noise)

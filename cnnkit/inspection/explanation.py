@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from cnnkit.inspection.attribution import Labels, black, integrated_gradients, occlusion
+from cnnkit.inspection.attribution import Labels, integrated_gradients, normalize_black, occlusion
 from cnnkit.inspection.feature_maps import Maps
 from cnnkit.inspection.grad_cam import grad_cam
 from cnnkit.reporting.grids import map_grid, stacked
@@ -72,7 +72,7 @@ def attribution_maps(
     if module or has_convolution(net) or not has_captum():
         maps[GRAD_CAM] = grad_cam(net, images, labels, module)
     if has_captum():
-        nothing = black(images, mean, std)
+        nothing = normalize_black(images, mean, std)
         maps[INTEGRATED] = integrated_gradients(net, images, nothing, labels).sum(1)
         maps[OCCLUSION] = occlusion(net, images, nothing, labels)
     return {name: found.cpu() for name, found in maps.items()}

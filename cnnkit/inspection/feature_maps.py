@@ -49,7 +49,7 @@ def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None =
             found[_label(name, number)] = output.detach().clone()  # what comes next may change it in place
 
     with evaluating(net), watching(net, {name for name, _ in runs}, keep), torch.no_grad():
-        run_plain(net, images)
+        run_forward(net, images)
     for label in itertools.starmap(_label, runs):
         if label not in found:
             raise UserError(
@@ -90,7 +90,7 @@ def _stages(net: nn.Module, images: Tensor) -> list[Run]:
             sizes[name, number] = tuple(output.shape[-2:])
 
     with evaluating(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
-        run_plain(net, images[:1])
+        run_forward(net, images[:1])
     parts = _parts(net, "", {name for name, _ in sizes})
     row = [run for run in sizes if run[0] in parts]  # in the order in which they end
     if not row:
@@ -134,7 +134,7 @@ def watching(net: nn.Module, names: Iterable[str], see: Callable[[str, int, Any]
         yield
 
 
-def run_plain(net: nn.Module, images: Tensor) -> Tensor:
+def run_forward(net: nn.Module, images: Tensor) -> Tensor:
     """The logits (B, K) for images, by the net's Python code: what `net.compile()` compiled never sees the hooks."""
     logits: Tensor = net.forward(images)
     return logits

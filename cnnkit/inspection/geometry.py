@@ -94,7 +94,7 @@ class Geometry:
         return Geometry((spans[0], spans[1]), tuple(kept))
 
 
-def of_images(images: Tensor) -> Geometry:
+def image_geometry(images: Tensor) -> Geometry:
     """Of images (B, C, H, W) themselves: a pixel sees itself."""
     batch, channels, height, width = images.shape
     return Geometry((PIXEL, PIXEL), (((batch, None),), ((channels, None),), ((height, 0),), ((width, 1),)))
@@ -124,7 +124,7 @@ def _union(spans: Sequence[tuple[Span, bool]]) -> Span:
     return Span(first, last, strides.pop() if strides else 1)
 
 
-def field_of(geometry: Geometry) -> Field:
+def compute_field(geometry: Geometry) -> Field:
     """The field that a geometry stands for."""
     sizes = [span.last - span.first + 1 for span in geometry.spans]
     alone = {factors[0][1] for factors in geometry.dims if len(factors) == 1}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnkit.inspection.geometry import PIXEL, Factor, Geometry, LostTrackError, merge, of_images
+from cnnkit.inspection.geometry import PIXEL, Factor, Geometry, LostTrackError, image_geometry, merge
 
 Lookup = Callable[[Tensor], Geometry | None]
 
@@ -44,7 +44,7 @@ def follow(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, 
     if name in _RULES:
         return _RULES[name](found[0], shape, *args[1:], **kwargs)
     if "upsample" in name and found[0].spans == (PIXEL, PIXEL):
-        return of_images(out)  # the net resizes its images: from here on the pixels are those that it made
+        return image_geometry(out)  # the net resizes its images: from here on the pixels are those that it made
     raise LostTrackError
 
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.attribution import Labels, as_labels, gradients
-from cnnkit.inspection.feature_maps import run_plain, watching
+from cnnkit.inspection.attribution import Labels, gradients, resolve_labels
+from cnnkit.inspection.feature_maps import run_forward, watching
 from cnnkit.layers.probing import evaluating, find_module, run_on_black_image
 
 
@@ -103,8 +103,8 @@ def grad_cam(
     handle = net.get_submodule(name).register_forward_hook(cut)
     try:
         with evaluating(net), gradients():
-            logits = run_plain(net, images.clone())  # a copy that remembers nothing of inference mode
-            chosen = logits.gather(1, as_labels(labels, logits)[:, None]).sum()
+            logits = run_forward(net, images.clone())  # a copy that remembers nothing of inference mode
+            chosen = logits.gather(1, resolve_labels(labels, logits)[:, None]).sum()
             if runs and chosen.requires_grad:
                 (gradient,) = torch.autograd.grad(chosen, runs[-1], allow_unused=True)
     finally:
@@ -127,9 +127,9 @@ def _outputs(net: nn.Module, images: Tensor | None) -> dict[str, tuple[int, ...]
 
     with evaluating(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
         if images is None:
-            run_on_black_image(net, lambda image: run_plain(net, image))
+            run_on_black_image(net, lambda image: run_forward(net, image))
         else:
-            run_plain(net, images[:1])
+            run_forward(net, images[:1])
     return found
 
 

@@ -143,7 +143,7 @@ class Replaced(TorchFunctionMode):
         return instead(func, *args, **(kwargs or {})) if instead else func(*args, **(kwargs or {}))
 
 
-def as_it_is(func: Any, input: Tensor, *_: Any, **__: Any) -> Tensor:
+def return_input(func: Any, input: Tensor, *_: Any, **__: Any) -> Tensor:
     """In place of a function: the identity."""
     return input
 
@@ -181,7 +181,7 @@ _ACTIVATIONS = "relu relu_ relu6 leaky_relu leaky_relu_ prelu rrelu elu elu_ sel
 _ACTIVATIONS += " hardswish hardsigmoid hardtanh hardtanh_ sigmoid sigmoid_ tanh tanh_ clamp clamp_"
 _NORMS = "batch_norm group_norm instance_norm layer_norm rms_norm local_response_norm"
 _LINEAR: dict[str, Callable[..., Tensor]] = {
-    **dict.fromkeys([*_ACTIVATIONS.split(), *_NORMS.split(), "dropout", "interpolate"], as_it_is),
+    **dict.fromkeys([*_ACTIVATIONS.split(), *_NORMS.split(), "dropout", "interpolate"], return_input),
     "max_pool2d": _sum_pool,
     "adaptive_avg_pool2d": _adaptive_pool,
 }

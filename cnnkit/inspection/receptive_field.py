@@ -5,7 +5,7 @@ from typing import Literal
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.geometry import Field, field_of
+from cnnkit.inspection.geometry import Field, compute_field
 from cnnkit.inspection.gradient_support import gradient_support
 from cnnkit.inspection.trace import Call, Trace, trace
 from cnnkit.layers.probing import image_shape
@@ -69,7 +69,7 @@ def _find(net: nn.Module, seen: Trace, layer: str | None) -> tuple[str, Field, i
     call = calls[-1]
     if call.geometry is None:
         raise UserError(f"{call.name} of {kind} comes after something whose effect on receptive fields is not known")
-    field = field_of(call.geometry)
+    field = compute_field(call.geometry)
     if field.stride is None:
         raise UserError(f"{call.name} of {kind} gives no map (C, H, W) but {call.shape}; name a layer before it")
     return call.name, field, sum(other.name == call.name for other in seen.calls)
@@ -78,4 +78,4 @@ def _find(net: nn.Module, seen: Trace, layer: str | None) -> tuple[str, Field, i
 def _may_be_map(call: Call) -> bool:
     if call.geometry is None:
         return len(call.shape) == 3 and call.shape[1:] != (1, 1)
-    return field_of(call.geometry).stride is not None
+    return compute_field(call.geometry).stride is not None

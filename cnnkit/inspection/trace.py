@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.geometry import Geometry, LostTrackError, of_images
+from cnnkit.inspection.geometry import Geometry, LostTrackError, image_geometry
 from cnnkit.inspection.geometry_rules import follow
 from cnnkit.layers.probing import as_plain_code, black_image, image_shape
 
@@ -100,7 +100,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
         self._before: list[tuple[str, nn.Module, tuple[int, ...] | None, int, int]] = []
         # Of what depends on the image; None where it is not known how.
         self._known: MutableMapping[Tensor, Geometry | None] = WeakTensorKeyDictionary()
-        self._known[images] = of_images(images)
+        self._known[images] = image_geometry(images)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -13,7 +13,7 @@ runs/<name>/<when>-<id>/
 
 from cnnkit.runs.choice import choose_checkpoint, choose_finished, choose_resumable, find
 from cnnkit.runs.folder import ROOT, RunFolder, create
-from cnnkit.runs.lock import hold_writer_lock, refuse_if_written, writer_of
+from cnnkit.runs.lock import find_writer, hold_writer_lock, refuse_if_written
 
 __all__ = [
     "ROOT",
@@ -23,7 +23,7 @@ __all__ = [
     "choose_resumable",
     "create",
     "find",
+    "find_writer",
     "hold_writer_lock",
     "refuse_if_written",
-    "writer_of",
 ]

@@ -15,7 +15,7 @@ from cnnkit.shell import quote_command
 
 
 @dataclass(frozen=True)
-class Side:
+class Candidate:
     """One of those that are compared: a single run, or repetitions of it with other seeds.
 
     Args:
@@ -48,7 +48,7 @@ class Side:
         return np.asarray(np.mean(of_runs, axis=0, dtype=np.float32))
 
 
-def read_sides(paths: Sequence[str | Path]) -> tuple[list[Side], list[str]]:
+def read_candidates(paths: Sequence[str | Path]) -> tuple[list[Candidate], list[str]]:
     """The sides that paths stand for, in that order, and notes about runs that were left out.
 
     Each folder of repetitions is a side, see `read_repetitions`.
@@ -57,27 +57,27 @@ def read_sides(paths: Sequence[str | Path]) -> tuple[list[Side], list[str]]:
         UserError: there are fewer than two sides, a run is missing or not tested, or the sides cannot be compared.
     """
     notes: list[str] = []
-    sides = [_side(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
+    sides = [_load_candidate(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
     if len(sides) < 2:
         raise UserError(f"{paths[0]}: this is one side; name at least two runs, or folders of runs, to compare")
     places = [record.path.resolve() for side in sides for record in side.runs]
     if twice := next((place for place in places if places.count(place) > 1), None):
         raise UserError(f"{twice}: is named twice; compare different runs")
-    sides = on_common_images(sides, notes)
+    sides = keep_common_images(sides, notes)
     check_comparable(sides, notes)
     return sides, notes
 
 
-def _side(name: Path, records: list[RunRecord]) -> Side:
+def _load_candidate(name: Path, records: list[RunRecord]) -> Candidate:
     untested = [record for record in records if not RunFolder(record.path).predictions.is_file()]
     if untested:
         more = f" (and {len(untested) - 1} more of its runs)" if len(untested) > 1 else ""
         raise UserError(f"{untested[0].path}: not tested{more}; {quote_command('test', '--run', untested[0].path)}")
     loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
-    return Side(str(name), tuple(records), loaded)
+    return Candidate(str(name), tuple(records), loaded)
 
 
-def on_common_images(sides: list[Side], notes: list[str]) -> list[Side]:
+def keep_common_images(sides: list[Candidate], notes: list[str]) -> list[Candidate]:
     """The predictions of the images that every run was tested on, in one order, where images are known by content.
 
     A folder of image files changes; what two runs were both tested on can still be compared, image by image.
@@ -94,7 +94,7 @@ def on_common_images(sides: list[Side], notes: list[str]) -> list[Side]:
         raise UserError(
             f"{sides[0].runs[0].path}: the runs have different numbers of classes; compare runs of the same"
         )
-    keys = [keys_of(found) for found in runs if found.identity is not None]
+    keys = [image_keys(found) for found in runs if found.identity is not None]
     if len(keys) < len(runs) or all(np.array_equal(keys[0], other) for other in keys[1:]):
         return sides
     common = keys[0]
@@ -107,10 +107,12 @@ def on_common_images(sides: list[Side], notes: list[str]) -> list[Side]:
     if max(map(len, keys)) > len(common):
         counts = " and ".join(f"{count:,}" for count in sorted({len(each) for each in keys}))
         notes.append(f"tested on {counts} images that are not the same: compared are the {len(common):,} common ones")
-    return [replace(side, predictions=tuple(_rows_of(found, common) for found in side.predictions)) for side in sides]
+    return [
+        replace(side, predictions=tuple(_select_images(found, common) for found in side.predictions)) for side in sides
+    ]
 
 
-def keys_of(found: Predictions) -> np.ndarray:
+def image_keys(found: Predictions) -> np.ndarray:
     """Content and class of each image, and which copy of them it is: the same image has the same key in every run."""
     assert found.identity is not None
     pairs = np.stack([found.identity, found.labels.astype(np.uint64)], 1)
@@ -126,14 +128,14 @@ def keys_of(found: Predictions) -> np.ndarray:
     return keys
 
 
-def _rows_of(found: Predictions, keys: np.ndarray) -> Predictions:
-    own = keys_of(found)
+def _select_images(found: Predictions, keys: np.ndarray) -> Predictions:
+    own = image_keys(found)
     order = np.argsort(own)
     places = order[np.searchsorted(own, keys, sorter=order)]
     return found.take(places)
 
 
-def check_comparable(sides: Sequence[Side], notes: list[str]) -> None:
+def check_comparable(sides: Sequence[Candidate], notes: list[str]) -> None:
     """See that all were tested on the same images, and chose their best epochs by the same validation images.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cnnkit.errors import UserError
 from cnnkit.runs.folder import ROOT, STAMP, RunFolder
-from cnnkit.runs.lock import writer_of
+from cnnkit.runs.lock import find_writer
 
 
 def find(path: str | Path) -> RunFolder:
@@ -47,7 +47,7 @@ def choose_resumable(path: str | Path) -> RunFolder:
 
     def hindrance(run: RunFolder) -> str:
         # One that is under way is not passed over: who takes it is told so by the lock.
-        if any(run.checkpoints.glob("*.ckpt")) or writer_of(run.path):
+        if any(run.checkpoints.glob("*.ckpt")) or find_writer(run.path):
             return ""
         return f"{_status(run)}, without a checkpoint"
 
@@ -152,5 +152,5 @@ def _status(run: RunFolder) -> str:
     except UserError:
         return "manifest.json cannot be read"
     if status == "running":
-        return "running" if writer_of(run.path) else "killed"
+        return "running" if find_writer(run.path) else "killed"
     return status

@@ -13,7 +13,7 @@ from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.files import open_regular, write_atomically
-from cnnkit.runs.lock import LOCK, NOTE, hold_briefly
+from cnnkit.runs.lock import LOCK, NOTE, hold_lock
 
 ROOT = "runs"
 STAMP = re.compile(r"(\d{8}-\d{6})-[0-9a-f]+")
@@ -116,7 +116,7 @@ class RunFolder:
         made again. Entries that are None are left out.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with hold_briefly(self.path / ".manifest.lock"):
+        with hold_lock(self.path / ".manifest.lock"):
             try:
                 manifest = self._load_manifest()
             except ValueError as error:

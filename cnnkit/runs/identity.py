@@ -11,8 +11,8 @@ from typing import Any
 import cnnkit
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
-from cnnkit.runs.imports import Taken, files_of, is_own
-from cnnkit.runs.keys import WITHOUT_EFFECT, stands_for
+from cnnkit.runs.imports import ImportedName, collect_files, is_own
+from cnnkit.runs.keys import WITHOUT_EFFECT, covers
 from cnnkit.yaml_files import read_dump
 
 PACKAGE = Path(inspect.getfile(cnnkit)).resolve().parent
@@ -64,20 +64,20 @@ def deciding_files(config: dict[str, Any]) -> list[Path]:
 
     def counts(module: str, file: Path) -> bool:
         if file.is_relative_to(PACKAGE):
-            return not stands_for(ONLY_SHOWS, module)
+            return not covers(ONLY_SHOWS, module)
         return is_own(file)
 
-    return files_of([Taken(FIT), *_named(config)], counts)
+    return collect_files([ImportedName(FIT), *_named(config)], counts)
 
 
-def _named(config: Any) -> Iterator[Taken]:
+def _named(config: Any) -> Iterator[ImportedName]:
     """What a configuration may take from modules: all of its values that read like a path to a name."""
     if isinstance(config, dict | list):
         for value in config.values() if isinstance(config, dict) else config:
             yield from _named(value)
     elif isinstance(config, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", config):
         module, _, name = config.rpartition(".")
-        yield Taken(module, name)
+        yield ImportedName(module, name)
 
 
 def identity(config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False) -> str:
@@ -107,7 +107,7 @@ def _drop(config: Any, names: list[str]) -> None:
             return
 
 
-class Found:
+class ExistingRun:
     """A run folder that is there, with what tells it from others.
 
     Args:
@@ -122,9 +122,7 @@ class Found:
         except (UserError, OSError):  # cut off while it was made
             self.manifest, self.config = {}, {}
 
-    def is_the_one(
-        self, config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False
-    ) -> bool:
+    def matches(self, config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False) -> bool:
         """Whether it is a run of this configuration, code and data; in whatever precision, if that is allowed."""
         if not self.config or self.manifest.get("code") != code:
             return False
@@ -147,7 +145,7 @@ class Found:
         return "resumable" if self.run.last.exists() else "nothing"
 
 
-def runs_in(folder: Path) -> list[Found]:
+def list_runs(folder: Path) -> list[ExistingRun]:
     """The runs of one variant, the newest first."""
     places = sorted((p for p in folder.glob("*") if (p / "config.yaml").is_file()), reverse=True)
-    return [Found(RunFolder(place)) for place in places]
+    return [ExistingRun(RunFolder(place)) for place in places]

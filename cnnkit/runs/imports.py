@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Taken(NamedTuple):
+class ImportedName(NamedTuple):
     """A name taken from a module."""
 
     module: str
@@ -21,7 +21,7 @@ class Taken(NamedTuple):
     used: frozenset[str] | None = None  # what is used of it, if it is a module; None: who knows
 
 
-def files_of(roots: Iterable[Taken], counts: Callable[[str, Path], bool]) -> list[Path]:
+def collect_files(roots: Iterable[ImportedName], counts: Callable[[str, Path], bool]) -> list[Path]:
     """The files that these names come from, and all that they import, sorted.
 
     Args:
@@ -49,14 +49,14 @@ def files_of(roots: Iterable[Taken], counts: Callable[[str, Path], bool]) -> lis
     return sorted(found)
 
 
-def _handed_on(taken: Taken, facts: "Imports") -> list[Taken] | None:
+def _handed_on(taken: ImportedName, facts: "Imports") -> list[ImportedName] | None:
     """Where else to look for what is taken; None: it is this file's own."""
     if taken.name is None:
         if taken.used is None or not facts.hands_on:
             return None
-        return [Taken(taken.module, name) for name in taken.used]
+        return [ImportedName(taken.module, name) for name in taken.used]
     if facts.is_package and locate(f"{taken.module}.{taken.name}") is not None:
-        return [Taken(f"{taken.module}.{taken.name}", None, taken.used)]
+        return [ImportedName(f"{taken.module}.{taken.name}", None, taken.used)]
     if facts.hands_on and taken.name in facts.binds:
         return [facts.binds[taken.name]]
     return None
@@ -89,8 +89,8 @@ class Imports(NamedTuple):
 
     is_package: bool
     hands_on: bool  # a package whose own text does nothing but import
-    binds: dict[str, Taken]  # by the name that it has here
-    takes: tuple[Taken, ...]
+    binds: dict[str, ImportedName]  # by the name that it has here
+    takes: tuple[ImportedName, ...]
 
 
 def read_imports(file: Path, module: str) -> Imports:
@@ -116,17 +116,17 @@ def _read(file: Path, module: str, changed: int, size: int) -> Imports:
     return Imports(is_package, ours and all(map(_only_hands_on, tree.body)), binds, takes)
 
 
-def _imported(node: ast.AST, above: str) -> Iterator[tuple[str, Taken]]:
+def _imported(node: ast.AST, above: str) -> Iterator[tuple[str, ImportedName]]:
     """What a statement imports, by the name that it has afterwards."""
     if isinstance(node, ast.Import):
-        yield from ((alias.asname or alias.name, Taken(alias.name)) for alias in node.names)
+        yield from ((alias.asname or alias.name, ImportedName(alias.name)) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         for _ in range(node.level - 1):
             above = above.rpartition(".")[0]
         source = ".".join(part for part in (above if node.level else "", node.module) if part)
         for alias in node.names:
             name = None if alias.name == "*" else alias.name
-            yield alias.asname or alias.name, Taken(source, name)
+            yield alias.asname or alias.name, ImportedName(source, name)
 
 
 def _uses(nodes: list[ast.AST]) -> dict[str, frozenset[str] | None]:

@@ -52,11 +52,11 @@ WITHOUT_EFFECT = (
 )
 
 
-def stands_for(listed: tuple[str, ...], key: str) -> bool:
+def covers(listed: tuple[str, ...], key: str) -> bool:
     """Whether a key, or one above it, is in a list.
 
     Example:
-        >>> stands_for(("watch",), "watch.maps"), stands_for(("watch",), "watched")
+        >>> covers(("watch",), "watch.maps"), covers(("watch",), "watched")
         (True, False)
     """
     return any(key == name or key.startswith(f"{name}.") for name in listed)

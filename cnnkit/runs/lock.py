@@ -59,11 +59,11 @@ def refuse_if_written(folder: Path) -> None:
     Raises:
         UserError: one is.
     """
-    if (writer := writer_of(folder)) is not None:
+    if (writer := find_writer(folder)) is not None:
         raise UserError(f"{folder}: {writer} is writing to it; wait for it, or stop it")
 
 
-def writer_of(folder: Path) -> str | None:
+def find_writer(folder: Path) -> str | None:
     """Who is training in a run folder, in words; None if nobody is, though a killed process may have left its name."""
     from filelock import FileLock, Timeout
 
@@ -79,7 +79,7 @@ def writer_of(folder: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def hold_briefly(file: Path) -> Iterator[None]:
+def hold_lock(file: Path) -> Iterator[None]:
     """Wait for a lock that is held for the time of one small write."""
     from filelock import FileLock, Timeout
 

@@ -76,7 +76,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def in_order(records: Iterable[RunRecord], key: str, reverse: bool = False) -> list[RunRecord]:
+def sort_records(records: Iterable[RunRecord], key: str, reverse: bool = False) -> list[RunRecord]:
     """Sorted by a key, the best first: numbers from the highest down, those of a loss from the lowest up, text A to Z.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, is_lower_better
-from cnnkit.runs import RunFolder, writer_of
+from cnnkit.runs import RunFolder, find_writer
 from cnnkit.runs.keys import PLACES
 from cnnkit.yaml_files import read_dump
 
@@ -54,7 +54,7 @@ class RunRecord:
     def _status(self) -> str:
         status = self.manifest.get("status") or ("broken" if self.reason else "not started")
         # Only who is killed at once leaves that word behind.
-        return "killed" if status == "running" and writer_of(self.path) is None else str(status)
+        return "killed" if status == "running" and find_writer(self.path) is None else str(status)
 
     @property
     def _early_stop(self) -> str | None:

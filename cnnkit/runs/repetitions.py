@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cnnkit.errors import UserError
 from cnnkit.runs import ROOT
-from cnnkit.runs.keys import WITHOUT_EFFECT, stands_for
+from cnnkit.runs.keys import WITHOUT_EFFECT, covers
 from cnnkit.runs.records import RunRecord, config_differences, read_record
 from cnnkit.shell import quote_command
 
@@ -96,7 +96,7 @@ def _unlike(record: RunRecord, other: RunRecord) -> str:
 
 
 def _unlike_in(record: RunRecord, other: RunRecord) -> list[str]:
-    keys = [key for key in config_differences(record, other) if not stands_for(_FREE, key)]
+    keys = [key for key in config_differences(record, other) if not covers(_FREE, key)]
     facts = ("code", "precision.value", "data.fingerprint", "data.split")
     return keys + [key for key in facts if record.get(key) != other.get(key)]
 

@@ -51,10 +51,10 @@ def calibration(probabilities: Any, labels: Any, bins: int = 15) -> Calibration:
         (np.float64(0.75), 0.15)
     """
     values = np.asarray(probabilities)
-    return binned(values.max(1), values.argmax(1) == np.asarray(labels), bins)
+    return bin_predictions(values.max(1), values.argmax(1) == np.asarray(labels), bins)
 
 
-def binned(confidence: Any, correct: Any, bins: int = 15) -> Calibration:
+def bin_predictions(confidence: Any, correct: Any, bins: int = 15) -> Calibration:
     """Calibration of predictions of which only that is known.
 
     Args:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cnnkit.runs.candidates import Side
+from cnnkit.runs.candidates import Candidate
 from cnnkit.stats.intervals import Summary, bootstrap_difference, summarize_shares, wilson_interval
 from cnnkit.stats.significance import Difference, holm, mcnemar_exact, t_test_welch
 
@@ -52,7 +52,7 @@ class Pair:
         return self.a if self.difference.mean > 0 else self.b
 
 
-def accuracy_of(side: Side) -> Summary:
+def summarize_accuracy(side: Candidate) -> Summary:
     """Accuracy with its 95 % interval: Student's t over several runs, Wilson's over the images of a single one."""
     summary = summarize_shares(side.accuracies)
     if summary.n > 1:
@@ -62,11 +62,11 @@ def accuracy_of(side: Side) -> Summary:
     return replace(summary, low=low, high=high)
 
 
-def compare(sides: Sequence[Side]) -> list[Pair]:
+def compare(sides: Sequence[Candidate]) -> list[Pair]:
     """Every two sides, see the head of this file.
 
     Args:
-        sides: comparable ones, see `read_sides`.
+        sides: comparable ones, see `read_candidates`.
     """
     pairs = [_pair(sides, a, b) for a, b in itertools.combinations(range(len(sides)), 2)]
     tested = [pair for pair in pairs if pair.test != NONE]
@@ -74,7 +74,7 @@ def compare(sides: Sequence[Side]) -> list[Pair]:
     return [replace(pair, adjusted=adjusted.get(id(pair), math.nan)) for pair in pairs]
 
 
-def _pair(sides: Sequence[Side], a: int, b: int) -> Pair:
+def _pair(sides: Sequence[Candidate], a: int, b: int) -> Pair:
     first, second = sides[a], sides[b]
     if len(first.runs) > 1 or len(second.runs) > 1:
         test = WELCH if min(len(first.runs), len(second.runs)) > 1 else NONE
@@ -86,7 +86,7 @@ def _pair(sides: Sequence[Side], a: int, b: int) -> Pair:
     return Pair(a, b, MCNEMAR, difference, only_a=only_a, only_b=only_b)
 
 
-def agreement(sides: Sequence[Side]) -> np.ndarray:
+def agreement(sides: Sequence[Candidate]) -> np.ndarray:
     """Share of the images of which two runs predict the same class, (S, S): the mean over the pairs of different runs.
 
     On the diagonal it says how alike the repetitions of one side are; of a single run it is NaN.
@@ -100,11 +100,11 @@ def agreement(sides: Sequence[Side]) -> np.ndarray:
     return share
 
 
-def _products(a: Side, b: Side) -> "itertools.product[tuple]":
+def _products(a: Candidate, b: Candidate) -> "itertools.product[tuple]":
     return itertools.product(a.predictions, b.predictions)
 
 
-def differing(sides: Sequence[Side]) -> np.ndarray:
+def rank_disagreements(sides: Sequence[Candidate]) -> np.ndarray:
     """Places of the images that the sides do not all put into the same class, those they differ most about first.
 
     How much they differ is the largest difference between the probabilities that they give the true class.

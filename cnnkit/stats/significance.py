@@ -91,7 +91,7 @@ def _without_spread(mean: float) -> Difference:
     return Difference(mean, mean, mean, 0.0 if mean else 1.0)
 
 
-def not_distinguishable(
+def compare_with_best(
     scores: Mapping[Key, Sequence[float]], highest: bool = True, level: float = 0.05
 ) -> tuple[Key | None, list[Key]]:
     """The variant with the best mean, and those that the runs do not tell from it.
@@ -110,7 +110,7 @@ def not_distinguishable(
         The best variant, None if there are no scores, and all that are not told apart from it, itself among them.
 
     Example:
-        >>> not_distinguishable({"cnn": [0.91, 0.92], "wide": [0.92, 0.93], "mlp": [0.60, 0.61]})
+        >>> compare_with_best({"cnn": [0.91, 0.92], "wide": [0.92, 0.93], "mlp": [0.60, 0.61]})
         ('wide', ['cnn', 'wide'])
     """
     scored = {key: values for key, values in scores.items() if len(values)}

@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cnnkit.errors import UserError
-from cnnkit.runs.identity import Found, runs_in
+from cnnkit.runs.identity import ExistingRun, list_runs
 from cnnkit.study.plan import Planned
 
 INTERRUPTED = range(129, 160)  # exit codes of a command that a signal stopped
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     """What is left of a command."""
 
     code: int
     text: str  # what it said, its last line the reason if it failed
 
 
-Execute = Callable[[list[str]], Ended]
+Execute = Callable[[list[str]], CommandResult]
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedVariant:
     """What a variant comes to, found out without training it.
 
     Args:
@@ -55,7 +55,7 @@ class Outcome:
     """What came of a planned run: its folder, or why there is none."""
 
     planned: Planned
-    found: Found | None
+    found: ExistingRun | None
     reason: str = ""
 
     @property
@@ -81,31 +81,31 @@ class Engine:
         execute: runs ``python -m cnnkit`` with these words.
     """
 
-    def __init__(self, root: Path, resolved: dict[str, Resolved], execute: Execute) -> None:
+    def __init__(self, root: Path, resolved: dict[str, ResolvedVariant], execute: Execute) -> None:
         self.root, self.resolved, self.execute = root, resolved, execute
 
-    def find(self, planned: Planned) -> Found | None:
+    def find(self, planned: Planned) -> ExistingRun | None:
         """The newest run folder of it that is of use, if there is one: a done one before all others."""
         what = self.resolved[planned.variant.name]
         config = what.with_seed(planned.seed)
-        found = [f for f in runs_in(self.root / planned.variant.name) if f.is_the_one(config, what.code, what.data)]
+        found = [f for f in list_runs(self.root / planned.variant.name) if f.matches(config, what.code, what.data)]
         order = ("done", "trained", "resumable", "failed", "nothing")
         return min(found, key=lambda each: order.index(each.state), default=None)
 
-    def precisions(self, planned: Sequence[Planned]) -> list[str]:
+    def list_precisions(self, planned: Sequence[Planned]) -> list[str]:
         """Of the runs there are for these, in whatever precision they were computed."""
         found = []
         for each in planned:
-            what, runs = self.resolved[each.variant.name], runs_in(self.root / each.variant.name)
+            what, runs = self.resolved[each.variant.name], list_runs(self.root / each.variant.name)
             asked = what.with_seed(each.seed), what.code, what.data
             found += [
                 run.precision
                 for run in runs
-                if run.state in ("done", "trained", "resumable") and run.is_the_one(*asked, any_precision=True)
+                if run.state in ("done", "trained", "resumable") and run.matches(*asked, any_precision=True)
             ]
         return [precision for precision in found if precision]
 
-    def carry_out(self, planned: Planned) -> Outcome:
+    def run_one(self, planned: Planned) -> Outcome:
         """Train and test, as far as that is not done yet.
 
         Raises:
@@ -114,7 +114,9 @@ class Engine:
         found = self.find(planned)
         state = found.state if found is not None else "nothing"
         if state not in ("done", "trained"):
-            words = ["--resume", str(found.run)] if found is not None and state == "resumable" else self._anew(planned)
+            words = (
+                ["--resume", str(found.run)] if found is not None and state == "resumable" else self._fit_words(planned)
+            )
             ended = self._run(["fit", *words, "--trainer.enable_progress_bar=false"])
             found = self.find(planned)
             if found is None or found.state not in ("done", "trained"):
@@ -126,19 +128,19 @@ class Engine:
                 return Outcome(planned, found, _reason(ended, found))
         return Outcome(planned, found)
 
-    def _anew(self, planned: Planned) -> list[str]:
+    def _fit_words(self, planned: Planned) -> list[str]:
         variant = planned.variant
         place = ["--name", variant.name, "--trainer.default_root_dir", str(self.root)]
         return [*variant.words, *self.resolved[variant.name].settled, "--seed_everything", str(planned.seed), *place]
 
-    def _run(self, words: list[str]) -> Ended:
+    def _run(self, words: list[str]) -> CommandResult:
         ended = self.execute(words)
         if ended.code in INTERRUPTED:
             raise Interrupted(ended.code)
         return ended
 
 
-def _reason(ended: Ended, found: Found | None) -> str:
+def _reason(ended: CommandResult, found: ExistingRun | None) -> str:
     if not ended.code:
         return "it ended well, but its code or data are no longer those that the study began with; run the study again"
     said = [line for line in ended.text.splitlines() if line.startswith("error: ")]
@@ -146,7 +148,7 @@ def _reason(ended: Ended, found: Found | None) -> str:
     return (said[-1].removeprefix("error: ") if said else noted) or f"ended with exit code {ended.code}"
 
 
-def carry_out_all(
+def run_all(
     engine: Engine, runs: Sequence[Planned], jobs: int, report: Callable[[Outcome, float], None]
 ) -> list[Outcome]:
     """Carry out the runs, ``jobs`` at a time, in their order.
@@ -166,7 +168,7 @@ def carry_out_all(
 
     def one(planned: Planned) -> tuple[Outcome, float]:
         began = time.perf_counter()
-        return engine.carry_out(planned), time.perf_counter() - began
+        return engine.run_one(planned), time.perf_counter() - began
 
     if jobs == 1:
         outcomes = []
@@ -190,7 +192,7 @@ def carry_out_all(
 
 
 @contextlib.contextmanager
-def alone(root: Path) -> Iterator[None]:
+def lock_study(root: Path) -> Iterator[None]:
     """Keep a second process from working on the same study.
 
     Raises:

@@ -8,7 +8,7 @@ from cnnkit.errors import UserError
 from cnnkit.precision import PrecisionChoice
 
 
-def one_precision(place: Path, earlier: Iterable[str], choices: Sequence[PrecisionChoice]) -> PrecisionChoice:
+def choose_precision(place: Path, earlier: Iterable[str], choices: Sequence[PrecisionChoice]) -> PrecisionChoice:
     """The precision that all runs of a study share: that of the runs there are, else what suits every variant.
 
     Args:

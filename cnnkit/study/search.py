@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.errors import UserError
 from cnnkit.files import replacing
 from cnnkit.metric_names import is_lower_better
-from cnnkit.study.engine import INTERRUPTED, Ended, Interrupted
+from cnnkit.study.engine import INTERRUPTED, CommandResult, Interrupted
 from cnnkit.study.plan import Plan, Variant
 from cnnkit.suggest import suggest
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEYS = ("trials", "metric", "ranges", "pruner", "storage")
 PRUNERS = ("median", "hyperband", "none")
 # Fits with these words; after every validation `report(epoch, score)` says whether to give the run up.
-Fit = Callable[[list[str], str, Callable[[int, float], bool]], tuple[Ended, float | None]]
+Fit = Callable[[list[str], str, Callable[[int, float], bool]], tuple[CommandResult, float | None]]
 
 
 def search(plan: Plan, root: Path, fit: Fit, *, trials: int | None = None) -> int:

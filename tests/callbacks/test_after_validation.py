@@ -13,7 +13,7 @@ import torch
 
 from cnnkit.callbacks.memory import peak_resident
 from cnnkit.dashboards import Confusion, Mistakes, PRCurves
-from cnnkit.dashboards.drawing import Allowance
+from cnnkit.dashboards.board import TimeBudget
 
 PROBABILITIES = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.9, 0.0], [0.3, 0.3, 0.4], [0.05, 0.0, 0.95]])
 STATM = Path("/proc/self/statm")
@@ -84,11 +84,11 @@ def test_a_curve_is_that_of_one_class_against_all_others() -> None:
 def test_drawing_takes_its_share_of_the_time_and_the_last_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    allowance, drawn = Allowance(0.01), []
+    budget, drawn = TimeBudget(0.01), []
     for epoch in range(10):
         clock[0] += 5
-        if allowance.due(trainer(current_epoch=epoch)):
-            with allowance.spending():
+        if budget.due(trainer(current_epoch=epoch)):
+            with budget.spending():
                 clock[0] += 0.2  # as much as 20 s allow
             drawn.append(epoch)
     assert drawn == [0, 3, 7, 9]

@@ -1,7 +1,6 @@
 """Which epoch becomes best.ckpt: by the monitored score, ties by the validation loss, never by NaN."""
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
@@ -9,12 +8,12 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassF1Score
 
 from cnnkit import CNN, AuxiliaryLossTask, ClassificationTask, FashionMNISTSample
-from cnnkit.callbacks import BestCheckpoint, Memory, Throughput, WarnOnNaN, best_and_last
+from cnnkit.callbacks import BestCheckpoint, Memory, Throughput, WarnOnNaN, build_checkpoints
 from cnnkit.errors import UserError
 from cnnkit.metrics import build_accuracy
 from cnnkit.runs import find
@@ -43,7 +42,7 @@ class Scripted(L.LightningModule):
 def fit(
     folder: Path, epochs: list[dict[str, float]], monitor: str = "val/acc", ckpt: str | None = None, until: int = 0
 ) -> BestCheckpoint:
-    callbacks = best_and_last(folder, monitor)
+    callbacks = build_checkpoints(folder, monitor)
     trainer = L.Trainer(
         max_epochs=until or len(epochs),
         callbacks=[*callbacks, WarnOnNaN()],
@@ -127,7 +126,7 @@ class F1Task(ClassificationTask):
 F1 = "test_best.F1Task"
 
 
-def test_an_own_metric_is_shown_and_chosen_by(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_own_metric_is_shown_and_chosen_by(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     ended = cli("fit", *SMALL, f"--model={F1}", "--monitor=val/f1", "--trainer.max_epochs=3")
     assert ended.code == 0, ended.err
@@ -161,7 +160,7 @@ def test_an_own_metric_is_shown_and_chosen_by(cli: Callable[..., Ended], monkeyp
     ],
 )
 def test_a_metric_that_nobody_logs_ends_before_training(
-    cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
 ) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     ended = cli("fit", *SMALL, *words)
@@ -171,7 +170,7 @@ def test_a_metric_that_nobody_logs_ends_before_training(
     assert not list(Path().glob("runs/*/*")), "no run folder is left behind"
 
 
-def test_train_scores_can_be_monitored_where_nothing_is_validated(cli: Callable[..., Ended]) -> None:
+def test_train_scores_can_be_monitored_where_nothing_is_validated(cli: Cli) -> None:
     words = ["--monitor=train/loss", "--data.val_size=0", "--trainer.max_epochs=2"]
     ended = cli("fit", *SMALL, *words)
     assert ended.code == 0, ended.err
@@ -183,7 +182,7 @@ def test_train_scores_can_be_monitored_where_nothing_is_validated(cli: Callable[
 STOP = "lightning.pytorch.callbacks.EarlyStopping"
 
 
-def test_other_monitors_are_looked_at_before_training(cli: Callable[..., Ended]) -> None:
+def test_other_monitors_are_looked_at_before_training(cli: Cli) -> None:
     stop = ["--trainer.callbacks", f"[{{class_path: {STOP}, init_args: {{monitor: val/acuracy}}}}]"]
     ended = cli("fit", *SMALL, *stop)
     assert ended.code == 2
@@ -196,7 +195,7 @@ def test_other_monitors_are_looked_at_before_training(cli: Callable[..., Ended])
     assert "monitor of ReduceLROnPlateau: nothing is logged as 'val/los'; did you mean val/loss?" in ended.err
 
 
-def test_a_monitor_the_wrong_way_round_is_said(cli: Callable[..., Ended]) -> None:
+def test_a_monitor_the_wrong_way_round_is_said(cli: Cli) -> None:
     stop = ["--trainer.callbacks", f"[{{class_path: {STOP}, init_args: {{monitor: val/acc}}}}]"]
     ended = cli("fit", *SMALL, *stop)
     assert ended.code == 0
@@ -228,15 +227,13 @@ def test_a_monitor_the_wrong_way_round_is_said(cli: Callable[..., Ended]) -> Non
         ),
     ],
 )
-def test_a_name_without_val_is_looked_at_before_training_too(
-    cli: Callable[..., Ended], words: list[str], said: str
-) -> None:
+def test_a_name_without_val_is_looked_at_before_training_too(cli: Cli, words: list[str], said: str) -> None:
     ended = cli("fit", *[word for word in SMALL if "scheduler" not in word], *words)
     assert (ended.code, said in ended.err) == (2, True), ended.err
     assert not list(Path().glob("runs/*/*")), "no run folder is left behind"
 
 
-def test_what_callbacks_log_and_an_epoch_without_validation_can_be_monitored(cli: Callable[..., Ended]) -> None:
+def test_what_callbacks_log_and_an_epoch_without_validation_can_be_monitored(cli: Cli) -> None:
     saver = "{class_path: ModelCheckpoint, init_args: {monitor: step, mode: max}}"
     stop = "{class_path: EarlyStopping, init_args: {monitor: val/loss}}"
     words = ["--monitor=images_per_second", "--trainer.max_epochs=2", "--trainer.check_val_every_n_epoch=2"]
@@ -248,7 +245,7 @@ def test_what_callbacks_log_and_an_epoch_without_validation_can_be_monitored(cli
 @pytest.mark.filterwarnings("ignore")
 def test_the_trial_finds_what_is_logged(tmp_path: Path) -> None:
     """What is said to be logged before training is what a training logs."""
-    from cnnkit.callbacks.logged import logged_metrics
+    from cnnkit.callbacks.logged import find_logged_metrics
 
     data = FashionMNISTSample(batch_size=16)
     for task in (F1Task(CNN(1, 10, 28, channels=(4,))), AuxiliaryLossTask(CNN(1, 10, 28), after=["features.0"])):
@@ -257,5 +254,5 @@ def test_the_trial_finds_what_is_logged(tmp_path: Path) -> None:
         logger = TensorBoardLogger(tmp_path)
         trainer = L.Trainer(**limits, logger=logger, enable_progress_bar=False, callbacks=own)
         trainer.fit(task, datamodule=data)
-        assert set(trainer.callback_metrics) == logged_metrics(trainer, task)
+        assert set(trainer.callback_metrics) == find_logged_metrics(trainer, task)
         assert {"val/loss", "val/acc", "train/loss", "images_per_second", "lr-Adam"} <= trainer.callback_metrics.keys()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_runs import SHORT, SMALL, SMALL_NET, WATCHED, Ended
+from small_runs import SHORT, SMALL, SMALL_NET, WATCHED, Cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
@@ -89,7 +89,7 @@ def test_every_chart_of_the_layout_has_lines(trained_once: RunFolder) -> None:
     assert empty == []
 
 
-def test_a_run_with_heads_on_rgb_images_shows_them_too(cli: Callable[..., Ended], photos: str) -> None:
+def test_a_run_with_heads_on_rgb_images_shows_them_too(cli: Cli, photos: str) -> None:
     task = ["--model=AuxiliaryLossTask", "--model.after=[features.2]", *SMALL_NET, *SHORT]
     data = ["--data=ImageFolder", f"--data.root={photos}", "--data.image_size=16", "--data.data_dir=d"]
     ended = cli("fit", *task, *data, "--watch.histograms=true")
@@ -109,7 +109,9 @@ def test_a_run_with_heads_on_rgb_images_shows_them_too(cli: Callable[..., Ended]
     assert any(r != g for r, g, _ in kernels.getdata())  # in color
 
 
-def test_a_head_that_trains_on_embeddings_is_shown_with_the_images_behind_them(cli: Callable[..., Ended]) -> None:
+def test_a_head_that_trains_on_embeddings_is_shown_with_the_images_behind_them(
+    cli: Cli,
+) -> None:
     task = ["--model=TransferTask", "--model.net=CNN", "--model.net.global_pool=true", "--model.mode=embeddings"]
     words = ["--data.data_dir=d", "--data.train_fraction=0.1", "--data.val_size=200", "--data.batch_size=32"]
     ended = cli("fit", *task, *SMALL_NET[:1], *SHORT, *words)
@@ -126,9 +128,7 @@ def test_a_head_that_trains_on_embeddings_is_shown_with_the_images_behind_them(c
     assert np.loadtxt(find("runs").path / "projector" / "vectors.tsv").shape[0] == 200
 
 
-def test_a_resumed_run_writes_nothing_twice_and_leaves_nothing_out(
-    cli: Callable[..., Ended], trained_once: RunFolder
-) -> None:
+def test_a_resumed_run_writes_nothing_twice_and_leaves_nothing_out(cli: Cli, trained_once: RunFolder) -> None:
     Path("leaving.py").write_text(
         "import os, signal\nfrom lightning.pytorch.callbacks import Callback\n"
         "class Stop(Callback):\n"
@@ -167,7 +167,7 @@ def test_a_callback_of_ones_own_takes_the_place_of_ours(fit: Callable[..., RunFo
     assert np.loadtxt(run.path / "projector" / "vectors.tsv").shape[0] == 7
 
 
-def test_a_wrong_part_is_named(cli: Callable[..., Ended]) -> None:
+def test_a_wrong_part_is_named(cli: Cli) -> None:
     ended = cli("fit", "--watch.mops=false")
     assert ended.code == 2
     assert "did you mean maps?" in ended.err

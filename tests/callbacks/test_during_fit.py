@@ -15,9 +15,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor
 
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample
-from cnnkit.callbacks import EMA, Diverged, EpochProgress, StopOnNaN, Throughput, best_and_last
+from cnnkit.callbacks import EMA, Diverged, EpochProgress, StopOnNaN, Throughput, build_checkpoints
 from cnnkit.dashboards import RunPictures
-from cnnkit.dashboards.tensorboard import image_grid
+from cnnkit.dashboards.run_pictures import image_grid
 from cnnkit.loggers import TensorBoard
 
 
@@ -50,7 +50,7 @@ def test_ema_is_what_is_validated_saved_and_tested(tmp_path: Path) -> None:
         return lambda _, module, *args: seen.update({stage: module.net.features[0].weight.detach().clone()})
 
     spies = Spy("on_test_start", keep("test")), Spy("on_validation_batch_end", keep("val"))
-    run = trainer(tmp_path, EMA(decay=0.5), *best_and_last(tmp_path), *spies)
+    run = trainer(tmp_path, EMA(decay=0.5), *build_checkpoints(tmp_path), *spies)
     run.fit(task(), datamodule=FashionMNISTSample())
     run.test(ckpt_path=str(tmp_path / "last.ckpt"), datamodule=FashionMNISTSample(), verbose=False)
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
@@ -65,7 +65,7 @@ def test_ema_is_the_average_of_the_weights_after_each_step(tmp_path: Path) -> No
     after: list[Tensor] = []
     spy = Spy("on_train_batch_end", lambda _, module, *a: after.append(module.net.features[0].weight.detach().clone()))
     model = task()
-    run = trainer(tmp_path, EMA(decay=0.5), spy, *best_and_last(tmp_path), max_epochs=1)
+    run = trainer(tmp_path, EMA(decay=0.5), spy, *build_checkpoints(tmp_path), max_epochs=1)
     run.fit(model, datamodule=FashionMNISTSample())
     expected = after[0]  # the average starts as a copy
     for weight in after[1:]:
@@ -81,7 +81,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_reaches_a_checkpoint(tm
             loss, logits = super().compute_loss(batch)
             return loss * (math.nan if self.global_step == at else 1), logits
 
-    run = trainer(tmp_path, StopOnNaN(), *best_and_last(tmp_path))
+    run = trainer(tmp_path, StopOnNaN(), *build_checkpoints(tmp_path))
     with pytest.raises(Diverged, match=r"no finite number at or before step .*lower the learning rate"):
         run.fit(Bad(CNN(channels=(4, 8), hidden_sizes=(16,))), datamodule=FashionMNISTSample())
     files = list(tmp_path.glob("*.ckpt"))

@@ -1,14 +1,13 @@
 """A run that something ends before its length says who, and why."""
 
 import datetime
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lightning.pytorch.callbacks import Callback, EarlyStopping, Timer
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.callbacks import StopWhen
 from cnnkit.callbacks.early_stop import describe_early_stop
@@ -17,7 +16,7 @@ from cnnkit.runs import find
 STOP = "{class_path: EarlyStopping, init_args: {monitor: val/loss, patience: 1, min_delta: 5}}"
 
 
-def test_the_command_its_manifest_and_the_table_of_runs_say_it(cli: Callable[..., Ended]) -> None:
+def test_the_command_its_manifest_and_the_table_of_runs_say_it(cli: Cli) -> None:
     words = [f"--trainer.callbacks=[{STOP}]", "--data.val_size=100"]
     ended = cli("fit", *SMALL, *words, "--trainer.max_epochs=9")
     assert ended.code == 0, ended.err
@@ -34,13 +33,13 @@ def test_the_command_its_manifest_and_the_table_of_runs_say_it(cli: Callable[...
     assert "stopped_early" not in run.manifest()
 
 
-def test_a_run_of_full_length_says_nothing(cli: Callable[..., Ended]) -> None:
+def test_a_run_of_full_length_says_nothing(cli: Cli) -> None:
     ended = cli("fit", *SMALL, f"--trainer.callbacks=[{STOP}]", "--data.val_size=100", "--trainer.max_epochs=2")
     assert (ended.code, "stopped early" in ended.out) == (0, False)
     assert "stopped_early" not in find("runs").manifest()
 
 
-def test_a_callback_that_does_not_say_why(cli: Callable[..., Ended]) -> None:
+def test_a_callback_that_does_not_say_why(cli: Cli) -> None:
     Path("stopper.py").write_text(
         "from lightning.pytorch.callbacks import Callback\n"
         "class Stopper(Callback):\n"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnnkit.callbacks import EMA, best_and_last
+from cnnkit.callbacks import EMA, build_checkpoints
 from cnnkit.errors import UserError
 
 STEPS = 4  # an epoch
@@ -49,7 +49,7 @@ class Line(L.LightningModule):
 def make(folder: Path, callback: EMA, epochs: int = 3) -> L.Trainer:
     return L.Trainer(
         max_epochs=epochs,
-        callbacks=[callback, *best_and_last(folder)],
+        callbacks=[callback, *build_checkpoints(folder)],
         num_sanity_val_steps=0,
         logger=False,
         enable_progress_bar=False,

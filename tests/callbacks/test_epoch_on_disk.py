@@ -3,13 +3,12 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.callbacks import SafeCheckpointIO
 from cnnkit.runs import RunFolder, find
@@ -38,7 +37,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_kill_right_after_a_checkpoint_loses_no_row(
-    cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, epoch: int, tmp_path: Path
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, epoch: int, tmp_path: Path
 ) -> None:
     """As the disk is when last.ckpt has just been renamed, a copy is taken: what a kill would leave."""
     save = SafeCheckpointIO.save_checkpoint
@@ -62,7 +61,7 @@ def test_a_kill_right_after_a_checkpoint_loses_no_row(
 
 
 @pytest.mark.parametrize("what", ["gradient", "moment"])
-def test_weights_that_are_no_numbers_are_not_saved(cli: Callable[..., Ended], what: str) -> None:
+def test_weights_that_are_no_numbers_are_not_saved(cli: Cli, what: str) -> None:
     Path("spoiling.py").write_text(SPOIL)
     step = 5 if what == "gradient" else 6  # of 6: the loss of the last step is finite
     spec = [{"class_path": "spoiling.Spoil", "init_args": {"step": step, "what": what}}]

@@ -1,13 +1,12 @@
 """The worked examples: their numbers against torch and the notes, their pictures, and the command that prints them."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.classroom.autoencoder import Autoencoder, train_autoencoder
 from cnnkit.classroom.drawings import SLIDES, Slide
@@ -69,7 +68,7 @@ def test_the_autoencoder_learns_to_give_images_back() -> None:
         train_autoencoder(torch.zeros(2, 1, 30, 28, dtype=torch.uint8), test)
 
 
-def test_a_picture_of_each_example_that_has_one(cli: Callable[..., Ended]) -> None:
+def test_a_picture_of_each_example_that_has_one(cli: Cli) -> None:
     assert cli("course", "matrix", "-o", "matrix.png").out.startswith("4x16 matrix")
     with Image.open("matrix.png") as picture:
         assert picture.width > picture.height > 500
@@ -78,7 +77,7 @@ def test_a_picture_of_each_example_that_has_one(cli: Callable[..., Ended]) -> No
     assert png_bytes(draw()).startswith(b"\x89PNG")
 
 
-def test_the_examples_are_listed(cli: Callable[..., Ended]) -> None:
+def test_the_examples_are_listed(cli: Cli) -> None:
     assert [line.split()[0] for line in cli("course").out.splitlines()] == list(LESSONS)
 
 
@@ -92,7 +91,7 @@ def test_the_examples_are_listed(cli: Callable[..., Ended]) -> None:
         ("-o a.png", "error: --output draws one example: name it, one of signals"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(cli: Callable[..., Ended], words: str, expected: str) -> None:
+def test_a_mistake_is_told_in_a_line(cli: Cli, words: str, expected: str) -> None:
     ended = cli("course", *words.split())
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
     assert ended.err.startswith(expected), ended.err

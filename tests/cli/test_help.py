@@ -1,9 +1,8 @@
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
 import cnnkit
 
@@ -19,7 +18,7 @@ def test_help_and_version_import_nothing_heavy(words: list[str]) -> None:
     assert found.stdout.endswith("[]\n")
 
 
-def test_every_command_and_option_is_told_of(cli: Callable[..., Ended]) -> None:
+def test_every_command_and_option_is_told_of(cli: Cli) -> None:
     ended = cli("--help")
     assert ended.code == 0
     assert all(word in ended.out for word in ("fit", "test", "validate", "predict", "--debug", "--version"))
@@ -35,7 +34,7 @@ def test_every_command_and_option_is_told_of(cli: Callable[..., Ended]) -> None:
         (["--data.help", "CIFAR10"], "--data.init_args.batch_size"),
     ],
 )
-def test_help_on_a_class_shows_its_arguments(cli: Callable[..., Ended], words: list[str], expected: str) -> None:
+def test_help_on_a_class_shows_its_arguments(cli: Cli, words: list[str], expected: str) -> None:
     ended = cli("fit", *words)
     assert ended.code == 0
     assert expected.split(".")[-1] in ended.out

@@ -2,12 +2,11 @@
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
@@ -23,7 +22,7 @@ def read_or_die(path: Path, *args: object) -> Tensor:
     return REAL(path, *args)  # type: ignore[arg-type]
 
 
-def test_a_killed_worker_is_named_with_the_remedy(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_worker_is_named_with_the_remedy(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("cat", "dog"):
         Path("photos", name).mkdir(parents=True)
         for k in range(24):

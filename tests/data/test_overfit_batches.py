@@ -1,6 +1,5 @@
 """``trainer.overfit_batches``: the same few batches in every epoch, as they are, for training and for validation."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 from torch import Tensor
 
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample, TransferTask
@@ -123,7 +122,7 @@ def test_embeddings(tmp_path: Path) -> None:
     assert look.train[0][0].ndim == 2
 
 
-def test_the_command_says_so_in_one_line(cli: Callable[..., Ended]) -> None:
+def test_the_command_says_so_in_one_line(cli: Cli) -> None:
     words = [word for word in SMALL if not word.startswith("--trainer.limit_train")]
     ended = cli("fit", *words, "--trainer.overfit_batches=2", "--data.val_size=0")
     assert ended.code == 0, ended.err
@@ -132,7 +131,7 @@ def test_the_command_says_so_in_one_line(cli: Callable[..., Ended]) -> None:
     assert "best validation accuracy" in ended.out
 
 
-def test_such_a_run_is_scored_on_all_validation_images(cli: Callable[..., Ended]) -> None:
+def test_such_a_run_is_scored_on_all_validation_images(cli: Cli) -> None:
     words = [word for word in SMALL if not word.startswith("--trainer.limit_train")]
     assert cli("fit", *words, "--trainer.overfit_batches=1", "--data.val_size=100").code == 0
     run = find("runs")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.study.answer import factors_of, markdown, read_rows
 from cnnkit.study.plan import read_plan
+from cnnkit.study.results import factor_names, markdown, read_rows
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FOLDERS = sorted(path.parent for path in EXPERIMENTS.glob("*/README.md"))
@@ -27,7 +27,7 @@ def test_the_table_of_the_page_is_that_of_the_results(folder: Path) -> None:
 def test_the_results_are_those_of_the_study_as_it_is_written_down(folder: Path) -> None:
     plan, rows = read_plan(folder), read_rows(folder / "results.csv")
     asked = {(*run.variant.levels.values(), str(run.seed)) for run in plan.runs}
-    assert {(*(row[factor] for factor in factors_of(row)), row["seed"]) for row in rows} == asked
+    assert {(*(row[factor] for factor in factor_names(row)), row["seed"]) for row in rows} == asked
     assert {row["status"] for row in rows} == {"done"}
     assert {row["test_looks"] for row in rows} == {"1"}
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnkit import models
 from cnnkit.errors import UserError
-from cnnkit.inspection.attribution import black, integrated_gradients, occlusion
+from cnnkit.inspection.attribution import integrated_gradients, normalize_black, occlusion
 from cnnkit.inspection.grad_cam import grad_cam, last_block, last_convolution
 
 captum = pytest.importorskip("captum.attr")
@@ -102,8 +102,8 @@ def test_the_net_is_left_as_it_was() -> None:
     net[1].eval()
     before = {key: value.clone() for key, value in net.state_dict().items()}
     torch.testing.assert_close(grad_cam(net, batch), expected)  # dropout and batch statistics would show
-    integrated_gradients(net, batch, black(batch, MEAN, STD), steps=4)
-    occlusion(net, batch, black(batch, MEAN, STD), window=16)
+    integrated_gradients(net, batch, normalize_black(batch, MEAN, STD), steps=4)
+    occlusion(net, batch, normalize_black(batch, MEAN, STD), window=16)
     assert net.training
     assert net[7].training
     assert not net[1].training
@@ -116,7 +116,7 @@ def test_the_net_is_left_as_it_was() -> None:
 def test_frozen_nets_and_inference_mode_are_no_obstacle() -> None:
     with torch.inference_mode(False):
         net, batch = small(), images()
-    base = black(batch, MEAN, STD)
+    base = normalize_black(batch, MEAN, STD)
     expected = grad_cam(net, batch), integrated_gradients(net, batch, base, 2), occlusion(net, batch, base, 2)
     net.requires_grad_(False)
     frozen = batch + 0  # an inference tensor
@@ -130,7 +130,7 @@ def test_the_predicted_class_is_explained_unless_another_is_named() -> None:
     net, batch = small().eval(), images(8)
     predicted = net(batch).argmax(1)
     assert len(predicted.unique()) > 1
-    base = black(batch, MEAN, STD)
+    base = normalize_black(batch, MEAN, STD)
     for method in (grad_cam, lambda *a: integrated_gradients(*a[:2], base, a[2], 4)):
         torch.testing.assert_close(method(net, batch, None), method(net, batch, predicted))
         torch.testing.assert_close(method(net, batch, 2), method(net, batch, torch.full((8,), 2)))
@@ -163,7 +163,7 @@ def test_squeeze_and_excitation_is_not_taken_for_the_last_convolution() -> None:
 def test_integrated_gradients_are_complete() -> None:
     """Sundararajan et al. 2017, proposition 1: they sum to F(image) - F(baseline)."""
     net, batch = small(nn.Softplus).eval(), images()
-    base, labels = black(batch, MEAN, STD), torch.tensor([0, 1, 2])
+    base, labels = normalize_black(batch, MEAN, STD), torch.tensor([0, 1, 2])
     found = integrated_gradients(net, batch, base, labels, steps=200)
     assert found.shape == batch.shape
     with torch.no_grad():
@@ -175,7 +175,7 @@ def test_integrated_gradients_are_complete() -> None:
 
 def test_occlusion_is_the_fall_of_the_logit_under_the_square() -> None:
     net, batch = small().eval(), images(2)
-    base = black(batch, MEAN, STD)
+    base = normalize_black(batch, MEAN, STD)
     found = occlusion(net, batch, base, 1, window=8, stride=8)
     covered = batch.clone()
     covered[:, :, 8:16, 24:32] = base[:, :, 8:16, 24:32]
@@ -189,7 +189,7 @@ def test_black_is_black_in_pixels() -> None:
     from cnnkit.transforms import Normalize
 
     batch = Normalize(MEAN, STD)(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
-    torch.testing.assert_close(black(batch, MEAN, STD), batch[:1].contiguous())
+    torch.testing.assert_close(normalize_black(batch, MEAN, STD), batch[:1].contiguous())
 
 
 MISTAKES: list[tuple[Callable[[], Any], str]] = [

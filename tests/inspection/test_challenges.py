@@ -6,7 +6,16 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as reference
 
-from cnnkit.inspection.challenges import CHALLENGES, GREY, Clutter, challenges_figure, occluded, relit, resized, rotated
+from cnnkit.inspection.challenges import (
+    CHALLENGES,
+    GREY,
+    Clutter,
+    challenges_figure,
+    change_lighting,
+    change_scale,
+    occlude,
+    rotate_both_ways,
+)
 from cnnkit.inspection.robustness import Point, accuracy_under_change
 
 
@@ -17,7 +26,7 @@ def images() -> Tensor:
 
 @pytest.mark.parametrize("factor", CHALLENGES["lighting"].strengths)
 def test_lighting_is_torchvisions_brightness(images: Tensor, factor: float) -> None:
-    darker, brighter = relit(images, torch.arange(6), factor)
+    darker, brighter = change_lighting(images, torch.arange(6), factor)
     for found, each in ((darker, 1 / factor), (brighter, factor)):
         # torchvision cuts off what is behind the point, we round
         assert (found.int() - reference.adjust_brightness(images, float(each)).int()).abs().max() <= 1
@@ -26,8 +35,8 @@ def test_lighting_is_torchvisions_brightness(images: Tensor, factor: float) -> N
 
 @pytest.mark.parametrize("degrees", CHALLENGES["rotation"].strengths)
 def test_rotation_and_scale_are_torchvisions(images: Tensor, degrees: float) -> None:
-    right, left = rotated(images, torch.arange(6), degrees)
-    smaller, larger = resized(images, torch.arange(6), 1.5)
+    right, left = rotate_both_ways(images, torch.arange(6), degrees)
+    smaller, larger = change_scale(images, torch.arange(6), 1.5)
     for found, angle, scale in (
         (right, degrees, 1.0),
         (left, -degrees, 1.0),
@@ -41,7 +50,7 @@ def test_rotation_and_scale_are_torchvisions(images: Tensor, degrees: float) -> 
 @pytest.mark.parametrize("share", CHALLENGES["occlusion"].strengths)
 def test_occlusion_hides_one_square_and_nothing_else(images: Tensor, share: float) -> None:
     images = images.where(images != GREY, 0)
-    (found,) = occluded(images, torch.arange(6), share)
+    (found,) = occlude(images, torch.arange(6), share)
     hidden = (found == GREY).all(1)
     side = round(share * 20)
     assert (hidden.sum((1, 2)) == side * side).all()
@@ -81,7 +90,7 @@ def test_strength_0_is_the_image_as_it_is_and_views_count_alike(images: Tensor) 
         mean = x.mean((1, 2, 3))
         return torch.stack([127 - mean, mean - 127], dim=1)
 
-    points = accuracy_under_change(net, images, labels, Tensor.float, relit, [0, 4], batch_size=4)
+    points = accuracy_under_change(net, images, labels, Tensor.float, change_lighting, [0, 4], batch_size=4)
     assert points[0].accuracy == 1
     assert points[1].accuracy == pytest.approx(0.5)  # darker: all 0; brighter: all 1
     assert [point.strength for point in points] == [0, 4]

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.attribution import black, integrated_gradients, occlusion
+from cnnkit.inspection.attribution import integrated_gradients, normalize_black, occlusion
 from cnnkit.inspection.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
 from cnnkit.inspection.grad_cam import grad_cam
 from cnnkit.models import MLP
@@ -37,7 +37,7 @@ def test_all_methods_explain_the_same_class() -> None:
     pytest.importorskip("captum")
     model, batch = net(), images()
     found = attribution_maps(model, batch, MEAN, STD, labels=3)
-    base = black(batch, MEAN, STD)
+    base = normalize_black(batch, MEAN, STD)
     assert list(found) == ["Grad-CAM", "integrated gradients", "occlusion"]
     torch.testing.assert_close(found["Grad-CAM"], grad_cam(model, batch, 3))
     torch.testing.assert_close(found["integrated gradients"], integrated_gradients(model, batch, base, 3).sum(1))

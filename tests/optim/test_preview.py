@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import timm.scheduler as timms
 import torch
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
@@ -145,7 +145,7 @@ def test_rounding_below_zero_is_no_fault() -> None:
         (["StepLR", "step_size=9"], 0, "note: StepLR never changes the learning rate in this run of 3 epochs"),
     ],
 )
-def test_the_command(cli: Callable[..., Ended], words: list[str], code: int, said: str) -> None:
+def test_the_command(cli: Cli, words: list[str], code: int, said: str) -> None:
     name, *arguments = words
     given = [f"--model.scheduler={name}", *(f"--model.scheduler.{argument}" for argument in arguments)]
     ended = cli("fit", *[word for word in SMALL if "scheduler" not in word], *given, "--trainer.max_epochs=3")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cnnkit.reporting import figures as plots
-from cnnkit.stats.calibration import binned
+from cnnkit.stats.calibration import bin_predictions
 
 
 def counts(classes: int, seed: int = 0) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_any_name_can_be_drawn(name: str, recwarn: pytest.WarningsRecorder) -> N
 def test_a_reliability_diagram_shows_the_bins_that_have_predictions() -> None:
     confidence = np.array([0.55, 0.65, 0.95, 0.95, 0.95, 0.95])
     right = np.array([0, 1, 1, 1, 1, 0])
-    found = binned(confidence, right, bins=10)
+    found = bin_predictions(confidence, right, bins=10)
     upper, lower = plots.reliability_figure(found).axes
     bars = {round(bar.get_x(), 3): bar.get_height() for bar in upper.patches}
     assert bars == pytest.approx({0.5: 0, 0.6: 1, 0.9: 0.75})

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cnnkit.cli.fit.provenance import git_state
-from cnnkit.loggers import TensorBoard, put_before_now
+from cnnkit.loggers import TensorBoard, rename_future_events
 
 
 def write(folder: Path, steps: range, resume_step: int | None) -> None:
@@ -53,7 +53,7 @@ def test_files_of_the_past_keep_their_names(tmp_path: Path) -> None:
     names = ["events.out.tfevents.100.a.1.0", "events.out.tfevents.200.a.2.0", "events.out.tfevents.odd"]
     for name in names:
         (tmp_path / name).write_text("")
-    assert put_before_now(tmp_path) == 0
+    assert rename_future_events(tmp_path) == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == names
 
 

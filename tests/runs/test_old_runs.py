@@ -3,14 +3,13 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
 OLD = Path(__file__).parents[1] / "support" / "old_runs"
-Cli = Callable[..., Ended]
+Cli = Cli
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from fake_runs import fake_run, rightly
 
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
-from cnnkit.runs.queries import check_keys, in_order, read_condition
+from cnnkit.runs.queries import check_keys, read_condition, sort_records
 from cnnkit.runs.records import RunRecord, config_differences, flatten, read_record, read_records
 
 
@@ -142,13 +142,13 @@ def test_what_is_no_condition(text: str) -> None:
     ],
 )
 def test_runs_are_sorted_with_the_best_first(runs: list[RunRecord], key: str, reverse: bool, expected: str) -> None:
-    assert names(in_order(runs, key, reverse)) == expected
+    assert names(sort_records(runs, key, reverse)) == expected
 
 
 def test_a_diverged_run_is_not_the_best(tmp_path: Path) -> None:
     for name, loss in (("a", float("nan")), ("b", 2.0), ("c", 1.0)):
         fake_run(tmp_path / name, last={"val/loss": loss})
-    assert names(in_order(read_records(tmp_path), "val/loss")) == "cba"
+    assert names(sort_records(read_records(tmp_path), "val/loss")) == "cba"
 
 
 def test_a_key_that_no_run_knows_is_named_with_the_closest(runs: list[RunRecord]) -> None:

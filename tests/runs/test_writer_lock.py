@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cnnkit.errors import UserError
-from cnnkit.runs import RunFolder, create, hold_writer_lock, refuse_if_written, writer_of
+from cnnkit.runs import RunFolder, create, find_writer, hold_writer_lock, refuse_if_written
 
 
 def hold(path: str, ready: Any, leave: Any) -> None:
@@ -40,11 +40,11 @@ def test_a_second_writer_is_refused_by_name_until_the_first_is_gone_however_it_g
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     assert (tmp_path / ".writer.json").exists()  # it had no time to take its name away
-    assert writer_of(tmp_path) is None
+    assert find_writer(tmp_path) is None
     refuse_if_written(tmp_path)
     with hold_writer_lock(tmp_path, "fit"):
         assert json.loads((tmp_path / ".writer.json").read_text())["pid"] == os.getpid()
-        assert str(writer_of(tmp_path)).startswith(f"process {os.getpid()} on")
+        assert str(find_writer(tmp_path)).startswith(f"process {os.getpid()} on")
     assert not (tmp_path / ".writer.json").exists()
 
 
@@ -56,7 +56,7 @@ def test_a_child_of_the_writer_does_not_keep_its_lock(tmp_path: Path) -> None:
         child = context.Process(target=leave.wait, args=(60,))
         child.start()
         other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert writer_of(tmp_path) is None
+    assert find_writer(tmp_path) is None
     leave.set()
     child.join()
     other.communicate(b"\n")

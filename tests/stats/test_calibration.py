@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassCalibrationError
 
-from cnnkit.stats.calibration import binned, calibration
+from cnnkit.stats.calibration import bin_predictions, calibration
 
 
 @pytest.mark.parametrize(("bins", "classes"), [(15, 10), (10, 3), (1, 2)])
@@ -16,7 +16,7 @@ def test_the_error_is_that_of_torchmetrics(bins: int, classes: int) -> None:
 
 
 def test_a_bin_has_its_upper_edge_and_certainty_belongs_to_the_last_one() -> None:
-    found = binned([0.5, 0.500001, 1.0], [True, False, True], bins=2)
+    found = bin_predictions([0.5, 0.500001, 1.0], [True, False, True], bins=2)
     assert found.count.tolist() == [1, 2]
     assert found.accuracy.tolist() == [1.0, 0.5]
 
@@ -26,4 +26,4 @@ def test_empty_bins_do_not_count() -> None:
     assert found.count.sum() == 4
     assert np.count_nonzero(found.count) == 1
     assert found.error == pytest.approx(0.15)
-    assert np.isnan(binned([], []).error)
+    assert np.isnan(bin_predictions([], []).error)

@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from cnnkit.errors import UserError
 from cnnkit.stats.intervals import bootstrap_difference, summarize, summarize_shares, wilson_interval
-from cnnkit.stats.significance import holm, mcnemar_exact, not_distinguishable, paired_t_test, t_test_welch
+from cnnkit.stats.significance import compare_with_best, holm, mcnemar_exact, paired_t_test, t_test_welch
 
 SCORES = np.random.default_rng(7).normal(0.9, [[0.01], [0.002], [0.03]], (3, 6))
 
@@ -66,7 +66,7 @@ def test_a_single_run_decides_nothing() -> None:
     for found in (t_test_welch([0.9], [0.5, 0.51, 0.52]), paired_t_test([0.9], [0.5])):
         assert found.mean == pytest.approx(0.9 - (0.51 if found.mean < 0.395 else 0.5))
         assert all(map(math.isnan, (found.low, found.high, found.p)))
-    assert not_distinguishable({"a": [0.9], "b": [0.1]}) == ("a", ["a", "b"])
+    assert compare_with_best({"a": [0.9], "b": [0.1]}) == ("a", ["a", "b"])
 
 
 def test_samples_without_spread() -> None:
@@ -146,17 +146,17 @@ def test_images_must_be_the_same_ones() -> None:
 def test_variants_are_told_from_the_best_by_welch_and_holm() -> None:
     close = [value - 0.001 for value in SCORES[1].tolist()]
     scores = {"good": SCORES[1].tolist(), "close": close, "bad": (SCORES[2] - 0.2).tolist(), "none": []}
-    assert not_distinguishable(scores) == ("good", ["good", "close"])
+    assert compare_with_best(scores) == ("good", ["good", "close"])
     losses = {name: [1 - value for value in values] for name, values in scores.items()}
-    assert not_distinguishable(losses, highest=False) == ("good", ["good", "close"])
-    assert not_distinguishable({"none": []}) == (None, [])
+    assert compare_with_best(losses, highest=False) == ("good", ["good", "close"])
+    assert compare_with_best({"none": []}) == (None, [])
 
 
 def test_a_second_comparison_makes_the_first_one_less_sure() -> None:
     a, b = [0.90, 0.91, 0.92], [0.875, 0.885, 0.895]
     assert 0.025 < t_test_welch(a, b).p < 0.05
-    assert not_distinguishable({"a": a, "b": b}) == ("a", ["a"])
-    assert not_distinguishable({"a": a, "b": b, "c": a[::-1]}) == ("a", ["a", "b", "c"])
+    assert compare_with_best({"a": a, "b": b}) == ("a", ["a"])
+    assert compare_with_best({"a": a, "b": b, "c": a[::-1]}) == ("a", ["a", "b", "c"])
 
 
 def test_intervals_and_tests_of_the_stored_studies_are_scipys() -> None:

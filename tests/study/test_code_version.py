@@ -15,8 +15,8 @@ import cnnkit.tasks
 import cnnkit.transforms
 from cnnkit.runs import identity
 from cnnkit.runs.identity import FIT, ONLY_SHOWS, PACKAGE, code_version, deciding_files
-from cnnkit.runs.imports import Taken, files_of, locate
-from cnnkit.runs.keys import stands_for
+from cnnkit.runs.imports import ImportedName, collect_files, locate
+from cnnkit.runs.keys import covers
 
 
 def config(net: str = "cnnkit.models.CNN", **more: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_all_that_a_fit_has_imported_is_known_by_name() -> None:
     """Whatever is found, found in the text, has been imported, or can be: nothing is overlooked in silence."""
     __import__(FIT)
     loaded = {file for name in list(sys.modules) if name.split(".")[0] == "cnnkit" and (file := locate(name))}
-    everything = files_of([Taken(FIT)], lambda module, file: file.is_relative_to(PACKAGE))
+    everything = collect_files([ImportedName(FIT)], lambda module, file: file.is_relative_to(PACKAGE))
     direct = {file for file in everything if file.relative_to(PACKAGE).parts[0] in ("precision.py", "callbacks")}
     assert direct <= loaded
     assert {PACKAGE / "precision.py", PACKAGE / "callbacks/best.py"} <= direct
@@ -57,13 +57,16 @@ def test_all_that_a_fit_has_imported_is_known_by_name() -> None:
 def test_no_step_of_a_run_imports_what_only_shows() -> None:
     """So that the list cannot hide what a number depends on."""
     packages = (cnnkit.data, cnnkit.models, cnnkit.tasks, cnnkit.transforms, cnnkit.optim)
-    classes = [Taken(package.__name__, name) for package in packages for name in vars(package) if name[0] != "_"]
-    more = [Taken(f"cnnkit.{name}") for name in ("precision", "metrics", "weights", "callbacks.best", "callbacks.ema")]
-    more += [Taken("cnnkit.callbacks.checkpoint"), Taken("cnnkit.callbacks.stop")]
+    classes = [ImportedName(package.__name__, name) for package in packages for name in vars(package) if name[0] != "_"]
+    more = [
+        ImportedName(f"cnnkit.{name}")
+        for name in ("precision", "metrics", "weights", "callbacks.best", "callbacks.ema")
+    ]
+    more += [ImportedName("cnnkit.callbacks.checkpoint"), ImportedName("cnnkit.callbacks.stop")]
     seen: list[str] = []
-    files_of([*classes, *more], lambda module, file: file.is_relative_to(PACKAGE) and not seen.append(module))  # type: ignore[func-returns-value]
+    collect_files([*classes, *more], lambda module, file: file.is_relative_to(PACKAGE) and not seen.append(module))  # type: ignore[func-returns-value]
     assert len(seen) > 50
-    assert not [module for module in seen if stands_for(ONLY_SHOWS, module)]
+    assert not [module for module in seen if covers(ONLY_SHOWS, module)]
     for name in ONLY_SHOWS:
         assert locate(name) is not None, "the list names what there is"
 
@@ -91,8 +94,8 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             return None
         return type("Spec", (), {"origin": str(root / "__init__.py"), "submodule_search_locations": [str(root)]})
 
-    plain = identity.files_of.__globals__["find_spec"]
-    monkeypatch.setitem(identity.files_of.__globals__, "find_spec", lambda name: moved(name) or plain(name))
+    plain = identity.collect_files.__globals__["find_spec"]
+    monkeypatch.setitem(identity.collect_files.__globals__, "find_spec", lambda name: moved(name) or plain(name))
     monkeypatch.setattr(identity, "PACKAGE", root.resolve())
     locate.cache_clear()
     yield root

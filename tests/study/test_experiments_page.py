@@ -2,13 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
-from cnnkit.study.answer import read_rows
+from cnnkit.study.results import read_rows
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
@@ -16,7 +15,7 @@ PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_page_does_what_it_says(cli: Callable[..., Ended]) -> None:
+def test_the_page_does_what_it_says(cli: Cli) -> None:
     pytest.importorskip("optuna", reason="needs the extra: pip install 'cnnkit[search]'")
     Path("configs").symlink_to(ROOT / "configs")
     for name, text in re.findall(r"^```yaml\n# (my_\w+/study\.yaml)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL):

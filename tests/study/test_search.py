@@ -1,14 +1,13 @@
 """A search on the sample, and what is refused."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.errors import UserError
-from cnnkit.study.answer import read_rows
 from cnnkit.study.plan import read_plan
+from cnnkit.study.results import read_rows
 from cnnkit.study.search import check_search
 
 optuna = pytest.importorskip("optuna", reason="needs the extra: pip install 'cnnkit[search]'")
@@ -30,7 +29,7 @@ search:
 """
 
 
-def test_a_search_goes_on_where_it_stopped_and_never_tests(cli: Callable[..., Ended]) -> None:
+def test_a_search_goes_on_where_it_stopped_and_never_tests(cli: Cli) -> None:
     Path("rate").mkdir()
     Path("rate/study.yaml").write_text(SEARCH)
     first = cli("study", "rate", "--limit", "2")
@@ -48,7 +47,7 @@ def test_a_search_goes_on_where_it_stopped_and_never_tests(cli: Callable[..., En
     assert not list(Path("runs").rglob("test_predictions.*"))
 
 
-def test_a_bad_trial_is_given_up(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_trial_is_given_up(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(optuna.Trial, "should_prune", lambda self: True)
     Path("rate").mkdir()
     Path("rate/study.yaml").write_text(SEARCH.replace("trials: 3", "trials: 1"))

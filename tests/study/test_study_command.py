@@ -5,15 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.runs import RunFolder
 from cnnkit.runs.predictions import load_predictions
-from cnnkit.study.answer import markdown, read_rows
+from cnnkit.study.results import markdown, read_rows
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 STUDY = f"""
@@ -52,7 +51,7 @@ def folders() -> list[Path]:
 
 
 @pytest.mark.timeout(300)
-def test_a_study_runs_once_and_answers(cli: Callable[..., Ended]) -> None:
+def test_a_study_runs_once_and_answers(cli: Cli) -> None:
     folder = make()
     ended = cli("study", "glance")
     assert ended.code == 0, ended.err
@@ -77,7 +76,7 @@ def test_a_study_runs_once_and_answers(cli: Callable[..., Ended]) -> None:
     assert (folders(), (folder / "results.csv").read_bytes()) == (before, table)
 
 
-def test_a_part_of_a_study_leaves_its_answer_alone(cli: Callable[..., Ended]) -> None:
+def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:
     folder = make()
     assert cli("study", "glance", "--dry_run").out.count("to do") == 8
     assert cli("study", "glance", "--seeds", "0,7", "--only", "wide").code == 0
@@ -88,7 +87,7 @@ def test_a_part_of_a_study_leaves_its_answer_alone(cli: Callable[..., Ended]) ->
     assert "done      wide, seed 1" in cli("study", "glance", "--dry_run").out
 
 
-def test_a_run_that_fails_is_a_row_and_the_others_go_on(cli: Callable[..., Ended]) -> None:
+def test_a_run_that_fails_is_a_row_and_the_others_go_on(cli: Cli) -> None:
     Path("fragile.py").write_text(
         "from cnnkit import ClassificationTask\n"
         "class Fragile(ClassificationTask):\n"
@@ -105,7 +104,7 @@ def test_a_run_that_fails_is_a_row_and_the_others_go_on(cli: Callable[..., Ended
     assert "none" in (folder / "table.md").read_text()
 
 
-def test_what_is_wrong_is_said_before_anything_runs(cli: Callable[..., Ended]) -> None:
+def test_what_is_wrong_is_said_before_anything_runs(cli: Cli) -> None:
     make(text=STUDY.replace("wide: {model.net.hidden_sizes", "wide: {model.net.hiden_sizes"))
     ended = cli("study", "glance")
     assert ended.code == 2
@@ -118,7 +117,7 @@ def test_what_is_wrong_is_said_before_anything_runs(cli: Callable[..., Ended]) -
 
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with SIGKILL")
-def test_a_study_that_was_killed_ends_with_the_same_results(cli: Callable[..., Ended]) -> None:
+def test_a_study_that_was_killed_ends_with_the_same_results(cli: Cli) -> None:
     text = STUDY.replace("seeds: 4", "seeds: 2")
     killed, calm = make("killed", text), make("calm", text)
     command = [sys.executable, "-u", "-m", "cnnkit", "study", "killed"]
@@ -133,7 +132,7 @@ def test_a_study_that_was_killed_ends_with_the_same_results(cli: Callable[..., E
 
 
 @pytest.mark.slow
-def test_runs_side_by_side_come_to_the_same(cli: Callable[..., Ended]) -> None:
+def test_runs_side_by_side_come_to_the_same(cli: Cli) -> None:
     text = STUDY.replace("seeds: 4", "seeds: 1")
     one, two = make("one", text), make("two", text)
     assert cli("study", "one").code == 0
@@ -144,7 +143,7 @@ def test_runs_side_by_side_come_to_the_same(cli: Callable[..., Ended]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with signals")
-def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Callable[..., Ended]) -> None:
+def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Cli) -> None:
     text = STUDY.replace("max_epochs: 1", "max_epochs: 5000")
     make("signalled", text)
     command = [sys.executable, "-u", "-m", "cnnkit", "study", "signalled", "--jobs", "2"]

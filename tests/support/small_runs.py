@@ -1,5 +1,6 @@
 """A net and a run that take a moment, and what is left of a command."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 # A net and a run that take a moment. Dropout makes a run depend on its seed in one more place.
@@ -11,7 +12,10 @@ SMALL = [*SMALL_NET, *SHORT, "--data.batch_size=32", "--model.scheduler=WarmupCo
 WATCHED = "--watch={}"  # as by default
 
 
-class Ended(NamedTuple):
+class CommandResult(NamedTuple):
     code: int
     out: str
     err: str
+
+
+Cli = Callable[..., CommandResult]

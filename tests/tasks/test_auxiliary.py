@@ -9,7 +9,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from small_runs import SHORT, Ended
+from small_runs import SHORT, Cli
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
@@ -258,7 +258,7 @@ def rows(run: RunFolder) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in of_the_machine} for row in csv.DictReader(file)]
 
 
-def test_a_run_logs_its_heads_and_goes_on_as_if_nothing_had_been(cli: Callable[..., Ended]) -> None:
+def test_a_run_logs_its_heads_and_goes_on_as_if_nothing_had_been(cli: Cli) -> None:
     Path("stop_at.py").write_text(STOP)
     words = [*COMMAND, "--model.after=[features.2,features.5]", "--model.weight=[0.3,0.2]"]
     assert cli(*words, "--name=whole").code == 0
@@ -275,7 +275,7 @@ def test_a_run_logs_its_heads_and_goes_on_as_if_nothing_had_been(cli: Callable[.
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_a_checkpoint_rebuilds_the_task_and_the_plain_net(cli: Callable[..., Ended]) -> None:
+def test_a_checkpoint_rebuilds_the_task_and_the_plain_net(cli: Cli) -> None:
     assert cli(*COMMAND, "--model.after+=features.2", "--model.after+=features.5", "--name=a").code == 0
     run = find("runs/a")
     task = AuxiliaryLossTask.load_from_checkpoint(run.best, weights_only=True)
@@ -288,7 +288,7 @@ def test_a_checkpoint_rebuilds_the_task_and_the_plain_net(cli: Callable[..., End
     assert cli("test", "--run", "runs/a").code == 0
 
 
-def test_heads_from_a_configuration_and_mistakes_in_it(cli: Callable[..., Ended]) -> None:
+def test_heads_from_a_configuration_and_mistakes_in_it(cli: Cli) -> None:
     net_config = "{class_path: CNN, init_args: {channels: [4, 8], hidden_sizes: [16]}}"
     Path("c.yaml").write_text(
         f"model:\n  class_path: AuxiliaryLossTask\n  init_args:\n    net: {net_config}\n"
@@ -306,7 +306,7 @@ def test_heads_from_a_configuration_and_mistakes_in_it(cli: Callable[..., Ended]
     assert "CNN has no forward_aux, and so no heads" in ended.err
 
 
-def test_googlenet_brings_its_own_heads(cli: Callable[..., Ended]) -> None:
+def test_googlenet_brings_its_own_heads(cli: Cli) -> None:
     words = ["fit", "--model=AuxiliaryLossTask", "--model.net=GoogLeNet", *SHORT, "--trainer.limit_train_batches=1"]
     ended = cli(
         *words, "--name=g", "--trainer.limit_val_batches=1", "--data.batch_size=16", "--data.eval_batch_size=16"

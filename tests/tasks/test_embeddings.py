@@ -1,6 +1,5 @@
 """A head that trains on what a frozen backbone made of the images once."""
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 from torch import Tensor, nn
 
 from cnnkit import CNN, FashionMNISTSample, TransferTask
@@ -208,7 +207,7 @@ def test_no_validation_images_no_validation_features(tmp_path: Path) -> None:
     assert seen.train == [(64, 8)] * 10
 
 
-def test_it_works_from_the_command_line_and_resumes(cli: Callable[..., Ended]) -> None:
+def test_it_works_from_the_command_line_and_resumes(cli: Cli) -> None:
     words = ["--model=TransferTask", "--model.net=CNN", "--model.net.channels=[4,8]", "--model.net.hidden_sizes=[]"]
     words += ["--model.net.global_pool=true", "--model.mode=embeddings", "--model.scheduler=WarmupCosineLR"]
     words += ["--data.data_dir=d", "--data.train_fraction=0.1", "--trainer.enable_progress_bar=false"]

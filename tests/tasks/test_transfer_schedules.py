@@ -12,7 +12,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
-from small_runs import Ended
+from small_runs import Cli
 from timm.scheduler import CosineLRScheduler
 from torch.optim import lr_scheduler
 
@@ -134,7 +134,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("step", [2, 3, 4, 6, 7])
-def test_a_stopped_run_is_released_as_if_nothing_had_been(cli: Callable[..., Ended], whole: Path, step: int) -> None:
+def test_a_stopped_run_is_released_as_if_nothing_had_been(cli: Cli, whole: Path, step: int) -> None:
     Path("stop.py").write_text(STOP)
     stop = json.dumps([{"class_path": "stop.StopAt", "init_args": {"step": step}}])
     assert cli("fit", *GRADUAL, "--name=stopped", f"--trainer.callbacks={stop}").code == 143
@@ -149,7 +149,7 @@ def test_a_stopped_run_is_released_as_if_nothing_had_been(cli: Callable[..., End
     assert all(torch.equal(states[i]["exp_avg"], expected[i]["exp_avg"]) for i in expected)
 
 
-def test_a_run_goes_on_in_another_as_its_weights(cli: Callable[..., Ended], whole: Path) -> None:
+def test_a_run_goes_on_in_another_as_its_weights(cli: Cli, whole: Path) -> None:
     """A linear probe, then all of it, from the run folder; the checkpoint alone rebuilds the task."""
     shutil.copytree(whole, "runs")
     words = [*TRANSFER, *RUN, "--trainer.max_epochs=1", f"--model.weights={find('runs/whole')}"]

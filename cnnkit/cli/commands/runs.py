@@ -75,7 +75,7 @@ def _check_words(asked: argparse.Namespace, runs: int) -> None:
 
 def _list(folder: Path, asked: argparse.Namespace) -> None:
     from cnnkit.reporting.terminal import print_table
-    from cnnkit.runs.queries import check_keys, in_order, read_condition
+    from cnnkit.runs.queries import check_keys, read_condition, sort_records
     from cnnkit.runs.records import read_records, score_columns
 
     if not folder.is_dir():
@@ -86,7 +86,7 @@ def _list(folder: Path, asked: argparse.Namespace) -> None:
     check_keys(records, [*(c.key for c in conditions), *([asked.sort] if asked.sort else []), *columns])
     chosen = [record for record in records if all(condition.holds(record) for condition in conditions)]
     if asked.sort:
-        chosen = in_order(chosen, asked.sort, asked.reverse)
+        chosen = sort_records(chosen, asked.sort, asked.reverse)
     elif asked.reverse:
         chosen.reverse()
     shown = chosen[: asked.limit]

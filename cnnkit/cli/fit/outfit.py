@@ -65,7 +65,7 @@ def callbacks_of(
     if trainer.enable_checkpointing is not False:
         # Lightning takes the first for the trainer's own. Ours stay where a user adds one: every command reads them.
         seldom = trainer.check_val_every_n_epoch != 1
-        ours_last = callbacks.best_and_last(run.checkpoints, monitor, mode, each_epoch=seldom)
+        ours_last = callbacks.build_checkpoints(run.checkpoints, monitor, mode, each_epoch=seldom)
         savers = [*ours_last, *savers, callbacks.StopOnSignal(str(run.last))]
     return [*theirs, *own, *savers]
 

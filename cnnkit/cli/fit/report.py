@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.callbacks.used_images import used_images
+from cnnkit.callbacks.used_images import count_used_images
 from cnnkit.files import replacing
-from cnnkit.metric_names import MONITOR, format_metric, title_of
+from cnnkit.metric_names import MONITOR, describe_best_score, format_metric
 from cnnkit.runs import RunFolder
 from cnnkit.runs.records import describe_stop
 from cnnkit.shell import quote_command
@@ -23,7 +23,7 @@ def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str,
         facts = datamodule.describe()
         counts = ", ".join(f"{facts[f'{part}_images']:,} {part}" for part in ("train", "val", "test"))
         rows["data"] = f"{facts['name']}: {counts}"
-        if not overfit and "split_train_images" in (used := used_images(trainer, datamodule, facts)):
+        if not overfit and "split_train_images" in (used := count_used_images(trainer, datamodule, facts)):
             rows["limit_train_batches"] = f"{used['train_images']:,} of the training images an epoch"
     if overfit and hasattr(datamodule, "overfits"):
         part = f"{overfit:.2%} of the" if isinstance(overfit, float) else f"{overfit}"
@@ -37,7 +37,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     best, last = manifest.get("best", {}), manifest.get("last", {})
     rows = {}
     monitor = manifest.get("monitor", {}).get("metric", MONITOR)
-    title = title_of(monitor, manifest.get("monitor", {}).get("mode"))
+    title = describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))
     if monitor in best:
         rows[title] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
         others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}

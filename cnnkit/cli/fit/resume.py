@@ -13,12 +13,12 @@ from cnnkit.callbacks.checkpoint_reading import (
     check_keys,
     check_weights_fit,
     load_checkpoint,
-    shapes_of,
+    weight_shapes,
 )
 from cnnkit.cli.parsing.arguments import Request, read_config
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder, choose_checkpoint
-from cnnkit.runs.keys import MAY_CHANGE, stands_for
+from cnnkit.runs.keys import MAY_CHANGE, covers
 from cnnkit.runs.records import differences, flatten
 from cnnkit.shell import quote_command
 from cnnkit.weights import read_weights
@@ -70,7 +70,7 @@ def prepare_resume(request: Request, resolved: Mapping[str, Any], asked: str | N
         new = changes.get(f"trainer.{key}", (None, None))[1]
         if isinstance(new, int) and 0 <= new < done:
             raise UserError(f"trainer.{key} is {new}, but {run} is {what} {done} already; give more, or --ckpt_path")
-    return Resume(run, checkpoint, step, epoch, shapes_of(content), changes)
+    return Resume(run, checkpoint, step, epoch, weight_shapes(content), changes)
 
 
 def changes_of(request: Request, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -83,7 +83,7 @@ def changes_of(request: Request, run: RunFolder, resolved: Mapping[str, Any]) ->
     found = differences(before, now)
     for name in ("ckpt_path", "config"):
         found.pop(name, None)
-    return {key: pair for key, pair in found.items() if key in before or stands_for(tuple(given), key)}
+    return {key: pair for key, pair in found.items() if key in before or covers(tuple(given), key)}
 
 
 def _given(request: Request) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _given(request: Request) -> Iterator[str]:
 def _refuse_forbidden(
     request: Request, run: RunFolder, changes: Mapping[str, tuple[Any, Any]], checkpoint: Path
 ) -> None:
-    forbidden = [key for key in changes if not stands_for(_FREE, key)]
+    forbidden = [key for key in changes if not covers(_FREE, key)]
     if not forbidden:
         return
     key = next((k for k in forbidden if not any(k.startswith(f"{other}.") for other in forbidden)), forbidden[0])
@@ -108,7 +108,7 @@ def _refuse_forbidden(
         raise UserError(f"{key} is {old!r} in {run} and cannot become {new!r}: a resumed run stays in its folder")
     words = ["fit", "--config", str(run.config)]
     # Another net has other weights; everything else can start from those that are there.
-    same_net = not any(stands_for(("model.net", "model"), k) and _reshapes(k, changes[k]) for k in forbidden)
+    same_net = not any(covers(("model.net", "model"), k) and _reshapes(k, changes[k]) for k in forbidden)
     words += ["--weights", str(checkpoint)] if same_net else []
     raise UserError(
         f"{key} is {old!r} in {run} and cannot become {new!r} in a resume{more if len(forbidden) > 1 else ''}; "
@@ -203,7 +203,7 @@ def _check_data(resume: Resume, data: Any) -> None:
     """The data must be those of the run, wherever they lie now."""
     recorded = resume.run.manifest_if_readable().get("data") or {}
     recorded = recorded if isinstance(recorded, dict) else {}
-    moved = [key for key in resume.changes if stands_for(_DATA_PLACES, key) and key.startswith("data.")]
+    moved = [key for key in resume.changes if covers(_DATA_PLACES, key) and key.startswith("data.")]
     found = data.describe() if hasattr(data, "describe") else {}
     if moved and not (recorded.get("fingerprint") and found.get("fingerprint")):
         raise UserError(

@@ -5,7 +5,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, shapes_of
+from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, weight_shapes
 from cnnkit.cli.fit.changed_data import refuse_or_say_changes
 from cnnkit.cli.fit.report import print_scores, write_predictions
 from cnnkit.errors import UserError
@@ -26,7 +26,7 @@ def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tupl
     )
     if run is not None:
         remedy = "a run is scored with the net and image size that it was trained with; leave out what changes them"
-    check_weights_fit(shapes_of(content), model.state_dict(), path, remedy)
+    check_weights_fit(weight_shapes(content), model.state_dict(), path, remedy)
     return path, {"epoch": content["epoch"] + 1, "step": content["global_step"]}
 
 

@@ -2,20 +2,19 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.cli.commands.challenges import NAMES
 from cnnkit.runs import RunFolder
 
 
-def test_accuracies_are_those_that_one_computes_by_hand(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_accuracies_are_those_that_one_computes_by_hand(cli: Cli, trained_once: RunFolder) -> None:
     task = ClassificationTask.load_from_checkpoint(trained_once.best, map_location="cpu").eval()
     store = FashionMNISTSample().open()
     images, labels = store.test_images[:150], store.test_labels[:150]
@@ -35,7 +34,7 @@ def test_accuracies_are_those_that_one_computes_by_hand(cli: Callable[..., Ended
     assert Image.open(found["picture"]).format == "PNG"
 
 
-def test_a_table_a_challenge(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_a_table_a_challenge(cli: Cli, trained_once: RunFolder) -> None:
     words = ["--only", "rotation", "clutter", "--images", "20"]
     ended = cli("challenges", "--run", str(trained_once), *words, "-o", "c.png")
     assert (ended.code, ended.err) == (0, "")
@@ -53,7 +52,7 @@ def test_a_table_a_challenge(cli: Callable[..., Ended], trained_once: RunFolder)
         ("--run RUN -o c.txt", "output is c.txt: give a file that ends in .png"),
     ],
 )
-def test_a_mistake_is_one_line(cli: Callable[..., Ended], trained_once: RunFolder, words: str, expected: str) -> None:
+def test_a_mistake_is_one_line(cli: Cli, trained_once: RunFolder, words: str, expected: str) -> None:
     ended = cli("challenges", *words.replace("RUN", str(trained_once)).split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {expected}"), ended.err

@@ -1,21 +1,20 @@
 """``compare``: tables, JSON, a picture of the images."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_runs import fake_run, rightly
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import FashionMNISTSample
 from cnnkit.errors import UserError
 
 
 @pytest.fixture
-def two(cli: Callable[..., Ended]) -> list[str]:
+def two(cli: Cli) -> list[str]:
     """Two runs that differ about six images of the sample."""
     store = FashionMNISTSample().open()
     made = {"labels": store.test_labels.numpy(), "data": {"fingerprint": store.fingerprint}}
@@ -24,7 +23,7 @@ def two(cli: Callable[..., Ended]) -> list[str]:
     return [str(fake_run(f"runs/{k}/1", correct=rightly(images, w), **made)) for k, w in wrong.items()]
 
 
-def test_two_runs(cli: Callable[..., Ended], two: list[str]) -> None:
+def test_two_runs(cli: Cli, two: list[str]) -> None:
     ended = cli("compare", *two)
     assert (ended.code, ended.err) == (0, "")
     lines = [" ".join(line.split()) for line in ended.out.splitlines()]
@@ -37,7 +36,7 @@ def test_two_runs(cli: Callable[..., Ended], two: list[str]) -> None:
     assert "6 of 2,000 images are answered differently" in lines
 
 
-def test_the_figures_for_programs(cli: Callable[..., Ended], two: list[str]) -> None:
+def test_the_figures_for_programs(cli: Cli, two: list[str]) -> None:
     found = json.loads(cli("compare", *two, "--json").out, parse_constant=pytest.fail)
     assert (found["images"], found["differing_images"], found["picture"], found["notes"]) == (2000, 6, None, [])
     assert [(side["runs"], side["accuracies"]) for side in found["sides"]] == [([two[0]], [0.95]), ([two[1]], [0.952])]
@@ -47,7 +46,7 @@ def test_the_figures_for_programs(cli: Callable[..., Ended], two: list[str]) -> 
     assert found["agreement"] == [[None, 0.997], [0.997, None]]
 
 
-def test_folders_of_runs_and_a_single_one(cli: Callable[..., Ended]) -> None:
+def test_folders_of_runs_and_a_single_one(cli: Cli) -> None:
     for name, wrong in {"good": 10, "bad": 100}.items():
         for seed in range(3):
             fake_run(f"runs/{name}/{seed}", seed=seed, correct=rightly(1000, range(wrong + 3 * seed)))
@@ -63,7 +62,7 @@ def test_folders_of_runs_and_a_single_one(cli: Callable[..., Ended]) -> None:
     assert "runs/bad" in cli("compare", "runs").out  # all that is there
 
 
-def test_the_images_they_differ_about_are_drawn(cli: Callable[..., Ended], two: list[str]) -> None:
+def test_the_images_they_differ_about_are_drawn(cli: Cli, two: list[str]) -> None:
     ended = cli("compare", *two, "-o", "differ.png", "--images", "4")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[-1] == "4 of the 6 images: differ.png"
@@ -77,7 +76,7 @@ def test_the_images_they_differ_about_are_drawn(cli: Callable[..., Ended], two: 
 
 
 def test_without_the_data_there_is_the_table_and_a_note(
-    cli: Callable[..., Ended], two: list[str], monkeypatch: pytest.MonkeyPatch
+    cli: Cli, two: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(self: FashionMNISTSample) -> None:
         raise UserError("the disk with the images is not there;\ncome back tomorrow")
@@ -90,7 +89,7 @@ def test_without_the_data_there_is_the_table_and_a_note(
     assert not Path("differ.png").exists()
 
 
-def test_other_data_than_those_of_the_test_are_not_drawn(cli: Callable[..., Ended]) -> None:
+def test_other_data_than_those_of_the_test_are_not_drawn(cli: Cli) -> None:
     for name in "ab":
         fake_run(f"runs/{name}/1", correct=rightly(50, [ord(name) % 2]))
     ended = cli("compare", "runs/a/1", "runs/b/1", "-o", "differ.png")
@@ -98,7 +97,7 @@ def test_other_data_than_those_of_the_test_are_not_drawn(cli: Callable[..., Ende
     assert ended.err == "note: no picture: the data set found here is not the one that the runs were tested on\n"
 
 
-def test_the_same_answers_everywhere(cli: Callable[..., Ended]) -> None:
+def test_the_same_answers_everywhere(cli: Cli) -> None:
     for name in "ab":
         fake_run(f"runs/{name}/1", correct=rightly(50, [3]))
     ended = cli("compare", "runs/a/1", "runs/b/1", "-o", "differ.png")
@@ -117,7 +116,7 @@ def test_the_same_answers_everywhere(cli: Callable[..., Ended]) -> None:
         ("runs/a/1 runs/b/1 --images 0", "--images: expected a whole number from 1 on"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(cli: Callable[..., Ended], two: list[str], words: str, expected: str) -> None:
+def test_a_mistake_is_told_in_a_line(cli: Cli, two: list[str], words: str, expected: str) -> None:
     fake_run("runs/c/1")
     ended = cli("compare", *words.split())
     assert ended.code == 2

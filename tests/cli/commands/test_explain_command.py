@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from small_runs import SHORT, Ended
+from small_runs import SHORT, Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.runs import RunFolder, find
@@ -24,7 +24,7 @@ def test_images() -> torch.Tensor:
 
 
 @pytest.fixture
-def photos(cli: Callable[..., Ended], test_images: torch.Tensor) -> Path:
+def photos(cli: Cli, test_images: torch.Tensor) -> Path:
     """Test images as files in the current folder: ``photos/0.png``, ``1.png`` and ``more/0.png``."""
     Path("photos/more").mkdir(parents=True)
     for image, name in zip(test_images, ("0", "1", "more/0"), strict=True):
@@ -46,7 +46,7 @@ def panels(path: str | Path) -> float:
 
 
 def test_files_and_test_images_have_the_probabilities_that_predict_gives(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, probabilities: torch.Tensor
+    cli: Cli, photos: Path, trained_once: RunFolder, probabilities: torch.Tensor
 ) -> None:
     words = ["--images", "photos", "--test_images", "2", "0", "--json", "-o", "why"]
     ended = cli("explain", "--run", str(trained_once), *words)
@@ -75,7 +75,7 @@ def test_files_and_test_images_have_the_probabilities_that_predict_gives(
 
 
 def test_the_table_says_where_the_pictures_are(
-    cli: Callable[..., Ended], photos: Path, fit: Callable[..., RunFolder], probabilities: torch.Tensor
+    cli: Cli, photos: Path, fit: Callable[..., RunFolder], probabilities: torch.Tensor
 ) -> None:
     run = fit("--trainer.max_epochs=1")
     ended = cli("explain", "--run", "runs", "--images", "photos/1.png", "--maps")
@@ -85,7 +85,7 @@ def test_the_table_says_where_the_pictures_are(
     assert sorted(path.name for path in (run.path / "explanations").iterdir()) == ["1_explained.png", "1_maps.png"]
 
 
-def test_one_picture_for_all(cli: Callable[..., Ended], photos: Path, trained_once: RunFolder) -> None:
+def test_one_picture_for_all(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     for name, words in {"one": ["0"], "two": ["0", "1"]}.items():
         ended = cli("explain", "--run", str(trained_once), "--test_images", *words, "--output", f"{name}.png")
         assert ended.code == 0, ended.err
@@ -95,7 +95,7 @@ def test_one_picture_for_all(cli: Callable[..., Ended], photos: Path, trained_on
 
 
 def test_another_class_and_another_module(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, probabilities: torch.Tensor
+    cli: Cli, photos: Path, trained_once: RunFolder, probabilities: torch.Tensor
 ) -> None:
     least = int(probabilities[0].argmin())
     seen = set()
@@ -110,9 +110,7 @@ def test_another_class_and_another_module(
     assert len(seen) == 3
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_explained(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder
-) -> None:
+def test_what_cannot_be_read_is_named_and_the_rest_explained(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     Path("photos/1.png").write_text("hello")
     ended = cli("explain", "--run", str(trained_once), "--images", "photos", "-o", "why", "--json")
     assert ended.code == 3
@@ -127,7 +125,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_explained(
 
 
 def test_without_captum_there_is_grad_cam_and_a_note(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, photos: Path, trained_once: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "captum", None)
     ended = cli("explain", "--run", str(trained_once), "--images", "photos/0.png", "-o", "a.png")
@@ -138,7 +136,7 @@ def test_without_captum_there_is_grad_cam_and_a_note(
     assert panels("a.png") == 2
 
 
-def test_a_net_without_convolutions_is_explained_by_the_others(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_net_without_convolutions_is_explained_by_the_others(cli: Cli, photos: Path) -> None:
     assert cli("fit", "--model.net=MLP", "--model.net.hidden_sizes=[8]", *SHORT, "--data.batch_size=32").code == 0
     ended = cli("explain", "--run", "runs", "--images", "photos/0.png", "-o", "a.png")
     assert (ended.code, ended.err) == (0, "no Grad-CAM: MLP has no convolution\n")
@@ -148,7 +146,7 @@ def test_a_net_without_convolutions_is_explained_by_the_others(cli: Callable[...
     assert "MLP has no feature maps" in ended.err
 
 
-def test_images_are_never_written_over(cli: Callable[..., Ended], photos: Path, trained_once: RunFolder) -> None:
+def test_images_are_never_written_over(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     Path("photos/1.png").rename("photos/0_explained.png")
     before = Path("photos/0_explained.png").read_bytes()
     ended = cli("explain", "--run", str(trained_once), "--images", "photos", "-o", "photos", "--json")
@@ -157,7 +155,7 @@ def test_images_are_never_written_over(cli: Callable[..., Ended], photos: Path, 
     assert Path(json.loads(ended.out)["images"][0]["picture"]) == Path("photos/0-2_explained.png")
 
 
-def test_grey_files_for_a_color_net_of_ones_own_folder(cli: Callable[..., Ended]) -> None:
+def test_grey_files_for_a_color_net_of_ones_own_folder(cli: Cli) -> None:
     for number in range(24):
         folder = Path("pets/train" if number < 16 else "pets/test", "cat" if number % 2 else "dog $x$")
         folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +191,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])
 def test_a_mistake_is_told_in_a_line_and_writes_nothing(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, words: str, expected: str
+    cli: Cli, photos: Path, trained_once: RunFolder, words: str, expected: str
 ) -> None:
     Path("empty").mkdir()
     Path("empty/a.txt").touch()

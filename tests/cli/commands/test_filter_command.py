@@ -1,27 +1,26 @@
 """`filter`: an image file in, an image file out."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 from scipy import ndimage
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.classroom.filters import FILTERS, make_kernel
 
 
 @pytest.fixture
-def photo(cli: Callable[..., Ended]) -> np.ndarray:
+def photo(cli: Cli) -> np.ndarray:
     """``photo.png`` in the current folder, 40 wide, 30 high."""
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("photo.png")
     return pixels
 
 
-def test_the_file_holds_what_scipy_makes_of_the_image(cli: Callable[..., Ended], photo: np.ndarray) -> None:
+def test_the_file_holds_what_scipy_makes_of_the_image(cli: Cli, photo: np.ndarray) -> None:
     ended = cli("filter", "gaussian", "photo.png", "--sigma", "1.5", "--size", "7", "-o", "blurred.bmp")
     assert (ended.code, ended.out, ended.err) == (0, "blurred.bmp\n", "")
     expected = ndimage.gaussian_filter(photo.astype(float), (1.5, 1.5, 0), mode="nearest", radius=(3, 3, 0))
@@ -30,7 +29,7 @@ def test_the_file_holds_what_scipy_makes_of_the_image(cli: Callable[..., Ended],
     np.testing.assert_allclose(np.asarray(result, dtype=float), expected, atol=0.501)
 
 
-def test_without_output_the_name_says_what_it_is(cli: Callable[..., Ended], photo: np.ndarray) -> None:
+def test_without_output_the_name_says_what_it_is(cli: Cli, photo: np.ndarray) -> None:
     Path("in").mkdir()
     Path("photo.png").rename("in/photo.png")
     ended = cli("filter", "sobel", "in/photo.png", "--json")
@@ -43,14 +42,14 @@ def test_without_output_the_name_says_what_it_is(cli: Callable[..., Ended], phot
     assert Image.open("photo_sobel.png").size == (40, 30)
 
 
-def test_grey_stays_grey_but_for_sepia(cli: Callable[..., Ended], photo: np.ndarray) -> None:
+def test_grey_stays_grey_but_for_sepia(cli: Cli, photo: np.ndarray) -> None:
     Image.fromarray(photo).convert("L").save("grey.png")
     for name, mode in {"sharpen": "L", "sepia": "RGB"}.items():
         assert cli("filter", name, "grey.png", "-o", "out.png").code == 0
         assert Image.open("out.png").mode == mode
 
 
-def test_photographs_are_turned_upright(cli: Callable[..., Ended], photo: np.ndarray) -> None:
+def test_photographs_are_turned_upright(cli: Cli, photo: np.ndarray) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # to be turned by a quarter to the right
     Image.fromarray(photo).save("turned.png", exif=exif)
@@ -59,14 +58,14 @@ def test_photographs_are_turned_upright(cli: Callable[..., Ended], photo: np.nda
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".gif", ".tif"])
-def test_the_suffix_is_the_format(cli: Callable[..., Ended], photo: np.ndarray, suffix: str) -> None:
+def test_the_suffix_is_the_format(cli: Cli, photo: np.ndarray, suffix: str) -> None:
     assert cli("filter", "emboss", "photo.png", "-o", f"out{suffix}").code == 0
     formats = {"jpg": "JPEG", "tif": "TIFF"}
     kind = suffix[1:].lower()
     assert Image.open(f"out{suffix}").format == formats.get(kind, kind.upper())
 
 
-def test_the_list_has_every_filter(cli: Callable[..., Ended]) -> None:
+def test_the_list_has_every_filter(cli: Cli) -> None:
     ended = cli("filter", "--list")
     assert ended.code == 0
     assert set(FILTERS) <= set(ended.out.split())
@@ -95,9 +94,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])
-def test_a_mistake_is_told_in_a_line_and_writes_nothing(
-    cli: Callable[..., Ended], photo: np.ndarray, words: str, expected: str
-) -> None:
+def test_a_mistake_is_told_in_a_line_and_writes_nothing(cli: Cli, photo: np.ndarray, words: str, expected: str) -> None:
     Path("text.png").write_text("hello")
     Path("link.png").symlink_to("photo.png")
     if "huge" in words:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from small_runs import SHORT, Ended
+from small_runs import SHORT, Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.runs import RunFolder, find
@@ -24,7 +24,7 @@ def test_images() -> torch.Tensor:
 
 
 @pytest.fixture
-def photos(cli: Callable[..., Ended], test_images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Path:
+def photos(cli: Cli, test_images: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of test images as files in the current folder, and no data set any more."""
     Path("photos/more").mkdir(parents=True)
     for k, image in enumerate(test_images):
@@ -64,7 +64,7 @@ def changed(run: RunFolder, change: Callable[[dict[str, Any]], Any]) -> str:
 
 @pytest.mark.parametrize("size", [64, 5])
 def test_a_file_has_the_probabilities_of_the_same_image_in_the_data_set(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, probabilities: torch.Tensor, size: int
+    cli: Cli, photos: Path, trained_once: RunFolder, probabilities: torch.Tensor, size: int
 ) -> None:
     ended = cli("predict", "--run", str(trained_once), "--images", "photos", "--batch_size", str(size))
     assert ended.code == 0, ended.err
@@ -80,9 +80,7 @@ def test_a_file_has_the_probabilities_of_the_same_image_in_the_data_set(
     assert not (trained_once.path / "predictions.csv").exists()
 
 
-def test_any_size_and_color_is_brought_to_what_the_net_takes(
-    cli: Callable[..., Ended], trained_once: RunFolder
-) -> None:
+def test_any_size_and_color_is_brought_to_what_the_net_takes(cli: Cli, trained_once: RunFolder) -> None:
     Image.new("RGB", (90, 40), (200, 200, 200)).save("wide.jpg", quality=100)
     Image.new("L", (3, 9), 200).save("tiny.png")
     Image.new("RGBA", (28, 28), (200, 200, 200, 255)).save("exact.webp", lossless=True)
@@ -91,9 +89,7 @@ def test_any_size_and_color_is_brought_to_what_the_net_takes(
     assert [float(row["probability"]) for row in table()] == pytest.approx([expected] * 3, abs=2e-6)
 
 
-def test_files_and_folders_mix_and_each_image_counts_once(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder
-) -> None:
+def test_files_and_folders_mix_and_each_image_counts_once(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     words = ["--images", "photos/03.png", "photos/more", "--images=photos/03.png", "--output=mine.csv"]
     ended = cli("predict", *words, "--ckpt_path", str(trained_once.last))
     assert ended.code == 0, ended.err
@@ -102,7 +98,7 @@ def test_files_and_folders_mix_and_each_image_counts_once(
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder
+    cli: Cli, photos: Path, trained_once: RunFolder
 ) -> None:
     Path("photos/05.png").write_bytes(Path("photos/05.png").read_bytes()[:100])
     Path("photos/more/text.jpg").write_text("hello")
@@ -117,13 +113,13 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(
     assert all(row["class"] in NAMES for path, row in rows.items() if path not in failed)
 
 
-def test_nothing_readable_at_all(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_nothing_readable_at_all(cli: Cli, trained_once: RunFolder) -> None:
     Path("a.png").touch()
     assert cli("predict", "--run", str(trained_once), "--images", "a.png").code == 3
     assert [row["error"] for row in table()] == ["an empty file"]
 
 
-def test_of_many_images_the_first_are_printed(cli: Callable[..., Ended], photos: Path, trained_once: RunFolder) -> None:
+def test_of_many_images_the_first_are_printed(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     for k in range(13):
         shutil.copy("photos/00.png", f"photos/copy{k}.png")
     ended = cli("predict", "--run", str(trained_once), "--images", "photos")
@@ -132,9 +128,7 @@ def test_of_many_images_the_first_are_printed(cli: Callable[..., Ended], photos:
     assert ended.err == ""  # no progress where there is no terminal
 
 
-def test_a_file_name_cannot_write_to_the_terminal(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder
-) -> None:
+def test_a_file_name_cannot_write_to_the_terminal(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     hostile = "\x1b[2J\udcff.png"
     shutil.copy("photos/00.png", hostile)
     Path(f"{hostile}.jpg").touch()
@@ -167,7 +161,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])
 def test_a_mistake_is_told_in_a_line_and_writes_nothing(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, words: str, expected: str
+    cli: Cli, photos: Path, trained_once: RunFolder, words: str, expected: str
 ) -> None:
     Path("empty").mkdir()
     Path("predictions.csv").write_text("of another time")
@@ -179,14 +173,14 @@ def test_a_mistake_is_told_in_a_line_and_writes_nothing(
     assert sorted(path.name for path in Path().iterdir()) == ["empty", "photos", "predictions.csv"]
 
 
-def test_weights_must_be_named(cli: Callable[..., Ended], photos: Path) -> None:
+def test_weights_must_be_named(cli: Cli, photos: Path) -> None:
     ended = cli("predict", "--images", "photos")
     assert (ended.code, "--run RUN" in ended.err) == (2, True)
     ended = cli("predict", "--images", "photos", "--ckpt_path", "no.ckpt")
     assert (ended.code, ended.err) == (2, "error: no.ckpt: no such checkpoint\n")
 
 
-def test_help_stands_with_the_other_words_too(cli: Callable[..., Ended]) -> None:
+def test_help_stands_with_the_other_words_too(cli: Cli) -> None:
     for words in (["--help"], ["--images", "photos", "-h"]):
         ended = cli("predict", *words)
         assert ended.code == 0
@@ -194,7 +188,7 @@ def test_help_stands_with_the_other_words_too(cli: Callable[..., Ended]) -> None
 
 
 def test_ctrl_c_leaves_the_table_of_before(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, photos: Path, trained_once: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("predictions.csv").write_text("of another time")
     seen = []
@@ -213,9 +207,7 @@ def test_ctrl_c_leaves_the_table_of_before(
     assert sorted(path.name for path in Path().iterdir()) == ["photos", "predictions.csv"]
 
 
-def test_a_checkpoint_that_does_not_know_its_data(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder
-) -> None:
+def test_a_checkpoint_that_does_not_know_its_data(cli: Cli, photos: Path, trained_once: RunFolder) -> None:
     changes = {
         "how its images were prepared": lambda c: c.pop("data"),
         "how its net is built": lambda c: c["hyper_parameters"].pop("net"),
@@ -240,7 +232,7 @@ def test_a_checkpoint_that_does_not_know_its_data(
     ids=["class_path", "short form", "task", "function", "optimizer"],
 )
 def test_a_checkpoint_cannot_have_code_imported(
-    cli: Callable[..., Ended], photos: Path, trained_once: RunFolder, change: Callable[[dict[str, Any]], Any]
+    cli: Cli, photos: Path, trained_once: RunFolder, change: Callable[[dict[str, Any]], Any]
 ) -> None:
     Path("evil.py").write_text("open('imported', 'w').close()\nfrom cnnkit import CNN as Net\n")
     path = changed(trained_once, lambda checkpoint: change(checkpoint["hyper_parameters"]))
@@ -252,7 +244,7 @@ def test_a_checkpoint_cannot_have_code_imported(
         assert not Path("imported").exists()
 
 
-def test_a_folder_of_ones_own_images_gives_what_its_run_gives(cli: Callable[..., Ended]) -> None:
+def test_a_folder_of_ones_own_images_gives_what_its_run_gives(cli: Cli) -> None:
     for number in range(40):
         folder = Path("pets/train" if number < 32 else "pets/test", "cat" if number % 2 else "dog")
         folder.mkdir(parents=True, exist_ok=True)
@@ -297,7 +289,7 @@ class Three(FashionMNISTSample):
 """
 
 
-def test_classes_of_ones_own_are_imported_if_a_configuration_names_them(cli: Callable[..., Ended]) -> None:
+def test_classes_of_ones_own_are_imported_if_a_configuration_names_them(cli: Cli) -> None:
     Path("own_classes").mkdir()
     Path("own_classes/__init__.py").write_text("from own_classes.parts import MyNet, MyTask, Three")
     Path("own_classes/parts.py").write_text(MY_FILE)
@@ -329,9 +321,7 @@ def test_classes_of_ones_own_are_imported_if_a_configuration_names_them(cli: Cal
     ],
     ids=["a head of another shape", "heads for training alone"],
 )
-def test_tasks_that_add_weights_to_the_net_are_rebuilt_as_what_they_are(
-    cli: Callable[..., Ended], words: list[str]
-) -> None:
+def test_tasks_that_add_weights_to_the_net_are_rebuilt_as_what_they_are(cli: Cli, words: list[str]) -> None:
     ended = cli("fit", *words, "--model.net.channels=[4]", "--data.batch_size=32", *SHORT, "--name=added")
     assert ended.code == 0, ended.err
     Image.new("L", (28, 28)).save("a.png")
@@ -340,7 +330,7 @@ def test_tasks_that_add_weights_to_the_net_are_rebuilt_as_what_they_are(
     assert sum(float(table()[0][f"probability_{k}"]) for k in range(1, 6)) <= 1
 
 
-def test_the_runs_own_limit_of_pixels_holds(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_the_runs_own_limit_of_pixels_holds(cli: Cli, trained_once: RunFolder) -> None:
     Image.new("L", (30, 30), 200).save("large.png")
     Image.new("L", (28, 28), 200).save("small.png")
 
@@ -357,9 +347,7 @@ def test_the_runs_own_limit_of_pixels_holds(cli: Callable[..., Ended], trained_o
 
 
 @pytest.mark.parametrize("command", ["predict", "explain"])
-def test_what_is_passed_over_is_said_in_one_line(
-    cli: Callable[..., Ended], trained_once: RunFolder, command: str
-) -> None:
+def test_what_is_passed_over_is_said_in_one_line(cli: Cli, trained_once: RunFolder, command: str) -> None:
     Path("photos").mkdir()
     for name in ("a.png", "b.ppm", "c.unheard"):
         Image.new("L", (28, 28), 200).save(f"photos/{name}", "PPM" if name != "a.png" else "PNG")
@@ -377,7 +365,7 @@ def test_what_is_passed_over_is_said_in_one_line(
     assert "none: 1 passed over: 1 no image by content (notes.txt)" in ended.err
 
 
-def test_pillows_notices_are_not_repeated_for_every_file(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_pillows_notices_are_not_repeated_for_every_file(cli: Cli, trained_once: RunFolder) -> None:
     for k in range(3):
         exif = b"Exif\0\0II*\0" + bytes([k, 255, 255, 255])
         Image.new("L", (28, 28), 200).save(f"{k}.jpg", exif=exif)

@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pytest
 import torch
 from parsed_page import Parsed, check_self_contained
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import CNN, MLP, FashionMNISTSample
 from cnnkit.cli import main
@@ -26,7 +25,7 @@ HOSTILE = "<script>alert('$x')</script>"
 
 
 @pytest.fixture
-def untested(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+def untested(cli: Cli, trained_once: RunFolder) -> RunFolder:
     shutil.copytree(trained_once.path, "runs/untested")
     return RunFolder(Path("runs/untested"))
 
@@ -42,7 +41,7 @@ def tested_once(trained_once: RunFolder, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def tested(cli: Callable[..., Ended], tested_once: Path) -> RunFolder:
+def tested(cli: Cli, tested_once: Path) -> RunFolder:
     shutil.copytree(tested_once, "runs/tested")
     return RunFolder(Path("runs/tested"))
 
@@ -79,7 +78,7 @@ def worst(predictions: Predictions) -> list[int]:
     return sorted(wrong, key=lambda k: -float(predictions.probabilities[k].max()))
 
 
-def test_the_page_of_a_tested_run_has_what_test_has_found(cli: Callable[..., Ended], tested: RunFolder) -> None:
+def test_the_page_of_a_tested_run_has_what_test_has_found(cli: Cli, tested: RunFolder) -> None:
     manifest, predictions = tested.manifest(), load_predictions(tested.predictions)
     ended = cli("report", "--run", "runs")
     assert ended.code == 0, ended.err
@@ -111,7 +110,7 @@ def test_the_page_of_a_tested_run_has_what_test_has_found(cli: Callable[..., End
     assert Path("again.html").read_bytes() == before
 
 
-def test_the_page_has_the_layers_curves_and_facts_of_the_run(cli: Callable[..., Ended], tested: RunFolder) -> None:
+def test_the_page_has_the_layers_curves_and_facts_of_the_run(cli: Cli, tested: RunFolder) -> None:
     assert cli("report", "--run", "runs").code == 0
     path = tested.path / "report.html"
     assert [(row[1], row[2], row[3]) for row in cells(path, "layer")][:2] == [
@@ -129,7 +128,7 @@ def test_the_page_has_the_layers_curves_and_facts_of_the_run(cli: Callable[..., 
     assert any(tag["alt"].startswith("Kernels of the first layer, all 4, 3x3") for tag in page.attributes("img"))
 
 
-def test_the_figures_for_programs(cli: Callable[..., Ended], tested: RunFolder) -> None:
+def test_the_figures_for_programs(cli: Cli, tested: RunFolder) -> None:
     ended = cli("report", "--run", "runs", "--json", "-o", "page.html")
     found = json.loads(ended.out)
     predictions = load_predictions(tested.predictions)
@@ -143,7 +142,7 @@ def test_the_figures_for_programs(cli: Callable[..., Ended], tested: RunFolder) 
 
 
 def test_an_untested_run_shows_its_validation_images_and_says_so(
-    cli: Callable[..., Ended], untested: RunFolder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, untested: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbidden(self: FashionMNISTSample) -> None:
         raise AssertionError("the test set is not looked at")
@@ -172,7 +171,7 @@ def test_an_untested_run_shows_its_validation_images_and_says_so(
 
 
 def test_without_the_data_the_page_has_all_but_the_images(
-    cli: Callable[..., Ended], tested: RunFolder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, tested: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_data(monkeypatch)
     ended = cli("report", "--run", "runs")
@@ -188,7 +187,7 @@ def test_without_the_data_the_page_has_all_but_the_images(
 
 
 def test_with_neither_data_nor_test_nor_checkpoint_there_are_curves_and_configuration(
-    cli: Callable[..., Ended], untested: RunFolder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, untested: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_data(monkeypatch)
     shutil.rmtree(untested.checkpoints)
@@ -199,9 +198,7 @@ def test_with_neither_data_nor_test_nor_checkpoint_there_are_curves_and_configur
     assert len(ended.err.splitlines()) == 2  # no net, no images
 
 
-def test_a_run_whose_test_kept_no_predictions_has_its_score_and_says_so(
-    cli: Callable[..., Ended], tested: RunFolder
-) -> None:
+def test_a_run_whose_test_kept_no_predictions_has_its_score_and_says_so(cli: Cli, tested: RunFolder) -> None:
     tested.predictions.unlink()
     assert cli("report", "--run", "runs").code == 0
     page = parsed(tested.path / "report.html")
@@ -210,7 +207,7 @@ def test_a_run_whose_test_kept_no_predictions_has_its_score_and_says_so(
     assert "Classes, on the validation images" in page.texts["h2"]
 
 
-def test_images_of_another_data_set_are_not_shown(cli: Callable[..., Ended], tested: RunFolder) -> None:
+def test_images_of_another_data_set_are_not_shown(cli: Cli, tested: RunFolder) -> None:
     tested.update_manifest(data={"fingerprint": "0123456789abcdef"})
     ended = cli("report", "--run", "runs")
     assert ended.code == 0
@@ -218,7 +215,7 @@ def test_images_of_another_data_set_are_not_shown(cli: Callable[..., Ended], tes
     assert not any(tag["alt"].startswith("Image ") for tag in parsed(tested.path / "report.html").attributes("img"))
 
 
-def test_nothing_is_downloaded(cli: Callable[..., Ended], tested: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_downloaded(cli: Cli, tested: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetched(*args: object, **more: object) -> None:
         raise AssertionError("a report fetches nothing")
 
@@ -232,7 +229,7 @@ def test_nothing_is_downloaded(cli: Callable[..., Ended], tested: RunFolder, mon
     assert "the data set cannot be opened" in ended.err
 
 
-def test_names_of_runs_and_classes_are_text(cli: Callable[..., Ended], tested: RunFolder) -> None:
+def test_names_of_runs_and_classes_are_text(cli: Cli, tested: RunFolder) -> None:
     checkpoint = torch.load(tested.best, weights_only=True)
     checkpoint["data"]["class_names"][:2] = [HOSTILE, "$\\frac{"]
     torch.save(checkpoint, tested.best)
@@ -270,7 +267,7 @@ def test_the_first_layer_is_a_convolution_or_a_dense_layer_that_reads_pixels() -
     ],
 )
 def test_a_mistake_is_told_in_a_line(
-    cli: Callable[..., Ended], untested: RunFolder, monkeypatch: pytest.MonkeyPatch, words: str, expected: str
+    cli: Cli, untested: RunFolder, monkeypatch: pytest.MonkeyPatch, words: str, expected: str
 ) -> None:
     without_data(monkeypatch)
     ended = cli("report", *words.split())

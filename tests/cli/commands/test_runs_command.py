@@ -3,27 +3,26 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fake_runs import fake_run, rightly
-from small_runs import Ended
+from small_runs import Cli, CommandResult
 
 
 @pytest.fixture
-def three(cli: Callable[..., Ended]) -> None:
+def three(cli: Cli) -> None:
     fake_run("runs/cnn/1", started="2026-01-01T10:00:00+00:00", correct=rightly(10, [0]))
     fake_run("runs/cnn/2", started="2026-01-03T10:00:00+00:00", seed=1, dropout=0.5, best={"val/acc": 0.75})
     fake_run("runs/mlp/3", started="2026-01-02T10:00:00+00:00", net="MLP", best=None, last=None)
 
 
-def rows(ended: Ended) -> list[list[str]]:
+def rows(ended: CommandResult) -> list[list[str]]:
     assert ended.code == 0, ended.err
     return [line.split() for line in ended.out.splitlines()]
 
 
-def test_the_table_has_a_row_a_run_the_newest_first(cli: Callable[..., Ended], three: None) -> None:
+def test_the_table_has_a_row_a_run_the_newest_first(cli: Cli, three: None) -> None:
     assert rows(cli("runs")) == [
         ["run", "status", "net", "parameters", "epochs", "minutes", "val/acc", "test/acc"],
         ["runs/cnn/2", "finished", "CNN", "1,234", "2", "1.5", "75.00", "%"],
@@ -34,7 +33,7 @@ def test_the_table_has_a_row_a_run_the_newest_first(cli: Callable[..., Ended], t
     assert [row[0] for row in rows(cli("runs", "runs/mlp"))[1:]] == ["runs/mlp/3"]
 
 
-def test_rows_and_columns_are_chosen(cli: Callable[..., Ended], three: None) -> None:
+def test_rows_and_columns_are_chosen(cli: Cli, three: None) -> None:
     words = ["--sort", "val/acc", "--where", "net=CNN", "--where=model.net.dropout<1", "--limit", "1"]
     ended = cli("runs", *words, "--columns", "run,seed,model.net.dropout,machine.cpu")
     assert rows(ended) == [
@@ -45,7 +44,7 @@ def test_rows_and_columns_are_chosen(cli: Callable[..., Ended], three: None) -> 
     assert "none of the 3 runs" in cli("runs", "--where", "epochs>9").err
 
 
-def test_the_table_for_programs(cli: Callable[..., Ended], three: None) -> None:
+def test_the_table_for_programs(cli: Cli, three: None) -> None:
     fake_run("runs/bad", started="2027-01-01T00:00:00+00:00", last={"val/loss": float("nan")}, best=None)
     found = json.loads(cli("runs", "--json").out, parse_constant=pytest.fail)
     assert [row["run"] for row in found] == ["runs/bad", "runs/cnn/2", "runs/mlp/3", "runs/cnn/1"]
@@ -54,7 +53,7 @@ def test_the_table_for_programs(cli: Callable[..., Ended], three: None) -> None:
     assert json.loads(ended.out) == [{"net": "CNN", "code": "c0"}]
 
 
-def test_a_broken_run_is_a_row_that_says_why(cli: Callable[..., Ended], three: None) -> None:
+def test_a_broken_run_is_a_row_that_says_why(cli: Cli, three: None) -> None:
     Path("runs/cnn/1/manifest.json").write_text("{")
     fake_run("runs/cut", status="failed", reason="RuntimeError: \x1b[2J")
     ended = cli("runs", "--sort", "run")
@@ -64,7 +63,7 @@ def test_a_broken_run_is_a_row_that_says_why(cli: Callable[..., Ended], three: N
     assert "\x1b" not in ended.out
 
 
-def test_no_runs_at_all(cli: Callable[..., Ended]) -> None:
+def test_no_runs_at_all(cli: Cli) -> None:
     Path("runs").mkdir()
     ended = cli("runs")
     assert (ended.code, ended.out) == (0, "")
@@ -72,7 +71,7 @@ def test_no_runs_at_all(cli: Callable[..., Ended]) -> None:
     assert json.loads(cli("runs", "--json").out) == []
 
 
-def test_one_run_is_shown_with_its_scores_and_configuration(cli: Callable[..., Ended], three: None) -> None:
+def test_one_run_is_shown_with_its_scores_and_configuration(cli: Cli, three: None) -> None:
     ended = cli("runs", "show", "runs/cnn/1")
     lines = [line.split(None, 1) for line in ended.out.splitlines()]
     expected = {"machine.cpu": "abacus", "best.val/acc": "62.50 %", "model.net.channels": "[4, 8]", "test_looks": "1"}
@@ -82,7 +81,7 @@ def test_one_run_is_shown_with_its_scores_and_configuration(cli: Callable[..., E
     assert (found["manifest"]["test_looks"], found["config"]["model.net"]) == (1, "cnnkit.CNN")
 
 
-def test_two_runs_side_by_side(cli: Callable[..., Ended], three: None) -> None:
+def test_two_runs_side_by_side(cli: Cli, three: None) -> None:
     fake_run("runs/cnn/4", code="c1", dropout=0.5, correct=rightly(10, [1, 2]))
     ended = cli("runs", "diff", "runs/cnn/1", "runs/cnn/4")
     table = rows(ended)
@@ -111,14 +110,14 @@ def test_two_runs_side_by_side(cli: Callable[..., Ended], three: None) -> None:
         ("--sorted val/acc", "--sorted: unknown word; did you mean --sort?"),
     ],
 )
-def test_a_mistake_is_told_in_a_line(cli: Callable[..., Ended], three: None, words: str, expected: str) -> None:
+def test_a_mistake_is_told_in_a_line(cli: Cli, three: None, words: str, expected: str) -> None:
     ended = cli("runs", *words.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {expected}"), ended.err
     assert len(ended.err.splitlines()) == 1
 
 
-def test_reading_runs_imports_no_torch_and_no_numpy(cli: Callable[..., Ended], three: None) -> None:
+def test_reading_runs_imports_no_torch_and_no_numpy(cli: Cli, three: None) -> None:
     code = (
         "import sys; from cnnkit.cli import main\n"
         "codes = [main(['runs', '--sort', 'val/acc', '--where', 'model.net=CNN'])]\n"

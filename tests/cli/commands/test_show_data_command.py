@@ -1,7 +1,6 @@
 """``show-data``: figures against an independent count, pictures against what training would do."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import FashionMNISTSample, ImageFolder
 from cnnkit.cli.commands.show_data.picture import DRAWS, augmented, draw_data, samples
@@ -47,7 +46,7 @@ def folder(**options: Any) -> ImageFolder:
     return ImageFolder("pets", image_size=24, num_workers=0, **options)
 
 
-def test_counts_and_channels_are_those_of_the_images(cli: Callable[..., Ended]) -> None:
+def test_counts_and_channels_are_those_of_the_images(cli: Cli) -> None:
     Path("data.yaml").write_text(CONFIG)
     ended = cli("show-data", "--config", "data.yaml", "--json", "-o", "pictures.png")
     assert ended.code == 0, ended.err
@@ -73,7 +72,7 @@ def test_counts_and_channels_are_those_of_the_images(cli: Callable[..., Ended]) 
     assert Image.open("pictures.png").format == "PNG"
 
 
-def test_the_table_has_the_classes_and_every_transform(cli: Callable[..., Ended]) -> None:
+def test_the_table_has_the_classes_and_every_transform(cli: Cli) -> None:
     Path("data.yaml").write_text(CONFIG)
     ended = cli("show-data", "--config", "data.yaml", "--data.init_args.val_size=500")
     assert ended.code == 0, ended.err
@@ -144,7 +143,7 @@ def test_a_mixed_image_is_told_with_the_share_of_its_label() -> None:
         assert found[:, 1 + epoch] == pytest.approx(expected, abs=2)  # the share is rounded to a per cent
 
 
-def test_a_folder_in_color_with_names_that_mean_something_elsewhere(cli: Callable[..., Ended]) -> None:
+def test_a_folder_in_color_with_names_that_mean_something_elsewhere(cli: Cli) -> None:
     folder()
     words = ["--data=ImageFolder", "--data.root=pets", "--data.image_size=24", "--data.num_workers=0"]
     ended = cli("show-data", *words, "--data.val_size=4", "--data.test_size=4")
@@ -157,7 +156,7 @@ def test_a_folder_in_color_with_names_that_mean_something_elsewhere(cli: Callabl
     assert Image.open("data.png").mode == "RGB"
 
 
-def test_of_many_files_some_are_decoded(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_files_some_are_decoded(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from cnnkit.cli.commands import show_data
 
     monkeypatch.setattr(show_data, "SAMPLE", 8)
@@ -190,7 +189,7 @@ def test_of_many_files_some_are_decoded(cli: Callable[..., Ended], monkeypatch: 
         ("--outptu x.png", "--outptu: unknown word; did you mean --output?"),
     ],
 )
-def test_a_mistake_of_the_words_is_told_in_a_line(cli: Callable[..., Ended], words: str, expected: str) -> None:
+def test_a_mistake_of_the_words_is_told_in_a_line(cli: Cli, words: str, expected: str) -> None:
     ended = cli("show-data", *words.split())
     assert ended.code == 2
     assert expected in ended.err, ended.err

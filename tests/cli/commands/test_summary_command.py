@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli, CommandResult
 
 from cnnkit import FashionMNISTSample
 from cnnkit.runs import RunFolder
@@ -21,13 +21,13 @@ def _no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FashionMNISTSample, "open", gone)
 
 
-def figures(ended: Ended) -> dict[str, Any]:
+def figures(ended: CommandResult) -> dict[str, Any]:
     assert ended.code == 0, ended.err
     found: dict[str, Any] = json.loads(ended.out)
     return found
 
 
-def test_the_published_table(cli: Callable[..., Ended]) -> None:
+def test_the_published_table(cli: Cli) -> None:
     ended = cli("summary")
     assert ended.code == 0, ended.err
     rows = [" ".join(line.split()) for line in ended.out.splitlines() if line.startswith(("  features", "  head"))]
@@ -51,7 +51,7 @@ def test_the_published_table(cli: Callable[..., Ended]) -> None:
     assert ended.err == ""
 
 
-def test_each_row_of_the_published_table_is_derived(cli: Callable[..., Ended]) -> None:
+def test_each_row_of_the_published_table_is_derived(cli: Cli) -> None:
     why = figures(cli("summary", "--explain", "--json"))["why"]
     assert why[:-1] == [
         "features.0 Conv2d: (28 + 2*0 - 1*(3 - 1) - 1) / 1 + 1, rounded down, = 26; 64 kernels of 1x3x3 and 64 biases "
@@ -75,7 +75,7 @@ def test_each_row_of_the_published_table_is_derived(cli: Callable[..., Ended]) -
 
 
 @pytest.mark.parametrize("net", ["ResNet", "NetworkInNetwork", "AlexNet", "GoogLeNet"])
-def test_every_row_that_is_derived_has_the_figures_of_its_table(cli: Callable[..., Ended], net: str) -> None:
+def test_every_row_that_is_derived_has_the_figures_of_its_table(cli: Cli, net: str) -> None:
     found = figures(cli("summary", "--explain", "--json", f"--model.net={net}"))
     assert len(found["why"]) >= len(found["layers"])
     for layer, why in zip(found["layers"], found["why"], strict=False):
@@ -85,7 +85,7 @@ def test_every_row_that_is_derived_has_the_figures_of_its_table(cli: Callable[..
             assert f"= {layer['output'][1]};" in why or "keeps" in why
 
 
-def test_what_the_padding_adds_changes_no_field(cli: Callable[..., Ended]) -> None:
+def test_what_the_padding_adds_changes_no_field(cli: Cli) -> None:
     words = ("summary", "--model.net.padding=same", "--model.net.pool_dilation=2", "--model.net.bias=false", "--json")
     zeros, *others = (figures(cli(*words, f"--model.net.padding_mode={m}")) for m in ("zeros", "circular", "reflect"))
     assert [layer["receptive_field"] for layer in zeros["layers"][:6]] == [[n, n] for n in (3, 5, 5, 9, 13, 13)]
@@ -94,7 +94,7 @@ def test_what_the_padding_adds_changes_no_field(cli: Callable[..., Ended]) -> No
     assert others == [zeros, zeros]
 
 
-def test_a_configuration_and_words_that_change_it(cli: Callable[..., Ended]) -> None:
+def test_a_configuration_and_words_that_change_it(cli: Cli) -> None:
     Path("mine.yaml").write_text("model: {init_args: {net: {class_path: ResNet}}}\ndata: {class_path: CIFAR10}\n")
     found = figures(cli("summary", "--config", "mine.yaml", "--json", "--model.net.depth=8", "--data.batch_size=3"))
     assert (found["image"], found["parameters"], found["layers"][-3]["receptive_field"]) == (
@@ -109,7 +109,7 @@ def test_a_configuration_and_words_that_change_it(cli: Callable[..., Ended]) -> 
     assert (wide["image"], wide["layers"][-2]["output"]) == ([3, 32, 64], [64, 8, 16])
 
 
-def test_padding_from_a_file_and_from_the_command_line(cli: Callable[..., Ended]) -> None:
+def test_padding_from_a_file_and_from_the_command_line(cli: Cli) -> None:
     net = "{class_path: CNN, init_args: {padding: same, padding_mode: reflect, kernel_size: 4, bias: false}}"
     Path("mine.yaml").write_text(f"model: {{init_args: {{net: {net}}}}}\n")
     shapes = [
@@ -119,7 +119,7 @@ def test_padding_from_a_file_and_from_the_command_line(cli: Callable[..., Ended]
     assert shapes == [[64, 28, 28], [64, 25, 25], [64, 31, 31]]
 
 
-def test_a_run_needs_its_checkpoint_alone(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_a_run_needs_its_checkpoint_alone(cli: Cli, trained_once: RunFolder) -> None:
     found = figures(cli("summary", "--run", str(trained_once), "--json"))
     assert (found["image"], found["layers"][0]["output"]) == ([1, 28, 28], [4, 26, 26])
     ended = cli("summary", "--run", str(trained_once), "--model.net.dropout=0")
@@ -132,7 +132,7 @@ def test_a_run_needs_its_checkpoint_alone(cli: Callable[..., Ended], trained_onc
 @pytest.mark.parametrize(
     ("mode", "trains"), [("frozen", 0), ("embeddings", 0), ("gradual", 73_856), ("finetune", 74_496)]
 )
-def test_what_does_not_train_is_frozen(cli: Callable[..., Ended], mode: str, trains: int) -> None:
+def test_what_does_not_train_is_frozen(cli: Cli, mode: str, trains: int) -> None:
     words = ["--model=TransferTask", "--model.net=CNN", "--model.net.hidden_sizes=[]", f"--model.mode={mode}"]
     ended = cli("summary", *words, *(["--model.unfreeze_at=[0,3]"] if mode == "gradual" else []))
     assert ended.code == 0, ended.err
@@ -143,7 +143,7 @@ def test_what_does_not_train_is_frozen(cli: Callable[..., Ended], mode: str, tra
     assert ("released at the epochs 0, 3" in ended.out) == (mode == "gradual")
 
 
-def test_heads_are_shown_with_the_task_that_trains_them(cli: Callable[..., Ended]) -> None:
+def test_heads_are_shown_with_the_task_that_trains_them(cli: Cli) -> None:
     own = figures(cli("summary", "--model=AuxiliaryLossTask", "--model.net=GoogLeNet", "--json"))
     hung = ["--model.net=ResNet", "--model.net.depth=8", "--model.after=[layer1,layer2]"]
     theirs = figures(cli("summary", "--model=AuxiliaryLossTask", *hung, "--json"))
@@ -156,7 +156,7 @@ def test_heads_are_shown_with_the_task_that_trains_them(cli: Callable[..., Ended
     assert "19,732 parameters are in no row" in plain.out
 
 
-def test_a_net_that_is_to_be_compiled_is_not(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_net_that_is_to_be_compiled_is_not(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> Callable[..., None]:
         return refuse  # in place of a logit
 
@@ -167,7 +167,7 @@ def test_a_net_that_is_to_be_compiled_is_not(cli: Callable[..., Ended], monkeypa
     assert found["parameters"] == sum(layer["parameters"] for layer in found["layers"])
 
 
-def test_a_net_of_ones_own_and_one_of_timm(cli: Callable[..., Ended]) -> None:
+def test_a_net_of_ones_own_and_one_of_timm(cli: Cli) -> None:
     Path("my_net.py").write_text(
         "from torch import nn\n\n\nclass Net(nn.Sequential):\n"
         "    def __init__(self, num_classes: int = 10) -> None:\n"
@@ -181,7 +181,7 @@ def test_a_net_of_ones_own_and_one_of_timm(cli: Callable[..., Ended]) -> None:
     assert timm["layers"][0]["output"] == [32, 112, 112]
 
 
-def test_the_effective_field_as_a_picture(cli: Callable[..., Ended]) -> None:
+def test_the_effective_field_as_a_picture(cli: Cli) -> None:
     words = ["--model.net=ResNet", "--model.net.depth=8", "--effective=field.png"]
     ended = cli("summary", *words, "--layer=layer1")
     assert ended.code == 0, ended.err
@@ -222,7 +222,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])
-def test_a_mistake_is_told_in_a_line(cli: Callable[..., Ended], words: str, expected: str) -> None:
+def test_a_mistake_is_told_in_a_line(cli: Cli, words: str, expected: str) -> None:
     ended = cli("summary", *words.split())
     assert ended.code == 2
     assert ended.err.startswith(expected), ended.err

@@ -3,13 +3,12 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.runs import RunFolder
@@ -31,7 +30,7 @@ def expected(trained_once: RunFolder) -> list[float]:
 
 
 @pytest.fixture
-def seeds(cli: Callable[..., Ended], trained_once: RunFolder) -> Path:
+def seeds(cli: Cli, trained_once: RunFolder) -> Path:
     """``runs/small``: a run of seed 0, one like it of seed 1 whose net is another, and one that has not finished."""
     for number in range(3):
         folder = Path(f"runs/small/{number}")
@@ -50,7 +49,7 @@ def seeds(cli: Callable[..., Ended], trained_once: RunFolder) -> Path:
 
 
 def test_a_run_has_the_accuracies_that_one_computes_by_hand(
-    cli: Callable[..., Ended], trained_once: RunFolder, expected: list[float]
+    cli: Cli, trained_once: RunFolder, expected: list[float]
 ) -> None:
     words = ["--shifts", "3", "0", "--images", "200", "--json", "--csv", "points.csv"]
     ended = cli("translation", "--run", str(trained_once), *words)
@@ -71,7 +70,7 @@ def test_a_run_has_the_accuracies_that_one_computes_by_hand(
     assert Image.open(found["picture"]).format == "PNG"
 
 
-def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Callable[..., Ended], seeds: Path) -> None:
+def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Cli, seeds: Path) -> None:
     words = ["--shifts", "0", "2", "--images", "100", "-o", "plot.png", "--csv", "points.csv"]
     ended = cli("translation", "--run", "runs/small", "runs/small/0", "runs/small/1", *words)
     assert (ended.code, ended.err) == (0, "note: runs/small: 1 of 3 runs are not finished: left out\n")
@@ -95,7 +94,7 @@ def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Callable[..., Ended],
     assert lines[-1] == ["plot", "plot.png"]
 
 
-def test_only_repetitions_are_averaged(cli: Callable[..., Ended], seeds: Path) -> None:
+def test_only_repetitions_are_averaged(cli: Cli, seeds: Path) -> None:
     config = seeds / "1/config.yaml"
     config.write_text(config.read_text().replace("dropout: 0.2", "dropout: 0.3"))
     ended = cli("translation", "--run", "runs", "--images", "10", "--shifts", "0", "--json")
@@ -109,7 +108,7 @@ def test_only_repetitions_are_averaged(cli: Callable[..., Ended], seeds: Path) -
     ]
 
 
-def test_all_runs_must_have_the_same_test_images(cli: Callable[..., Ended], seeds: Path) -> None:
+def test_all_runs_must_have_the_same_test_images(cli: Cli, seeds: Path) -> None:
     for number in range(20):
         folder = Path("pets", "train" if number < 12 else "test", f"{number % 10}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -141,7 +140,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])
 def test_a_mistake_is_told_in_a_line_and_writes_nothing(
-    cli: Callable[..., Ended], trained_once: RunFolder, words: str, expected: str
+    cli: Cli, trained_once: RunFolder, words: str, expected: str
 ) -> None:
     Path("empty").mkdir()
     Path("runs/small/0").mkdir(parents=True)

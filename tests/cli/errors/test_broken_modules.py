@@ -1,10 +1,9 @@
 """A file of the user's own that fails when it is imported: key, file and line, and what Python says of it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
 FILES = {
     "syntax": "import torch\nclass X(torch.nn.Module:\n    pass\n",
@@ -33,14 +32,14 @@ def files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_every_key_that_takes_a_class(cli: Callable[..., Ended], key: str) -> None:
+def test_every_key_that_takes_a_class(cli: Cli, key: str) -> None:
     ended = cli("fit", f"--{key}=broken_syntax.X")
     assert ended.err == f"error: {key}: broken_syntax.X cannot be imported: {FAULTS['broken_syntax.X']}\n"
     assert ended.code == 2
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_every_fault(cli: Callable[..., Ended], name: str) -> None:
+def test_every_fault(cli: Cli, name: str) -> None:
     ended = cli("fit", f"--model.net={name}")
     assert ended.err.startswith(f"error: model.net: {name} cannot be imported: {FAULTS[name]}")
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
@@ -55,14 +54,14 @@ def test_every_fault(cli: Callable[..., Ended], name: str) -> None:
         ("data:\n  init_args:\n    augment:\n    - class_path: broken_name.X\n", "line 3: data.augment"),
     ],
 )
-def test_a_file_names_its_line(cli: Callable[..., Ended], text: str, place: str) -> None:
+def test_a_file_names_its_line(cli: Cli, text: str, place: str) -> None:
     Path("c.yaml").write_text(text)
     ended = cli("fit", "--config", "c.yaml")
     assert ended.err.startswith(f"error: c.yaml, {place}: broken_name.X cannot be imported: broken_name.py, line 3: ")
     assert ended.code == 2
 
 
-def test_a_name_of_a_run_is_not_imported_for_looking_like_a_module(cli: Callable[..., Ended]) -> None:
+def test_a_name_of_a_run_is_not_imported_for_looking_like_a_module(cli: Cli) -> None:
     ended = cli("fit", "--name=broken_training.v2", "--trainer.default_root_dir=broken_training.v2", "--model.lr=1")
     assert ended.code == 2
     assert not Path("ran").exists()

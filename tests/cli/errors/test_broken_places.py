@@ -4,13 +4,12 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.cli import main
 from cnnkit.cli.errors.streams import steady_streams
@@ -18,7 +17,7 @@ from cnnkit.runs import RunFolder, find, hold_writer_lock
 
 
 @pytest.fixture
-def run(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+def run(cli: Cli, trained_once: RunFolder) -> RunFolder:
     shutil.copytree(trained_once.path, "runs/a/1")
     return RunFolder(Path("runs/a/1"))
 
@@ -35,9 +34,7 @@ def deny(monkeypatch: pytest.MonkeyPatch, *names: str, error: int = errno.EACCES
     monkeypatch.setattr(Path, "open", open_or_fail)
 
 
-def test_training_finishes_when_its_records_cannot_be_written(
-    cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_finishes_when_its_records_cannot_be_written(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     deny(monkeypatch, "metrics.csv", "manifest.json", error=errno.EROFS)
     ended = cli("fit", *SMALL, "--trainer.max_epochs=2")
     assert ended.code == 4
@@ -50,7 +47,7 @@ def test_training_finishes_when_its_records_cannot_be_written(
 
 
 def test_scores_are_printed_when_they_cannot_be_recorded(
-    cli: Callable[..., Ended], run: RunFolder, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = run.manifest()
     deny(monkeypatch, "manifest.json", "predictions")
@@ -61,7 +58,7 @@ def test_scores_are_printed_when_they_cannot_be_recorded(
     assert run.manifest() == before
 
 
-def test_a_run_folder_that_is_removed_while_training_is_made_again(cli: Callable[..., Ended]) -> None:
+def test_a_run_folder_that_is_removed_while_training_is_made_again(cli: Cli) -> None:
     Path("removing.py").write_text(
         "import shutil\n"
         "from lightning.pytorch.callbacks import Callback\n"
@@ -81,7 +78,7 @@ def test_a_run_folder_that_is_removed_while_training_is_made_again(cli: Callable
     assert cli("validate", "--run", str(run)).code == 0
 
 
-def test_garbage_in_the_records_of_a_run_does_not_end_its_resume(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_garbage_in_the_records_of_a_run_does_not_end_its_resume(cli: Cli, run: RunFolder) -> None:
     lines = run.metrics.read_bytes().splitlines(keepends=True)
     run.metrics.write_bytes(b"".join([*lines[:3], b"\xff\x00,,\n", *lines[3:]]))
     run.manifest_file.write_bytes(b'{"status": "fini')
@@ -97,9 +94,7 @@ def test_garbage_in_the_records_of_a_run_does_not_end_its_resume(cli: Callable[.
     assert "test" in run.manifest()
 
 
-def test_who_trains_in_a_folder_is_named_to_those_who_would_write_there(
-    cli: Callable[..., Ended], run: RunFolder
-) -> None:
+def test_who_trains_in_a_folder_is_named_to_those_who_would_write_there(cli: Cli, run: RunFolder) -> None:
     with hold_writer_lock(run.path, "fit --resume"):
         for words in (["fit", "--resume", "runs/a"], ["test", "--run", "runs/a"], ["predict", "--run", "runs/a"]):
             ended = cli(*words)
@@ -135,7 +130,7 @@ class Failing:
 
 @pytest.mark.parametrize(("error", "code"), [(errno.EPIPE, 0), (errno.ENOSPC, 4)])
 def test_scoring_is_recorded_when_nobody_takes_its_output(
-    cli: Callable[..., Ended], run: RunFolder, monkeypatch: pytest.MonkeyPatch, error: int, code: int
+    cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch, error: int, code: int
 ) -> None:
     monkeypatch.setattr(sys, "stdout", Failing(error))
     assert main(["test", "--run", "runs/a"]) == code
@@ -159,7 +154,7 @@ def close_and_fit(code_file: str) -> None:
     Path(code_file).write_text(str(code))
 
 
-def test_a_fit_whose_output_nobody_reads_trains_to_its_end(cli: Callable[..., Ended]) -> None:
+def test_a_fit_whose_output_nobody_reads_trains_to_its_end(cli: Cli) -> None:
     child = get_context("fork").Process(target=close_and_fit, args=("code",))
     child.start()
     child.join(120)

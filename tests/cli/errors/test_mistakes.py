@@ -1,10 +1,9 @@
 """Every mistake: exit code 2, one to three lines on stderr that name the key or file, the reason and what to do."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli, CommandResult
 
 CONFIG = """\
 seed_everything: 0
@@ -159,7 +158,7 @@ TYPED = [
 ]
 
 
-def assert_told(ended: Ended, expected: str) -> None:
+def assert_told(ended: CommandResult, expected: str) -> None:
     assert ended.code == 2, ended.err
     assert 1 <= len(ended.err.splitlines()) <= 3
     assert ended.err.startswith("error: ")
@@ -168,14 +167,14 @@ def assert_told(ended: Ended, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), IN_FILES, ids=[new.strip()[:30] for _, new, _ in IN_FILES])
-def test_in_a_file(cli: Callable[..., Ended], old: str, new: str, expected: str) -> None:
+def test_in_a_file(cli: Cli, old: str, new: str, expected: str) -> None:
     assert old in CONFIG
     Path("c.yaml").write_text(CONFIG.replace(old, new, 1))
     assert_told(cli("fit", "--config", "c.yaml"), expected)
 
 
 @pytest.mark.parametrize(("words", "expected"), TYPED, ids=[words for words, _ in TYPED])
-def test_typed(cli: Callable[..., Ended], words: str, expected: str) -> None:
+def test_typed(cli: Cli, words: str, expected: str) -> None:
     Path("c.yaml").write_text(CONFIG)
     Path("my card.yaml").write_text(CONFIG)
     Path("empty").mkdir()
@@ -186,12 +185,12 @@ def test_typed(cli: Callable[..., Ended], words: str, expected: str) -> None:
     ("content", "expected"),
     [(b"", "c.yaml: empty"), (b"\x80\xff\x00", "c.yaml: not a text file"), (b"- a\n", "c.yaml: not a mapping")],
 )
-def test_no_configuration_at_all(cli: Callable[..., Ended], content: bytes, expected: str) -> None:
+def test_no_configuration_at_all(cli: Cli, content: bytes, expected: str) -> None:
     Path("c.yaml").write_bytes(content)
     assert_told(cli("fit", "--config", "c.yaml"), expected)
 
 
-def test_a_gpu_where_there_is_none(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_where_there_is_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
@@ -199,26 +198,26 @@ def test_a_gpu_where_there_is_none(cli: Callable[..., Ended], monkeypatch: pytes
         assert_told(cli("fit", "--trainer.accelerator", name), "a device that this machine has not; leave it out, or")
 
 
-def test_an_unknown_command(cli: Callable[..., Ended]) -> None:
+def test_an_unknown_command(cli: Cli) -> None:
     assert_told(cli("fitt", "--help"), "unknown command 'fitt'; did you mean fit?")
     assert_told(cli("xyz"), "the commands are fit, test, validate, predict")
 
 
-def test_other_commands(cli: Callable[..., Ended]) -> None:
+def test_other_commands(cli: Cli) -> None:
     assert_told(cli("test", "--run", "nothing"), "nothing: no such run folder")
     assert_told(cli("test", "--resume", "nothing"), "--resume is not for test: use --run")
     assert_told(cli("test", "--ckpt_path", "no.ckpt"), "no.ckpt: no such checkpoint")
     assert_told(cli("test", "--ckpt_path", "https://a.b/c.ckpt"), "checkpoints are read from local files only")
 
 
-def test_debug_shows_the_traceback_as_well(cli: Callable[..., Ended]) -> None:
+def test_debug_shows_the_traceback_as_well(cli: Cli) -> None:
     ended = cli("fit", "--debug", "--data.val_size", "20000")
     assert ended.code == 2
     assert "Traceback" in ended.err
     assert "UserError" in ended.err
 
 
-def test_a_bug_in_a_researchers_code_is_no_mistake_of_the_command(cli: Callable[..., Ended]) -> None:
+def test_a_bug_in_a_researchers_code_is_no_mistake_of_the_command(cli: Cli) -> None:
     Path("bug.py").write_text(
         "from cnnkit import ClassificationTask\n"
         "class Bug(ClassificationTask):\n"

@@ -2,12 +2,11 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from photo_folders import lay
-from small_runs import Ended
+from small_runs import Cli
 
 import cnnkit.cli
 from cnnkit.errors import UserError
@@ -21,7 +20,7 @@ FIT = [
 ]
 
 
-def test_a_run_that_never_validates_keeps_its_last_epoch(cli: Callable[..., Ended]) -> None:
+def test_a_run_that_never_validates_keeps_its_last_epoch(cli: Cli) -> None:
     ended = cli(*FIT, "--trainer.max_epochs=2", "--trainer.check_val_every_n_epoch=9")
     assert ended.code == 0
     assert "nothing was validated" in ended.out
@@ -34,7 +33,7 @@ def test_a_run_that_never_validates_keeps_its_last_epoch(cli: Callable[..., Ende
     assert len(run.metrics.read_text().splitlines()) >= 4
 
 
-def test_the_table_of_runs_knows_who_was_killed(cli: Callable[..., Ended]) -> None:
+def test_the_table_of_runs_knows_who_was_killed(cli: Cli) -> None:
     assert cli(*FIT, "--trainer.max_epochs=1").code == 0
     file = find("runs/r").manifest_file
     file.write_text(json.dumps({**json.loads(file.read_text()), "status": "running"}))
@@ -43,7 +42,7 @@ def test_the_table_of_runs_knows_who_was_killed(cli: Callable[..., Ended]) -> No
     assert (ended.code, "--where 'net=': write a condition such as" in ended.err) == (2, True)
 
 
-def test_scores_of_a_part_of_the_test_set_are_called_so(cli: Callable[..., Ended]) -> None:
+def test_scores_of_a_part_of_the_test_set_are_called_so(cli: Cli) -> None:
     assert cli(*FIT, "--trainer.max_epochs=1").code == 0
     ended = cli("test", "--run", "runs/r", "--trainer.limit_test_batches=1")
     assert "scores of a part of the images (trainer.limit_test_batches is 1), so not recorded" in ended.out
@@ -64,7 +63,7 @@ def test_a_script_that_is_started_again_for_another_device_runs_one_of_its_comma
     assert [bool(text) for text in said] == [False, True, False]
 
 
-def test_keys_in_a_file_may_be_written_with_dots(cli: Callable[..., Ended]) -> None:
+def test_keys_in_a_file_may_be_written_with_dots(cli: Cli) -> None:
     Path("a.yaml").write_text("model: {init_args: {optimizer: {class_path: SGD, init_args: {lr: 0.1}}}}\n")
     Path("b.yaml").write_text("model.optimizer.lr: 0.5\ndata.batch_size: 32\n")
     ended = cli("fit", "--config", "a.yaml", "--config", "b.yaml", "--print_config")
@@ -73,7 +72,7 @@ def test_keys_in_a_file_may_be_written_with_dots(cli: Callable[..., Ended]) -> N
     assert "batch_size: 32" in ended.out
 
 
-def test_small_things_are_said(cli: Callable[..., Ended]) -> None:
+def test_small_things_are_said(cli: Cli) -> None:
     assert cli(*FIT, "--trainer.max_epochs=1", "--trainer.accumulate_grad_batches=100").err.count("of a mean grad") == 1
     lay(["photos/a.png"])
     ended = cli("predict", "--run", "runs/r", "--images", "photos/a.png", "photos/a.png")
@@ -114,7 +113,7 @@ class LossAlone(ClassificationTask):
         (["--watch=true"], "watch: True is no part of the dashboards; give null for none"),
     ],
 )
-def test_own_code_and_short_habits(cli: Callable[..., Ended], words: list[str], told: str) -> None:
+def test_own_code_and_short_habits(cli: Cli, words: list[str], told: str) -> None:
     Path("newcomers_own.py").write_text(OWN)
     ended = cli(*(word for word in FIT if "net" not in word and "watch" not in word), *words)
     assert ended.code == 2
@@ -122,7 +121,7 @@ def test_own_code_and_short_habits(cli: Callable[..., Ended], words: list[str], 
     assert not Path("runs").exists() or not list(Path("runs").glob("*/*"))
 
 
-def test_a_number_is_compared_with_a_number(cli: Callable[..., Ended]) -> None:
+def test_a_number_is_compared_with_a_number(cli: Cli) -> None:
     assert cli(*FIT, "--trainer.max_epochs=1").code == 0
     ended = cli("runs", "--where", "model.optimizer.lr<abc")
     assert (ended.code, "model.optimizer.lr is a number; give one" in ended.err) == (2, True)

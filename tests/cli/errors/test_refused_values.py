@@ -1,10 +1,9 @@
 """A value that a class refuses names its key, and file and line if it came from one; nothing is left behind."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli, CommandResult
 
 CARD = """\
 trainer: {max_epochs: 1, limit_train_batches: 1, limit_val_batches: 1, enable_progress_bar: false}
@@ -56,7 +55,7 @@ TYPED = [
 ]
 
 
-def assert_refused(ended: Ended, expected: str) -> None:
+def assert_refused(ended: CommandResult, expected: str) -> None:
     errors = [line for line in ended.err.splitlines() if not line.startswith(("note: ", "Seed set"))]
     assert ended.code == 2, ended.err
     assert errors[0].startswith("error: ")
@@ -83,25 +82,25 @@ def files(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element")
 @pytest.mark.parametrize(("old", "new", "expected"), IN_FILES, ids=[new.strip()[:30] for _, new, _ in IN_FILES])
-def test_in_a_file(cli: Callable[..., Ended], old: str, new: str, expected: str) -> None:
+def test_in_a_file(cli: Cli, old: str, new: str, expected: str) -> None:
     assert old in CARD
     Path("c.yaml").write_text(CARD.replace(old, new, 1))
     assert_refused(cli("fit", "--config", "c.yaml"), expected)
 
 
 @pytest.mark.parametrize(("words", "expected"), TYPED, ids=[words for words, _ in TYPED])
-def test_typed(cli: Callable[..., Ended], words: str, expected: str) -> None:
+def test_typed(cli: Cli, words: str, expected: str) -> None:
     assert_refused(cli("fit", "--config", "c.yaml", *words.split()), expected)
 
 
-def test_two_wrong_arguments_are_both_named(cli: Callable[..., Ended]) -> None:
+def test_two_wrong_arguments_are_both_named(cli: Cli) -> None:
     Path("c.yaml").write_text(CARD.replace("dropout: 0.1", "dropout: 3").replace("channels: [2, 2]", "channels: [-2]"))
     ended = cli("fit", "--config", "c.yaml")
     assert_refused(ended, "c.yaml, line 4: model.net: CNN cannot be built with channels=[-2]")
     assert "dropout=3" in ended.err
 
 
-def test_what_is_wrong_with_the_code_is_no_mistake_of_the_configuration(cli: Callable[..., Ended]) -> None:
+def test_what_is_wrong_with_the_code_is_no_mistake_of_the_configuration(cli: Cli) -> None:
     for words, error in (
         (["--model.limit=5"], "KeyError: 5"),  # in the constructor
         (["--model.limit=3"], "ValueError: a bug in the loss"),  # before the first step, but not in a constructor

@@ -3,14 +3,13 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.cli import main
 from cnnkit.data.folders.run_split import RunSplit, read_split
@@ -72,7 +71,7 @@ def scored(run: RunFolder) -> set[str]:
     return {f"{value:016x}" for value in identity.tolist()}
 
 
-def test_a_run_keeps_which_images_it_was_trained_on(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_a_run_keeps_which_images_it_was_trained_on(desk: Path, cli: Cli) -> None:
     run = find("runs/r")
     split, data = split_of(run), run.manifest()["data"]
     for part in ("train", "val", "test"):
@@ -85,9 +84,7 @@ def test_a_run_keeps_which_images_it_was_trained_on(desk: Path, cli: Callable[..
     assert scored(run) == {row.content for row in split.rows if row.part == "test"}
 
 
-def test_what_was_added_removed_and_changed_is_said_and_nothing_trained_on_is_scored(
-    desk: Path, cli: Callable[..., Ended]
-) -> None:
+def test_what_was_added_removed_and_changed_is_said_and_nothing_trained_on_is_scored(desk: Path, cli: Cli) -> None:
     run = find("runs/r")
     split = split_of(run)
     shutil.rmtree("data")  # and with it the record of the split
@@ -112,7 +109,7 @@ def test_what_was_added_removed_and_changed_is_said_and_nothing_trained_on_is_sc
     assert ended.err.count("changed since the run was trained: 41 added") == 1
 
 
-def test_a_test_image_in_another_class_s_folder_is_named(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_a_test_image_in_another_class_s_folder_is_named(desk: Path, cli: Cli) -> None:
     run = find("runs/r")
     cats = [name for name in names(split_of(run), "test") if name.startswith("cat/")]
     Path("photos", cats[0]).rename("photos/dog/moved.png")
@@ -122,7 +119,7 @@ def test_a_test_image_in_another_class_s_folder_is_named(desk: Path, cli: Callab
     assert ", 1 moved to another class (1 test; dog/moved.png)\n" in ended.err
 
 
-def test_a_training_image_moved_to_test_is_not_scored(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_a_training_image_moved_to_test_is_not_scored(desk: Path, cli: Cli) -> None:
     split = split_of(find("runs/r"))
     for name in ("cat", "dog"):
         Path("photos/train").mkdir(exist_ok=True)
@@ -136,9 +133,7 @@ def test_a_training_image_moved_to_test_is_not_scored(desk: Path, cli: Callable[
     assert len(scored(find("runs/r"))) == 2
 
 
-def test_a_run_goes_on_with_its_images_whatever_came_and_however_they_are_called(
-    desk: Path, cli: Callable[..., Ended]
-) -> None:
+def test_a_run_goes_on_with_its_images_whatever_came_and_however_they_are_called(desk: Path, cli: Cli) -> None:
     assert cli("fit", *WORDS, "--name", "whole", "--trainer.max_epochs", "2").code == 0
     split = split_of(find("runs/r"))
     first, second = names(split, "train")[:2]
@@ -153,7 +148,7 @@ def test_a_run_goes_on_with_its_images_whatever_came_and_however_they_are_called
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_a_run_does_not_go_on_without_its_images(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_a_run_does_not_go_on_without_its_images(desk: Path, cli: Cli) -> None:
     (name,) = names(split_of(find("runs/r")), "val")[:1]
     Path("photos", name).write_bytes(Path("photos", names(split_of(find("runs/r")), "train")[0]).read_bytes())
     ended = cli("fit", "--resume", "runs/r", "--trainer.max_epochs", "2")
@@ -161,7 +156,7 @@ def test_a_run_does_not_go_on_without_its_images(desk: Path, cli: Callable[..., 
     assert re.search(rf"photos: 1 of the images .* are gone: 1 changed \(1 val; {name}\); bring them back", ended.err)
 
 
-def test_classes_that_come_and_go_are_named(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_classes_that_come_and_go_are_named(desk: Path, cli: Cli) -> None:
     for i in range(5):
         draw(Path(f"photos/ant/{i}.png"), 500 + i)
     ended = cli("test", "--run", "runs/r")
@@ -176,13 +171,13 @@ def test_classes_that_come_and_go_are_named(desk: Path, cli: Callable[..., Ended
 
 
 @pytest.mark.parametrize("words", [["--data.test_size", "0.5"], ["--data.split_seed", "1"], ["--data.val_size", "3"]])
-def test_a_run_keeps_its_split(words: list[str], desk: Path, cli: Callable[..., Ended]) -> None:
+def test_a_run_keeps_its_split(words: list[str], desk: Path, cli: Cli) -> None:
     ended = cli("test", "--run", "runs/r", *words)
     assert ended.code == 2
     assert f"{words[0][2:]} is {words[1]}, but the run was trained with" in ended.err
 
 
-def test_a_run_that_does_not_say_what_it_was_trained_on_is_not_scored(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_a_run_that_does_not_say_what_it_was_trained_on_is_not_scored(desk: Path, cli: Cli) -> None:
     run = find("runs/r")
     text = run.split.read_text()
     run.split.write_text(text[:-20])
@@ -195,7 +190,7 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_is_not_scored(desk: Path
     assert "is older and does not say which images it was trained on" in ended.err
 
 
-def test_runs_are_compared_on_the_images_that_both_were_tested_on(desk: Path, cli: Callable[..., Ended]) -> None:
+def test_runs_are_compared_on_the_images_that_both_were_tested_on(desk: Path, cli: Cli) -> None:
     assert cli("test", "--run", "runs/r").code == 0
     before = scored(find("runs/r"))
     split = split_of(find("runs/r"))
@@ -218,7 +213,7 @@ def test_runs_are_compared_on_the_images_that_both_were_tested_on(desk: Path, cl
         assert side["accuracies"] == [pytest.approx(tested.correct[chosen].mean())]
 
 
-def test_arrays_that_are_not_those_of_training(trained_once: RunFolder, cli: Callable[..., Ended]) -> None:
+def test_arrays_that_are_not_those_of_training(trained_once: RunFolder, cli: Cli) -> None:
     run = str(trained_once)
     ended = cli("validate", "--run", run, "--data.split_seed", "1")
     assert ended.code == 2

@@ -2,14 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.cli import main
 from cnnkit.runs import RunFolder, find
@@ -32,14 +31,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(cli: Callable[..., Ended], trained: Path) -> RunFolder:
+def run(cli: Cli, trained: Path) -> RunFolder:
     """A copy of it."""
     shutil.copytree(trained, "runs/a/1")
     return RunFolder(Path("runs/a/1"))
 
 
 def test_last_and_best_are_files_of_the_run_and_only_the_best_ones_scores_are_the_runs(
-    cli: Callable[..., Ended], run: RunFolder
+    cli: Cli, run: RunFolder
 ) -> None:
     assert cli("test", "--run", "runs/a").code == 0
     of_best, predictions = run.manifest()["test"], run.predictions.read_bytes()
@@ -67,9 +66,7 @@ def test_last_and_best_are_files_of_the_run_and_only_the_best_ones_scores_are_th
         ("fit --resume runs/a --ckpt_path other.ckpt", "other.ckpt: no checkpoint of runs/a/1"),
     ],
 )
-def test_what_is_no_file_of_the_run_is_refused(
-    cli: Callable[..., Ended], run: RunFolder, words: str, said: str
-) -> None:
+def test_what_is_no_file_of_the_run_is_refused(cli: Cli, run: RunFolder, words: str, said: str) -> None:
     shutil.copy(run.last, "other.ckpt")
     Image.new("RGB", (8, 8)).save("x.png")
     before = run.manifest()
@@ -79,14 +76,12 @@ def test_what_is_no_file_of_the_run_is_refused(
     assert run.manifest() == before
 
 
-def test_a_run_goes_on_from_the_checkpoint_that_is_asked_for(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_a_run_goes_on_from_the_checkpoint_that_is_asked_for(cli: Cli, run: RunFolder) -> None:
     assert cli("fit", "--resume", "runs/a", "--ckpt_path", "best").code == 0
     assert run.manifest()["resumes"][-1]["from_step"] == 3
 
 
-def test_a_damaged_last_checkpoint_falls_back_to_the_newest_that_can_be_read(
-    cli: Callable[..., Ended], run: RunFolder
-) -> None:
+def test_a_damaged_last_checkpoint_falls_back_to_the_newest_that_can_be_read(cli: Cli, run: RunFolder) -> None:
     content = bytearray(run.last.read_bytes())
     content[len(content) // 2] ^= 1
     run.last.write_bytes(content)
@@ -102,9 +97,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_newest_that_can_be_read(
     assert (ended.code, "no other checkpoint of runs/a/1 can be read" in ended.err) == (2, True)
 
 
-def test_what_may_not_be_read_is_not_called_damaged(
-    cli: Callable[..., Ended], run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_may_not_be_read_is_not_called_damaged(cli: Cli, run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.open
 
     def deny(path: Any, *args: Any, **kwargs: Any) -> int:
@@ -118,7 +111,7 @@ def test_what_may_not_be_read_is_not_called_damaged(
     assert "last.ckpt: cannot be read (Permission denied); it may be whole" in ended.err
 
 
-def test_a_checkpoint_of_other_classes_is_one_line_with_both_sides(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_a_checkpoint_of_other_classes_is_one_line_with_both_sides(cli: Cli, run: RunFolder) -> None:
     ended = cli("test", "--config", str(run.config), "--ckpt_path", str(run.last), "--model.net.hidden_sizes=[7]")
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1
@@ -127,9 +120,7 @@ def test_a_checkpoint_of_other_classes_is_one_line_with_both_sides(cli: Callable
     assert "(7, " in ended.err
 
 
-def test_scores_of_a_best_checkpoint_that_was_replaced_are_no_longer_the_runs(
-    cli: Callable[..., Ended], run: RunFolder
-) -> None:
+def test_scores_of_a_best_checkpoint_that_was_replaced_are_no_longer_the_runs(cli: Cli, run: RunFolder) -> None:
     run.update_manifest(best={"val/acc": 0.01, "epoch": 1, "step": 3}, test={"test/acc": 0.1}, test_looks=1)
     run.predictions.write_bytes(b"")
     checkpoint = torch.load(run.last, weights_only=True)

@@ -1,11 +1,10 @@
 import csv
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.runs import RunFolder, find
@@ -13,7 +12,7 @@ from cnnkit.runs.predictions import load_predictions
 
 
 @pytest.fixture
-def run(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+def run(cli: Cli, trained_once: RunFolder) -> RunFolder:
     """A copy of the trained run in the current folder."""
     shutil.copytree(trained_once.path.parents[1], "runs")
     return find("runs")
@@ -31,7 +30,7 @@ def by_hand(trained_once: RunFolder) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("size", [1000, 333])
 def test_the_test_score_is_that_of_all_images(
-    cli: Callable[..., Ended], run: RunFolder, by_hand: tuple[torch.Tensor, torch.Tensor], size: int
+    cli: Cli, run: RunFolder, by_hand: tuple[torch.Tensor, torch.Tensor], size: int
 ) -> None:
     ended = cli("test", "--run", str(run), f"--data.eval_batch_size={size}")
     assert ended.code == 0, ended.err
@@ -49,7 +48,7 @@ def test_the_test_score_is_that_of_all_images(
     assert kept.index.tolist() == list(range(2000))
 
 
-def test_a_parent_folder_means_its_newest_run_and_no_folder_is_made(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_a_parent_folder_means_its_newest_run_and_no_folder_is_made(cli: Cli, run: RunFolder) -> None:
     before = sorted(Path("runs").rglob("*"))
     assert cli("validate", "--run", "runs").code == 0
     assert sorted(Path("runs").rglob("*")) == before
@@ -58,7 +57,7 @@ def test_a_parent_folder_means_its_newest_run_and_no_folder_is_made(cli: Callabl
 
 
 def test_predictions_are_those_of_the_best_weights(
-    cli: Callable[..., Ended], run: RunFolder, by_hand: tuple[torch.Tensor, torch.Tensor]
+    cli: Cli, run: RunFolder, by_hand: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     assert cli("predict", "--run", str(run)).code == 0
     with (run.path / "predictions.csv").open() as file:
@@ -68,14 +67,14 @@ def test_predictions_are_those_of_the_best_weights(
     assert float(rows[0]["probability"]) == pytest.approx(by_hand[0][0].softmax(0).max().item(), abs=1e-4)
 
 
-def test_part_of_the_test_set_is_not_recorded_as_the_test_score(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_part_of_the_test_set_is_not_recorded_as_the_test_score(cli: Cli, run: RunFolder) -> None:
     assert cli("test", "--run", str(run), "--trainer.limit_test_batches=1").code == 0
     assert "test" not in run.manifest()
     assert not run.predictions.exists()
 
 
 @pytest.mark.parametrize("damage", ["garbage", "cut", "flipped", "pickle"])
-def test_a_damaged_checkpoint_is_refused_in_one_line(cli: Callable[..., Ended], run: RunFolder, damage: str) -> None:
+def test_a_damaged_checkpoint_is_refused_in_one_line(cli: Cli, run: RunFolder, damage: str) -> None:
     content = bytearray(run.best.read_bytes())
     if damage == "pickle":
         torch.save({"state_dict": {}, "evil": Path("x")}, run.best)
@@ -90,7 +89,7 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(cli: Callable[..., Ended], 
     assert ("more than weights" if damage == "pickle" else "damaged") in ended.err
 
 
-def test_without_a_run_weights_must_be_named(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_without_a_run_weights_must_be_named(cli: Cli, trained_once: RunFolder) -> None:
     ended = cli("test")
     assert ended.code == 2
     assert "--run RUN" in ended.err

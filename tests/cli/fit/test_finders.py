@@ -11,7 +11,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import LearningRateFinder
 from lightning.pytorch.tuner import Tuner
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.data import FashionMNISTSample
 from cnnkit.models import CNN
@@ -31,7 +31,7 @@ def logged(run: RunFolder, prefixes: tuple[str, ...] = ("train/", "val/", "lr-")
 
 @pytest.mark.parametrize(("words", "key"), [(RATE, "model.optimizer.lr"), (SIZE, "data.batch_size")])
 def test_what_is_found_trains_and_is_recorded(
-    fit: Callable[..., RunFolder], cli: Callable[..., Ended], words: list[str], key: str
+    fit: Callable[..., RunFolder], cli: Cli, words: list[str], key: str
 ) -> None:
     run = fit(*words)
     found = run.manifest()["tuned"][key]
@@ -48,7 +48,7 @@ def test_what_is_found_trains_and_is_recorded(
     assert cli("test", "--run", str(run), "--trainer.limit_test_batches=1").code == 0
 
 
-def test_a_rate_that_is_only_suggested_is_said(cli: Callable[..., Ended]) -> None:
+def test_a_rate_that_is_only_suggested_is_said(cli: Cli) -> None:
     ended = cli("fit", *SMALL, *RATE, "--trainer.callbacks.update_attr=false", "--trainer.max_epochs=2")
     assert "LearningRateFinder suggests" in ended.out
     assert "keeps its own, 0.001" in ended.out
@@ -69,7 +69,7 @@ def test_a_rate_that_is_only_suggested_is_said(cli: Callable[..., Ended]) -> Non
         ),
     ],
 )
-def test_a_finder_without_effect_is_refused(cli: Callable[..., Ended], words: list[str], reason: str) -> None:
+def test_a_finder_without_effect_is_refused(cli: Cli, words: list[str], reason: str) -> None:
     ended = cli("fit", *SMALL, *RATE, *words)
     assert ended.code == 2
     assert "LearningRateFinder" in ended.err

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cnnkit.data import FashionMNISTSample
@@ -76,7 +76,7 @@ def test_checkpoints_hold_weights_and_plain_values_alone(trained_once: RunFolder
     assert torch.load(trained_once.last, weights_only=True)["global_step"] == 6
 
 
-def test_the_saved_configuration_repeats_the_run_bit_by_bit(cli: Callable[..., Ended], trained_once: RunFolder) -> None:
+def test_the_saved_configuration_repeats_the_run_bit_by_bit(cli: Cli, trained_once: RunFolder) -> None:
     assert cli("fit", "--config", str(trained_once.config)).code == 0
     again = find("runs")
     assert again.path.parent.name == "small"  # the name is in the file
@@ -90,7 +90,7 @@ def test_another_seed_gives_other_weights(fit: Callable[..., RunFolder]) -> None
     assert one.manifest()["data"]["split"] == other.manifest()["data"]["split"]
 
 
-def test_the_report_says_what_to_type_next(cli: Callable[..., Ended]) -> None:
+def test_the_report_says_what_to_type_next(cli: Cli) -> None:
     ended = cli("fit", *SMALL, "--name=told")
     run = find("runs/told")
     assert f"python -m cnnkit test --run {Path('runs/told') / run.path.name}" in ended.out
@@ -100,7 +100,9 @@ def test_the_report_says_what_to_type_next(cli: Callable[..., Ended]) -> None:
     assert ended.err == ""
 
 
-def test_the_report_calls_the_highest_loss_the_highest_where_a_run_asked_for_it(cli: Callable[..., Ended]) -> None:
+def test_the_report_calls_the_highest_loss_the_highest_where_a_run_asked_for_it(
+    cli: Cli,
+) -> None:
     ended = cli("fit", *SMALL, "--monitor=val/loss", "--mode=max", "--name=upside")
     assert "highest validation loss" in ended.out
     assert "lowest" not in ended.out
@@ -109,7 +111,7 @@ def test_the_report_calls_the_highest_loss_the_highest_where_a_run_asked_for_it(
     )
 
 
-def test_files_are_merged_and_the_command_line_wins_wherever_it_stands(cli: Callable[..., Ended]) -> None:
+def test_files_are_merged_and_the_command_line_wins_wherever_it_stands(cli: Cli) -> None:
     Path("a.yaml").write_text("trainer: {max_epochs: 7}\ndata: {init_args: {batch_size: 16}}\n")
     Path("b.yaml").write_text("trainer: {max_epochs: 5}\n")
     ended = cli("fit", "--trainer.max_epochs=2", "--config", "a.yaml", "-c=b.yaml", "--print_config")
@@ -119,7 +121,7 @@ def test_files_are_merged_and_the_command_line_wins_wherever_it_stands(cli: Call
     assert not Path("runs").exists()
 
 
-def test_fast_dev_run_leaves_nothing_behind(cli: Callable[..., Ended]) -> None:
+def test_fast_dev_run_leaves_nothing_behind(cli: Cli) -> None:
     assert cli("fit", *SMALL, "--trainer.fast_dev_run=true").code == 0
     assert not Path("runs").exists()
 
@@ -131,7 +133,7 @@ def test_without_validation_the_last_weights_are_the_best(fit: Callable[..., Run
     assert "best" not in run.manifest()
 
 
-def test_a_net_that_knows_nothing_of_our_conventions_trains_and_loads(cli: Callable[..., Ended]) -> None:
+def test_a_net_that_knows_nothing_of_our_conventions_trains_and_loads(cli: Cli) -> None:
     Path("plain_nets.py").write_text(
         "from torch import nn\n"
         "class Plain(nn.Module):\n"

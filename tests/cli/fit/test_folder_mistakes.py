@@ -1,12 +1,11 @@
 """What people do to folders of images around a run: every remedy that a message names works."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from photo_folders import WORDS, lay
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.data import ImageFolder
 
@@ -20,7 +19,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("photos")
 
 
-def test_a_resume_names_the_image_that_broke_and_how_to_go_on(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_resume_names_the_image_that_broke_and_how_to_go_on(cli: Cli, photos: Path) -> None:
     assert cli("fit", *WORDS, "--data.root=photos", "--data.test_size=0").code == 0
     file = photos / "cat/0.png"
     kept = file.read_bytes()
@@ -32,7 +31,7 @@ def test_a_resume_names_the_image_that_broke_and_how_to_go_on(cli: Callable[...,
     assert cli("fit", "--resume", "runs/r", "--trainer.max_epochs=2").code == 0
 
 
-def test_a_run_without_test_images_says_so_and_is_tested_on_new_ones(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_run_without_test_images_says_so_and_is_tested_on_new_ones(cli: Cli, photos: Path) -> None:
     fitted = cli("fit", *WORDS, "--data.root=photos", "--data.test_size=0")
     assert fitted.code == 0
     assert "test it" not in fitted.out
@@ -48,7 +47,7 @@ def test_a_run_without_test_images_says_so_and_is_tested_on_new_ones(cli: Callab
     assert "test/acc" in ended.out
 
 
-def test_without_validation_images_nothing_of_lightning_is_said(cli: Callable[..., Ended], photos: Path) -> None:
+def test_without_validation_images_nothing_of_lightning_is_said(cli: Cli, photos: Path) -> None:
     for words in ([*WORDS, "--data.root=photos"], ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1"]):
         ended = cli("fit", *words, "--data.val_size=0", "--trainer.enable_progress_bar=false")
         assert ended.code == 0
@@ -56,7 +55,7 @@ def test_without_validation_images_nothing_of_lightning_is_said(cli: Callable[..
         assert "nothing was validated" in ended.out
 
 
-def test_a_place_that_is_no_folder(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_place_that_is_no_folder(cli: Cli, photos: Path) -> None:
     Path("file").write_text("words")
     os.mkfifo("pipe")
     Path("link").symlink_to("nowhere")
@@ -70,7 +69,7 @@ def test_a_place_that_is_no_folder(cli: Callable[..., Ended], photos: Path) -> N
             assert f"data_dir is {place}, which is not a folder; name a folder for the data" in ended.err
 
 
-def test_a_file_that_is_cut_off(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_file_that_is_cut_off(cli: Cli, photos: Path) -> None:
     for name in ("a.jpg", "a.png", "a.webp", "a.tif"):
         lay([f"photos/cat/{name}"])
         file = photos / "cat" / name
@@ -81,7 +80,7 @@ def test_a_file_that_is_cut_off(cli: Callable[..., Ended], photos: Path) -> None
         file.unlink()
 
 
-def test_a_run_is_scored_as_it_was_trained(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_run_is_scored_as_it_was_trained(cli: Cli, photos: Path) -> None:
     assert cli("fit", *WORDS, "--data.root=photos").code == 0
     for words in (["--data.image_size=32"], ["--model.net.channels=[3]"]):
         ended = cli("test", "--run", "runs/r", *words)

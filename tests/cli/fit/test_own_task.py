@@ -1,9 +1,8 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SHORT, Ended
+from small_runs import SHORT, Cli
 from torch.nn import functional as F
 
 from cnnkit.runs import find
@@ -39,7 +38,7 @@ data: {class_path: FashionMNISTSample, init_args: {batch_size: 32}}
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["model first", "config first"])
-def test_a_task_of_ones_own_runs_with_the_configuration_of_ours(cli: Callable[..., Ended], order: int) -> None:
+def test_a_task_of_ones_own_runs_with_the_configuration_of_ours(cli: Cli, order: int) -> None:
     Path("my_file.py").write_text(MY_FILE)
     Path("c.yaml").write_text(CONFIG)
     model, config = ["--model", "my_file.MyTask"], ["--config", "c.yaml"]
@@ -53,7 +52,7 @@ def test_a_task_of_ones_own_runs_with_the_configuration_of_ours(cli: Callable[..
     assert "channels:\n        - 4\n        - 8" in text
 
 
-def test_its_loss_is_the_one_that_is_trained_and_its_arguments_are_checked(cli: Callable[..., Ended]) -> None:
+def test_its_loss_is_the_one_that_is_trained_and_its_arguments_are_checked(cli: Cli) -> None:
     Path("my_file.py").write_text(MY_FILE)
     small = ["--model=my_file.MyTask", "--model.net.channels=[4,8]", "--model.net.hidden_sizes=[16]", *SHORT]
     assert cli("fit", *small, "--trainer.limit_train_batches=1", "--model.gamma=3", "--name=mine").code == 0
@@ -81,7 +80,7 @@ class ThreeLogits(nn.Module):
 """
 
 
-def test_a_net_with_another_number_of_logits_is_refused_before_training(cli: Callable[..., Ended]) -> None:
+def test_a_net_with_another_number_of_logits_is_refused_before_training(cli: Cli) -> None:
     Path("own_nets_of_three.py").write_text(NETS)
     ended = cli("fit", "--model.net=own_nets_of_three.ThreeLogits", "--trainer.fast_dev_run=true", "--watch=null")
     assert ended.code == 2

@@ -1,11 +1,10 @@
 """Six public data sets in miniature, laid out as their zip files are: fit, test and predict as a newcomer would."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from photo_folders import WORDS, lay
-from small_runs import Ended
+from small_runs import Cli
 
 PETS = [f"PetImages/{name}/{i}.jpg" for name in ("Cat", "Dog") for i in range(12)]
 KAGGLE = [f"train/{name}.{i}.jpg" for name in ("cat", "dog") for i in range(12)] + [f"test1/{i}.jpg" for i in range(3)]
@@ -21,7 +20,7 @@ SIGNS = [f"GTSRB/Final_Training/Images/0000{k}/00000_{i:05}.ppm" for k in range(
 ROBOFLOW = [f"{p}/{name}/{i}_jpg.rf.0.jpg" for p in ("train", "valid", "test") for name in ("a", "b") for i in range(6)]
 
 
-def run_all(cli: Callable[..., Ended], root: str, images: str) -> str:
+def run_all(cli: Cli, root: str, images: str) -> str:
     """Fit, test, and predict a folder of images; what was said."""
     fitted = cli("fit", *WORDS, f"--data.root={root}")
     assert fitted.code == 0, fitted.err
@@ -35,7 +34,7 @@ def run_all(cli: Callable[..., Ended], root: str, images: str) -> str:
 
 
 @pytest.mark.slow
-def test_cats_and_dogs(cli: Callable[..., Ended]) -> None:
+def test_cats_and_dogs(cli: Cli) -> None:
     lay(KAGGLE, "sampleSubmission.csv")
     ended = cli("fit", *WORDS, "--data.root=.")
     assert ended.code == 2
@@ -49,7 +48,7 @@ def test_cats_and_dogs(cli: Callable[..., Ended]) -> None:
 
 
 @pytest.mark.slow
-def test_pets(cli: Callable[..., Ended]) -> None:
+def test_pets(cli: Cli) -> None:
     lay(PETS, "readme[1].txt", "PetImages/Cat/Thumbs.db", "__MACOSX/PetImages/._Cat")
     Path("PetImages/Cat/666.jpg").touch()  # as in the published file
     ended = cli("fit", *WORDS, "--data.root=.")
@@ -58,33 +57,33 @@ def test_pets(cli: Callable[..., Ended]) -> None:
     assert cli("fit", *WORDS, "--data.root=.", "--data.on_bad_image=skip").code == 0
 
 
-def test_intel_scenes(cli: Callable[..., Ended]) -> None:
+def test_intel_scenes(cli: Cli) -> None:
     lay([*INTEL, *(f"seg_pred/seg_pred/{i}.jpg" for i in range(3))])
     said = run_all(cli, ".", "seg_pred")
     assert said.count("train from seg_train/seg_train; test from seg_test/seg_test") == 1  # once a command
 
 
 @pytest.mark.slow
-def test_chest_x_rays(cli: Callable[..., Ended]) -> None:
+def test_chest_x_rays(cli: Cli) -> None:
     lay(XRAY, "chest_xray/train/.DS_Store", "chest_xray/__MACOSX/._train")
     lay([f"chest_xray/{file}" for file in XRAY])
     run_all(cli, ".", "chest_xray/test/NORMAL")
 
 
 @pytest.mark.slow
-def test_traffic_signs(cli: Callable[..., Ended]) -> None:
+def test_traffic_signs(cli: Cli) -> None:
     lay([*SIGNS, *(f"GTSRB/Final_Test/Images/{i:05}.ppm" for i in range(3))], "GTSRB/Readme-Images.txt")
     lay([], "GTSRB/Final_Training/Images/00000/GT-00000.csv", "GTSRB/Final_Test/Images/GT-final_test.test.csv")
     assert "predict --run RUN --images GTSRB/Final_Test/Images" in run_all(cli, ".", "GTSRB/Final_Test/Images")
 
 
 @pytest.mark.slow
-def test_roboflow(cli: Callable[..., Ended]) -> None:
+def test_roboflow(cli: Cli) -> None:
     lay(ROBOFLOW, "README.dataset.txt", "README.roboflow.txt")
     assert "train from train; val from valid; test from test" in run_all(cli, ".", "test/a")
 
 
-def test_a_table_of_labels_is_refused(cli: Callable[..., Ended]) -> None:
+def test_a_table_of_labels_is_refused(cli: Cli) -> None:
     lay([f"images/{i}.jpg" for i in range(9)], "labels.csv")
     ended = cli("fit", *WORDS, "--data.root=.")
     assert ended.code == 2

@@ -1,20 +1,19 @@
 """The precision that manifest, configuration and printed lines name is the one that was computed in."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.errors import UserError
 from cnnkit.precision import PrecisionChoice
 from cnnkit.runs import RunFolder, find
 from cnnkit.runs.repetitions import read_repetitions
-from cnnkit.study.precision import one_precision
+from cnnkit.study.precision import choose_precision
 
 
-def test_float16_on_a_cpu_is_recorded_as_the_bfloat16_that_it_runs_in(cli: Callable[..., Ended]) -> None:
+def test_float16_on_a_cpu_is_recorded_as_the_bfloat16_that_it_runs_in(cli: Cli) -> None:
     ended = cli("fit", *SMALL, "--trainer.accelerator=cpu", "--trainer.precision=16-mixed")
     assert ended.code == 0, ended.err
     said = "bf16-mixed (16-mixed was asked for; on the CPU Lightning computes in bf16-mixed instead)"
@@ -26,14 +25,14 @@ def test_float16_on_a_cpu_is_recorded_as_the_bfloat16_that_it_runs_in(cli: Calla
     assert tested.err.count("16-mixed was asked for") == 1
 
 
-def test_a_precision_plugin_is_not_contradicted_by_the_default(cli: Callable[..., Ended]) -> None:
+def test_a_precision_plugin_is_not_contradicted_by_the_default(cli: Cli) -> None:
     ended = cli("fit", *SMALL, "--trainer.plugins=lightning.pytorch.plugins.DoublePrecision")
     assert ended.code == 0, ended.err
     run = find("runs")
     assert run.manifest()["precision"] == {"value": "64-true", "reason": "brought by a plugin"}
 
 
-def test_the_default_is_decided_for_the_net(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_is_decided_for_the_net(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def choose(accelerator: str, net: object) -> PrecisionChoice:
@@ -49,11 +48,11 @@ def test_the_default_is_decided_for_the_net(cli: Callable[..., Ended], monkeypat
 
 def test_a_study_has_one_precision() -> None:
     fast, right = PrecisionChoice("bf16-mixed", "a"), PrecisionChoice("32-true", "b")
-    assert one_precision(Path("runs/s"), [], [fast, fast]) == fast
-    assert one_precision(Path("runs/s"), [], [fast, right]) == right
-    assert one_precision(Path("runs/s"), ["bf16-mixed"], [right]).precision == "bf16-mixed"
+    assert choose_precision(Path("runs/s"), [], [fast, fast]) == fast
+    assert choose_precision(Path("runs/s"), [], [fast, right]) == right
+    assert choose_precision(Path("runs/s"), ["bf16-mixed"], [right]).precision == "bf16-mixed"
     with pytest.raises(UserError, match=r"runs/s: .*different precisions \(1 in 32-true, 2 in bf16-mixed\)"):
-        one_precision(Path("runs/s"), ["bf16-mixed", "32-true", "bf16-mixed"], [fast])
+        choose_precision(Path("runs/s"), ["bf16-mixed", "32-true", "bf16-mixed"], [fast])
 
 
 def test_seeds_in_two_precisions_are_not_pooled(tmp_path: Path) -> None:
@@ -91,7 +90,7 @@ seeds: 1
 """
 
 
-def test_a_study_goes_on_in_the_precision_it_has(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_goes_on_in_the_precision_it_has(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """On another machine, whose default is another one, it neither trains all over nor pools two."""
     monkeypatch.delenv("CNNKIT_PRECISION")
     Path("s").mkdir()

@@ -2,13 +2,12 @@ import csv
 import json
 import shutil
 import signal
-from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SMALL, WATCHED, Ended
+from small_runs import SMALL, WATCHED, Cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cnnkit.cli import main
@@ -31,7 +30,7 @@ class SignalAt(Callback):
 
 
 @pytest.fixture
-def whole(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+def whole(cli: Cli, trained_once: RunFolder) -> RunFolder:
     """The same run undisturbed."""
     Path("signals.py").write_text(CALLBACK)
     shutil.copytree(trained_once.path, "runs/whole/copy")
@@ -67,7 +66,7 @@ def assert_same_run(one: RunFolder, other: RunFolder) -> None:
     ids=["within an epoch", "at its end", "in the last epoch"],
 )
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(
-    cli: Callable[..., Ended], whole: RunFolder, step: int, name: str, code: int, stopped_after: int
+    cli: Cli, whole: RunFolder, step: int, name: str, code: int, stopped_after: int
 ) -> None:
     ended = cli("fit", *TWO_EPOCHS, "--name=stopped", stop_at(step, name=name))
     run = find("runs/stopped")
@@ -85,7 +84,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     assert len(EventAccumulator(str(run.path)).Reload().Images("train/augmented")) == 1
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Callable[..., Ended], whole: RunFolder) -> None:
+def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Cli, whole: RunFolder) -> None:
     words = ["fit", *TWO_EPOCHS, "--name=killed", stop_at(5, name="SIGKILL")]
     child = get_context("spawn").Process(target=main, args=(words,))
     child.start()
@@ -107,13 +106,13 @@ def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
     assert not find("runs/twice").last.exists()
 
 
-def test_signals_are_given_back(cli: Callable[..., Ended], whole: RunFolder) -> None:
+def test_signals_are_given_back(cli: Cli, whole: RunFolder) -> None:
     before = signal.getsignal(signal.SIGTERM)
     cli("fit", *TWO_EPOCHS, stop_at(1))
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Callable[..., Ended], whole: RunFolder) -> None:
+def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Cli, whole: RunFolder) -> None:
     before = whole.last.read_bytes(), rows(whole), whole.manifest()
     ended = cli("fit", "--resume", "runs/whole")
     assert ended.code == 0
@@ -121,7 +120,7 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Callable[..., 
     assert (whole.last.read_bytes(), rows(whole), whole.manifest()) == before
 
 
-def test_a_finished_run_can_be_made_longer(cli: Callable[..., Ended]) -> None:
+def test_a_finished_run_can_be_made_longer(cli: Cli) -> None:
     constant = [*SMALL, "--model.scheduler=null"]  # a schedule would be another one
     assert cli("fit", *constant, "--name=straight", "--trainer.max_epochs=2").code == 0
     assert cli("fit", *constant, "--name=longer").code == 0
@@ -132,7 +131,7 @@ def test_a_finished_run_can_be_made_longer(cli: Callable[..., Ended]) -> None:
     assert "max_epochs: 2" in run.config.read_text()
 
 
-def test_a_run_that_came_to_no_checkpoint_cannot_be_resumed(cli: Callable[..., Ended], whole: RunFolder) -> None:
+def test_a_run_that_came_to_no_checkpoint_cannot_be_resumed(cli: Cli, whole: RunFolder) -> None:
     whole.last.unlink()
     whole.best.unlink()
     ended = cli("fit", "--resume", str(whole))
@@ -140,7 +139,7 @@ def test_a_run_that_came_to_no_checkpoint_cannot_be_resumed(cli: Callable[..., E
     assert "last.ckpt: no such checkpoint" in ended.err
 
 
-def test_ctrl_c_before_the_first_step_leaves_no_folder(cli: Callable[..., Ended]) -> None:
+def test_ctrl_c_before_the_first_step_leaves_no_folder(cli: Cli) -> None:
     Path("early.py").write_text(
         "from lightning.pytorch.callbacks import Callback\n"
         "class Early(Callback):\n"
@@ -152,7 +151,7 @@ def test_ctrl_c_before_the_first_step_leaves_no_folder(cli: Callable[..., Ended]
     assert not Path("runs").exists()
 
 
-def test_a_full_disk_is_told_as_such(cli: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_as_such(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -163,7 +162,7 @@ def test_a_full_disk_is_told_as_such(cli: Callable[..., Ended], monkeypatch: pyt
     assert find("runs/full").manifest()["status"] == "failed"
 
 
-def test_a_run_that_was_moved_remembers_its_best_score(cli: Callable[..., Ended], whole: RunFolder) -> None:
+def test_a_run_that_was_moved_remembers_its_best_score(cli: Cli, whole: RunFolder) -> None:
     """The fixture copies the run: the paths in its checkpoint are those of another folder."""
     best, score = whole.best.read_bytes(), whole.manifest()["best"]
     assert cli("fit", "--resume", str(whole), "--trainer.max_epochs=3", "--trainer.limit_val_batches=1").code == 0
@@ -175,7 +174,7 @@ def test_a_run_that_was_moved_remembers_its_best_score(cli: Callable[..., Ended]
     assert Path(paths).resolve() == whole.best.resolve()
 
 
-def test_ctrl_c_before_the_first_checkpoint_leaves_no_folder(cli: Callable[..., Ended]) -> None:
+def test_ctrl_c_before_the_first_checkpoint_leaves_no_folder(cli: Cli) -> None:
     Path("early_on.py").write_text(
         "from lightning.pytorch.callbacks import Callback\n"
         "class InTheFirstEpoch(Callback):\n"

@@ -3,13 +3,12 @@
 import re
 import shlex
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.cli import main
 from cnnkit.cli.help import FIT
@@ -18,7 +17,7 @@ from cnnkit.runs.keys import list_may_change
 
 
 @pytest.fixture
-def run(cli: Callable[..., Ended], trained_once: RunFolder) -> RunFolder:
+def run(cli: Cli, trained_once: RunFolder) -> RunFolder:
     """A run of two epochs, of three steps each."""
     shutil.copytree(trained_once.path, "runs/a/1")
     return RunFolder(Path("runs/a/1"))
@@ -43,7 +42,7 @@ def contents(run: RunFolder) -> dict[str, bytes]:
     ],
 )
 def test_what_would_make_it_another_run_is_refused_and_nothing_is_touched(
-    cli: Callable[..., Ended], run: RunFolder, words: list[str], said: str
+    cli: Cli, run: RunFolder, words: list[str], said: str
 ) -> None:
     Path("more.yaml").write_text("seed_everything: 7\n")
     before = contents(run)
@@ -54,7 +53,7 @@ def test_what_would_make_it_another_run_is_refused_and_nothing_is_touched(
     assert contents(run) == before
 
 
-def test_the_way_out_that_is_printed_works(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_the_way_out_that_is_printed_works(cli: Cli, run: RunFolder) -> None:
     ended = cli("fit", "--resume", "runs/a/1", "--model.optimizer.lr=0", "--name=b c".replace(" ", "_"))
     line = ended.err.splitlines()[-1]
     assert line.startswith("for a new run from these weights: python -m cnnkit fit --config runs/a/1/config.yaml")
@@ -68,7 +67,7 @@ def test_the_way_out_that_is_printed_works(cli: Callable[..., Ended], run: RunFo
     assert all(torch.equal(weights[key], old_weights[key]) for key in trained)
 
 
-def test_what_may_change_takes_effect_and_is_recorded(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_what_may_change_takes_effect_and_is_recorded(cli: Cli, run: RunFolder) -> None:
     Path("more.yaml").write_text("data:\n  eval_batch_size: 500\n")
     words = ["--trainer.max_epochs=3", "--data.num_workers=1", "--config=more.yaml", "--trainer.limit_val_batches=2"]
     ended = cli("fit", "--resume", "runs/a/1", *words)
@@ -86,14 +85,14 @@ def test_what_may_change_takes_effect_and_is_recorded(cli: Callable[..., Ended],
     assert run.manifest()["steps"] == 9
 
 
-def test_a_resume_of_an_unchanged_run_leaves_its_configuration_alone(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_a_resume_of_an_unchanged_run_leaves_its_configuration_alone(cli: Cli, run: RunFolder) -> None:
     run.config.write_text(run.config.read_text() + "# a note of mine\n")
     before = run.config.read_bytes()
     assert cli("fit", "--resume", "runs/a/1").code == 0
     assert run.config.read_bytes() == before
 
 
-def test_data_may_lie_elsewhere_but_must_be_the_same(cli: Callable[..., Ended], run: RunFolder, tmp_path: Path) -> None:
+def test_data_may_lie_elsewhere_but_must_be_the_same(cli: Cli, run: RunFolder, tmp_path: Path) -> None:
     assert cli("fit", "--resume", "runs/a/1", f"--data.data_dir={tmp_path}/moved").code == 0
     fingerprint = run.manifest()["data"]["fingerprint"]
     run.update_manifest(data={"fingerprint": "0123"})
@@ -103,7 +102,7 @@ def test_data_may_lie_elsewhere_but_must_be_the_same(cli: Callable[..., Ended], 
     assert f"had the fingerprint 0123, now it is {fingerprint}" in ended.err
 
 
-def test_a_net_whose_code_was_changed_is_told_with_both_shapes(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_a_net_whose_code_was_changed_is_told_with_both_shapes(cli: Cli, run: RunFolder) -> None:
     checkpoint = torch.load(run.last, weights_only=True)
     name = next(key for key in checkpoint["state_dict"] if key.endswith("weight"))
     shape = tuple(checkpoint["state_dict"][name].shape)
@@ -115,7 +114,7 @@ def test_a_net_whose_code_was_changed_is_told_with_both_shapes(cli: Callable[...
     assert f"its {name} is (5, 5), the net's is {shape}" in ended.err
 
 
-def test_a_checkpoint_is_no_option_of_a_new_run(cli: Callable[..., Ended], run: RunFolder) -> None:
+def test_a_checkpoint_is_no_option_of_a_new_run(cli: Cli, run: RunFolder) -> None:
     ended = cli("fit", "--config", str(run.config), "--ckpt_path", str(run.last))
     assert ended.code == 2
     assert "--weights FILE" in ended.err

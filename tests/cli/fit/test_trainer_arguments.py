@@ -1,11 +1,10 @@
 """Arguments of the trainer that did nothing, or failed in words of a library, at some time."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.cli.errors.blame import blamed_argument
 from cnnkit.cli.errors.plain_words import plain_words
@@ -90,9 +89,7 @@ def test_an_error_of_the_trainer_names_the_argument_that_was_given() -> None:
         (["--trainer.profiler=nonsense"], "trainer.profiler"),
     ],
 )
-def test_what_the_trainer_refuses_is_one_line_with_its_key(
-    cli: Callable[..., Ended], words: list[str], key: str
-) -> None:
+def test_what_the_trainer_refuses_is_one_line_with_its_key(cli: Cli, words: list[str], key: str) -> None:
     ended = cli("fit", *SMALL, *words)
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
     assert ended.err.startswith(f"error: {key}")
@@ -101,7 +98,7 @@ def test_what_the_trainer_refuses_is_one_line_with_its_key(
 
 
 @pytest.mark.parametrize("word", ["--trainer.fast_dev_run=2", "--trainer.barebones=true"])
-def test_a_trial_says_how_it_went_and_leaves_nothing(cli: Callable[..., Ended], word: str) -> None:
+def test_a_trial_says_how_it_went_and_leaves_nothing(cli: Cli, word: str) -> None:
     ended = cli("fit", *SMALL, word)
     assert ended.code == 0, ended.err
     steps = 2 if "fast" in word else 3
@@ -111,16 +108,14 @@ def test_a_trial_says_how_it_went_and_leaves_nothing(cli: Callable[..., Ended], 
     assert not list(Path().iterdir())
 
 
-def test_without_checkpoints_no_command_is_printed_that_would_fail(cli: Callable[..., Ended]) -> None:
+def test_without_checkpoints_no_command_is_printed_that_would_fail(cli: Cli) -> None:
     ended = cli("fit", *SMALL, "--trainer.enable_checkpointing=false")
     assert ended.code == 0, ended.err
     assert "cnnkit test" not in ended.out
     assert "none was saved" in ended.out
 
 
-def test_a_profiler_and_a_summary_print_their_tables(
-    cli: Callable[..., Ended], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_profiler_and_a_summary_print_their_tables(cli: Cli, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         words = ["--trainer.profiler=simple", "--trainer.callbacks+=ModelSummary"]
         assert cli("fit", *SMALL, *words).code == 0
@@ -129,7 +124,7 @@ def test_a_profiler_and_a_summary_print_their_tables(
     assert "GPU available" not in caplog.text  # nobody asked for that
 
 
-def test_a_logger_of_a_user_adds_to_ours(cli: Callable[..., Ended]) -> None:
+def test_a_logger_of_a_user_adds_to_ours(cli: Cli) -> None:
     words = ["--trainer.logger=CSVLogger", "--trainer.logger.save_dir=mine"]
     ended = cli("fit", *SMALL, *words)
     assert ended.code == 0, ended.err

@@ -1,9 +1,7 @@
 """What the trainer's limits leave out is not recorded as trained on, and one limit that outweighs others says so."""
 
-from collections.abc import Callable
-
 import pytest
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.cli.fit.trainer_values import outweighed_limits
 from cnnkit.precision import describe_slow_precision
@@ -21,7 +19,7 @@ NO_LIMIT = [word for word in SMALL if not word.startswith("--trainer.limit_train
     ],
 )
 def test_the_manifest_has_the_images_of_an_epoch(
-    cli: Callable[..., Ended], words: list[str], train: int, val: tuple[int, int | None]
+    cli: Cli, words: list[str], train: int, val: tuple[int, int | None]
 ) -> None:
     ended = cli("fit", *NO_LIMIT, *words, "--data.val_size=100", "--data.eval_batch_size=40")
     assert ended.code == 0, ended.err

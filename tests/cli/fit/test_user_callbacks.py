@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, TQDMProgressBar
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.callbacks import SpikeDetection, load_checkpoint
 from cnnkit.cli.fit.user_callbacks import for_command
@@ -18,9 +18,7 @@ def add(name: str, *arguments: str) -> list[str]:
     return [f"--trainer.callbacks+={name}", *(f"--trainer.callbacks.{argument}" for argument in arguments)]
 
 
-def test_a_checkpoint_of_a_user_adds_to_ours_and_printed_commands_work(
-    fit: Callable[..., RunFolder], cli: Callable[..., Ended]
-) -> None:
+def test_a_checkpoint_of_a_user_adds_to_ours_and_printed_commands_work(fit: Callable[..., RunFolder], cli: Cli) -> None:
     words = add("ModelCheckpoint", "monitor=val/acc", "mode=max", "save_top_k=2", "filename=mine")
     run = fit(*words, "--trainer.max_epochs=2")
     names = {path.name for path in run.checkpoints.iterdir()}
@@ -32,9 +30,7 @@ def test_a_checkpoint_of_a_user_adds_to_ours_and_printed_commands_work(
     assert run.manifest()["epochs"] == 3
 
 
-def test_defaults_that_no_yaml_holds_are_left_to_the_class(
-    fit: Callable[..., RunFolder], cli: Callable[..., Ended]
-) -> None:
+def test_defaults_that_no_yaml_holds_are_left_to_the_class(fit: Callable[..., RunFolder], cli: Cli) -> None:
     run = fit(*add("Timer", "duration=00:00:10:00"), *add("ModelPruning", "pruning_fn=l1_unstructured"))
     timer, pruning = yaml.safe_load(run.config.read_text())["trainer"]["callbacks"]
     assert timer["init_args"]["interval"] == "step"
@@ -47,9 +43,7 @@ def test_defaults_that_no_yaml_holds_are_left_to_the_class(
 
 
 @pytest.mark.parametrize("more", [[], ["--trainer.callbacks.prune_on_train_epoch_end=false"]])
-def test_the_pruned_net_is_the_one_that_is_scored(
-    fit: Callable[..., RunFolder], cli: Callable[..., Ended], more: list[str]
-) -> None:
+def test_the_pruned_net_is_the_one_that_is_scored(fit: Callable[..., RunFolder], cli: Cli, more: list[str]) -> None:
     words = [*add("ModelPruning", "pruning_fn=l1_unstructured", "amount=0.7"), *more]
     run = fit(*words, "--trainer.max_epochs=2", "--monitor=val/loss", "--data.val_size=300")
     trained = run.manifest()
@@ -82,9 +76,7 @@ def test_the_pruned_net_is_the_one_that_is_scored(
         (add("broken_callback.Broken"), "Broken: not today"),
     ],
 )
-def test_a_callback_that_cannot_act_is_refused(
-    cli: Callable[..., Ended], tmp_path: Path, words: list[str], reason: str
-) -> None:
+def test_a_callback_that_cannot_act_is_refused(cli: Cli, tmp_path: Path, words: list[str], reason: str) -> None:
     (tmp_path / "broken_callback.py").write_text(
         "from lightning.pytorch.callbacks import Callback\n\n\n"
         "class Broken(Callback):\n    def on_fit_start(self, trainer, pl_module):\n        raise OSError('not today')\n"
@@ -116,9 +108,7 @@ def test_spike_detection_goes_on_where_it_was() -> None:
     assert after.last_val == 4.0
 
 
-def test_a_run_that_a_callback_ends_before_its_first_step_is_none(
-    cli: Callable[..., Ended], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_run_that_a_callback_ends_before_its_first_step_is_none(cli: Cli, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
         ended = cli("fit", *SMALL, *add("Timer", "duration=00:00:00:00"))
     assert "Time limit reached" in caplog.text

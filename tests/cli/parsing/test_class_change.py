@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from small_runs import Ended
+from small_runs import Cli, CommandResult
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 CARD = """\
@@ -23,7 +23,7 @@ LOST = "note: model.optimizer is SGD now, not AdamW; lr=0.002, weight_decay=0.05
 class Resolved(dict[str, Any]):
     """A resolved configuration, its parts by dotted key, and what was said on stderr."""
 
-    def __init__(self, ended: Ended) -> None:
+    def __init__(self, ended: CommandResult) -> None:
         assert ended.code == 0, ended.err
         super().__init__(yaml.safe_load(ended.out))
         self.err = "".join(line for line in ended.err.splitlines(True) if not line.startswith("Seed set"))
@@ -36,7 +36,7 @@ class Resolved(dict[str, Any]):
 
 
 @pytest.fixture
-def resolved(cli: Callable[..., Ended]) -> Callable[..., Resolved]:
+def resolved(cli: Cli) -> Callable[..., Resolved]:
     Path("c.yaml").write_text(CARD)
     return lambda *words: Resolved(cli("fit", *words, "--print_config"))
 
@@ -141,7 +141,7 @@ def test_a_subclass_of_the_task_keeps_the_arguments_that_are_the_same_and_a_line
     assert len(mine.err.splitlines()) == 1
 
 
-def test_a_study_says_which_variants_lose_arguments(cli: Callable[..., Ended]) -> None:
+def test_a_study_says_which_variants_lose_arguments(cli: Cli) -> None:
     Path("c.yaml").write_text(CARD)
     Path("s").mkdir()
     Path("s/study.yaml").write_text(

@@ -1,13 +1,12 @@
 """A word is a number where a number is due, a name where a name is due: in files, on the command line, in studies."""
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from small_runs import SMALL, Ended
+from small_runs import SMALL, Cli
 
 from cnnkit.cli.parsing.build import build
 from cnnkit.runs import find
@@ -16,7 +15,7 @@ NAMES = ["1e3", "7e12345", "null", "0123", "true", "no", "1_000", "2026-11-25", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_run_can_have_any_name_and_be_tested(cli: Callable[..., Ended], name: str) -> None:
+def test_a_run_can_have_any_name_and_be_tested(cli: Cli, name: str) -> None:
     short = ["--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1", "--data.num_workers=0"]
     ended = cli("fit", *SMALL, *short, "--name", name)
     assert ended.code == 0, ended.err
@@ -53,7 +52,7 @@ def test_in_files_and_on_the_command_line_alike(tmp_path: Path, word: str, key: 
         assert (place, type(place)) == (value, type(value))
 
 
-def test_a_study_whose_factor_is_a_number_is_trained_tested_and_compared(cli: Callable[..., Ended]) -> None:
+def test_a_study_whose_factor_is_a_number_is_trained_tested_and_compared(cli: Cli) -> None:
     Path("card.yaml").write_text(
         "trainer: {max_epochs: 1, limit_train_batches: 1, limit_val_batches: 1}\n"
         "model: {init_args: {net: {class_path: CNN, init_args: {channels: [2], hidden_sizes: []}}}}\nwatch: null\n"

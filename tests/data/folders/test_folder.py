@@ -9,7 +9,7 @@ import pytest
 import torch
 from made_folders import files_of
 from PIL import Image
-from small_runs import Ended
+from small_runs import Cli
 
 from cnnkit.data import ImageFolder
 from cnnkit.data.image_files import FileBatches, ImageFiles
@@ -184,7 +184,7 @@ def test_there_may_be_no_test_images(folder: Callable[..., ImageFolder]) -> None
         data.test_dataloader()
 
 
-def test_a_run_on_a_folder_learns_and_is_tested(cli: Callable[..., Ended], photos: Path) -> None:
+def test_a_run_on_a_folder_learns_and_is_tested(cli: Cli, photos: Path) -> None:
     words = "--data ImageFolder --data.root photos --data.test_size 15 --data.image_size 16 --data.batch_size 8"
     trainer = "--trainer.max_epochs 3 --trainer.accelerator cpu --trainer.enable_progress_bar false --seed_everything 0"
     ended = cli("fit", *words.split(), *trainer.split(), "--model.net.channels=[8,16]")

@@ -14,7 +14,7 @@ from cnnkit.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-    from cnnkit.runs.candidates import Side
+    from cnnkit.runs.candidates import Candidate
     from cnnkit.stats.comparison import Pair
 
 DESCRIPTION = """\
@@ -43,11 +43,11 @@ def run(asked: argparse.Namespace) -> int:
     output = Path(asked.output) if asked.output else None
     if output and (output.suffix.lower() != ".png" or output.is_dir()):
         raise UserError(f"output is {output}: give a file that ends in .png")
-    from cnnkit.runs.candidates import read_sides
-    from cnnkit.stats.comparison import agreement, compare, differing
+    from cnnkit.runs.candidates import read_candidates
+    from cnnkit.stats.comparison import agreement, compare, rank_disagreements
 
-    sides, notes = read_sides(asked.runs)
-    pairs, same, places = compare(sides), agreement(sides), differing(sides)
+    sides, notes = read_candidates(asked.runs)
+    pairs, same, places = compare(sides), agreement(sides), rank_disagreements(sides)
     if asked.json:
         drawn = _draw(output, sides, places[: asked.images], notes)
         print(json.dumps(_as_json(sides, pairs, same, places, notes, drawn), indent=2))
@@ -61,7 +61,7 @@ def run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _draw(output: Path | None, sides: "Sequence[Side]", places: "np.ndarray", notes: list[str]) -> Path | None:
+def _draw(output: Path | None, sides: "Sequence[Candidate]", places: "np.ndarray", notes: list[str]) -> Path | None:
     """The picture's file, or None with a note."""
     if output is None:
         return None
@@ -83,7 +83,7 @@ def _letter(place: int) -> str:
     return chr(ord("A") + place) if place < 26 else f"S{place + 1}"
 
 
-def _print(sides: "Sequence[Side]", pairs: "Sequence[Pair]", same: "np.ndarray", places: "np.ndarray") -> None:
+def _print(sides: "Sequence[Candidate]", pairs: "Sequence[Pair]", same: "np.ndarray", places: "np.ndarray") -> None:
     from cnnkit.reporting.terminal import print_table
 
     images = len(sides[0].predictions[0].labels)
@@ -106,11 +106,11 @@ def _print(sides: "Sequence[Side]", pairs: "Sequence[Pair]", same: "np.ndarray",
     print(f"{len(places):,} of {images:,} images are answered differently{together}")
 
 
-def _side(place: int, side: "Side") -> list[str]:
+def _side(place: int, side: "Candidate") -> list[str]:
     from cnnkit.reporting.tables import percent
-    from cnnkit.stats.comparison import accuracy_of
+    from cnnkit.stats.comparison import summarize_accuracy
 
-    found = accuracy_of(side)
+    found = summarize_accuracy(side)
     spread = f" ± {100 * found.std:.2f}" if found.n > 1 else ""
     accuracy = f"{100 * found.mean:.2f}{spread} %"
     net = str(side.runs[0].get("net") or "")
@@ -134,7 +134,7 @@ def _verdict(pair: "Pair") -> str:
     return "not told apart" if pair.better is None else f"{_letter(pair.better)} is better"
 
 
-def _print_agreement(sides: "Sequence[Side]", same: "np.ndarray") -> None:
+def _print_agreement(sides: "Sequence[Candidate]", same: "np.ndarray") -> None:
     """Two by two: which of two nets is right."""
     from cnnkit.reporting.terminal import print_table
 
@@ -171,7 +171,7 @@ def _caption(pairs: "Sequence[Pair]", images: int) -> str:
 
 
 def _as_json(
-    sides: "Sequence[Side]",
+    sides: "Sequence[Candidate]",
     pairs: "Sequence[Pair]",
     same: "np.ndarray",
     places: "np.ndarray",
@@ -189,10 +189,10 @@ def _as_json(
     }
 
 
-def _side_json(side: "Side") -> dict[str, Any]:
-    from cnnkit.stats.comparison import accuracy_of
+def _side_json(side: "Candidate") -> dict[str, Any]:
+    from cnnkit.stats.comparison import summarize_accuracy
 
-    found = accuracy_of(side)
+    found = summarize_accuracy(side)
     return {
         "name": side.name,
         "runs": [str(record.path) for record in side.runs],
@@ -202,7 +202,7 @@ def _side_json(side: "Side") -> dict[str, Any]:
     }
 
 
-def _pair_json(sides: "Sequence[Side]", pair: "Pair") -> dict[str, Any]:
+def _pair_json(sides: "Sequence[Candidate]", pair: "Pair") -> dict[str, Any]:
     found = pair.difference
     return {
         "a": sides[pair.a].name,

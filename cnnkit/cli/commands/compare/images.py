@@ -12,14 +12,14 @@ from cnnkit.errors import UserError
 from cnnkit.files import writing_output
 from cnnkit.reporting.grids import captioned_grid, encode_png
 from cnnkit.runs import RunFolder
-from cnnkit.runs.candidates import Side
+from cnnkit.runs.candidates import Candidate
 from cnnkit.runs.predictions import Predictions
 
 COLUMNS = 8
 SIDE = 96  # least pixels of an image's longer side
 
 
-def draw_differing(sides: Sequence[Side], places: np.ndarray, output: Path) -> str:
+def draw_differing(sides: Sequence[Candidate], places: np.ndarray, output: Path) -> str:
     """Write the picture: each image with its true class and, in the order of the sides, what each takes it for.
 
     Args:
@@ -46,7 +46,7 @@ def draw_differing(sides: Sequence[Side], places: np.ndarray, output: Path) -> s
     return ""
 
 
-def _data(side: Side) -> Any:
+def _data(side: Candidate) -> Any:
     """The data module of a run, set up, if it has the very images that the run was tested on; nothing is downloaded."""
     record = side.runs[0]
     data: Any = build_data(RunFolder(record.path))

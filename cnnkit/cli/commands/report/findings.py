@@ -18,7 +18,7 @@ from cnnkit.metric_names import MONITOR
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import read_metrics
 from cnnkit.runs.predictions import Predictions, load_predictions
-from cnnkit.stats.calibration import Calibration, binned
+from cnnkit.stats.calibration import Calibration, bin_predictions
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Found:
         """Of the predictions."""
         if self.predictions is None:
             return None
-        return binned(self.predictions.probabilities.max(1), self.predictions.correct)
+        return bin_predictions(self.predictions.probabilities.max(1), self.predictions.correct)
 
     @property
     def tested(self) -> dict[str, float]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnkit.cli.commands.report.findings import Found
 from cnnkit.inspection.complexity import complexity
-from cnnkit.metric_names import format_metric, title_of
+from cnnkit.metric_names import describe_best_score, format_metric
 from cnnkit.reporting import figures as plots
 from cnnkit.reporting import html
 from cnnkit.reporting.grids import encode_png, kernel_grid
@@ -46,7 +46,9 @@ def headline(found: Found) -> dict[str, str]:
     manifest, best, times = found.manifest, found.manifest.get("best", {}), found.manifest.get("times", {})
     values = {"test accuracy": f"{found.tested['test/acc']:.2%}" if "test/acc" in found.tested else "not tested"}
     if (monitor := found.monitor) in best:
-        values[title_of(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(monitor, best[monitor])
+        values[describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(
+            monitor, best[monitor]
+        )
         values["in epoch"] = f"{best.get('epoch', '?')} of {manifest.get('epochs', '?')}"
     if found.calibration is not None:
         values[f"calibration error ({found.part})"] = f"{found.calibration.error:.3f}"

@@ -14,7 +14,7 @@ from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.errors import UserError
 from cnnkit.runs import ROOT
 from cnnkit.shell import quote_command
-from cnnkit.study.engine import Ended, Execute, Interrupted, Outcome, alone, carry_out_all
+from cnnkit.study.engine import CommandResult, Execute, Interrupted, Outcome, lock_study, run_all
 from cnnkit.study.plan import Plan, Planned, read_plan
 
 
@@ -43,7 +43,7 @@ def arguments() -> Options:
 def run(asked: argparse.Namespace) -> int:
     """Carry a study out; 0 done, 1 some runs failed, 128 + n stopped by signal n."""
     from cnnkit.cli.commands.study.variants import make_engine
-    from cnnkit.study.answer import is_whole, print_answer, rows_of, write_answer
+    from cnnkit.study.results import build_rows, is_whole, print_results, write_results
 
     plan = read_plan(asked.folder)
     root = Path(asked.root) / plan.name
@@ -51,7 +51,7 @@ def run(asked: argparse.Namespace) -> int:
     if plan.search:
         return _search(plan, root, asked)
     processes = Processes()
-    with alone(root):
+    with lock_study(root):
         execute, jobs = _executor(plan, asked.jobs, processes)
         engine = make_engine(plan, planned, root, execute)
         before = {each: engine.find(each) for each in planned}
@@ -66,15 +66,15 @@ def run(asked: argparse.Namespace) -> int:
         try:
             forwards = jobs > 1 and plan.engine != "ray"
             with processes.forwarding_signals() if forwards else contextlib.nullcontext():
-                outcomes = carry_out_all(engine, left, jobs, progress)
+                outcomes = run_all(engine, left, jobs, progress)
             failed = {outcome.planned: outcome for outcome in outcomes if not outcome.done}
         except (Interrupted, KeyboardInterrupt) as stop:
             code = stop.code if isinstance(stop, Interrupted) else 130
             print(f"stopped; go on with: {_again(asked)}", file=sys.stderr)
         everything = [failed.get(p) or Outcome(p, engine.find(p)) for p in planned]
-        rows = rows_of(plan, everything, engine.resolved)
-        place = write_answer(plan, rows, plan.folder if is_whole(plan, rows) else root)
-        print_answer(plan, rows)
+        rows = build_rows(plan, everything, engine.resolved)
+        place = write_results(plan, rows, plan.folder if is_whole(plan, rows) else root)
+        print_results(plan, rows)
         print(f"written to {place}/: results.csv, table.md, plot.png")
     for outcome in failed.values():
         print(f"failed: {outcome.planned.title}: {outcome.reason}", file=sys.stderr)
@@ -120,9 +120,9 @@ def _chosen(plan: Plan, asked: argparse.Namespace) -> list[Planned]:
 def _executor(plan: Plan, jobs: int | None, processes: Processes) -> tuple[Execute, int]:
     """What runs a command, and how many at a time."""
     if plan.engine == "ray":
-        from cnnkit.study.on_ray import on_ray
+        from cnnkit.study.ray_cluster import connect_ray
 
-        execute, room = on_ray()
+        execute, room = connect_ray()
         return execute, jobs or room
     if jobs is None or jobs == 1:
         return _in_process, 1
@@ -130,25 +130,25 @@ def _executor(plan: Plan, jobs: int | None, processes: Processes) -> tuple[Execu
     return (lambda words: processes.run(words, threads)), jobs
 
 
-def _in_process(words: list[str]) -> Ended:
+def _in_process(words: list[str]) -> CommandResult:
     """Imports are shared; what a command says is kept for the reason of a failure."""
     return _run_here(words, ())
 
 
-def _run_here(words: list[str], watching: Any) -> Ended:
+def _run_here(words: list[str], watching: Any) -> CommandResult:
     from cnnkit.cli.fit.command import run_command
 
     before, said = dict(os.environ), io.StringIO()
     try:
         with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             code = run_command(words[0], words[1:], began=time.perf_counter(), watching=watching)
-            return Ended(code, said.getvalue())
+            return CommandResult(code, said.getvalue())
     finally:  # Lightning's seed and our run folder travel in environment variables
         os.environ.clear()
         os.environ.update(before)
 
 
-def _fit_watched(words: list[str], metric: str, says: Any) -> tuple[Ended, float | None]:
+def _fit_watched(words: list[str], metric: str, says: Any) -> tuple[CommandResult, float | None]:
     from cnnkit.callbacks import StopWhen
 
     watch = StopWhen(metric, says)

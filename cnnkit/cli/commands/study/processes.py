@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 
-from cnnkit.study.engine import Ended
+from cnnkit.study.engine import CommandResult
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # those that a fit ends on by itself
 
@@ -21,7 +21,7 @@ class Processes:
         self._lock = threading.Lock()
         self._signal: int | None = None
 
-    def run(self, words: list[str], threads: int) -> Ended:
+    def run(self, words: list[str], threads: int) -> CommandResult:
         """Run a command in a process of its own.
 
         Args:
@@ -30,7 +30,7 @@ class Processes:
         """
         with self._lock:
             if self._signal is not None:
-                return Ended(128 + self._signal, "stopped before it began")
+                return CommandResult(128 + self._signal, "stopped before it began")
             process = subprocess.Popen(
                 [sys.executable, "-m", "cnnkit", *words],
                 env={"OMP_NUM_THREADS": str(threads), **os.environ},
@@ -43,7 +43,7 @@ class Processes:
         said, _ = process.communicate()
         with self._lock:
             self._running.discard(process)
-        return Ended(process.returncode if process.returncode >= 0 else 128 - process.returncode, said)
+        return CommandResult(process.returncode if process.returncode >= 0 else 128 - process.returncode, said)
 
     @contextlib.contextmanager
     def forwarding_signals(self) -> Iterator[None]:

@@ -17,9 +17,9 @@ from cnnkit.layers.probing import image_shape
 from cnnkit.precision import PrecisionChoice, default_precision, resolve_precision
 from cnnkit.runs import RunFolder
 from cnnkit.runs.identity import code_version
-from cnnkit.study.engine import Engine, Execute, Resolved
+from cnnkit.study.engine import Engine, Execute, ResolvedVariant
 from cnnkit.study.plan import Plan, Planned, Variant
-from cnnkit.study.precision import one_precision
+from cnnkit.study.precision import choose_precision
 
 
 def make_engine(plan: Plan, planned: Sequence[Planned], root: Path, execute: Execute) -> Engine:
@@ -41,8 +41,8 @@ def make_engine(plan: Plan, planned: Sequence[Planned], root: Path, execute: Exe
     if not choices:
         return Engine(root, resolved, execute)
     open_runs = [p for p in planned if p.variant.name in choices]
-    earlier = Engine(root, resolved, execute).precisions(open_runs)
-    chosen = _announce(one_precision(root, earlier, list(choices.values())))
+    earlier = Engine(root, resolved, execute).list_precisions(open_runs)
+    chosen = _announce(choose_precision(root, earlier, list(choices.values())))
     for name in choices:
         config = {**resolved[name].config, "trainer": {**resolved[name].config["trainer"], "precision": chosen}}
         resolved[name] = replace(resolved[name], config=config, settled=_words(chosen))
@@ -57,7 +57,7 @@ def settle_search(plan: Plan, root: Path) -> None:
         return
     manifests = [RunFolder(file.parent).manifest() for file in sorted(root.glob("trial-*/*/manifest.json"))]
     earlier = [str(m["precision"]["value"]) for m in manifests if m.get("status") == "finished" and m.get("precision")]
-    chosen = _announce(one_precision(root, earlier, list(choices.values())))
+    chosen = _announce(choose_precision(root, earlier, list(choices.values())))
     plan.variants = [replace(v, words=(*v.words, *_words(chosen))) if v.name in choices else v for v in plan.variants]
 
 
@@ -76,14 +76,14 @@ def _build(plan: Plan, variant: Variant) -> Built:
     return built
 
 
-def _resolve(built: Built) -> Resolved:
+def _resolve(built: Built) -> ResolvedVariant:
     task, data, config = built
     data.prepare_data()
     describe: Any = getattr(data, "describe", dict)
     net: nn.Module = getattr(task, "net", task)
     parameters = sum(p.numel() for p in net.parameters())
     macs = _macs(net, getattr(data, "shape", None))
-    return Resolved(config, code_version(config), describe(), parameters, macs)
+    return ResolvedVariant(config, code_version(config), describe(), parameters, macs)
 
 
 def _macs(net: nn.Module, shape: Any) -> int | None:

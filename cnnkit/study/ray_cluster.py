@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.errors import UserError
-from cnnkit.study.engine import Ended, Execute
+from cnnkit.study.engine import CommandResult, Execute
 
 
-def on_ray() -> tuple[Execute, int]:
+def connect_ray() -> tuple[Execute, int]:
     """What runs a command somewhere in the cluster and waits for it, and how many the cluster can run at a time.
 
     Raises:
@@ -29,10 +29,10 @@ def on_ray() -> tuple[Execute, int]:
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
     remote: Any = ray.remote(max_retries=0, num_cpus=1)(_run)
 
-    def execute(words: list[str]) -> Ended:
+    def execute(words: list[str]) -> CommandResult:
         kept = {key: value for key, value in os.environ.items() if key.startswith(("CNNKIT_", "PYTHON", "HF_"))}
         code, text = ray.get(remote.remote(words, str(Path.cwd()), kept))
-        return Ended(code, text)
+        return CommandResult(code, text)
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return execute, max(1, int(resources.get("CPU", 1)))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Allowance:
+class TimeBudget:
     """Time that somebody may spend: a small share of what has passed. The last epoch is always worth it.
 
     What takes 0.1 s is then drawn after every epoch of a long training, and after some of a short one.
@@ -70,12 +70,12 @@ class Board:
         self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), self.step)
 
 
-def board_of(trainer: L.Trainer) -> Board | None:
+def open_board(trainer: L.Trainer) -> Board | None:
     """Where to draw now: None without a TensorBoard logger, on all ranks but the first, and in a sanity check."""
     logger = tensorboard(trainer)
     if logger is None or not trainer.is_global_zero or trainer.sanity_checking:
         return None
-    return Board(logger, step_of(trainer))
+    return Board(logger, last_step(trainer))
 
 
 def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:
@@ -83,7 +83,7 @@ def tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
-def net_of(trainer: L.Trainer, module: L.LightningModule) -> nn.Module | None:
+def find_net(trainer: L.Trainer, module: L.LightningModule) -> nn.Module | None:
     """The task's net, if one rank alone may look at its weights and run it: None where the ranks share them out."""
     if is_sharded(trainer):
         return None
@@ -96,7 +96,7 @@ def is_sharded(trainer: L.Trainer) -> bool:
     return trainer.world_size > 1 and not isinstance(trainer.strategy, DDPStrategy)
 
 
-def step_of(trainer: L.Trainer) -> int:
+def last_step(trainer: L.Trainer) -> int:
     """The step that was done last, counted from 0: to it belongs what an epoch's end logs."""
     return max(0, trainer.global_step - 1)
 
@@ -108,7 +108,7 @@ def is_last(trainer: L.Trainer) -> bool:
     return ends and trainer.is_last_batch
 
 
-def log_apart(trainer: L.Trainer, values: Mapping[str, float], step: int | None = None) -> None:
+def send_to_loggers(trainer: L.Trainer, values: Mapping[str, float], step: int | None = None) -> None:
     """Give values to the loggers alone, not to ``trainer.callback_metrics``: there can be hundreds of them.
 
     Args:
@@ -117,4 +117,4 @@ def log_apart(trainer: L.Trainer, values: Mapping[str, float], step: int | None 
         step: they belong to; none given: the last one.
     """
     for logger in trainer.loggers if values else ():
-        logger.log_metrics(dict(values), step_of(trainer) if step is None else step)
+        logger.log_metrics(dict(values), last_step(trainer) if step is None else step)

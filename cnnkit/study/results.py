@@ -13,20 +13,20 @@ from cnnkit.metric_names import is_lower_better, is_percentage
 from cnnkit.reporting.tables import count, markdown_table, replace_between_markers
 from cnnkit.reporting.terminal import print_table, shown
 from cnnkit.stats.intervals import Summary, summarize, summarize_shares
-from cnnkit.stats.significance import not_distinguishable
-from cnnkit.study.engine import Outcome, Resolved
+from cnnkit.stats.significance import compare_with_best
+from cnnkit.study.engine import Outcome, ResolvedVariant
 from cnnkit.study.plan import Plan
 
 RESULTS, TABLE, PLOT, MARKER = "results.csv", "table.md", "plot.png", "results"
 Row = dict[str, str]
 
 
-def rows_of(plan: Plan, outcomes: Sequence[Outcome], resolved: dict[str, Resolved]) -> list[Row]:
+def build_rows(plan: Plan, outcomes: Sequence[Outcome], resolved: dict[str, ResolvedVariant]) -> list[Row]:
     """One row for every planned run, done or not, in plain text as the CSV holds it."""
     return [_row(plan, outcome, resolved[outcome.planned.variant.name]) for outcome in outcomes]
 
 
-def _row(plan: Plan, outcome: Outcome, what: Resolved) -> Row:
+def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> Row:
     manifest: dict[str, Any] = outcome.found.manifest if outcome.found is not None else {}
     scores = {**manifest.get("last", {}), **manifest.get("best", {}), **manifest.get("test", {})}
     state = "done" if outcome.done else "failed" if outcome.reason or manifest.get("status") == "failed" else "to do"
@@ -69,27 +69,27 @@ def is_whole(plan: Plan, rows: Sequence[Row]) -> bool:
     return asked <= there
 
 
-def variants_of(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
+def group_by_variant(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
     """The rows of each variant, by its levels."""
     found: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        found.setdefault(tuple(row[factor] for factor in factors_of(row)), []).append(row)
+        found.setdefault(tuple(row[factor] for factor in factor_names(row)), []).append(row)
     return found
 
 
-def factors_of(row: Row) -> list[str]:
+def factor_names(row: Row) -> list[str]:
     """Names of the columns that tell the variants apart: those before ``seed``."""
     return list(row)[: list(row).index("seed")]
 
 
-def metric_of(row: Row) -> str:
+def metric_name(row: Row) -> str:
     """Name of the study's metric: the column after ``status``."""
     return list(row)[list(row).index("status") + 1]
 
 
-def scores_of(rows: Sequence[Row]) -> list[float]:
+def collect_scores(rows: Sequence[Row]) -> list[float]:
     """The metric of the runs that have one."""
-    return [float(row[metric_of(row)]) for row in rows if row["status"] == "done" and row[metric_of(row)]]
+    return [float(row[metric_name(row)]) for row in rows if row["status"] == "done" and row[metric_name(row)]]
 
 
 def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
@@ -97,10 +97,10 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
     A variant is like the best one if Welch's t test with Holm's correction does not tell them apart at 5 %.
     """
-    variants, metric = variants_of(rows), metric_of(rows[0])
-    scores = {levels: scores_of(of) for levels, of in variants.items()}
+    variants, metric = group_by_variant(rows), metric_name(rows[0])
+    scores = {levels: collect_scores(of) for levels, of in variants.items()}
     highest = not is_lower_better(metric)
-    best, alike = not_distinguishable(scores, highest=highest)
+    best, alike = compare_with_best(scores, highest=highest)
     as_percent = is_percentage(metric)
     lines = []
     for levels, of in variants.items():
@@ -117,7 +117,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
                 mark,
             ]
         )
-    head = [*factors_of(rows[0]), metric, "95 % interval", "n", "parameters", "million MACs", "minutes", ""]
+    head = [*factor_names(rows[0]), metric, "95 % interval", "n", "parameters", "million MACs", "minutes", ""]
     return head, lines
 
 
@@ -157,12 +157,12 @@ def markdown(rows: Sequence[Row]) -> str:
     return f"{markdown_table(*table(rows))}\n\n{caption(rows)}\n"
 
 
-def write_answer(plan: Plan, rows: Sequence[Row], place: Path) -> Path:
+def write_results(plan: Plan, rows: Sequence[Row], place: Path) -> Path:
     """Write results.csv, table.md and plot.png, and the table into a README.md that has the markers.
 
     Args:
         plan: the study.
-        rows: see `rows_of`.
+        rows: see `build_rows`.
         place: the folder: the study's own, or that of its runs if they are a part of it.
     """
     place.mkdir(parents=True, exist_ok=True)
@@ -192,12 +192,12 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     """A dot for every run, and the mean with its interval for every variant."""
     from cnnkit.reporting.figures import new_figure
 
-    variants, metric = variants_of(rows), metric_of(rows[0])
+    variants, metric = group_by_variant(rows), metric_name(rows[0])
     as_percent = is_percentage(metric)
     scale = 100 if as_percent else 1
     drawn, axes = new_figure(7.0, 1.2 + 0.42 * len(variants))
     for place, (_, of) in enumerate(reversed(variants.items())):
-        scores = scores_of(of)
+        scores = collect_scores(of)
         summary = (summarize_shares if as_percent else summarize)(scores)
         axes.plot(
             [scale * score for score in scores], [place] * len(scores), "o", color="#999999", markersize=4, zorder=2
@@ -214,7 +214,7 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     return drawn
 
 
-def print_answer(plan: Plan, rows: Sequence[Row]) -> None:
+def print_results(plan: Plan, rows: Sequence[Row]) -> None:
     """The question and its table on a terminal."""
     head, lines = table(rows)
     print(f"\n{shown(plan.question)}")

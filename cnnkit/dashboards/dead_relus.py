@@ -6,7 +6,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from cnnkit.dashboards.drawing import log_apart, net_of
+from cnnkit.dashboards.board import find_net, send_to_loggers
 from cnnkit.dashboards.validation_images import first_places, validation_images
 from cnnkit.inspection.dead_units import dead_relus
 
@@ -25,7 +25,7 @@ class DeadReLUs(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Run the net once on them, on the first rank."""
-        net = net_of(trainer, pl_module)
+        net = find_net(trainer, pl_module)
         if net is None or not trainer.is_global_zero or trainer.sanity_checking or not trainer.loggers:
             return
         if self._fixed is None:
@@ -35,7 +35,7 @@ class DeadReLUs(Callback):
             with trainer.precision_plugin.forward_context():
                 images = trainer.precision_plugin.convert_input(self._fixed)
                 found: Mapping[str, float] = dead_relus(net, images)
-            log_apart(trainer, {f"dead/{name}": share for name, share in found.items()})
+            send_to_loggers(trainer, {f"dead/{name}": share for name, share in found.items()})
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the memory back."""

@@ -1,10 +1,9 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import Ended
+from small_runs import Cli
 
-from cnnkit.study.answer import read_rows
+from cnnkit.study.results import read_rows
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 STUDY = f"""
@@ -23,7 +22,7 @@ factors:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_local_cluster_of_two_workers_comes_to_the_same(cli: Callable[..., Ended]) -> None:
+def test_a_local_cluster_of_two_workers_comes_to_the_same(cli: Cli) -> None:
     ray = pytest.importorskip("ray", reason="needs the extra: pip install 'cnnkit[ray]'")
     for name, more in (("here", ""), ("there", "engine: ray\n")):
         Path(name).mkdir()

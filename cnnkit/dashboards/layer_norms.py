@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from cnnkit.callbacks.stop import every
-from cnnkit.dashboards.drawing import is_sharded, log_apart, step_of
+from cnnkit.callbacks.stop import log_interval
+from cnnkit.dashboards.board import is_sharded, last_step, send_to_loggers
 
 
 class LayerNorms(Callback):
@@ -43,14 +43,14 @@ class LayerNorms(Callback):
     ) -> None:
         """Measure, now and then, on the device; after the very first step the host waits once."""
         step, asked = trainer.global_step, trainer.is_global_zero and trainer.loggers and not is_sharded(trainer)
-        if asked and (step % every(trainer) == 0 or trainer.is_last_batch):
+        if asked and (step % log_interval(trainer) == 0 or trainer.is_last_batch):
             self._measure(pl_module, _loss_scale(trainer, optimizer))
             if step == 0:
                 self._log(trainer, pl_module, step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log the epoch's means."""
-        self._log(trainer, pl_module, step_of(trainer))
+        self._log(trainer, pl_module, last_step(trainer))
         self._sums, self._counts = {}, {}
 
     def _measure(self, module: nn.Module, scale: Tensor | None) -> None:
@@ -76,7 +76,7 @@ class LayerNorms(Callback):
             for kind, column in columns.items()
             for name, value in zip(names, column.tolist(), strict=True)
         }
-        log_apart(trainer, values, step)
+        send_to_loggers(trainer, values, step)
 
 
 def layer_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from cnnkit.dashboards.drawing import step_of, tensorboard
+from cnnkit.dashboards.board import last_step, tensorboard
 from cnnkit.reporting.grids import stretched, tile, to_images
 
 
@@ -58,7 +58,7 @@ class RunPictures(Callback):
         self._done = True
         if board is not None:
             grid = image_grid(images, getattr(trainer, "datamodule", None))
-            board.experiment.add_image("train/augmented", grid, step_of(trainer))
+            board.experiment.add_image("train/augmented", grid, last_step(trainer))
             self._graph(board, getattr(pl_module, "net", pl_module), images[:2])
 
     @staticmethod
