@@ -64,7 +64,7 @@ class Record(Callback):
             started=_now(),
             device={"accelerator": type(trainer.accelerator).__name__, "devices": trainer.world_size},
             data={
-                **(facts_of_data := describe() if describe else {}),
+                **facts_of_data,
                 **count_used_images(trainer, data, facts_of_data),
             },
             schedule=schedule,
