@@ -1,11 +1,10 @@
 """The cards that come with cnnkit: found by name in any folder, listed with their results."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import SHORT, Ended
+from small_runs import SHORT, Cli
 
 from cnnkit.cards import card_names, find_config, read_card
 from cnnkit.study.plan import read_plan
@@ -13,7 +12,7 @@ from cnnkit.study.plan import read_plan
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
-def test_every_card_has_a_name_and_a_measured_result(cli: Callable[..., Ended]) -> None:
+def test_every_card_has_a_name_and_a_measured_result(cli: Cli) -> None:
     assert card_names() == sorted(file.stem for file in CONFIGS.glob("*.yaml"))
     listed = cli("configs")
     lines = listed.out.splitlines()
@@ -24,7 +23,7 @@ def test_every_card_has_a_name_and_a_measured_result(cli: Callable[..., Ended]) 
         assert card["result"].split(" test accuracy")[0] in line
 
 
-def test_a_card_is_printed(cli: Callable[..., Ended]) -> None:
+def test_a_card_is_printed(cli: Cli) -> None:
     assert cli("configs", "quickstart").out == (CONFIGS / "quickstart.yaml").read_text()
     ended = cli("configs", "quikstart")
     assert (ended.code, ended.err) == (
@@ -33,7 +32,7 @@ def test_a_card_is_printed(cli: Callable[..., Ended]) -> None:
     )
 
 
-def test_a_card_trains_by_its_name_in_any_folder(cli: Callable[..., Ended]) -> None:
+def test_a_card_trains_by_its_name_in_any_folder(cli: Cli) -> None:
     ended = cli("fit", "--config", "quickstart", *SHORT)
     assert ended.code == 0, ended.err
     assert len(list(Path("runs/quickstart").glob("*/config.yaml"))) == 1
@@ -50,7 +49,7 @@ def test_a_file_of_the_working_folder_comes_first(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("wrong", ["quikstart", "quickstart.yaml"])
-def test_a_mistyped_name_suggests_a_card(cli: Callable[..., Ended], wrong: str) -> None:
+def test_a_mistyped_name_suggests_a_card(cli: Cli, wrong: str) -> None:
     ended = cli("fit", "--config", wrong)
     assert (ended.code, ended.err) == (
         2,
