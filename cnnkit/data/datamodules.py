@@ -1,4 +1,4 @@
-"""The Lightning data module that all others are: it knows stores, splits, batches and augmentation."""
+"""The base of all data modules: a store, its split, batches and augmentation."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
 class ImageDataModule(L.LightningDataModule):
     """Images in memory, batched by index and augmented on the device.
 
-    A subclass is a handful of constants and `open`. Batches reach the task as ``(images, labels)``: float32
+    A subclass has a few constants and `open`. Batches reach the task as ``(images, labels)``: float32
     normalized images (B, C, H, W) in channels_last, int64 labels (B,), or soft labels (B, K) after MixUp or CutMix.
 
     Args:
@@ -33,7 +33,7 @@ class ImageDataModule(L.LightningDataModule):
         data_dir: folder of the originals and the store; none given: ``$CNNKIT_DATA_DIR``, else ``data``.
         mirror: another folder that holds the originals, read only.
         val_size: number of validation images, taken from the training set, stratified.
-        train_fraction: share of the remaining training images to train on; the validation images stay the same.
+        train_fraction: fraction of the remaining training images to train on; the validation images stay the same.
         split_seed: names the validation split. Not the run's seed: runs with different seeds share their split.
         seed: of order and augmentation; none given: the run's ``seed_everything``.
         eval_batch_size: images a step in validation and test.
@@ -79,11 +79,11 @@ class ImageDataModule(L.LightningDataModule):
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
 
     def default_augment(self) -> list[Transform | Mix]:
-        """The transforms used when none are given."""
+        """Return the transforms that are used when none are given."""
         return []
 
     def open(self) -> Store:
-        """Find or make the arrays; called once on each node first, then in every process."""
+        """Load the arrays; called once on each node first, then in every process."""
         raise NotImplementedError
 
     @property
@@ -116,7 +116,7 @@ class ImageDataModule(L.LightningDataModule):
             self.train_indices, self.val_indices = parts
 
     def describe(self) -> dict[str, Any]:
-        """What a manifest records of the data: hashes, counts, split."""
+        """Describe the data for a manifest: hashes, counts, split."""
         store, trainer = self._opened(), cast(Any, self.trainer)
         facts: dict[str, Any] = {
             "name": type(self).__name__,
@@ -134,7 +134,7 @@ class ImageDataModule(L.LightningDataModule):
         return facts
 
     def preprocessing(self) -> dict[str, Any]:
-        """What a checkpoint keeps, in plain values, so that other images are prepared as these are."""
+        """Describe, in plain values for a checkpoint, how images become inputs of the net."""
         return {
             "class_names": [str(name) for name in self.class_names],
             "in_channels": int(self.in_channels),

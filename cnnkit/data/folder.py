@@ -30,37 +30,36 @@ from cnnkit.transforms import AlternatingFlip, Mix, RandomCrop, Transform
 class ImageFolder(ImageDataModule):
     """The user's own images: ``root/<class>/*``, or ``root/train/<class>/*`` with ``root/val`` and ``root/test``.
 
-    The classes are the folders' names, sorted. A part that has no folder of its own is taken from the training images,
-    stratified. Files are told by content (PNG, JPEG, WebP, BMP, GIF, TIFF), scaled to one size, and decoded by
-    ``num_workers`` processes in the first epoch; kept in memory from then on if there is room.
+    The classes are the names of the folders, sorted. A part without a folder of its own is drawn from the training
+    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded by
+    ``num_workers`` processes in the first epoch; then they stay in memory if there is room.
 
     Args:
         root: the folder.
         image_size: pixels, one number or (height, width).
         channels: 3 for color, 1 for gray.
-        resize: how images come to that size: ``crop`` keeps the middle, ``squash`` changes the aspect ratio, ``pad``
-            adds black.
-        val_size: number (5) or share (0.1) of all images to validate on; not read where there is ``root/val``.
-        test_size: the same of test images; not read where there is ``root/test``.
-        on_bad_image: ``error`` stops at files that cannot be read before training starts; ``skip`` leaves them out and
-            says how many.
-        max_pixels: images with more than that many pixels count as unreadable, and are not decoded.
-        cache: keep decoded images in memory: ``auto`` if all of them take at most half of what is free.
-        mean: of the pixels in [0, 1], a number a channel; none given: that of ImageNet.
-        std: the same of the standard deviation.
+        resize: how images get that size: ``crop`` keeps the center, ``squash`` changes the aspect ratio, ``pad`` adds
+            black borders.
+        val_size: number (5) or fraction (0.1) of all images to validate on; ignored if there is ``root/val``.
+        test_size: the same for test images; ignored if there is ``root/test``.
+        on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out and says how
+            many were left out.
+        max_pixels: images with more pixels count as unreadable, and are not decoded.
+        cache: keep decoded images in memory: ``auto`` if all of them take at most half of the free memory.
+        mean: of the pixels in [0, 1], one number a channel; none given: that of ImageNet.
+        std: the same for the standard deviation.
         batch_size: images a training step, over all ranks together.
         augment: transforms of the training images, in order; none given: crops and alternating flips; ``[]``: none.
-        data_dir: folder that keeps the record of which images have been checked; none given: ``$CNNKIT_DATA_DIR``,
-            else ``data``.
-        train_fraction: share of the remaining training images to train on; the other parts stay the same.
+        data_dir: folder for the records of checks and splits; none given: ``$CNNKIT_DATA_DIR``, else ``data``.
+        train_fraction: fraction of the remaining training images to train on; the other parts stay the same.
         split_seed: names the split. Not the run's seed: runs with different seeds share their split.
         seed: of order and augmentation; none given: the run's ``seed_everything``.
         eval_batch_size: images a step in validation and test.
-        num_workers: processes that decode; none given: one less than there are cores, at most 16.
+        num_workers: processes that decode; none given: the number of cores minus one, at most 16.
         drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
 
     Raises:
-        UserError: if the folder is not there, or not laid out as above.
+        UserError: if the folder is missing, or has another layout.
     """
 
     def __init__(
@@ -127,12 +126,12 @@ class ImageFolder(ImageDataModule):
         self.setup()
 
     def setup(self, stage: str | None = None) -> None:
-        """List and check the files, and split off what has no folder of its own; a second call does nothing."""
+        """List and check the files, and draw the parts without a folder; a second call does nothing."""
         if self.store is None:
             self.store = self.open()
 
     def open(self) -> Store:
-        """The files as if they were arrays: training images, then validation images; and the test images."""
+        """Present the files as arrays: training images, then validation images; and the test images."""
         contents = self.contents = load_contents(
             self.layout,
             self._class_names,
@@ -159,7 +158,7 @@ class ImageFolder(ImageDataModule):
         )
 
     def describe(self) -> dict[str, Any]:
-        """What a manifest records of the data: hashes, counts by part and class, copies, and what was left out."""
+        """Add the counts by part and class, the copies and the files left out."""
         facts, contents = super().describe(), self._load_contents()
         return {
             **facts,
@@ -172,11 +171,11 @@ class ImageFolder(ImageDataModule):
         }
 
     def save_split(self, path: Path) -> None:
-        """Write which images are in which part, for `cnnkit.data.folders.run_split.follow_split`."""
+        """Write the part of each image to a file, for `cnnkit.data.folders.run_split.follow_split`."""
         self._load_contents().split.save(path)
 
     def test_identities(self) -> list[str]:
-        """The content of each test image as 16 hex digits: the same image, whatever it is called."""
+        """Return a hash of each test image's content, 16 hex digits, so that other names do not matter."""
         return [image.content for image in self._load_contents().images.parts["test"]]
 
     def test_dataloader(self) -> Batches:

@@ -19,7 +19,7 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """What decides on the parts: the data module's arguments of these names. A run keeps them."""
+    """The arguments of the data module that decide on the parts; a run keeps them."""
 
     val_size: int | float
     test_size: int | float
@@ -27,7 +27,7 @@ class SplitSettings:
     train_fraction: float = 1.0
 
     def get_size(self, part: str) -> int | float:
-        """The size of val or test."""
+        """Return the size of val or test."""
         return self.val_size if part == "val" else self.test_size
 
 
@@ -36,15 +36,15 @@ def assign_parts(
 ) -> FolderImages:
     """Decide on the part of each image.
 
-    Equal contents share a part. Where they are in folders of several parts, test wins over val and val over train:
-    a test image is never trained on or selected by.
+    Equal contents share a part. If they are in folders of several parts, test takes precedence over val, and val over
+    train, so no test image is used for training or selection.
 
     Args:
         found: the images in the folder of each part; ``train`` is there.
-        settings: for the parts that are not.
+        settings: sizes of the other parts.
         records: folder of the records of what was drawn.
         class_names: in the order of the labels.
-        run: a run's images: what it was trained on is in neither val nor test, and so on.
+        run: a run whose training images must not be in val or test, and whose validation images not in test.
 
     Raises:
         UserError: a size cannot be met.
@@ -72,7 +72,7 @@ def _draw_parts(
     class_names: Sequence[str],
     run: RunSplit | None,
 ) -> None:
-    """Move what is drawn for the parts without a folder of their own out of the training images."""
+    """Draw the parts without a folder of their own from the training images."""
     labels = _label_contents(result.parts["train"])
     shares = _compute_shares(settings, own, len(labels))
     sizes = Counter(labels.values())
@@ -90,7 +90,7 @@ def _draw_parts(
             reserve=1 + (part == "test" and "val" not in own and shares["val"] > 0),
         )
         _refuse_too_many(part, quota, sizes)
-        # The drawing of test comes first, and does not depend on ``val_size``.
+        # Test is drawn first, and does not depend on ``val_size``.
         of_sizes = {"test": None if "test" in own else settings.test_size}
         of_sizes |= {"val": settings.val_size} if part == "val" else {}
         root = str(result.root.resolve())
@@ -137,7 +137,7 @@ def _refuse_too_many(part: str, quota: Quota, sizes: Mapping[int, int]) -> None:
 
 
 def _label_contents(images: Iterable[LabeledImage]) -> dict[str, int]:
-    """The class of each content; the first one where it is in several."""
+    """Map each content to its class; to the first one if it is in several."""
     labels: dict[str, int] = {}
     for image in images:
         labels[image.content] = min(image.label, labels.get(image.content, image.label))

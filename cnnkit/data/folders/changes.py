@@ -16,11 +16,7 @@ Changes = dict[str, list[tuple[str, str]]]  # kind of change to the part and pat
 
 
 def refuse_other_settings(split: RunSplit, settings: Mapping[str, Any]) -> None:
-    """A run keeps the split that it was trained with.
-
-    Raises:
-        UserError: a setting of the split differs.
-    """
+    """Refuse settings of the split that differ from those of the run with a `UserError`."""
     for key, value in settings.items():
         if (before := split.settings.get(key, value)) != value:
             raise UserError(
@@ -29,7 +25,7 @@ def refuse_other_settings(split: RunSplit, settings: Mapping[str, Any]) -> None:
 
 
 def match_classes(layout: Layout, split: RunSplit) -> tuple[str, ...]:
-    """The run's classes, in the order of its labels; the layout gets a note about the folder's other classes."""
+    """Return the run's classes, in the order of its labels; note the folder's other classes in the layout."""
     known = tuple(split.class_names)
     if new := [name for name in layout.class_names if name not in known]:
         layout.notes.append(
@@ -40,7 +36,7 @@ def match_classes(layout: Layout, split: RunSplit) -> tuple[str, ...]:
 
 
 def compare_with_run(split: RunSplit, found: FolderImages, assigned: FolderImages) -> Changes:
-    """How the folder's images differ from those that the run began with.
+    """Find how the folder's images, and the classes of those that stayed, differ from those of a run.
 
     Args:
         split: the run's.
@@ -62,15 +58,11 @@ def compare_with_run(split: RunSplit, found: FolderImages, assigned: FolderImage
 
 
 def find_changes(split: RunSplit, present: Mapping[str, tuple[str, str]]) -> Changes:
-    """Compare a run's images with those of a folder.
-
-    Args:
-        split: the run's.
-        present: part and content of each path that is there.
+    """Compare a run's images with those of a folder, given the part and content of each path.
 
     Returns:
-        ``added``: files whose content the run has not seen, or more copies of one that it has; ``removed``: images
-        whose content is gone; ``changed``: images whose path now holds another content.
+        ``added``: files with a new content, or more copies of a known one; ``removed``: images whose content is gone;
+        ``changed``: images whose path now holds another content.
     """
     changes: Changes = {"added": [], "removed": [], "changed": [], MOVED: []}
     left = Counter(content for _, content in present.values())
@@ -106,14 +98,10 @@ def _summarize(rows: Sequence[tuple[str, str]]) -> str:
 
 
 def recall_parts(found: FolderImages, split: RunSplit) -> tuple[FolderImages, list[bool]]:
-    """The very images that a run began with, in its order, by whatever names they have now.
-
-    Args:
-        found: all images that can be read.
-        split: the run's.
+    """Find exactly the images of a run, in its order, even if they have other names now.
 
     Returns:
-        The images in their parts, and for each one in ``train`` whether it is trained on, as ``train_fraction`` had it.
+        The images in their parts, and for each one in ``train`` whether the run trains on it.
 
     Raises:
         UserError: an image to train or validate on is gone or changed.
@@ -129,7 +117,7 @@ def recall_parts(found: FolderImages, split: RunSplit) -> tuple[FolderImages, li
         if image is None and row.part == "test":
             continue
         missing += image is None and row.part in ("train", "val")
-        # What is not trained on keeps its place, though nobody reads it.
+        # An image that ``train_fraction`` leaves out keeps its position, even if its file is gone.
         file = image.file if image is not None else found.root / row.path
         part = "train" if row.part == "rest" else row.part
         parts[part].append(LabeledImage(file, labels[row.class_name], row.content))
@@ -139,6 +127,6 @@ def recall_parts(found: FolderImages, split: RunSplit) -> tuple[FolderImages, li
         changes = find_changes(split, {path: ("unused", image.content) for path, image in by_path.items()})
         raise UserError(
             f"{printable(found.root)}: {missing:,} of the images that the run trains and validates on are gone: "
-            f"{format_changes(changes)}; bring them back, or start a new run"
+            f"{format_changes(changes)}; restore them, or start a new run"
         )
     return replace(found, parts=parts), used

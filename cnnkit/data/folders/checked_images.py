@@ -1,4 +1,4 @@
-"""The images of a folder that has been understood: listed, checked, with their content's hash."""
+"""List the images of a folder with a recognized layout, check them, and hash their content."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,18 +19,18 @@ OnBadImage = Literal["error", "skip"]
 def read_folder(
     layout: Layout, class_names: Sequence[str], max_pixels: int, on_bad_image: OnBadImage, records: Path, complete: bool
 ) -> FolderImages:
-    """List the images and see which can be read.
+    """List the images and check which can be read.
 
     Args:
         layout: of the folder.
         class_names: in the order of the labels; images of other classes are not read.
         max_pixels: larger images are faulty.
-        on_bad_image: what becomes of images that cannot be read.
-        records: folder that remembers which files have been checked.
-        complete: refuse a part, or a class to train on, without images; a run that only scores need not have all.
+        on_bad_image: ``error`` refuses images that cannot be read, ``skip`` leaves them out.
+        records: folder for the record of checked files.
+        complete: refuse a part, or a class to train on, without images; to score a run, not all of them are needed.
 
     Raises:
-        UserError: for what is to be refused.
+        UserError: images are missing or cannot be read.
     """
     passed_over: PassedOver = {}
     listed = {part: _list(layout, part, class_names, passed_over) for part in layout.classes}
@@ -54,15 +54,15 @@ def read_folder(
 
 
 def _list(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> LabeledFiles:
-    """The image files of a part with their labels, class by class; what is passed over is added by reason."""
-    found: LabeledFiles = []
+    """List the image files of a part with their labels, class by class; add to `passed_over`."""
+    labeled: LabeledFiles = []
     for label, name in enumerate(class_names):
         if name in layout.classes[part]:
             scanned = scan_images(layout.classes[part][name])
-            found += [(file, label) for file in scanned.files]
+            labeled += [(file, label) for file in scanned.files]
             for reason, paths in scanned.passed_over.items():
                 passed_over.setdefault(reason, []).extend(paths)
-    return found
+    return labeled
 
 
 def _refuse_empty(

@@ -1,4 +1,4 @@
-"""Load a folder: list and check its images, assign them to parts, and say what was found."""
+"""Load a folder: list and check its images, assign them to parts, and print what was found."""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,9 +28,9 @@ class FolderContents:
     """What is in a folder.
 
     Args:
-        images: in their parts.
+        images: the images in their parts.
         used: for each image in ``train`` whether it is trained on; ``train_fraction`` leaves out the others.
-        split: the same, as a run keeps it.
+        split: the same parts, as a run folder keeps them.
     """
 
     images: FolderImages
@@ -38,7 +38,7 @@ class FolderContents:
     split: RunSplit
 
     def count_classes(self) -> dict[str, dict[str, int]]:
-        """Number of images by part and class."""
+        """Count the images by part and class."""
         counts = {part: dict.fromkeys(self.split.class_names, 0) for part in PARTS}
         for row in self.split.rows:
             if row.part in counts:
@@ -63,18 +63,18 @@ def load_contents(
         layout: of the folder.
         class_names: in the order of the labels.
         settings: of the split.
-        records: where records of folders are kept.
+        records: folder for the records of checks and splits.
         max_pixels: larger images cannot be read.
         on_bad_image: see `read_folder`.
-        pixels: what else the fingerprint names: how files become pixels.
-        followed: a run to keep to.
+        pixels: settings that decide how files become pixels, for the fingerprint.
+        followed: a run whose parts are kept.
 
     Raises:
-        UserError: for what is to be refused.
+        UserError: images are missing, cannot be read or cannot be divided as the settings say.
     """
     root = layout.root
     _report_layout(layout, settings)
-    exact = followed is not None and followed.exact  # then a broken file is named among the images that are gone
+    exact = followed is not None and followed.exact  # then a broken file counts as an image that is gone
     found = read_folder(
         layout, class_names, max_pixels, "skip" if exact else on_bad_image, records / "folders", followed is None
     )
@@ -94,7 +94,7 @@ def load_contents(
     if followed is not None:
         changes = compare_with_run(followed.split, found, assigned)
         if any(changes.values()):
-            kept_class = "; a run that goes on keeps their old class" * (followed.exact and bool(changes[MOVED]))
+            kept_class = "; a resumed run keeps their old class" * (followed.exact and bool(changes[MOVED]))
             say(f"{root}: changed since the run was trained: {format_changes(changes)}{kept_class}")
     names = {"train": ["train" if each else "rest" for each in used]}
     split.rows = [

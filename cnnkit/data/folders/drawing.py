@@ -1,8 +1,8 @@
-"""Which images of a folder validate and which test, by their content: no other file moves an image.
+"""Draw the images of a folder that validate or test, by their content, so that other files never move an image.
 
-An image has one number in [0, 1), a hash of its content and ``split_seed``. Those below a threshold are drawn, so that
-the number decides alone as long as a class stays within its bounds; at a bound the images nearest to the threshold go
-to the other side. What was once drawn, or not, is kept in a record, and nothing that stands in it ever changes sides.
+An image has a number in [0, 1), a hash of its content and ``split_seed``, and those below a threshold are drawn. If a
+class would then have too many or too few, the images nearest to the threshold change sides. A record keeps every
+decision, and a recorded image never changes its part.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from cnnkit.files import write_atomically
 from cnnkit.notices import say
 
 VERSION = 1
-RARE = 3  # a class with as many images has one of them in every part
-Drawn = dict[str, bool]  # of each content, whether it was drawn
+RARE = 3  # a class with so many images or more has one in every part
+Drawn = dict[str, bool]  # content to whether it was drawn
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Quota:
 
     Args:
         share: of all images, 0 to 1.
-        threshold: numbers below it are drawn; above ``share`` where other parts were drawn before.
-        number: asked for as a number of images, which is met exactly; None: asked for as a share.
-        reserve: images of a class with at least `RARE` that must remain for the parts that come after.
+        threshold: numbers below it are drawn; larger than ``share`` if another part was drawn before.
+        number: exact number of images; None if the size is a share.
+        reserve: images of a class with at least `RARE` that must remain for the other parts.
     """
 
     share: float
@@ -41,14 +41,14 @@ class Quota:
     reserve: int
 
     def bounds(self, sizes: Mapping[int, int], most: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-        """The least and the largest number of each class.
+        """Return the least and the largest number for each class.
 
-        With a share the bounds are its expected number m, give or take the square root of m or 1, whichever is more;
-        with a number both are the same. No class of `RARE` or more images gets less than one.
+        With a share the bounds are the expected number m plus and minus max(1, sqrt(m)); with a number both are the
+        same. A class of `RARE` or more images gets at least one.
 
         Args:
-            sizes: images of each class, of which the share is taken.
-            most: images of each class that can be drawn.
+            sizes: number of images in each class.
+            most: number of images in each class that can be drawn.
         """
         least = {k: min(int(n >= RARE and self.share > 0), most.get(k, 0)) for k, n in sizes.items()}
         expected = {k: self.share * n for k, n in sizes.items()}
@@ -63,7 +63,7 @@ class Quota:
 def _apportion(
     number: int, expected: Mapping[int, float], least: Mapping[int, int], most: Mapping[int, int]
 ) -> dict[int, int]:
-    """Whole numbers near the expected ones that add up to ``number``, as far as their limits allow: by remainder."""
+    """Round the expected numbers so that they add up to ``number`` if the limits allow it: by largest remainder."""
     counts = {k: min(max(least[k], math.floor(m)), most.get(k, 0)) for k, m in expected.items()}
     while sum(counts.values()) < number and (free := [k for k in counts if counts[k] < most.get(k, 0)]):
         for k in sorted(free, key=lambda k: (counts[k] - expected[k], k))[: number - sum(counts.values())]:
@@ -75,13 +75,7 @@ def _apportion(
 
 
 def hash_to_unit(content: str, part: str, seed: int) -> float:
-    """The number of an image in [0, 1) for the drawing of a part; for ever the same.
-
-    Args:
-        content: hash of the file.
-        part: ``val``, ``test`` or ``fraction``.
-        seed: ``split_seed``.
-    """
+    """Hash an image's content to its number in [0, 1) for a part (``val``, ``test`` or ``fraction``)."""
     digest = hashlib.sha256(f"{seed} {part} {content}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
@@ -96,11 +90,11 @@ def draw(
         seed: ``split_seed``.
         quota: how many.
         labels: class of each content to draw from.
-        sizes: images of each class that the quota is of; more than ``labels`` has where other parts were drawn before.
-        known: what was decided earlier, also of contents that are not there now. It is never changed.
+        sizes: number of images in each class before any part was drawn.
+        known: earlier decisions, which are kept; it may hold contents that are gone now.
 
     Returns:
-        Whether it is drawn, for each content in ``labels``.
+        For each content in ``labels``, whether it is drawn.
     """
     if not quota.share:
         return dict.fromkeys(labels, False)
@@ -122,11 +116,11 @@ def draw(
 
 
 class PartRecord:
-    """What has been drawn from a folder so far, kept in the data folder; without it `draw` decides from nothing.
+    """The file that keeps which images of a folder have been drawn for a part.
 
     Args:
-        folder: where records are.
-        key: what the drawing depends on besides the images: the folder, the part, sizes and seed.
+        folder: folder for records.
+        key: all that the drawing depends on besides the images: the folder, the part, sizes and seed.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, object]) -> None:
@@ -134,10 +128,10 @@ class PartRecord:
         self.path, self.head = folder / f"{name}.json", {"version": VERSION, **key}
 
     def read(self) -> Drawn:
-        """What is known; nothing where there is no record.
+        """Read the earlier decisions; empty if there is no record.
 
         Raises:
-            UserError: if it is damaged: to go on would move images.
+            UserError: the record is damaged, and to continue could move images.
         """
         try:
             record = json.loads(self.path.read_text(encoding="utf-8"))
@@ -148,13 +142,13 @@ class PartRecord:
             raise UserError(f"{self.path}: cannot be read ({error.strerror}); give yourself the right to") from None
         except (ValueError, KeyError, TypeError):
             raise UserError(
-                f"{self.path}: the record of a folder's split is damaged; bring it back from a backup, or delete it to "
+                f"{self.path}: the record of a folder's split is damaged; restore it from a backup, or delete it to "
                 "draw the split from the images alone"
             ) from None
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the record against other runs, where a file can be written; elsewhere say that nothing is recorded."""
+        """Hold the record against other runs; if the folder cannot be written to, say that nothing is recorded."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock(self.path.with_suffix(".lock")))
@@ -165,7 +159,7 @@ class PartRecord:
             yield
 
     def write(self, known: Drawn) -> None:
-        """Keep what is known now, where a file can be written."""
+        """Write the decisions, if the folder can be written to."""
         record: dict[str, Any] = {**self.head, "drawn": [], "others": []}
         for content, is_drawn in known.items():
             record["drawn" if is_drawn else "others"].append(content)

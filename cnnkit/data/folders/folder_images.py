@@ -31,8 +31,8 @@ class FolderImages:
     Args:
         root: the folder.
         parts: train, val and test; a part without a folder is missing until its images are drawn.
-        left_out: reason to the number of files that are in no part for it.
-        copies: kind of equal images to their number.
+        left_out: number of files that are in no part, by reason.
+        copies: number of equal images, by kind.
         notices: sentences for the user.
     """
 
@@ -49,12 +49,12 @@ class FolderImages:
 
 
 def format_path(file: Path, root: Path) -> str:
-    """A file's path below the root as valid text."""
+    """Format a file's path below the root as valid text."""
     return printable(file.relative_to(root).as_posix())
 
 
 def format_list(names: Iterable[object], count: int = 3) -> str:
-    """The first names as valid text.
+    """Format the first names as valid text.
 
     >>> format_list(["ant", "bee", "cat", "dog"])
     'ant, bee, cat ...'

@@ -1,10 +1,9 @@
-"""How a folder of images is laid out: which folders are train, val and test, and which are classes.
+"""Recognize the layout of a folder of images: which folders are train, val and test, and which are classes.
 
-Public data sets come in many layouts. Those with one reading are recognized, and the reading is said in one line; all
-others are refused with what was found. docs/data.md has the table. Train and test are never taken for classes.
+Public data sets come in many layouts. A layout with exactly one interpretation is recognized, and one line says how it
+is read; any other is refused. docs/data.md has the table. Train and test are never taken for classes.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from cnnkit.data.folders.walk import (
     descend,
     has_images,
     is_flat,
-    list_folder_names,
     list_folders,
     list_images,
     list_upward_links,
@@ -37,14 +35,14 @@ _REMEDY = "put the images of each class into a folder of its own"
 
 @dataclass
 class Layout:
-    """A folder that has been understood.
+    """A folder with a recognized layout.
 
     Args:
-        root: the folder that was named.
+        root: the folder.
         classes: the class folders of each part by class name; ``train`` is always there.
-        folders: the folder that holds those of each part.
+        folders: the folder of each part.
         unlabeled: a folder of test images without classes, or None.
-        notes: what is to be said of it, one line together.
+        notes: parts of a line for the user.
     """
 
     root: Path
@@ -55,15 +53,15 @@ class Layout:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Sorted."""
+        """Names of the classes, sorted."""
         return tuple(sorted(self.classes["train"]))
 
 
 def recognize_layout(root: Path) -> Layout:
-    """Find out how a folder is laid out, by names and by which folders hold image files; no image is read.
+    """Recognize a layout by the names of folders and by which of them hold image files; no image is read.
 
     Raises:
-        UserError: it is not there, has no classes, or more than one reading.
+        UserError: the folder is missing, has no classes, or has more than one interpretation.
     """
     check_folder(root)
     layout = Layout(root)
@@ -77,7 +75,7 @@ def recognize_layout(root: Path) -> Layout:
         by_part.setdefault(part, []).append(folder) if part else others.append(folder)
     if not set(by_part) & set(PARTS):
         _take_classes(layout, top, others)
-        _say_unused(layout, by_part.get("unlabeled", []))
+        _note_unused(layout, by_part.get("unlabeled", []))
     elif set(by_part) == {"train"} and is_flat(by_part["train"][0]) and any(map(has_images, others)):
         _take_classes(layout, top, list_folders(top))
         layout.notes.append(f"{by_part['train'][0].name} is taken for a class, as it has no folders of classes")
@@ -91,26 +89,26 @@ def recognize_layout(root: Path) -> Layout:
 
 def _take_classes(layout: Layout, top: Path, folders: list[Path]) -> None:
     """``top/<class>/*``."""
-    _refuse_if_no_classes(top, folders)
-    _see_folders_within(layout, folders)
-    layout.classes["train"], layout.folders["train"] = _by_name(layout, top, folders), top
+    _refuse_if_no_classes(top, folders, top)
+    _check_inner_folders(layout, folders)
+    layout.classes["train"], layout.folders["train"] = _name_classes(layout, top, folders), top
     if top != layout.root:
         layout.notes.append(f"the classes are those of {printable(top)}")
     if stray := [file.name for file in list_images(top)]:
         layout.notes.append(f"not used, for being in no class: {format_list(stray)}")
-    if recognize_part(top.resolve().name) and (beside := _parts_beside(top)):
+    if recognize_part(top.resolve().name) and (beside := _list_parts_beside(top)):
         layout.notes.append(f"not used: {format_list(beside)} beside it; name {top.parent} as data.root to use them")
 
 
-def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
-    """Refuse ``cat/train`` and ``dog/train``, whose test images would be trained on; say what else all classes hold."""
-    within: set[str] = set()
-    for folder in classes:
-        inner = list_folder_names(folder)
-        within = inner if folder == classes[0] else within & inner
-        if not within:
+def _check_inner_folders(layout: Layout, classes: list[Path]) -> None:
+    """Refuse ``cat/train`` and ``cat/test``, whose test images would be trained on; note what else all classes hold."""
+    first, *others = classes
+    common = {inner.name for inner in list_folders(first)}
+    for folder in others:
+        if not common:
             return
-    first, names = classes[0], sorted(within)
+        common &= {inner.name for inner in list_folders(folder)}
+    names = sorted(common)
     if part := next((n for n in names if recognize_part(n) in ("train", "test") and has_images(first / n)), None):
         raise UserError(
             f"{printable(layout.root)}: each class has a folder {printable(part)}, but parts of the data stand above "
@@ -120,27 +118,27 @@ def _see_folders_within(layout: Layout, classes: list[Path]) -> None:
         layout.notes.append(f"each class holds the folders {format_list(names)}, which are taken for no classes")
 
 
-def _refuse_if_no_classes(top: Path, folders: list[Path]) -> None:
-    flat, where = list(list_images(top)), printable(top)
+def _refuse_if_no_classes(top: Path, folders: list[Path], tables: Path) -> None:
+    """Refuse a folder without two classes; the reason names tables of labels in the folder `tables`."""
+    flat, where, beside = list_images(top), printable(top), _describe_tables(tables)
     if wrong := [f.name for f in folders if f.name.casefold() in BESIDE_CLASSES | CONTAINERS]:
-        images = sum(1 for folder in folders for _ in list_images(folder))
+        images = [file for folder in folders for file in list_images(folder)]
         raise UserError(
-            f"{where}: {format_list(wrong)} hold {images:,} images and are no classes{_beside_tables(top)}; "
-            f"{_remedy(file for folder in folders for file in list_images(folder))}"
+            f"{where}: {format_list(wrong)} hold {len(images):,} images and are no classes{beside}; "
+            f"{_suggest_classes(images)}"
         )
-    if len(folders) >= 2:
-        return
-    if flat and not folders:
+    if flat and not any(map(has_images, folders)):
         raise UserError(
-            f"{where}: {len(flat):,} images ({printable(flat[0].name)} ...) without class folders"
-            f"{_beside_tables(top)}; {_remedy(flat)}"
+            f"{where}: {len(flat):,} images ({printable(flat[0].name)} ...) without class folders{beside}; "
+            f"{_suggest_classes(flat)}"
         )
-    one = f" ({printable(folders[0].name)})" if folders else ""
-    raise UserError(f"{where}: {len(folders)} class folders{one}{_beside_tables(top)}; {_REMEDY}")
+    if len(folders) < 2:
+        one = f" ({printable(folders[0].name)})" if folders else ""
+        raise UserError(f"{where}: {len(folders)} class folders{one}{beside}; {_REMEDY}")
 
 
-def _by_name(layout: Layout, top: Path, folders: list[Path]) -> dict[str, Path]:
-    """The folders by the names of their classes."""
+def _name_classes(layout: Layout, top: Path, folders: list[Path]) -> dict[str, Path]:
+    """Map the names of classes to their folders."""
     named: dict[str, Path] = {}
     for folder in folders:
         name = mend_name(folder.name)
@@ -155,7 +153,7 @@ def _by_name(layout: Layout, top: Path, folders: list[Path]) -> dict[str, Path]:
     return named
 
 
-def _parts_beside(top: Path) -> list[str]:
+def _list_parts_beside(top: Path) -> list[str]:
     return [
         f.name for f in list_folders(top.resolve().parent) if recognize_part(f.name) and f.name != top.resolve().name
     ]
@@ -183,26 +181,20 @@ def _take_parts(layout: Layout, top: Path, by_part: dict[str, list[Path]], other
             f"the folder if {named} is a class"
         )
     paths = {part: skip_wrapper_folders(by_part[part][0], deep=part == "train") for part in PARTS if part in by_part}
-    if is_flat(paths["train"]):
-        files = list(list_images(paths["train"]))
-        raise UserError(
-            f"{printable(paths['train'])}: {len(files):,} images ({printable(files[0].name)} ...) without class folders"
-            f"{_beside_tables(top)}; {_remedy(files)}"
-        )
     folders = list_folders(paths["train"])
-    _refuse_if_no_classes(paths["train"], folders)
-    layout.classes["train"], layout.folders["train"] = _by_name(layout, paths["train"], folders), paths["train"]
+    _refuse_if_no_classes(paths["train"], folders, top)
+    layout.classes["train"], layout.folders["train"] = _name_classes(layout, paths["train"], folders), paths["train"]
     for part in ("val", "test"):
         if part in paths:
             _take_part(layout, part, paths[part])
     if any(path != layout.root / part for part, path in layout.folders.items()):
         layout.notes[:0] = [f"{part} from {printable(path)}" for part, path in layout.folders.items()]
-    _say_unused(layout, others + by_part.get("unlabeled", []))
+    _note_unused(layout, others + by_part.get("unlabeled", []))
 
 
 def _take_part(layout: Layout, part: str, folder: Path) -> None:
-    """The class folders of val or test; a test without classes is what `predict` is for."""
-    names = _by_name(layout, folder, list_folders(folder))
+    """Take the class folders of val or test; a test folder without classes is for `predict`."""
+    names = _name_classes(layout, folder, list_folders(folder))
     match = match_names(names, layout.classes["train"])
     alone = len(names) == 1 and not any(match.values())  # such as test/unknown
     if is_flat(folder) or (alone and part == "test"):
@@ -227,24 +219,21 @@ def _take_part(layout: Layout, part: str, folder: Path) -> None:
         layout.classes[part][known] = path
 
 
-def _say_unused(layout: Layout, folders: list[Path]) -> None:
+def _note_unused(layout: Layout, folders: list[Path]) -> None:
     if folders:
         names = format_list([folder.name for folder in folders])
         layout.notes.append(f"not used, for being beside the classes or parts: {names}")
 
 
-# ---- words -----------------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 
-def _remedy(files: Iterator[Path] | list[Path]) -> str:
+def _suggest_classes(files: list[Path]) -> str:
     if words := guess_classes(files):
         return f"their names begin with {format_list(words)}: {_REMEDY}"
     return _REMEDY
 
 
-def _beside_tables(top: Path) -> str:
-    try:
-        tables = sorted(path.name for path in top.iterdir() if path.suffix.lower() in _TABLES)
-    except OSError:
-        tables = []
+def _describe_tables(folder: Path) -> str:
+    tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _TABLES)
     return f" beside {format_list(tables)}, and labels are not read from tables yet" if tables else ""

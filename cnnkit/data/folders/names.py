@@ -1,4 +1,4 @@
-"""What the names of folders say: the part they stand for, what is no class, and class names as valid text."""
+"""Names of folders: the part of the data that they mean, those that are no classes, and class names as valid text."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ _PARTS = {
 }
 _PART_OF = {word: part for part, words in _PARTS.items() for word in words}
 _WORDS_BESIDE = {"set", "seg", "data", "dataset", "image", "images", "img", "imgs", "final", "split", "part", "folder"}
-# Folders that hold the classes, or the images whose classes stand elsewhere.
+# Folders that hold the classes, or images whose classes are listed elsewhere.
 CONTAINERS = frozenset(
     ("images", "image", "imgs", "img", "jpg", "jpegs", "jpegimages", "png", "photos", "pictures", "data", "dataset")
 )
@@ -27,7 +27,7 @@ BESIDE_CLASSES = frozenset(
 
 
 def recognize_part(name: str) -> str | None:
-    """The part of the data that a folder's name stands for: train, val, test or unlabeled; None if it stands for none.
+    """Return the part of the data that a folder's name means: train, val, test or unlabeled; None if it means none.
 
     >>> [recognize_part(name) for name in ("Train", "seg_test", "training_set", "Final_Training", "test1", "strain")]
     ['train', 'test', 'train', 'train', 'test', None]
@@ -37,7 +37,7 @@ def recognize_part(name: str) -> str | None:
 
 
 def mend_name(name: str) -> str:
-    """A file name as valid text, composed (NFC); bytes that are not UTF-8 are taken for Latin-1, or for DOS's cp437.
+    """Return a file name as valid text, composed (NFC); bytes that are not UTF-8 are read as Latin-1 or DOS's cp437.
 
     >>> mend_name("ch\\udce4t"), mend_name("ch\\udc84t")
     ('chät', 'chät')
@@ -52,21 +52,21 @@ def mend_name(name: str) -> str:
 
 
 def match_names(names: Iterable[str], classes: Iterable[str]) -> Mapping[str, str | None]:
-    """For each name the class that it is, as it stands or but for case; None where there is none, or more than one."""
+    """Map each name to the class of that name, or else to the only one that differs in case alone; else to None."""
     known = list(classes)
-    found: dict[str, str | None] = {}
+    matches: dict[str, str | None] = {}
     for name in names:
-        alike = [each for each in known if _folded(each) == _folded(name)]
-        found[name] = name if name in known else alike[0] if len(alike) == 1 else None
-    return found
+        alike = [each for each in known if _fold_case(each) == _fold_case(name)]
+        matches[name] = name if name in known else alike[0] if len(alike) == 1 else None
+    return matches
 
 
-def _folded(name: str) -> str:
+def _fold_case(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def guess_classes(files: Iterable[Path]) -> list[str]:
-    """The words that numbered file names begin with, such as cat and dog of cat.0.jpg; none if they say nothing."""
-    words = [re.fullmatch(r"(.*?[^\W\d_])[\W_]*\d+", file.stem) for file in files]
-    found = sorted({word[1] for word in words if word})
-    return found if 2 <= len(found) <= 1000 and all(words) else []
+    """Guess classes from numbered file names, such as cat and dog from cat.0.jpg and dog.1.jpg; else return []."""
+    matches = [re.fullmatch(r"(.*?[^\W\d_])[\W_]*\d+", file.stem) for file in files]
+    words = sorted({match[1] for match in matches if match})
+    return words if 2 <= len(words) <= 1000 and all(matches) else []

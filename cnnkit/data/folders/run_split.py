@@ -1,7 +1,6 @@
-"""Which images a run was trained on, kept in its folder: so that they are never scored, and changes are noticed.
+"""The file in a run folder that keeps the part of each image, so that no training image is ever scored.
 
-The file names each image's part, class, content and path, in the order of the data module's arrays. Standard library
-only.
+It has the part, class, content and path of each image, in the order of the data module's arrays. Standard library only.
 """
 
 import contextlib
@@ -40,7 +39,7 @@ class RunSplit:
     """The images of a run.
 
     Args:
-        settings: what the split was drawn by: ``val_size`` and so on.
+        settings: the settings of the split: ``val_size`` and so on.
         class_names: in the order of the labels.
         rows: the images.
     """
@@ -50,13 +49,12 @@ class RunSplit:
     rows: list[RunImage] = field(default_factory=list)
 
     def digest(self) -> str:
-        """Sixteen hex digits of a SHA-256 over the images to train and to validate on, by content and class."""
-        learnt = (row for row in self.rows if row.part in ("train", "val"))
-        rows = sorted((row.part, row.class_name, row.content) for row in learnt)
+        """Hash the images to train and to validate on, by content and class, to sixteen hex digits."""
+        rows = sorted((row.part, row.class_name, row.content) for row in self.rows if row.part in ("train", "val"))
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all, a line an image."""
+        """Write the file atomically, one line an image."""
         head = json.dumps({"version": VERSION, **{k: v for k, v in asdict(self).items() if k != "rows"}})
         with replacing(path) as file:
             file.write(head[:-1] + ', "rows": [\n')
@@ -65,30 +63,30 @@ class RunSplit:
 
 
 def read_split(path: Path) -> RunSplit | None:
-    """The images of a run; None where the run has no such file: its data are no image files.
+    """Read the images of a run; None if there is no such file, as for a run without image files.
 
     Raises:
         UserError: the file is damaged.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return RunSplit(found["settings"], found["class_names"], [RunImage(*row) for row in found["rows"]])
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return RunSplit(content["settings"], content["class_names"], [RunImage(*row) for row in content["rows"]])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"{path}: damaged, so nobody knows which images the run was trained on; bring it back from a backup, or "
+            f"{path}: is damaged, so it is unknown which images the run was trained on; restore it from a backup, or "
             "train again"
         ) from None
 
 
 @dataclass
 class FollowedRun:
-    """A run whose images a data module keeps to.
+    """A run whose split a data module keeps.
 
     Args:
         split: its images.
-        exact: train and validate on these very images, for a run that goes on; else new images are taken in as well.
+        exact: train and validate on exactly these images, for a resumed run; else new images are added to the parts.
     """
 
     split: RunSplit
@@ -100,10 +98,10 @@ _followed: ContextVar[FollowedRun | None] = ContextVar("followed", default=None)
 
 @contextlib.contextmanager
 def follow_split(path: Path | None, exact: bool = False) -> Iterator[None]:
-    """Data modules of image files that are built within it keep to the images of a run.
+    """Make data modules of image files that are built within this context keep the split of a run.
 
     Args:
-        path: the run's file; None, or a file that is not there: nothing is followed.
+        path: the run's file; if it is None or missing, there is no split to keep.
         exact: see `FollowedRun`.
     """
     split = read_split(path) if path is not None else None
@@ -115,5 +113,5 @@ def follow_split(path: Path | None, exact: bool = False) -> Iterator[None]:
 
 
 def get_followed_run() -> FollowedRun | None:
-    """What a data module that is being built shall keep to; see `follow_split`."""
+    """Return the run whose split a new data module keeps; see `follow_split`."""
     return _followed.get()

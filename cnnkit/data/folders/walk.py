@@ -1,7 +1,6 @@
-"""What a folder holds: folders, image files by their suffix, or nothing but another folder. No file is opened."""
+"""List what a folder holds: folders, image files by their suffix, or only another folder. No file is opened."""
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +15,7 @@ _DEPTH = 8  # folders that hold nothing but one folder
 
 
 def check_folder(path: Path) -> None:
-    """See that a path is no file and no broken link.
-
-    Raises:
-        UserError: it is.
-    """
+    """Refuse a file and a broken link with a `UserError`."""
     if path.is_symlink() and not path.exists():
         raise UserError(f"{printable(path)}: is a link that leads nowhere; name the folder with your images")
     if path.exists() and not path.is_dir():
@@ -28,14 +23,15 @@ def check_folder(path: Path) -> None:
 
 
 def list_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted, without hidden ones and those of no person's making.
+    """List the folders in a folder, sorted, without hidden ones, cnnkit's own and links to a folder above.
 
     Raises:
         UserError: it cannot be listed.
     """
     try:
-        found = sorted(path for path in folder.iterdir() if not is_hidden(path.name) and path.is_dir())
-        return [path for path in found if not _is_ours(path) and not is_upward_link(path)]
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir())
+        return [path for path in map(folder.joinpath, names) if not _is_ours(path) and not is_upward_link(path)]
     except OSError as error:
         raise UserError(
             f"{printable(folder)}: cannot list the folder ({error.strerror}); name one with your images"
@@ -43,35 +39,28 @@ def list_folders(folder: Path) -> list[Path]:
 
 
 def list_upward_links(folder: Path) -> list[str]:
-    """The names of links in a folder that lead to it or to a folder above it."""
+    """List the names of links in a folder that lead to it or to a folder above it."""
     with suppress(OSError):
         return sorted(path.name for path in folder.iterdir() if is_upward_link(path) and not is_hidden(path.name))
     return []
 
 
-def list_folder_names(folder: Path) -> set[str]:
-    """The names of the folders in a folder of many files, without hidden ones; none where it cannot be listed."""
-    with suppress(OSError), os.scandir(folder) as entries:
-        return {entry.name for entry in entries if not is_hidden(entry.name) and entry.is_dir()}
-    return set()
-
-
 def _is_ours(folder: Path) -> bool:
-    """Whether cnnkit has made that folder, for runs or data, where somebody works in the folder of the images."""
+    """Whether cnnkit has made that folder for its runs or data."""
     if folder.name == ROOT:
         return next(folder.glob("*/*/config.yaml"), None) is not None
     return (folder / ".cnnkit").is_dir()
 
 
 def descend(root: Path) -> Path:
-    """Past folders that hold nothing but one folder, as zip files make them."""
+    """Go down through folders that hold only one folder, as zip files often do."""
     top = root
     for _ in range(_DEPTH):
         folders = list_folders(top)
-        if any(recognize_part(folder.name) for folder in folders) or next(list_images(top), None):
+        if any(recognize_part(folder.name) for folder in folders) or list_images(top):
             return top
         held = [folder for folder in folders if has_images(folder)]
-        # Of several the one that holds the images counts if the names of all leave no doubt.
+        # Of several folders, the one with the images is taken if the names of all of them are unambiguous.
         clear = len(folders) == 1 or all(
             folder.name.casefold() in (CONTAINERS if folder in held else BESIDE_CLASSES) for folder in folders
         )
@@ -82,10 +71,10 @@ def descend(root: Path) -> Path:
 
 
 def skip_wrapper_folders(part: Path, deep: bool = False) -> Path:
-    """Past a folder of the same meaning, as in seg_train/seg_train and Final_Training/Images; deep: past any one."""
+    """Go down through folders of the same meaning: seg_train/seg_train, Final_Training/Images; `deep`: of any name."""
     for _ in range(_DEPTH):
         folders = list_folders(part)
-        if len(folders) != 1 or next(list_images(part), None):
+        if len(folders) != 1 or list_images(part):
             return part
         only = folders[0]
         same = recognize_part(only.name) == recognize_part(part.name) or only.name.casefold() in CONTAINERS
@@ -96,22 +85,21 @@ def skip_wrapper_folders(part: Path, deep: bool = False) -> Path:
 
 
 def is_flat(folder: Path) -> bool:
-    """Whether its images are in no folders."""
+    """Whether a folder holds images, but no folders with images."""
     inner = skip_wrapper_folders(folder)
-    return next(list_images(inner), None) is not None and not any(map(has_images, list_folders(inner)))
+    return bool(list_images(inner)) and not any(map(has_images, list_folders(inner)))
 
 
-def list_images(folder: Path) -> Iterator[Path]:
-    """The image files right in a folder, by their suffix, sorted."""
-    try:
-        names = sorted(entry.name for entry in os.scandir(folder) if _looks_like_image(entry.name) and entry.is_file())
-    except OSError:
-        return
-    yield from (folder / name for name in names)
+def list_images(folder: Path) -> list[Path]:
+    """List the image files directly in a folder, by their suffix, sorted."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if _looks_like_image(entry.name) and entry.is_file())
+        return [folder / name for name in names]
+    return []
 
 
 def has_images(folder: Path) -> bool:
-    """Whether an image file is in the folder or below it; links to folders are not followed."""
+    """Whether a folder, or one below it, holds an image file; links to folders are not followed."""
     for at, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not is_hidden(name)]
         if any(_looks_like_image(name) and Path(at, name).is_file() for name in files):

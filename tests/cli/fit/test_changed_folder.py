@@ -143,7 +143,7 @@ def test_a_run_goes_on_with_its_images_whatever_came_and_however_they_are_called
     ended = cli("fit", "--resume", "runs/r", "--trainer.max_epochs", "2")
     assert ended.code == 0, ended.err
     assert "changed since the run was trained: 1 added" in ended.err
-    assert "1 moved to another class (1 train; dog/aa.png); a run that goes on keeps their old class" in ended.err
+    assert "1 moved to another class (1 train; dog/aa.png); a resumed run keeps their old class" in ended.err
     one, other = (torch.load(find(f"runs/{name}").last, weights_only=True)["state_dict"] for name in ("whole", "r"))
     assert all(torch.equal(one[key], other[key]) for key in one)
 
@@ -153,7 +153,7 @@ def test_a_run_does_not_go_on_without_its_images(desk: Path, cli: Cli) -> None:
     Path("photos", name).write_bytes(Path("photos", names(split_of(find("runs/r")), "train")[0]).read_bytes())
     ended = cli("fit", "--resume", "runs/r", "--trainer.max_epochs", "2")
     assert ended.code == 2
-    assert re.search(rf"photos: 1 of the images .* are gone: 1 changed \(1 val; {name}\); bring them back", ended.err)
+    assert re.search(rf"photos: 1 of the images .* are gone: 1 changed \(1 val; {name}\); restore them", ended.err)
 
 
 def test_classes_that_come_and_go_are_named(desk: Path, cli: Cli) -> None:

@@ -26,7 +26,7 @@ def test_a_resume_names_the_image_that_broke_and_how_to_go_on(cli: Cli, photos: 
     file.write_bytes(b"broken")
     ended = cli("fit", "--resume", "runs/r", "--trainer.max_epochs=2")
     assert ended.code == 2
-    assert "cat/0.png); bring them back, or start a new run" in ended.err
+    assert "cat/0.png); restore them, or start a new run" in ended.err
     file.write_bytes(kept)
     assert cli("fit", "--resume", "runs/r", "--trainer.max_epochs=2").code == 0
 
