@@ -183,7 +183,7 @@ def test_a_run_that_does_not_say_what_it_was_trained_on_is_not_scored(desk: Path
     run.split.write_text(text[:-20])
     ended = cli("test", "--run", "runs/r")
     assert ended.code == 2
-    assert "split.json: damaged" in ended.err
+    assert "split.json: is damaged" in ended.err
     run.split.unlink()
     ended = cli("test", "--run", "runs/r")
     assert ended.code == 2
