@@ -12,27 +12,13 @@ if TYPE_CHECKING:
     from cnnkit.tasks import AuxiliaryLossTask, ClassificationTask, TransferTask
 
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
-_HOME = {
-    "AlexNet": "cnnkit.models",
-    "AuxiliaryLossTask": "cnnkit.tasks",
-    "CIFAR10": "cnnkit.data",
-    "CNN": "cnnkit.models",
-    "ClassificationTask": "cnnkit.tasks",
-    "FashionMNIST": "cnnkit.data",
-    "FashionMNISTSample": "cnnkit.data",
-    "GoogLeNet": "cnnkit.models",
-    "ImageDataModule": "cnnkit.data",
-    "ImageFolder": "cnnkit.data",
-    "LeNet5": "cnnkit.models",
-    "MLP": "cnnkit.models",
-    "MNIST": "cnnkit.data",
-    "NetworkInNetwork": "cnnkit.models",
-    "ResNet": "cnnkit.models",
-    "TimmNet": "cnnkit.models",
-    "TransferTask": "cnnkit.tasks",
-    "VGG": "cnnkit.models",
-    "default_precision": "cnnkit.precision",
+_NAMES = {
+    "cnnkit.data": ("CIFAR10", "FashionMNIST", "FashionMNISTSample", "ImageDataModule", "ImageFolder", "MNIST"),
+    "cnnkit.models": ("CNN", "MLP", "VGG", "AlexNet", "GoogLeNet", "LeNet5", "NetworkInNetwork", "ResNet", "TimmNet"),
+    "cnnkit.precision": ("default_precision",),
+    "cnnkit.tasks": ("AuxiliaryLossTask", "ClassificationTask", "TransferTask"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "CIFAR10",
@@ -59,8 +45,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'cnnkit' has no attribute {name!r}")
 
 

@@ -1,9 +1,8 @@
-"""Freed memory stays with the process, for the next step to use again.
+"""Keeps freed memory in the process, so that the next training step can use it again.
 
-By its defaults glibc gives large blocks back to the system as soon as they are freed, and a training step on the CPU
-frees all of its activations: the next one then waits for thousands of pages to be handed over and zeroed anew.
-PyTorch's tuning guide recommends other allocators for this; two of glibc's own settings do it without a package. What
-a run needs at its peak is the same.
+By default glibc returns large blocks to the system as soon as they are freed, and a training step on the CPU frees all
+its activations. The next step then waits until the system has zeroed thousands of pages. PyTorch's tuning guide
+recommends other allocators for this; two settings of glibc do it without a package. The peak memory does not change.
 """
 
 import ctypes
@@ -14,10 +13,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def keep_freed_memory() -> bool:
-    """Have malloc keep what is freed, from now on and in the whole process.
+    """Let malloc keep freed memory, from now on and in the whole process.
 
     Returns:
-        Whether it was done: this is glibc's business, other C libraries are left alone.
+        Whether it was done; it needs glibc.
     """
     if "CS_GNU_LIBC_VERSION" not in getattr(os, "confstr_names", {}):
         return False

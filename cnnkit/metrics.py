@@ -1,4 +1,4 @@
-"""Loss and accuracy over an epoch, weighted by sample, updated without the host waiting for the device."""
+"""Loss and accuracy over an epoch, weighted by sample; an update does not wait for the device."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from torchmetrics.classification import MulticlassAccuracy
 
 
 class MeanLoss(Metric):
-    """Mean loss over all samples seen, whatever the sizes of the batches.
+    """Mean loss over all samples, for batches of any sizes.
 
-    ``torchmetrics.MeanMetric`` looks for NaN on the host at every update; this does not, and a NaN stays visible.
+    ``torchmetrics.MeanMetric`` makes the host wait for the device at every update; this does not. A NaN stays visible.
 
     Args:
         kwargs: arguments of ``torchmetrics.Metric``.
@@ -53,8 +53,8 @@ class MeanLoss(Metric):
 def build_accuracy(num_classes: int | None = None) -> MulticlassAccuracy:
     """Build the accuracy that papers report: correct samples over all samples (top-1, micro average).
 
-    Its labels are class indices, see :func:`hard_labels`. Arguments are not validated: that costs time at every step,
-    and for some inputs makes the host wait for the device.
+    Its labels are class indices, see :func:`hard_labels`. Arguments are not validated, because this costs time at every
+    step, and the host may have to wait for the device.
 
     Args:
         num_classes: number of classes; the accuracy does not depend on it.
@@ -72,7 +72,7 @@ class TopKAccuracy(Metric):
     """Share of samples whose class is among the k likeliest; independent of the number of classes.
 
     Args:
-        k: classes that a prediction may name; 5 is ImageNet's convention (Krizhevsky et al. 2012).
+        k: number of classes of a prediction; 5 is ImageNet's convention (Krizhevsky et al. 2012).
         kwargs: arguments of ``torchmetrics.Metric``.
 
     Example:
@@ -111,21 +111,21 @@ class TopKAccuracy(Metric):
 
 
 def count_classes(net: nn.Module) -> int | None:
-    """The number of logits of a net: its ``num_classes``, else the width of its last dense layer; None if unknown.
+    """Return a net's number of logits: its ``num_classes``, else the width of its last Linear; None if unknown.
 
     Example:
         >>> count_classes(nn.Sequential(nn.Linear(4, 100), nn.ReLU(), nn.Linear(100, 20)))
         20
     """
-    said = getattr(net, "num_classes", None)
-    if isinstance(said, int):
-        return said
-    dense = [module for module in net.modules() if isinstance(module, nn.Linear)]
-    return dense[-1].out_features if dense else None
+    num_classes = getattr(net, "num_classes", None)
+    if isinstance(num_classes, int):
+        return num_classes
+    linear = [module for module in net.modules() if isinstance(module, nn.Linear)]
+    return linear[-1].out_features if linear else None
 
 
 def hard_labels(labels: torch.Tensor) -> torch.Tensor:
-    """Return class indices (B,) as they are, and soft labels (B, K) as the index of the likeliest class.
+    """Return class indices (B,) unchanged, and soft labels (B, K) as the index of the likeliest class.
 
     Example:
         >>> hard_labels(torch.tensor([[0.1, 0.9], [0.7, 0.3]])).tolist()

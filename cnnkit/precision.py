@@ -1,12 +1,11 @@
-"""Which floating-point precision a net trains in here: a function of machine and net, so that a repeat gets the same.
+"""The floating-point precision of a training: a function of machine and net, so that a repeated run gets the same.
 
-bfloat16 has float32's range and needs no loss scaling (Kalamkar et al. 2019, arXiv 1905.12322). No clock is read: on a
-busy machine a stopwatch chose now one precision, now the other, and with it other scores.
+bfloat16 has float32's range and needs no loss scaling (Kalamkar et al. 2019, arXiv 1905.12322). The choice does not
+measure time, which on a busy machine would change it, and the scores with it.
 """
 
 import os
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -30,15 +29,15 @@ class PrecisionChoice(NamedTuple):
 
 
 def default_precision(accelerator: str = "auto", net: nn.Module | None = None) -> PrecisionChoice:
-    """Choose ``bf16-mixed`` where machine and net compute in it fast and right, else ``32-true``.
+    """Choose ``bf16-mixed`` if machine and net compute it fast and correctly, else ``32-true``.
 
-    On a CPU that asks for AVX-512 or AMX instructions for bfloat16, for a convolution whose output and gradients agree
-    with float32, and for a net that is not mostly depthwise. The environment variable ``CNNKIT_PRECISION`` overrides
-    the choice.
+    A CPU needs AVX-512 or AMX instructions for bfloat16, and a convolution must agree with float32 in output and
+    gradients; and most convolutions of the net must not be depthwise. The environment variable ``CNNKIT_PRECISION``
+    overrides the choice.
 
     Args:
         accelerator: Lightning's name of the device: auto, gpu, cuda, mps, cpu, ...
-        net: the net that is to be trained; without it only the machine decides.
+        net: the net to train; without it only the machine decides.
 
     Raises:
         UserError: ``CNNKIT_PRECISION`` is none of Lightning's precisions.
@@ -58,10 +57,10 @@ def default_precision(accelerator: str = "auto", net: nn.Module | None = None) -
 
 
 def resolve_precision(precision: str | int, accelerator: str = "auto") -> str:
-    """The precision in which Lightning's Trainer computes when it is asked for another.
+    """Return the precision in which Lightning's Trainer computes for a given argument.
 
     Args:
-        precision: what it is asked for, in any of its spellings.
+        precision: the argument, in any of Lightning's spellings.
         accelerator: as in `default_precision`.
 
     Example:
@@ -69,12 +68,12 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> str:
         ('bf16-mixed', '32-true')
     """
     full = _SHORT.get(str(precision), str(precision))
-    # On a CPU float16 autocast would be for inference alone, and Lightning takes bfloat16 in its place.
+    # On a CPU, float16 autocast would serve inference only, so Lightning replaces it by bfloat16.
     return "bf16-mixed" if full == "16-mixed" and resolve_device(accelerator) == "cpu" else full
 
 
 def describe_slow_precision(precision: str, accelerator: str | object = "auto") -> list[str]:
-    """What is to be said before training in a precision that this kind of device computes in, but for no use.
+    """Return a note for the user if a device computes in a precision, but too slowly to be of use.
 
     The backward pass of a float16 convolution took a CPU with AVX-512 instructions for float16 15 times (16 channels,
     8x8 pixels) to 300 times (64 channels, 16x16) as long as in float32; its kernel is not vectorized (torch 2.15).
@@ -88,7 +87,7 @@ def describe_slow_precision(precision: str, accelerator: str | object = "auto") 
 
 
 def resolve_device(accelerator: str) -> str:
-    """The kind of device that Lightning's name of an accelerator means on this machine."""
+    """Return the kind of device that Lightning's name of an accelerator stands for on this machine."""
     if accelerator not in ("auto", "gpu"):
         return accelerator
     if torch.cuda.is_available():
@@ -99,7 +98,7 @@ def resolve_device(accelerator: str) -> str:
 
 
 def compute_depthwise_share(net: nn.Module) -> float:
-    """Share of a net's convolutions with kernels above 1x1 that are depthwise: one filter or more for each channel.
+    """Compute the share of depthwise convolutions (at least one filter for each channel) among those larger than 1x1.
 
     Example:
         >>> compute_depthwise_share(nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 9, 1)))
@@ -130,20 +129,15 @@ def _cpu_choice(net: nn.Module | None) -> PrecisionChoice:
 
 
 def _cpu_has_bf16() -> bool:
-    """Ask torch for the CPU's flags (private functions, so they may be missing), else the kernel."""
-    asked = [getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile")]
-    if all(callable(ask) for ask in asked):
-        return any(ask() for ask in asked if ask is not None)
-    info = Path("/proc/cpuinfo")
-    flags = info.read_text(encoding="utf-8", errors="replace").split() if info.exists() else []
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))
 
 
 @cache
 def _bf16_error() -> float:
-    """How far output and gradients of a bfloat16 convolution are from float32's: the largest relative 2-norm.
+    """Error of a bfloat16 convolution against float32, in output and gradients: the largest relative 2-norm.
 
-    Some releases of torch have been wrong here. Torch's random state and grad mode are left as they were.
+    Some releases of torch were wrong here. torch's random state and grad mode do not change.
     """
     with torch.inference_mode(False), torch.enable_grad():
         generator = torch.Generator().manual_seed(0)

@@ -124,12 +124,10 @@ def test_the_check_of_bfloat16_leaves_torch_as_it_was(mode):
     assert 0 < error < 0.02, "bfloat16 rounds, and by about 2^-8"
 
 
-def test_torch_without_private_cpu_flags_falls_back_to_the_kernel(monkeypatch, tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
-    monkeypatch.setattr(precision, "Path", lambda _: cpuinfo)
-    assert not precision._cpu_has_bf16()
-    cpuinfo.write_text("flags : fpu avx2 avx512f\n")
-    assert not precision._cpu_has_bf16()
-    cpuinfo.write_text("flags : fpu avx2 avx512f avx512_bf16\n")
-    assert precision._cpu_has_bf16()
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [({}, False), ({"avx512_f": True}, False), ({"avx512_bf16": True}, True), ({"amx_tile": True}, True)],
+)
+def test_which_instructions_a_cpu_needs(monkeypatch, flags, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    assert precision._cpu_has_bf16() is expected

@@ -31,7 +31,7 @@ def test_hash_is_splitmix64():
 
     published = [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]  # seed 0
     states = [(k * counter._GOLDEN) % 2**64 for k in (1, 2, 3)]
-    assert [counter._finalise(state) for state in states] == published
+    assert [counter._finalize(state) for state in states] == published
     on_tensor = counter._hash(torch.tensor([counter._signed(state) for state in states]))
     assert [value % 2**64 for value in on_tensor.tolist()] == published
 

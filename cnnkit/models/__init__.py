@@ -1,6 +1,6 @@
-"""Whole nets: plain ``nn.Module``, ``forward(images (B, C, H, W)) -> logits (B, K)``.
+"""Whole nets: plain ``nn.Module``; ``forward`` maps images (B, C, H, W) to logits (B, K).
 
-Every net's arguments start ``(in_channels, num_classes, image_size)``, which the data module fills in.
+The first arguments of every net are ``in_channels, num_classes, image_size``; they come from the data module.
 """
 
 from cnnkit.models.alexnet import AlexNet

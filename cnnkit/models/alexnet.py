@@ -1,11 +1,11 @@
-"""AlexNet, the net that won ImageNet 2012, for small images.
+"""AlexNet, the winner of ImageNet 2012, for small images.
 
 Krizhevsky, Sutskever & Hinton, "ImageNet classification with deep convolutional neural networks", NIPS 2012, figure 2.
-Differs from it: a third of the filters and an eighth of the dense units; the first convolution is 5x5 with stride 1
-instead of 11x11 with stride 4, for images of 28 to 64 pixels instead of 224; all filters see all maps instead of those
-on their GPU; pooling stands before the normalization, as in Caffe's version, which then has a quarter of the pixels to
-work on; He's initial weights instead of the paper's, of standard deviation 0.01, which it takes long to get away from.
-Local response norm, overlapping pooling and dropout are the paper's.
+Differences: a third of the filters and an eighth of the dense units; the first convolution is 5x5 with stride 1 instead
+of 11x11 with stride 4, for images of 28 to 64 pixels instead of 224; all filters see all maps instead of those on their
+GPU; pooling comes before the normalization, as in Caffe's version, so that there are fewer pixels to normalize; He's
+initial weights, because the paper's standard deviation of 0.01 trains slowly at first. Local response norm, overlapping
+pooling and dropout are the paper's.
 """
 
 import torch
@@ -67,7 +67,6 @@ class AlexNet(nn.Module):
         self.classifier = nn.Linear(hidden_size, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         x = self.norm(self.pool(self.conv1(images)).relu())  # (B, 3, 32, 32) -> (B, 32, 32, 32) -> (B, 32, 15, 15)
         x = self.norm(self.pool(self.conv2(x)).relu())  # (B, 80, 15, 15) -> (B, 80, 7, 7)
         x = self.conv3(x).relu()  # (B, 128, 7, 7)

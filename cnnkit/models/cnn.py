@@ -1,9 +1,9 @@
-"""The plain convolutional net: convolution, pooling, ReLU, a few times over, then fully connected layers.
+"""The plain convolutional net: several times convolution, pooling, ReLU, then fully connected layers.
 
 The pattern of LeCun et al. 1998 with ReLU; by default the small net of many Fashion-MNIST courses (two 3x3
-convolutions of 64 and 128 filters). Pooling stands before the activation: for maximum pooling the result is the same,
-and the activation has a quarter of the pixels to work on. With ``pool_every=2`` and padding 1 it is the pattern of VGG
-(Simonyan & Zisserman 2014); ``global_pool`` is the head of network in network (Lin et al. 2013).
+convolutions of 64 and 128 filters). Pooling comes before the activation: with maximum pooling the result is the same,
+and the activation is computed on fewer pixels. With ``pool_every=2`` and padding 1 it is the pattern of VGG (Simonyan &
+Zisserman 2014); ``global_pool`` is the head of network in network (Lin et al. 2013).
 """
 
 from itertools import pairwise
@@ -28,7 +28,7 @@ from cnnkit.sizes import ImageSize, Padding, PaddingMode, as_height_width
 class CNN(nn.Module):
     """Stages of convolution, normalization, pooling, ReLU, then a fully connected head; 716,706 parameters by default.
 
-    A net fit for CIFAR-10: ``CNN(3, 10, 32, channels=(64, 64, 128, 128, 256, 256), padding=1, norm="batch",
+    A good net for CIFAR-10: ``CNN(3, 10, 32, channels=(64, 64, 128, 128, 256, 256), padding=1, norm="batch",
     pool_every=2, global_pool=True, hidden_sizes=())``.
 
     Args:
@@ -45,11 +45,11 @@ class CNN(nn.Module):
         pool_size: side of the pooling window and its stride, in pixels.
         pool_every: pool after every n-th convolution.
         norm: normalization after every convolution.
-        global_pool: average over all pixels before the head, which then no longer depends on the image size.
+        global_pool: average over all pixels before the head, so that the head does not depend on the image size.
         hidden_sizes: units of every hidden layer of the head; may be empty.
         dropout: probability of dropping an input of each fully connected layer in training.
-        activation: activation function after every pooling, or convolution without one, and every hidden layer.
-        bias: whether the convolutions have a bias; by default, unless batch norm follows, which would subtract it.
+        activation: activation function after every pooling, every convolution without pooling, and every hidden layer.
+        bias: whether the convolutions have a bias; by default they have one unless batch norm follows.
         padding_mode: what the padding adds: zeros, the image mirrored (reflect), its edge repeated (replicate), or its
             opposite side (circular).
         pool_dilation: pixels from one value of a pooling window to the next.
@@ -108,7 +108,6 @@ class CNN(nn.Module):
         self.head = nn.Sequential(*head[:-1])  # no activation on the logits
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         maps = self.features(images)  # (B, 1, 28, 28) -> (B, 64, 13, 13) -> (B, 128, 5, 5)
         logits: torch.Tensor = self.head(maps)  # (B, 3200) -> (B, 200) -> (B, K)
         return logits

@@ -1,9 +1,9 @@
-"""GoogLeNet for small images: Inception blocks, and auxiliary heads that help to train them.
+"""GoogLeNet for small images: Inception blocks, with auxiliary heads for training.
 
-Szegedy et al. 2014, arXiv 1409.4842. Differs from it: one 3x3 convolution is the stem, eight blocks instead of nine,
+Szegedy et al. 2014, arXiv 1409.4842. Differences: one 3x3 convolution is the stem, eight blocks instead of nine,
 batch norm, and widths for images of 28 to 64 pixels, those of the CIFAR-10 net in P. Lippe's UvA deep learning course
-(tutorial 5: 260,650 parameters with biases before batch norm, 89.70 % on the test set). The heads stand after the first
-and second of three stages; the paper has them after the third and sixth of nine blocks.
+(tutorial 5: 260,650 parameters with biases before batch norm, 89.70 % on the test set). The heads follow the first and
+second of three stages; in the paper they follow the third and sixth of nine blocks.
 """
 
 import torch
@@ -13,7 +13,7 @@ from cnnkit.errors import UserError
 from cnnkit.layers import AuxiliaryHead, AuxiliaryOutput, ConvNormAct, Inception
 from cnnkit.sizes import ImageSize, as_height_width
 
-# Of each block: 1x1 | 1x1 -> 3x3 | 1x1 -> 5x5 | pooling -> 1x1
+# Filters of each block: 1x1 | 1x1 -> 3x3 | 1x1 -> 5x5 | pooling -> 1x1
 _STAGES = (
     ((16, 32, 32, 16, 8, 8), (24, 32, 48, 16, 12, 12)),
     ((24, 32, 48, 16, 12, 12), (16, 32, 48, 16, 16, 16), (16, 32, 48, 16, 16, 16), (32, 32, 48, 16, 24, 24)),
@@ -28,9 +28,9 @@ class GoogLeNet(nn.Module):
         in_channels: channels of the images.
         num_classes: classes, one logit each.
         image_size: pixels, one number or (height, width).
-        reduce: false takes naive Inception blocks, without the 1x1 convolutions that make the maps thinner.
-        auxiliary: whether there are heads for ``forward_aux``. Give false where nothing trains them; several processes
-            (DDP) insist on it.
+        reduce: false takes naive Inception blocks, without the 1x1 convolutions that reduce the channels.
+        auxiliary: whether there are heads for ``forward_aux``. Set it to false if nothing trains them; with several
+            processes (DDP) this is required.
 
     Example:
         >>> images = torch.zeros(2, 3, 32, 32)

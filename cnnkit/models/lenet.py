@@ -1,9 +1,9 @@
-"""LeNet-5, the net that read cheques.
+"""LeNet-5, the net that read checks for banks.
 
 LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition", Proc. IEEE 86, 1998, fig. 2.
-Differs from it, as is usual today: ReLU and maximum pooling by default (``activation="tanh", pooling="avg"`` comes
-closer; the paper's pooling had a trained scale and bias); the activation stands before the pooling; the second
-convolution sees all six maps instead of table I's selection; a linear layer gives the logits instead of RBF units.
+Differences, as usual today: ReLU and maximum pooling by default (``activation="tanh", pooling="avg"`` is closer; the
+paper's pooling had a trained scale and bias); the activation comes before the pooling; the second convolution sees all
+six maps instead of table I's selection; a linear layer gives the logits instead of RBF units.
 """
 
 from typing import Literal
@@ -57,7 +57,6 @@ class LeNet5(nn.Module):
         self.activation = make_activation(activation)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         x = self.activation(self.conv1(images))  # C1 (B, 6, 28, 28)
         x = self.pool1(x)  # S2 (B, 6, 14, 14)
         x = self.activation(self.conv2(x))  # C3 (B, 16, 10, 10)

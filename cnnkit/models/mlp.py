@@ -1,7 +1,7 @@
-"""The multilayer perceptron: the baseline that knows nothing of images.
+"""The multilayer perceptron: the baseline that does not use the order of the pixels.
 
 Rumelhart, Hinton & Williams, "Learning representations by back-propagating errors", Nature 323, 1986.
-Differs from it: ReLU instead of sigmoid (Glorot et al. 2011), dropout if asked for (Srivastava et al. 2014).
+Differences: ReLU instead of sigmoid (Glorot et al. 2011), optional dropout (Srivastava et al. 2014).
 """
 
 import torch
@@ -18,8 +18,8 @@ class MLP(nn.Module):
         in_channels: channels of the images.
         num_classes: classes, one logit each.
         image_size: pixels, one number or (height, width).
-        hidden_sizes: units of every hidden layer; none makes it a multinomial logistic regression.
-        dropout: probability with which a hidden unit is dropped in training.
+        hidden_sizes: units of every hidden layer; an empty list gives multinomial logistic regression.
+        dropout: probability of dropping a hidden unit in training.
         activation: activation function after every hidden layer.
 
     Example:
@@ -49,7 +49,6 @@ class MLP(nn.Module):
         self.classifier = nn.Linear(width, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         pixels = self.flatten(images)  # (B, C * H * W): (B, 784)
         units = self.hidden(pixels)  # (B, hidden_sizes[-1]): (B, 1000)
         logits: torch.Tensor = self.classifier(units)  # (B, K)

@@ -1,8 +1,8 @@
 """Network in network: every convolution is followed by a small net at each pixel, and nothing is fully connected.
 
-Lin, Chen & Yan 2013, arXiv 1312.4400; sizes of the authors' CIFAR-10 model. Differs from it: batch norm by default
-(``norm="none"`` is the original, whose 966,986 parameters ours then has as well); no ReLU on the logits; He's initial
-weights, without which the ten layers train slowly; input as the data module normalizes it, without whitening.
+Lin, Chen & Yan 2013, arXiv 1312.4400; sizes of the authors' CIFAR-10 model. Differences: batch norm by default
+(``norm="none"`` is the original, with the same 966,986 parameters); no ReLU on the logits; He's initial
+weights, without which the ten layers train slowly; the input is normalized, not whitened.
 """
 
 import torch
@@ -14,7 +14,7 @@ from cnnkit.sizes import ImageSize, as_height_width
 
 
 class NetworkInNetwork(nn.Module):
-    """Three stages of a wide convolution and two 1x1 convolutions, then the mean of each class's map.
+    """Three stages of a spatial convolution and 1x1 convolutions, then the mean of each class's map.
 
     Args:
         in_channels: channels of the images.
@@ -61,7 +61,6 @@ class NetworkInNetwork(nn.Module):
         chain_output_size("NetworkInNetwork", image_size, self.stage1, self.pool1, self.stage2, self.pool2, self.stage3)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         maps = self.stage1(images)  # (B, 3, 32, 32) -> (B, 192, 32, 32) -> (B, 160, 32, 32) -> (B, 96, 32, 32)
         maps = self.dropout(self.pool1(maps))  # (B, 96, 16, 16)
         maps = self.stage2(maps)  # (B, 192, 16, 16)

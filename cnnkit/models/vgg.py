@@ -1,8 +1,8 @@
 """VGG: many 3x3 convolutions, the image halved and the channels doubled between stages.
 
-Simonyan & Zisserman 2014, arXiv 1409.1556, table 1 (A, B, D, E). Differs from it as usual on CIFAR-10: batch norm, and
-one linear layer on 512 means instead of three dense ones. A convolution has no bias before batch norm; with one, as in
-other implementations, VGG-16 would have the 14,728,266 parameters that are often quoted.
+Simonyan & Zisserman 2014, arXiv 1409.1556, table 1 (A, B, D, E). Differences, as usual on CIFAR-10: batch norm, and
+one linear layer on 512 means instead of three dense ones. A convolution has no bias before batch norm. VGG-16
+with these biases, as in other implementations, has 14,728,266 parameters.
 """
 
 from typing import Literal
@@ -18,7 +18,7 @@ _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 
 
 
 class VGG(nn.Module):
-    """Five stages of 3x3 convolutions, each with a pooling at its end as long as there is something to pool.
+    """Five stages of 3x3 convolutions, each with a pooling at its end while the image is larger than one pixel.
 
     Args:
         in_channels: channels of the images.
@@ -65,7 +65,6 @@ class VGG(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map images (B, C, H, W) to logits (B, K)."""
         maps = self.features(images)  # -> (B, 64, 16, 16) -> (B, 128, 8, 8) -> (B, 256, 4, 4) -> 512, 2, 2 -> 512, 1, 1
         logits: torch.Tensor = self.classifier(maps.mean((2, 3)))  # (B, 512) -> (B, K)
         return logits

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from cnnkit.errors import UserError
+from cnnkit.weights import describe_differences
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -152,24 +153,13 @@ def load_backbone(net: nn.Module, head: str, weights: dict[str, Any], source: st
     Raises:
         UserError: names or shapes of the backbone differ.
     """
-    own = net.state_dict()
-
-    def in_head(name: str) -> bool:
-        return name.startswith(f"{head}.")
-
-    fits = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    differences = {
-        "missing": [name for name in own if name not in weights and not in_head(name)],
-        "unexpected": [name for name in weights if name not in own and not in_head(name)],
-        "of another shape": [n for n in weights if n in own and n not in fits and not in_head(n)],
-    }
-    listed = [
-        f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if names[3:] else ''}"
-        for what, names in differences.items()
-        if names
-    ]
-    if listed:
-        raise UserError(
-            f"{source} does not fit {type(net).__name__}: {'; '.join(listed)}; give the net it was trained with"
-        )
-    net.load_state_dict({n: v for n, v in fits.items() if keep_head or not in_head(n)}, strict=False)
+    own, prefix = net.state_dict(), f"{head}."
+    expected, backbone = (
+        {name: value for name, value in tensors.items() if not name.startswith(prefix)} for tensors in (own, weights)
+    )
+    if differences := describe_differences(expected, backbone):
+        raise UserError(f"{source} does not fit {type(net).__name__}: {differences}; give the net it was trained with")
+    if keep_head:
+        fits = (name for name in weights if name in own and own[name].shape == weights[name].shape)
+        backbone = {name: weights[name] for name in fits}
+    net.load_state_dict(backbone, strict=False)
