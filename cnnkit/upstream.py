@@ -7,7 +7,14 @@ import importlib
 from typing import Any
 
 # name -> why no public name serves, and the newest version that it was seen to work with
-PRIVATE: dict[str, str] = {}
+PRIVATE: dict[str, str] = {
+    "torch.utils._python_dispatch.TorchDispatchMode": (
+        "it sees every operation that a net executes; torch documents it for extensions (torch 2.15)"
+    ),
+    "lightning.pytorch.Trainer._results": (
+        "what an epoch's end has logged is public only after the checkpoints are saved (lightning 2.6.6)"
+    ),
+}
 
 
 def private(name: str) -> Any:

@@ -14,6 +14,7 @@ from cnnkit.callbacks.used_images import count_used_images
 from cnnkit.files import report_not_written
 from cnnkit.loggers import MetricsCSV
 from cnnkit.runs import RunFolder
+from cnnkit.upstream import private
 
 
 class Record(Callback):
@@ -29,6 +30,7 @@ class Record(Callback):
         self._began = self._seconds_before = 0.0
         self._start: dict[str, Any] = {}
         self._first_epoch = 0
+        self._at_epoch_end = False  # what the epoch's end has logged has not reached the loggers yet
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write what is known before the first step; a resume adds to what is there."""
@@ -76,13 +78,23 @@ class Record(Callback):
         )
         self._write(**self._start)
 
+    def on_train_batch_start(self, *args: Any) -> None:
+        self._at_epoch_end = False
+
+    def on_validation_end(self, *args: Any) -> None:
+        self._at_epoch_end = True
+
+    def on_train_epoch_end(self, *args: Any) -> None:
+        self._at_epoch_end = True
+
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Bring the metrics of what the checkpoint ends to the disk before it: a kill in between loses no row.
 
         Lightning hands an epoch's metrics to the loggers only after the checkpoints are saved; it does so again.
         """
         tables = [logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
-        pending = pending_metrics(trainer) if tables else {}
+        results = private("lightning.pytorch.Trainer._results").fget(trainer) if self._at_epoch_end and tables else None
+        pending = {k: float(v) for k, v in results.metrics(on_step=False)["log"].items()} if results else {}
         for table in tables:
             if pending and trainer.is_global_zero:
                 table.log_metrics({**pending, "epoch": trainer.current_epoch}, max(0, trainer.global_step - 1))
@@ -138,17 +150,6 @@ class Record(Callback):
             self.run.update_manifest(**entries)
         except OSError as error:
             report_not_written(self.run.manifest_file, error)
-
-
-def pending_metrics(trainer: L.Trainer) -> dict[str, float]:
-    """What was logged at the end of an epoch and no logger has yet; empty within an epoch.
-
-    Lightning has no public access to it: `logged_metrics` mixes it with what was logged long ago.
-    """
-    connector: Any = trainer._logger_connector
-    if trainer._results is None or connector._first_loop_iter is not None:
-        return {}
-    return {name: float(value) for name, value in connector.metrics["log"].items()}
 
 
 def _now() -> str:

@@ -1,12 +1,13 @@
 """Where callbacks draw, and for how long they may."""
 
-import struct
+import io
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import numpy as np
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
@@ -62,12 +63,10 @@ class Board:
 
     def figure(self, tag: str, figure: "Figure", dpi: int = 100) -> None:
         """Show a figure. TensorBoard's own way to draw one sets pyplot up, with a window where there is a screen."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from PIL import Image
 
-        png = png_bytes(figure, dpi)
-        width, height = struct.unpack(">II", png[16:24])  # from the file's head
-        image = Summary.Image(height=height, width=width, colorspace=4, encoded_image_string=png)
-        self.writer._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=tag, image=image)]), self.step)
+        with Image.open(io.BytesIO(png_bytes(figure, dpi))) as image:
+            self.writer.add_image(tag, np.asarray(image.convert("RGB")), self.step, dataformats="HWC")
 
 
 def open_board(trainer: L.Trainer) -> Board | None:

@@ -44,7 +44,7 @@ class HParams(Callback):
         board = tensorboard(trainer)
         if not self._done and board is not None and trainer.is_global_zero:
             plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in self.choices.items()}
-            writer: Any = board.experiment._get_file_writer()
+            writer: Any = board.experiment.file_writer
             for summary in hparams(plain, dict.fromkeys(_metrics(trainer, pl_module), 0.0))[:2]:  # type: ignore[no-untyped-call]
                 writer.add_summary(summary)
         self._done = True

@@ -53,12 +53,11 @@ class LayerNorms(Callback):
         self._log(trainer, pl_module, last_step(trainer))
         self._sums, self._counts = {}, {}
 
-    def _measure(self, module: nn.Module, scale: Tensor | None) -> None:
+    def _measure(self, module: nn.Module, scale: float) -> None:
         gradients = {name: weight.grad for name, weight in layer_weights(module) if weight.grad is not None}
         for name, norm in zip(gradients, _norms(list(gradients.values())), strict=True):
-            norm = norm.float() if scale is None else norm.float() / scale
             before = self._sums.get(name)
-            self._sums[name] = norm if before is None else before.to(norm.device) + norm
+            self._sums[name] = norm / scale + (0 if before is None else before.to(norm.device))
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def _log(self, trainer: L.Trainer, module: nn.Module, step: int) -> None:
@@ -66,7 +65,7 @@ class LayerNorms(Callback):
         if not names:
             return
         weights = dict(layer_weights(module))
-        sizes = torch.stack([norm.float() for norm in _norms([weights[name].detach() for name in names])])
+        sizes = torch.stack(_norms([weights[name] for name in names]))
         sums = torch.stack([self._sums[name] for name in names]).to(sizes.device)
         found = torch.stack([sums, sizes]).cpu()  # the one moment that the host waits
         gradients = found[0] / torch.tensor([self._counts[name] for name in names])
@@ -89,11 +88,11 @@ def layer_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 def _norms(tensors: list[Tensor]) -> list[Tensor]:
-    return list(torch._foreach_norm(tensors)) if tensors else []
+    return [torch.linalg.vector_norm(tensor.detach(), dtype=torch.float32) for tensor in tensors]
 
 
-def _loss_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> Tensor | None:
-    """By what gradients are too large: in 16-mixed a fused optimizer takes the scale out only in its own step."""
+def _loss_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:
+    """Return by what gradients are too large: in 16-mixed a fused optimizer removes the scale only in its own step."""
     scaler = getattr(trainer.precision_plugin, "scaler", None)
-    fused = getattr(optimizer, "_step_supports_amp_scaling", False)
-    return scaler._scale if scaler is not None and fused else None
+    fused = any(group.get("fused") for group in optimizer.param_groups)
+    return float(scaler.get_scale()) if scaler is not None and fused else 1.0

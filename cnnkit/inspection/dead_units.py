@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnkit.layers.probing import as_plain_code
+from cnnkit.upstream import private
 
+TorchDispatchMode: Any = private("torch.utils._python_dispatch.TorchDispatchMode")
 _RELUS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 
 
@@ -42,11 +43,11 @@ def dead_relus(net: nn.Module, images: Tensor) -> dict[str, float]:
     return dict(zip(watcher.shares, torch.stack(list(watcher.shares.values())).tolist(), strict=True))
 
 
-class _ReLUs(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
+class _ReLUs(TorchDispatchMode):
     """Looks at what every ReLU makes."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.shares: dict[str, Tensor] = {}
         self._running: list[str] = []  # modules, the innermost last
 

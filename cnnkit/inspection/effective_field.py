@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
+from cnnkit.errors import UserError
 from cnnkit.files import replacing
 from cnnkit.inspection.geometry import Field
-from cnnkit.inspection.gradient_support import Replaced, output_of, place_unit, return_input
 from cnnkit.inspection.receptive_field import find_layer
 from cnnkit.layers.probing import as_plain_code, image_shape
 from cnnkit.sizes import ImageSize
@@ -51,10 +53,10 @@ def effective_receptive_field(
     weight = next(net.parameters(), torch.empty(0))
     generator = torch.Generator().manual_seed(seed)
     total = torch.zeros(shape, dtype=torch.float64)
-    with as_plain_code(net), torch.enable_grad(), Replaced({"interpolate": return_input}):
+    with as_plain_code(net), torch.enable_grad(), _WithoutResizing():
         for _ in range(images):
             noise = torch.randn(1, channels, *shape, generator=generator).to(weight).requires_grad_()
-            maps = output_of(net, name, run, noise)
+            maps = run_until(net, name, run, noise)
             row, column = (min(unit, size - 1) for unit, size in zip(units, maps.shape[2:], strict=True))
             (gradient,) = torch.autograd.grad(maps[0, :, row, column].sum(), noise)
             total += gradient[0].double().abs().sum(0).cpu()
@@ -105,3 +107,53 @@ def _middle(field: Field, axis: int, own: int) -> tuple[int, int]:
             return unit, pixels
     pixels = own if math.isinf(field.size[axis]) else LARGEST
     return pixels // field.stride[axis] // 2, pixels
+
+
+def place_unit(field: Field, axis: int, margin: int = 1) -> tuple[int, int]:
+    """In one direction, the first unit whose field lies inside the image, and how many pixels that image needs.
+
+    Args:
+        field: a field of finite size.
+        axis: 0 for rows, 1 for columns.
+        margin: pixels of the image on both sides of the field.
+    """
+    assert field.stride is not None
+    unit = max(0, math.ceil((margin - field.first[axis]) / field.stride[axis]))
+    return unit, int(field.first[axis] + unit * field.stride[axis] + field.size[axis]) + margin
+
+
+class _LayerReached(Exception):
+    pass
+
+
+def run_until(net: nn.Module, layer: str, run: int, images: Tensor) -> Tensor:
+    """Run a net until a layer has run so many times, and return its output.
+
+    The layers after it do not run, so the images may have any size.
+    """
+    outputs: list[Tensor] = []
+
+    def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        outputs.append(output)
+        if len(outputs) == run:
+            raise _LayerReached
+
+    handle = net.get_submodule(layer).register_forward_hook(hook)
+    try:
+        net(images)
+    except _LayerReached:
+        pass
+    except (RuntimeError, AssertionError) as error:
+        size = "x".join(map(str, images.shape[1:]))
+        raise UserError(f"{type(net).__name__} takes no images of {size}, as its field needs: {error}") from error
+    finally:
+        handle.remove()
+    return outputs[-1]
+
+
+class _WithoutResizing(TorchFunctionMode):
+    """Within it `torch.nn.functional.interpolate` returns its input: fields are those in the resized pixels."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        return (args or [kwargs["input"]])[0] if func is F.interpolate else func(*args, **kwargs)

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -20,6 +19,9 @@ from cnnkit.errors import UserError
 from cnnkit.inspection.geometry import Geometry, LostTrackError, image_geometry
 from cnnkit.inspection.geometry_rules import follow
 from cnnkit.layers.probing import as_plain_code, black_image, image_shape
+from cnnkit.upstream import private
+
+TorchDispatchMode: Any = private("torch.utils._python_dispatch.TorchDispatchMode")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def trace(
     Raises:
         UserError: the net does not take such an image.
     """
-    net = getattr(net, "_orig_mod", net)  # of `torch.compile(net)`
+    if type(net).__name__ == "OptimizedModule":  # of `torch.compile(net)`
+        net = next(net.children())
     image = image or image_shape(net)
     parts = parts or {"": net}
     images = black_image(net, image)
@@ -89,11 +92,11 @@ def trace(
     return Trace(watcher.calls, watcher.macs, image)
 
 
-class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's
+class _Watcher(TorchDispatchMode):
     """Counts what torch executes, and knows of every tensor which pixels it depends on."""
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.macs = 0
         self.calls: list[Call] = []
         # Of every module that runs: its name and itself, its input's shape, MACs and calls when it started.

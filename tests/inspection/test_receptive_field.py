@@ -2,12 +2,14 @@
 
 import math
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torchvision
+from gradient_support import measure_field
 from models.test_nets import NETS, Row, build
 from torch import nn
 
@@ -28,13 +30,13 @@ def features(name: str) -> nn.Module:
 @pytest.mark.parametrize(("name", "expected"), [("vgg16", 212), ("alexnet", 195)])
 def test_fields_of_the_literature(name: str, expected: int) -> None:
     net = features(name)
-    assert receptive_field(net).size == receptive_field(net, method="gradient").size == (expected, expected)
+    assert receptive_field(net).size == measure_field(net).size == (expected, expected)
 
 
 def test_fields_of_resnet18_in_the_literature() -> None:
     net = torchvision.models.resnet18()
-    for method in ("recurrence", "gradient"):
-        fields = [receptive_field(net, layer, method) for layer in ("layer1", "layer4", None)]  # type: ignore[arg-type]
+    for method in (receptive_field, measure_field):
+        fields = [method(net, layer) for layer in ("layer1", "layer4", None)]
         assert [field.size[0] for field in fields] == [43, 435, 435]
 
 
@@ -45,7 +47,7 @@ def test_both_methods_agree_on_every_net(row: Row) -> None:
         with pytest.raises(UserError, match="no layer that gives a map"):
             receptive_field(net)
         return
-    assert receptive_field(net) == receptive_field(net, method="gradient")
+    assert receptive_field(net) == measure_field(net)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_both_methods_agree_on_every_layer(net: nn.Module) -> None:
         name for name, module in net.named_modules() if isinstance(module, (nn.Conv2d, nn.MaxPool2d, Subsample2d))
     ]
     fields = [receptive_field(net, name) for name in layers]
-    assert fields == [receptive_field(net, name, "gradient") for name in layers]
+    assert fields == [measure_field(net, name) for name in layers]
     assert len({field.size for field in fields}) > 1
 
 
@@ -83,7 +85,7 @@ def test_random_chains_follow_the_textbook_recurrence() -> None:
         net = nn.Sequential(*layers)
         expected = Field((size, size), (stride, stride), (first, first))
         assert receptive_field(net, image_size=96) == expected, net
-        assert receptive_field(net, method="gradient", image_size=96) == expected, net
+        assert measure_field(net, image_size=96) == expected, net
 
 
 @pytest.mark.parametrize(
@@ -98,11 +100,11 @@ def test_random_chains_follow_the_textbook_recurrence() -> None:
         (nn.Sequential(nn.Conv2d(1, 1, 3), Subsample2d(3), nn.MaxPool2d(2)), (6, 6), (6, 6), (0, 0)),
     ],
 )
-@pytest.mark.parametrize("method", ["recurrence", "gradient"])
+@pytest.mark.parametrize("method", [receptive_field, measure_field])
 def test_fields_by_hand(
-    net: nn.Module, size: tuple[int, int], stride: tuple[int, int], first: tuple[int, int], method: str
+    net: nn.Module, size: tuple[int, int], stride: tuple[int, int], first: tuple[int, int], method: Callable[..., Field]
 ) -> None:
-    assert receptive_field(net, method=method, image_size=32) == Field(size, stride, first)
+    assert method(net, image_size=32) == Field(size, stride, first)
 
 
 class Branches(nn.Module):
@@ -139,14 +141,14 @@ class Channels(nn.Module):
 def test_the_widest_way_counts_and_channels_do_not(net: nn.Module, size: int) -> None:
     outer = nn.Sequential(net, nn.Identity())
     assert receptive_field(outer, image_size=16).size == (size, size)
-    assert receptive_field(outer, method="gradient", image_size=16).size == (size, size)
+    assert measure_field(outer, image_size=16).size == (size, size)
 
 
 def test_squeeze_and_excitation_makes_every_unit_see_the_whole_image() -> None:
     net = ResNet(widths=(4,), blocks=(1,), squeeze_excite=True).to(memory_format=torch.channels_last)
-    for method in ("recurrence", "gradient"):
-        assert receptive_field(net, "layer1.0.conv2", method).size == (7, 7)  # type: ignore[arg-type]
-        assert receptive_field(net, "layer1", method).size == (math.inf, math.inf)  # type: ignore[arg-type]
+    for method in (receptive_field, measure_field):
+        assert method(net, "layer1.0.conv2").size == (7, 7)
+        assert method(net, "layer1").size == (math.inf, math.inf)
     other = torchvision.ops.SqueezeExcitation(4, 2).to(memory_format=torch.channels_last)
     assert receptive_field(nn.Sequential(nn.Conv2d(1, 4, 3), other), image_size=16).size == (math.inf, math.inf)
 
@@ -157,7 +159,7 @@ def test_an_image_that_the_net_resizes_counts_as_resized() -> None:
             return super().forward(nn.functional.interpolate(images, (40, 40), mode="bicubic"))
 
     net = Resizing(nn.Conv2d(1, 1, 5), nn.MaxPool2d(2))
-    assert receptive_field(net, image_size=8) == receptive_field(net, method="gradient", image_size=8)
+    assert receptive_field(net, image_size=8) == measure_field(net, image_size=8)
     assert receptive_field(net, image_size=8).size == (6, 6)
 
 
@@ -190,7 +192,7 @@ def test_a_net_is_left_as_it_was() -> None:
     compiled, weights = net._compiled_call_impl, {key: value.clone() for key, value in net.state_dict().items()}
     state = torch.get_rng_state()
     receptive_field(net)
-    receptive_field(net, method="gradient")
+    measure_field(net)
     effective_receptive_field(net, images=1)
     assert net._compiled_call_impl is compiled
     assert all(module.training and not module._forward_hooks for module in net.modules())

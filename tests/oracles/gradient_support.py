@@ -16,7 +16,17 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from cnnkit.errors import UserError
+from cnnkit.inspection.effective_field import place_unit, run_until
 from cnnkit.inspection.geometry import Field
+from cnnkit.inspection.receptive_field import find_layer
+from cnnkit.layers.probing import image_shape
+from cnnkit.sizes import ImageSize
+
+
+def measure_field(net: nn.Module, layer: str | None = None, image_size: ImageSize | None = None) -> Field:
+    """What `receptive_field` calculates, measured."""
+    name, field, run = find_layer(net, layer, image_size)
+    return gradient_support(net, name, run, field, image_shape(net, image_size))
 
 
 def gradient_support(net: nn.Module, layer: str, run: int, field: Field, image: tuple[int, int, int]) -> Field:
@@ -70,8 +80,8 @@ def _two_ranges(
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """The first and last pixel in one direction that the gradient of a unit reaches, and those of its neighbor."""
     images = torch.ones(1, *shape, dtype=torch.float64, requires_grad=True)
-    with Replaced(_LINEAR):
-        maps = output_of(net, layer, run, images)
+    with ReplacedFunctions(_LINEAR):
+        maps = run_until(net, layer, run, images)
     ranges = []
     for index in (unit, unit + 1):
         line = maps[0].select(1 + axis, index) if index < maps.shape[2 + axis] else maps.new_empty(0)
@@ -92,47 +102,12 @@ def linear_copy(net: nn.Module) -> nn.Module:
     return net
 
 
-def place_unit(field: Field, axis: int, margin: int = 1) -> tuple[int, int]:
-    """In one direction, the first unit whose field lies inside the image, and how many pixels that image needs.
+class ReplacedFunctions(TorchFunctionMode):
+    """Within it, torch's functions of some names are replaced.
 
     Args:
-        field: a field of finite size.
-        axis: 0 for rows, 1 for columns.
-        margin: pixels of the image on both sides of the field.
+        functions: called with the function and its arguments, by the function's name.
     """
-    assert field.stride is not None
-    unit = max(0, math.ceil((margin - field.first[axis]) / field.stride[axis]))
-    return unit, int(field.first[axis] + unit * field.stride[axis] + field.size[axis]) + margin
-
-
-class _ReachedError(Exception):
-    pass
-
-
-def output_of(net: nn.Module, layer: str, run: int, images: Tensor) -> Tensor:
-    """What a layer gives at its n-th run; what comes after it is not run, so that images may have any size."""
-    outputs: list[Tensor] = []
-
-    def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        outputs.append(output)
-        if len(outputs) == run:
-            raise _ReachedError
-
-    handle = net.get_submodule(layer).register_forward_hook(hook)
-    try:
-        net(images)
-    except _ReachedError:
-        pass
-    except (RuntimeError, AssertionError) as error:
-        size = "x".join(map(str, images.shape[1:]))
-        raise UserError(f"{type(net).__name__} takes no images of {size}, as its field needs: {error}") from error
-    finally:
-        handle.remove()
-    return outputs[-1]
-
-
-class Replaced(TorchFunctionMode):
-    """Within it, torch's functions of some names are others."""
 
     def __init__(self, functions: dict[str, Callable[..., Tensor]]) -> None:
         super().__init__()
@@ -144,7 +119,7 @@ class Replaced(TorchFunctionMode):
 
 
 def return_input(func: Any, input: Tensor, *_: Any, **__: Any) -> Tensor:
-    """In place of a function: the identity."""
+    """Replace a function by the identity."""
     return input
 
 
