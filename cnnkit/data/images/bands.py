@@ -1,7 +1,8 @@
-"""An image's rows a few at a time, so that a large one never lies in memory whole.
+"""Read an image in bands of rows, so that a large one never lies in memory as a whole.
 
-Most images are decoded whole: that is what Pillow does. Where that would take more than `WHOLE` bytes, PNG, TIFF,
-plain rows (BMP, PPM, TGA) and HEIC have a reader here that needs less; the rest is refused.
+Pillow decodes an image as a whole, and so do torchvision and OpenCV. If that takes more than `WHOLE` bytes, PNG, TIFF,
+uncompressed files (BMP, PPM, TGA) and HEIC have a reader here that needs less; other formats are refused if they need
+more than `LIMIT`. libvips reads in bands, too, but would be a second decoder with other pixels beside Pillow.
 """
 
 import math
@@ -12,19 +13,19 @@ import numpy as np
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from cnnkit.data.images.formats import MAX_PIXELS
-from cnnkit.data.images.png_bands import PngBands, is_simple
+from cnnkit.data.images.png_bands import PngBands, can_read_bands
 from cnnkit.data.images.tiff_bands import TiffBands
 
-WHOLE = 64 << 20  # bytes of a decoded image that is not worth another way
-LIMIT = 198_000_000  # bytes that decoding may take at the default of max_pixels
-BAND = 24_000_000  # bytes that the work on a band may take beside a decoded image
-# Pixels that a decoder in Python may have, at 1 to 5 us each.
+WHOLE = 64 << 20  # bytes of a decoded image up to which it is decoded as a whole
+LIMIT = 198_000_000  # bytes that decoding may take with the default of max_pixels
+BAND = 24_000_000  # bytes that the work on a band may take in addition to a decoded image
+# Largest number of pixels for Pillow's decoders that are written in Python (1 to 5 us a pixel).
 _SLOW = {"qoi": 1_100_000, "dds_rgb": 1_100_000, "BLP1": 4_000_000, "BLP2": 4_000_000}
 
-# Bytes a pixel that a decoder takes beside Pillow's pixels, for three samples a pixel (measured, Pillow 13).
+# Bytes a pixel that a decoder takes in addition to Pillow's pixels, for three samples a pixel (measured, Pillow 13).
 _BESIDE = {"WEBP": 12.2, "AVIF": 5.7, "HEIF": 4.9, "JPEG2000": 15.8, "SGI": 2.2, "DDS": 3.2, "ICNS": 15.8}
-_HEIF = 5.2  # bytes a pixel where Pillow's copy is left out
-_RAW_FORMATS = ("BMP", "DIB", "PPM", "TGA", "TIFF")  # others hand Pillow raw rows that are not those of the file
+_HEIF = 5.2  # bytes a pixel without Pillow's copy
+_RAW_FORMATS = ("BMP", "DIB", "PPM", "TGA", "TIFF")  # the raw rows of other formats are not those in the file
 _RAW_BYTES = {
     **{"RGB": 3, "BGR": 3, "RGBX": 4, "BGRX": 4, "XBGR": 4, "RGBA": 4, "BGRA": 4, "CMYK": 4},
     **{"RGB;16L": 6, "RGB;16B": 6, "RGBA;16L": 8, "RGBA;16B": 8, "I;32N": 4, "F;32F": 4, "F;32BF": 4, "I;16S": 2},
@@ -38,7 +39,7 @@ class Bands(Protocol):
     mode: str
 
     def read(self, top: int, bottom: int) -> Image.Image:
-        """Rows `top` to `bottom`; quickest in order."""
+        """Return the rows from `top` to `bottom`; fastest in order."""
 
 
 class WholeBands:
@@ -48,19 +49,17 @@ class WholeBands:
         self.image, self.size, self.mode = image, image.size, image.mode
 
     def read(self, top: int, bottom: int) -> Image.Image:
-        """A copy of the rows, or the image itself."""
         whole = (top, bottom) == (0, self.size[1])
         return self.image if whole else self.image.crop((0, top, self.size[0], bottom))
 
 
 class RawBands:
-    """Rows that lie in a file as they are: BMP, PPM, TGA, TIFF without compression."""
+    """The rows of an uncompressed file: BMP, PPM, TGA, TIFF."""
 
     def __init__(self, path: Path, image: ImageFile.ImageFile) -> None:
         self.path, self.size, self.mode, self.tiles = path, image.size, image.mode, image.tile
 
     def read(self, top: int, bottom: int) -> Image.Image:
-        """Read the rows from each strip they lie in."""
         width = self.size[0]
         rows = Image.new(self.mode, (width, bottom - top))
         with self.path.open("rb") as file:
@@ -87,24 +86,23 @@ class ArrayBands:
         self.size = pixels.shape[1], pixels.shape[0]
 
     def read(self, top: int, bottom: int) -> Image.Image:
-        """A copy of the rows."""
         return Image.fromarray(np.ascontiguousarray(self.pixels[top:bottom]))
 
 
 def open_bands(image: ImageFile.ImageFile, path: Path, wanted: tuple[int, int] | None, max_pixels: int) -> Bands:
-    """The way to an opened image's rows that takes the least memory.
+    """Open the rows of an image in the way that takes the least memory.
 
     Args:
         image: opened, not loaded.
         path: its file.
-        wanted: height and width that it will be scaled down to, so that a decoder may do a part of it; None: all.
-        max_pixels: the user's limit; the bound of 200 MB grows with it beyond the default.
+        wanted: height and width of the result, so that the decoder may leave out detail; None: those of the image.
+        max_pixels: the user's limit; the bound of 200 MB grows with it above its default.
 
     Raises:
-        ValueError: decoding it would take too much memory or time.
+        ValueError: decoding would take too much memory or time.
     """
     limit = LIMIT * max(1.0, max_pixels / MAX_PIXELS)
-    if wanted is not None and _whole_bytes(image) > WHOLE:
+    if wanted is not None and _estimate_bytes(image) > WHOLE:
         if (bands := _open_streamed(image, path, limit)) is not None:
             return bands
         _reduce(image, wanted, limit)
@@ -114,14 +112,14 @@ def open_bands(image: ImageFile.ImageFile, path: Path, wanted: tuple[int, int] |
 
 
 def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -> None:
-    """Have the decoder leave out detail where the image is too large, or refuse it."""
+    """Make the decoder leave out detail if the image is too large, or refuse it."""
     levels = 0
     if image.format == "JPEG2000":
         levels = _find_levels(image, wanted, limit)
         image.reduce = levels  # type: ignore[assignment,method-assign]
-    elif _whole_bytes(image) > limit:
+    elif _estimate_bytes(image) > limit:
         image.draft(None, wanted[::-1])  # the thumbnail within a HEIC
-    if (needed := _whole_bytes(image, levels)) > limit:
+    if (needed := _estimate_bytes(image, levels)) > limit:
         raise ValueError(
             f"decoding {image.size[0]}x{image.size[1]} pixels of {image.format} takes {needed / 1e6:.0f} MB, more than "
             f"{limit / 1e6:.0f}: save it smaller or as PNG, or set max_pixels to "
@@ -130,7 +128,7 @@ def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -
 
 
 def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | None:
-    if image.format == "PNG" and is_simple(path):
+    if image.format == "PNG" and can_read_bands(path):
         return PngBands(path, image)
     is_raw = all(
         tile.codec_name == "raw"
@@ -149,7 +147,7 @@ def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Band
 
 
 def _raw_arguments(arguments: tuple[Any, ...] | str | None) -> tuple[str, int, int]:
-    """Raw mode, bytes a row (0: no padding), and 1 for rows from the top."""
+    """Return the raw mode, the bytes a row (0: no padding), and 1 for rows from the top or -1."""
     given = arguments if isinstance(arguments, tuple) else (arguments or "",)
     mode, stride, direction = (*given, *("", 0, 1)[len(given) :])[:3]
     return mode, stride, direction
@@ -165,19 +163,19 @@ def _decode_heif(path: Path) -> Bands:
 
 
 def _find_levels(image: Image.Image, wanted: tuple[int, int], limit: float) -> int:
-    """The fewest wavelet levels to leave out so that an image fits and has twice the size wanted; else 0."""
+    """Find the fewest wavelet levels to leave out so that an image fits and has twice the wanted size; else 0."""
     for levels in range(6):
         scale = 1 << levels
-        # Pillow rounds the size, OpenJPEG rounds it up: where they differ, Pillow fails.
+        # Pillow rounds the size, OpenJPEG rounds it up; if they differ, Pillow fails.
         agrees = all((side + scale // 2) // scale == -(-side // scale) for side in image.size)
         enough = image.size[0] >= 2 * wanted[1] * scale and image.size[1] >= 2 * wanted[0] * scale
-        if agrees and (enough or not levels) and _whole_bytes(image, levels) <= limit:
+        if agrees and (enough or not levels) and _estimate_bytes(image, levels) <= limit:
             return levels
     return 0
 
 
-def _whole_bytes(image: Image.Image, levels: int = 0) -> float:
-    """Bytes that decoding takes at once, by what was measured; `levels` of detail are left out."""
+def _estimate_bytes(image: Image.Image, levels: int = 0) -> float:
+    """Estimate the bytes that decoding takes, without `levels` of detail; measured with Pillow 13."""
     mode = image.mode
     samples = len(image.getbands())
     own = each = 1.0 if mode in ("1", "L", "P") else 2.0 if mode.startswith("I;16") else 4.0
@@ -189,13 +187,13 @@ def _whole_bytes(image: Image.Image, levels: int = 0) -> float:
     beside = 0.0
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
         scale = image.decoderconfig[0] if image.decoderconfig else 1
-        beside = 2 * _samples(image) * (width * scale) * (height * scale)
+        beside = 2 * _count_samples(image) * (width * scale) * (height * scale)
     pixels = width * height / 4.0**levels
     return max(pixels * each + beside, pixels * own + BAND)
 
 
-def _samples(image: JpegImagePlugin.JpegImageFile) -> float:
-    """Samples a pixel, less than one for a channel that is stored smaller."""
+def _count_samples(image: JpegImagePlugin.JpegImageFile) -> float:
+    """Count the samples a pixel; a subsampled channel has less than one."""
     factors = [(horizontal, vertical) for _, horizontal, vertical, _ in image.layer]
     most = max(h for h, _ in factors) * max(v for _, v in factors)
     return sum(h * v for h, v in factors) / max(1, most)

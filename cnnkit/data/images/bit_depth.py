@@ -1,4 +1,4 @@
-"""Pixels of more than eight bits to uint8: scaled by their range, never clipped."""
+"""Convert pixels of more than eight bits to uint8: scaled by their range, never clipped."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -22,9 +22,9 @@ class GrayScale(NamedTuple):
     inverted: bool = False
 
     def apply(self, pixels: np.ndarray) -> NDArray[np.uint8]:
-        """Scale pixels; what is no number becomes black."""
+        """Scale pixels; NaN and infinity become black."""
         if pixels.dtype in (np.uint16, np.uint8) and self.floor == 0:
-            table: NDArray[np.uint8] = _table(self.span, self.inverted)[pixels]
+            table: NDArray[np.uint8] = _make_table(self.span, self.inverted)[pixels]
             return table
         values = pixels.astype(np.float64)
         finite = np.isfinite(values)
@@ -35,11 +35,11 @@ class GrayScale(NamedTuple):
 
 
 def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = False) -> GrayScale:
-    """Guess the range of an image's pixels from dtype and content.
+    """Find the range of an image's pixels from their dtype and content.
 
-    0..65535 for integers, or 0 to the largest value of `bits` where the file says how many it uses; 0..1, 0..255 or
-    0..65535 for floating point, the first that holds all pixels. What fits in none is stretched from its least to its
-    largest value.
+    It is 0..65535 for integers, or 0 to the largest value of `bits` if the file says how many it uses. For floating
+    point it is the first of 0..1, 0..255 and 0..65535 that contains all pixels. If a value lies outside, the range is
+    from the smallest to the largest value.
 
     Args:
         parts: the image in pieces of one dtype.
@@ -59,8 +59,8 @@ def find_scale(parts: Iterable[np.ndarray], bits: int = 16, inverted: bool = Fal
 
 
 @cache
-def _table(span: float, inverted: bool) -> NDArray[np.uint8]:
-    """Every uint16's gray value: one look-up a pixel in the place of arithmetic in float64."""
+def _make_table(span: float, inverted: bool) -> NDArray[np.uint8]:
+    """Map every uint16 to its gray value, which is faster than arithmetic for each pixel."""
     values = np.minimum(np.arange(65536) * (255 / span), 255)
     table: NDArray[np.uint8] = (255 - values if inverted else values).round().astype(np.uint8)
     return table

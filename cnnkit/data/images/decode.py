@@ -1,7 +1,7 @@
 """Image files of any kind to uint8 tensors of one shape.
 
-Written for files that nobody has looked at: the content and not the suffix decides the format, the size in the header
-is checked before a pixel is decoded, large images are decoded by bands of rows, and whatever goes wrong names the file.
+It is written for files that nobody has checked. The content, and not the suffix, decides the format; the size in the
+header is checked before a pixel is decoded; large images are decoded in bands of rows; every error names the file.
 """
 
 import re
@@ -28,7 +28,7 @@ class UnreadableImage(UserError):
     """A file that cannot be read as an image; the message is one line with the path and the reason."""
 
     def __init__(self, path: str | Path, reason: str) -> None:
-        # Both arguments go to the base class, or the error could not come back from a worker process.
+        # The base class needs both arguments, so that a worker process can send the error.
         super().__init__(str(path), " ".join(reason.split()))
 
     def __str__(self) -> str:
@@ -42,39 +42,37 @@ def read_image(
     resize: Resize = "crop",
     max_pixels: int = MAX_PIXELS,
 ) -> Tensor:
-    """Read an image file as uint8 (C, H, W), turned upright as its EXIF orientation says.
+    """Read an image file as uint8 (C, H, W), with its EXIF orientation applied.
 
     CMYK, YCbCr, LAB and palettes become RGB, or gray by the weights of ITU-R 601-2; color profiles are ignored.
-    Transparent parts become white, in proportion. Of an animation or a file of several pages the first is taken.
-    Pixels of more than eight bits are scaled down, never clipped; see `find_scale`. Where the result is
-    small beside the image, at most 200 MB are taken, in proportion more where `max_pixels` is raised above its default.
+    Transparent pixels are blended with white. Only the first frame or page is read. Pixels of more than eight bits are
+    scaled down, never clipped; see `find_scale`. If the result is much smaller than the image, decoding takes at most
+    200 MB, and in proportion more if `max_pixels` is above its default.
 
     Args:
-        path: the file, of any format that `find_formats` knows, whatever its suffix.
+        path: the file, of any format that `find_formats` knows, with any suffix.
         channels: 3 for RGB, 1 for gray.
-        size: height and width of the result; None: as the image is.
-        resize: how to come to that size, by antialiased bilinear interpolation: ``crop`` scales until the size is
-            filled and cuts away what stands out on both sides, ``squash`` changes the aspect ratio, ``pad`` scales
-            until all fits and adds black on both sides.
-        max_pixels: refuse images whose header names more, before decoding them.
+        size: height and width of the result; None: those of the image.
+        resize: how to get that size, by antialiased bilinear interpolation: ``crop`` scales the image until it covers
+            the size and keeps the center, ``squash`` changes the aspect ratio, ``pad`` scales it until it fits and
+            adds black borders.
+        max_pixels: refuse images with more pixels, by their header.
 
     Raises:
-        UnreadableImage: if the file is missing, empty, truncated, no image, too large, or of a kind that
-            Pillow misreads.
+        UnreadableImage: the file is missing, empty, truncated, no image, too large, or of a kind that Pillow misreads.
     """
     if channels not in (1, 3):
         raise UserError(f"channels is {channels}: give 3 for color or 1 for gray")
     file = Path(path)
     try:
         with _open(file, max_pixels) as image:
-            pixels = _read(image, file, channels, size, resize, max_pixels)
+            return _read(image, file, channels, size, resize, max_pixels)
     except (UnreadableImage, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise UnreadableImage(path, f"has more pixels than max_pixels, {max_pixels}") from None
-    except Exception as error:  # decoders say in many ways that they do not like what they read
+    except Exception as error:  # decoders raise many kinds of errors
         raise UnreadableImage(path, _explain(error)) from None
-    return pixels
 
 
 _EARLY = re.compile(
@@ -83,28 +81,27 @@ _EARLY = re.compile(
 
 
 def _explain(error: Exception) -> str:
-    """A decoder's complaint; the commonest one, which each decoder says in its own way, in ours."""
+    """Use one sentence for the most common error, which has other words in each decoder."""
     text = str(error) or type(error).__name__
-    early = _EARLY.search(text)
-    return f"the file ends too early, or is damaged ({text})" if early else text
+    return f"the file ends too early, or is damaged ({text})" if _EARLY.search(text) else text
 
 
 def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
-    """The image with its header read, and nothing decoded."""
+    """Open an image and read its header; nothing is decoded."""
     _check_file(path)
     head, suffix = read_head(path), path.suffix.lower()
     formats = find_formats(head, suffix)
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = max_pixels  # or Pillow would refuse what the user allows
+        Image.MAX_IMAGE_PIXELS = max_pixels  # else Pillow refuses images that the user allows
     try:
         if not formats:
             raise UnidentifiedImageError
         image = Image.open(path, formats=formats)
     except UnidentifiedImageError:
-        known = explain_unread(head, suffix) or (tiff.explain_unread(path) if "TIFF" in formats else None)
+        reason = explain_unread(head, suffix) or (tiff.explain_unread(path) if "TIFF" in formats else None)
         if formats:
-            known = known or f"looks like {' or '.join(formats)}, but its header is broken"
-        raise UnreadableImage(path, known or f"not an image of a known format ({COMMON_FORMATS})") from None
+            reason = reason or f"looks like {' or '.join(formats)}, but its header is broken"
+        raise UnreadableImage(path, reason or f"not an image of a known format ({COMMON_FORMATS})") from None
     width, height = image.size
     if width * height > max_pixels:
         image.close()
@@ -117,7 +114,7 @@ def _read(
 ) -> Tensor:
     mode = "L" if channels == 1 else "RGB"
     kind, transparency = tiff.find_kind(image), find_transparency(image)
-    # JPEGs are decoded at 1/2, 1/4 or 1/8 where that leaves twice the size wanted: quicker, and as good.
+    # A JPEG is decoded at 1/2, 1/4 or 1/8 if that is at least twice the size: it is faster, and as good.
     draft = image.draft(None, (2 * max(size), 2 * max(size))) if size and image.format in ("JPEG", "MPO") else None
     bands = open_bands(image, path, size, max_pixels)
     flatten = Flattening(bands, kind, transparency)
@@ -125,7 +122,7 @@ def _read(
     if size is None:
         flat = join(bands, flatten, mode)
     else:
-        # The last row and column of a draft stand for fewer pixels than the others: its extent is a fraction.
+        # The last row and column of a draft may cover fewer pixels than the others, so its extent is a fraction.
         extent = draft[1][2:] if draft else bands.size
         is_sideways = 5 <= orientation <= 8  # width and height change places
         flat = resize_bands(bands, flatten, mode, extent, size[::-1] if is_sideways else size, resize)
@@ -136,22 +133,22 @@ def _read(
     return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
 
 
-def _check_file(path: str | Path) -> None:
+def _check_file(path: Path) -> None:
     try:
-        found = Path(path).stat()
+        status = path.stat()
     except OSError as error:
-        dangling = isinstance(error, FileNotFoundError) and Path(path).is_symlink()
+        dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
         raise UnreadableImage(path, "a link to nothing" if dangling else str(error.strerror).lower()) from None
-    if not stat.S_ISREG(found.st_mode):  # a pipe would wait for ever
-        raise UnreadableImage(path, "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file")
-    if found.st_size == 0:
+    if not stat.S_ISREG(status.st_mode):  # to open a pipe would block
+        raise UnreadableImage(path, "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
+    if status.st_size == 0:
         raise UnreadableImage(path, "an empty file")
 
 
 def _find_orientation(image: Image.Image, decoded: bool) -> int:
-    """EXIF's orientation; 1, upright, for a TIFF: Pillow turns a decoded one, and others are not read by bands."""
+    """Return EXIF's orientation; 1, upright, for a TIFF in bands: one with another orientation is decoded whole."""
     if not decoded and isinstance(image, TiffImagePlugin.TiffImageFile):
         return 1
-    with suppress(Exception):  # broken metadata do not make a picture unreadable
+    with suppress(Exception):  # broken metadata do not make an image unreadable
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return 1

@@ -1,4 +1,4 @@
-"""Which image formats are read, and how a file's first bytes tell its format."""
+"""The image formats that are read, and how to find a file's format from its first bytes."""
 
 import importlib.util
 from functools import cache
@@ -9,19 +9,19 @@ from PIL import Image
 MAX_PIXELS = 64_000_000  # of an image, unless the user says otherwise
 HEAD = 32  # bytes of a file that `find_formats` needs
 
-# Told by their first bytes, whatever the suffix. Pillow knows more: EPS starts Ghostscript, and WMF, BUFR, GRIB, HDF5
-# and MPEG are recognized but not decoded.
+# Recognized by their first bytes, with any suffix. Of Pillow's other formats, EPS starts Ghostscript, and WMF, BUFR,
+# GRIB, HDF5 and MPEG are not decoded.
 _BY_CONTENT = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF", "ICO", "CUR", "ICNS", "PSD"),
     *("DDS", "PCX", "DCX", "SGI", "SUN", "QOI", "DIB", "FITS", "FLI", "FTEX", "BLP", "GBR", "MSP", "PIXAR"),
     *("XBM", "XPM", "XVTHUMB"),
 )
-# These have no signature: any bytes might be one, so the suffix decides.
+# These have no signature, so the suffix decides.
 _BY_SUFFIX = {
     **dict.fromkeys((".tga", ".icb", ".vda", ".vst"), "TGA"),
     **{".im": "IM", ".pcd": "PCD", ".spi": "SPIDER", ".spider": "SPIDER"},
 }
-# A file with one of these counts as an image even if it turns out to be broken; it is then an error, not passed over.
+# A file with one of these suffixes counts as an image; if it is broken, that is an error, and it is not skipped.
 IMAGE_SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
@@ -32,7 +32,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 COMMON_FORMATS = "PNG, JPEG, WebP, GIF, BMP, TIFF, PPM, JPEG 2000, AVIF, HEIC and others that Pillow decodes"
 
-# Camera raw files are TIFFs, or look like them: Pillow would read their thumbnail in their place.
+# Camera raw files look like TIFFs: Pillow would read their thumbnail instead.
 _CAMERA_RAW = frozenset(
     (".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw")
 )
@@ -41,11 +41,11 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b
 
 
 def find_formats(head: bytes, suffix: str) -> tuple[str, ...]:
-    """Pillow's names of the formats that a file may have, by its first `HEAD` bytes; none if it is no image.
+    """Return Pillow's names of the formats that a file may have; empty if it is no image.
 
     Args:
-        head: the first bytes.
-        suffix: of its name, in lower case; decides only where a format has no signature.
+        head: its first `HEAD` bytes.
+        suffix: of its name, in lower case; it decides only if a format has no signature.
     """
     if suffix in _CAMERA_RAW:
         return ()
@@ -59,7 +59,7 @@ def find_formats(head: bytes, suffix: str) -> tuple[str, ...]:
 
 
 def explain_unread(head: bytes, suffix: str) -> str | None:
-    """Say which known kind of file without a decoder this is, and what helps; None: of no kind that is known."""
+    """Name a known kind of file that is not read, with a remedy; None if the kind is unknown."""
     if (is_heic(head) or (not head and suffix in (".heic", ".heif", ".hif"))) and not has_heif():
         return "HEIC: pip install 'cnnkit[heif]' to read it"
     if head[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _registered():
@@ -84,11 +84,7 @@ def has_heif() -> bool:
 
 
 def read_head(path: Path) -> bytes:
-    """The first bytes of a regular file.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
+    """Read the first bytes of a regular file."""
     with path.open("rb") as file:
         return file.read(HEAD)
 

@@ -1,4 +1,4 @@
-"""The image files below a folder, and what is passed over, by reason: nothing is left out without a word."""
+"""Find the image files below a folder, and the reason for every file that is skipped."""
 
 import os
 import stat
@@ -20,13 +20,12 @@ _JUNK = {"__macosx", "@eadir", "$recycle.bin", "system volume information", "los
 
 @dataclass
 class ScanResult:
-    """What `scan_images` found.
+    """The result of `scan_images`.
 
     Attributes:
         files: The image files, sorted.
-        passed_over: Reason to the paths of what is not in `files`, sorted; reasons are short texts for the user, with
-            a remedy where there is one ("HEIC: pip install 'cnnkit[heif]' to read it"). A folder that is
-            passed over stands for all that is in it.
+        passed_over: The other paths by reason, sorted. A reason is a short text for the user, with a remedy if there
+            is one ("HEIC: pip install 'cnnkit[heif]' to read it"). A folder stands for all that is in it.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -36,13 +35,13 @@ class ScanResult:
 def scan_images(path: str | Path) -> ScanResult:
     """Find the image files of a folder and of all folders below it; a file is a result of its own.
 
-    A file counts as an image if its suffix is in `IMAGE_SUFFIXES` or its content is that of a format that is read.
-    Only files with other suffixes are opened to see. An image that turns out to be broken is in `files`: whoever
-    decodes it says so. Hidden files and folders (see `is_hidden`) are passed over. Linked folders are followed,
-    each real folder once, after those that are not linked; a link to a folder above it is passed over.
+    A file counts as an image if its suffix is in `IMAGE_SUFFIXES` or its content has a format that is read; only files
+    with other suffixes are opened. A broken image is in `files`, and its decoder reports it. Hidden files and folders
+    (see `is_hidden`) are skipped. Linked folders are followed after all others, each real folder once; a link to a
+    folder above it is skipped.
 
     Raises:
-        UserError: if there is no such file or folder, or a folder cannot be listed.
+        UserError: there is no such file or folder, or a folder cannot be listed.
     """
     top = Path(path)
     if not top.is_dir():
@@ -52,7 +51,7 @@ def scan_images(path: str | Path) -> ScanResult:
     result = ScanResult()
     seen: set[tuple[int, int]] = set()
     links = [top]
-    while links:  # breadth first over links, so that a folder's own path comes before a link to it
+    while links:  # breadth first over links, so that a folder comes before links to it
         later: list[Path] = []
         for link in links:
             _walk(link, seen, later, result)
@@ -64,7 +63,7 @@ def scan_images(path: str | Path) -> ScanResult:
 
 
 def describe_passed_over(passed_over: Mapping[str, list[Path]], root: str | Path) -> str | None:
-    """One line with the counts by reason, an example of each, and what helps; None if nothing was passed over.
+    """Describe what was skipped in one line: counts, examples and remedies; None if nothing was skipped.
 
     >>> describe_passed_over({"hidden": [Path("p/cat/.DS_Store")]}, "p")
     'p: 1 passed over: 1 hidden (cat/.DS_Store)'
@@ -81,7 +80,7 @@ def describe_passed_over(passed_over: Mapping[str, list[Path]], root: str | Path
 
 
 def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: ScanResult) -> None:
-    """Walk real folders; linked ones are left for later in `links`."""
+    """Walk real folders; add linked ones to `links`."""
     if not _is_new(top, seen):
         result.passed_over[LINK].append(top)
         return
@@ -96,7 +95,7 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
                 links.append(path)
             elif not is_link and _is_new(path, seen):
                 inner.append(name)
-            else:  # followed, a class would get the images of all others
+            else:  # a class would get the images of all other classes
                 result.passed_over[LINK].append(path)
         folders[:] = inner
         for name in files:
@@ -105,7 +104,7 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
 
 
 def is_upward_link(path: Path) -> bool:
-    """Whether a path is a link to the folder that it is in, or to one above that."""
+    """Whether a path is a link to its own folder, or to one above."""
     return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
 
 
@@ -121,12 +120,12 @@ def _is_new(folder: Path, seen: set[tuple[int, int]]) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a system or a program made that file or folder, and no person."""
+    """Whether a file or folder is hidden, or one that systems and programs make for themselves."""
     return name.startswith(".") or name.casefold() in _JUNK
 
 
 def _find_reason(folder: str, name: str) -> str | None:
-    """Why a file is passed over; None: it counts as an image."""
+    """Return the reason to skip a file; None if it counts as an image."""
     if is_hidden(name):
         return HIDDEN
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (speed)
@@ -134,7 +133,7 @@ def _find_reason(folder: str, name: str) -> str | None:
         return None
     path = Path(folder, name)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe would block
             return NO_FILE
         head = read_head(path)
     except OSError:
@@ -147,13 +146,13 @@ def _find_reason(folder: str, name: str) -> str | None:
 
 
 def _opens(path: Path, formats: tuple[str, ...]) -> bool:
-    """Whether the header is that of an image; some signatures are two bytes long and prove nothing."""
+    """Whether the header is that of an image; signatures of two bytes occur in other files, too."""
     try:
         with Image.open(path, formats=formats):
             return bool(formats)
     except Image.DecompressionBombError:
         return True
-    except Exception:  # decoders say in many ways that they do not like what they read
+    except Exception:  # decoders raise many kinds of errors
         return False
 
 

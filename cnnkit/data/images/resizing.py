@@ -1,4 +1,4 @@
-"""Bands of rows scaled to one size: crop, squash or pad, by antialiased bilinear interpolation."""
+"""Scale bands of rows to one size: crop, squash or pad, by antialiased bilinear interpolation."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from cnnkit.data.images.flattening import split_rows
 Resize = Literal["squash", "crop", "pad"]
 Box = tuple[float, float, float, float]
 Flatten = Callable[[Image.Image], Image.Image]
-_GAP = 3.0  # boxes of pixels are averaged first, to three times the size or more, where an image is larger than that
+_GAP = 3.0  # a larger image is first reduced to at least three times the size, by averages of boxes of pixels
 
 
 def resize_bands(
@@ -22,14 +22,14 @@ def resize_bands(
 
     Args:
         bands: its rows.
-        flatten: turns them into gray or RGB.
+        flatten: converts them to gray or RGB.
         mode: L or RGB.
-        extent: width and height that the pixels stand for; the last may stand for a fraction.
+        extent: width and height that the pixels cover; the last pixel may cover only a fraction.
         size: height and width of the result.
-        resize: how to come to that size; see `cnnkit.data.images.decode.read_image`.
+        resize: how to get that size; see `cnnkit.data.images.decode.read_image`.
     """
     to_height, to_width = size
-    inner, box = _place(extent, size, resize)
+    inner, box = _find_box(extent, size, resize)
     image = _scale(bands, flatten, mode, inner, box)
     if inner == (to_width, to_height):
         return image
@@ -39,17 +39,17 @@ def resize_bands(
 
 
 def join(bands: Bands, flatten: Flatten, mode: str) -> Image.Image:
-    """The image at its own size."""
+    """Return the image at its own size."""
     return _reduce(bands, flatten, mode, (1, 1), (0, 0, *bands.size))
 
 
-def _place(extent: tuple[float, float], size: tuple[int, int], resize: Resize) -> tuple[tuple[int, int], Box]:
-    """Width and height to scale to, and the part of the image that is scaled."""
+def _find_box(extent: tuple[float, float], size: tuple[int, int], resize: Resize) -> tuple[tuple[int, int], Box]:
+    """Return the width and height to scale to, and the box of the image that is scaled."""
     (width, height), (to_height, to_width) = extent, size
     inner, box = (to_width, to_height), (0.0, 0.0, width, height)
     if resize == "crop":
         scale = min(width / to_width, height / to_height)
-        # The side that fills the size is not cut; by rounding, 1800 / 224 * 224 is more than 1800.
+        # One side is not cut; after rounding, 1800 / 224 * 224 is more than 1800.
         left, top = max(0.0, width - to_width * scale) / 2, max(0.0, height - to_height * scale) / 2
         box = (left, top, width - left, height - top)
     elif resize == "pad":
@@ -59,12 +59,12 @@ def _place(extent: tuple[float, float], size: tuple[int, int], resize: Resize) -
 
 
 def _scale(bands: Bands, flatten: Flatten, mode: str, inner: tuple[int, int], box: Box) -> Image.Image:
-    """`Image.resize` with its ``reducing_gap``, bit for bit, but with the reducing done by bands."""
+    """Do what `Image.resize` does with ``reducing_gap``, bit for bit, but reduce in bands."""
     left, top, right, bottom = box
     per_x, per_y = (right - left) / inner[0], (bottom - top) / inner[1]
     factors = int(per_x / _GAP) or 1, int(per_y / _GAP) or 1
     whole = (0, 0, *bands.size)
-    if factors != (1, 1):  # leave out what has no part in the result: half a pixel of it around the box has
+    if factors != (1, 1):  # the result depends on the box and half a pixel of the result around it
         whole = (
             max(0, int(left - per_x / 2)),
             max(0, int(top - per_y / 2)),
@@ -84,7 +84,7 @@ def _scale(bands: Bands, flatten: Flatten, mode: str, inner: tuple[int, int], bo
 def _reduce(
     bands: Bands, flatten: Flatten, mode: str, factors: tuple[int, int], box: tuple[int, int, int, int]
 ) -> Image.Image:
-    """Means of ``factors`` pixels within the box."""
+    """Average boxes of ``factors`` pixels within a part of the image."""
     left, top, right, bottom = box
     parts = split_rows(bands.size, factors[1], top, bottom)
     reduced = Image.new(mode, (math.ceil((right - left) / factors[0]), math.ceil((bottom - top) / factors[1])))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from cnnkit.data.images.decode import read_image
-from cnnkit.data.images.resizing import _place
+from cnnkit.data.images.resizing import _find_box
 
 # Heights h for which h / side * side is more than h, as floating-point numbers.
 ROUNDED_UP = {side: [h for h in range(side, 3000) if h / side * side > h] for side in (224, 299, 448)}
@@ -23,7 +23,7 @@ def test_there_are_sizes_that_are_rounded_up() -> None:
 def test_the_box_of_a_crop_lies_within_the_image(side: int) -> None:
     for height in ROUNDED_UP[side]:
         for extent in ((height, height), (height + 7, height), (height, height + 7)):
-            left, top, right, bottom = _place(extent, (side, side), "crop")[1]
+            left, top, right, bottom = _find_box(extent, (side, side), "crop")[1]
             assert min(left, top) >= 0
             assert right <= extent[0]
             assert bottom <= extent[1]
