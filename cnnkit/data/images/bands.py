@@ -42,7 +42,7 @@ class Bands(Protocol):
         """Return the rows from `top` to `bottom`; fastest in order."""
 
 
-class WholeBands:
+class WholeBands(Bands):
     """A decoded image."""
 
     def __init__(self, image: Image.Image) -> None:
@@ -53,7 +53,7 @@ class WholeBands:
         return self.image if whole else self.image.crop((0, top, self.size[0], bottom))
 
 
-class RawBands:
+class RawBands(Bands):
     """The rows of an uncompressed file: BMP, PPM, TGA, TIFF."""
 
     def __init__(self, path: Path, image: ImageFile.ImageFile) -> None:
@@ -78,7 +78,7 @@ class RawBands:
         return rows
 
 
-class ArrayBands:
+class ArrayBands(Bands):
     """Pixels of another decoder than Pillow's, uint8 (H, W, C): three bytes each, and not Pillow's four."""
 
     def __init__(self, pixels: np.ndarray, mode: str) -> None:

@@ -37,6 +37,7 @@ class PngBands:
         self._restart()
 
     def read(self, top: int, bottom: int) -> Image.Image:
+        """Decode the rows; to go back, decode from the start again."""
         if top < self._next:
             self._restart()
         while self._next < top:

@@ -54,6 +54,7 @@ class TiffBands:
         return cls(path, image, rows, across)
 
     def read(self, top: int, bottom: int) -> Image.Image:
+        """Decode the strips or tiles that contain the rows."""
         result = Image.new(self.mode, (self.size[0], bottom - top))
         first = top // self.rows
         while first * self.rows < bottom:
