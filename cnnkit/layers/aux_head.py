@@ -1,4 +1,4 @@
-"""Auxiliary heads: small classifiers on the maps inside a net, there for training only.
+"""Auxiliary heads: small classifiers on the feature maps inside a net, for training only.
 
 Szegedy et al. 2014, arXiv 1409.4842 (GoogLeNet), section 5; Lee et al. 2014, arXiv 1409.5185 (deeply-supervised nets).
 The heads here are smaller than GoogLeNet's: adaptive pooling to 2x2, one dense layer, no dropout.
@@ -6,7 +6,7 @@ The heads here are smaller than GoogLeNet's: adaptive pooling to 2x2, one dense 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -18,12 +18,12 @@ from cnnkit.layers.probing import find_module, run_on_black_image
 
 
 class AuxiliaryOutput(NamedTuple):
-    """What ``forward_aux`` of a net with heads returns."""
+    """Output of ``forward_aux`` of a net with heads."""
 
     logits: Tensor
-    """Of the net itself (B, K)."""
+    """Logits (B, K) of the net itself."""
     aux_logits: dict[str, Tensor]
-    """Of every head (B, K), by the head's name, from the first to the last layer."""
+    """Logits (B, K) of every head, by the head's name, from the first to the last layer."""
 
 
 class AuxiliaryHead(nn.Sequential):
@@ -33,7 +33,7 @@ class AuxiliaryHead(nn.Sequential):
         in_channels: channels of the maps.
         num_classes: classes, one logit each.
         channels: filters of the 1x1 convolution.
-        pool_size: rows and columns that are left by the pooling.
+        pool_size: rows and columns of the maps after pooling.
     """
 
     def __init__(self, in_channels: int, num_classes: int, channels: int = 64, pool_size: int = 2) -> None:
@@ -46,15 +46,15 @@ class AuxiliaryHead(nn.Sequential):
 
 
 class AuxiliaryHeads(nn.Module):
-    """Any net with an :class:`AuxiliaryHead` after some of its modules; the net itself stays as it is.
+    """Any net with an :class:`AuxiliaryHead` after some of its modules; the net itself does not change.
 
     Args:
-        net: maps images (B, C, H, W) to logits (B, K). Its attributes ``in_channels`` and ``image_size`` say on what
-            images it can be run; without them the first convolution's channels and 224 pixels are taken.
+        net: maps images (B, C, H, W) to logits (B, K). Its attributes ``in_channels`` and ``image_size`` are the size
+            of its images; by default they are the channels of its first convolution and 224 pixels.
         after: names of modules as in ``net.named_modules()``, such as ``layer1`` or ``features.4``.
 
     Raises:
-        UserError: a name is unknown or stands twice, or a module is not run or gives no maps (B, C, H, W).
+        UserError: a name is unknown or occurs twice, or a module is not run or does not return maps (B, C, H, W).
 
     Example:
         >>> layers = nn.Conv2d(1, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
@@ -80,12 +80,12 @@ class AuxiliaryHeads(nn.Module):
         return forward_with_heads(self.net, dict(zip(self.after, self.heads.values(), strict=True)), images)
 
     def strip(self) -> nn.Module:
-        """The net without heads."""
+        """Return the net without heads."""
         return self.net
 
 
 def build_heads(net: nn.Module, after: Sequence[str]) -> nn.ModuleDict:
-    """Build one head for each of the named modules of a net, in their order; for keys, their dots become ``_``.
+    """Build one head for each named module of a net, in this order; in its key, dots become ``_``.
 
     Raises:
         UserError: as :class:`AuxiliaryHeads`.
@@ -96,61 +96,59 @@ def build_heads(net: nn.Module, after: Sequence[str]) -> nn.ModuleDict:
         find_module(net, name, key="after")
 
     def run(images: Tensor) -> tuple[Tensor, dict[str, Any]]:
-        with _outputs_of(net, after) as outputs:
+        with _record_outputs(net, after) as outputs:
             return _run(net, images), outputs
 
     logits, outputs = run_on_black_image(net, run)
     heads = nn.ModuleDict()
     for name in after:
-        found = outputs.get(name)
-        if not torch.is_tensor(found) or found.ndim != 4:
-            what = "is not run" if name not in outputs else f"gives {tuple(getattr(found, 'shape', ())) or type(found)}"
+        maps = outputs.get(name)
+        if not torch.is_tensor(maps) or maps.ndim != 4:
+            what = "is not run" if name not in outputs else f"gives {tuple(getattr(maps, 'shape', ())) or type(maps)}"
             raise UserError(f"after: {name} of {type(net).__name__} {what}; a head needs maps (B, C, H, W)")
-        heads[name.replace(".", "_")] = AuxiliaryHead(found.shape[1], logits.shape[1]).to(found.device)
+        heads[name.replace(".", "_")] = AuxiliaryHead(maps.shape[1], logits.shape[1]).to(maps.device)
     return heads
 
 
 def forward_with_heads(
     net: nn.Module, heads: Mapping[str, nn.Module], images: Tensor, compiled: bool = False
 ) -> AuxiliaryOutput:
-    """Run a net once, and each head on what the module of its name gave.
+    """Run a net once, and each head on the output of the module with its name.
 
-    The heads run after the net: one that changed the maps in place, as ``nn.ReLU(inplace=True)`` does, is done by then.
+    The heads run after the net, so they see the changes of modules that work in place, such as
+    ``nn.ReLU(inplace=True)``.
 
     Args:
-        net: the module that has the named ones below it.
-        heads: by the dotted names of modules of the net.
+        net: any net.
+        heads: heads by the dotted names of the net's modules.
         images: (B, C, H, W).
         compiled: run the net through `torch.compile`.
     """
     run = compile_once(_run) if compiled else _run
-    with _outputs_of(net, heads) as maps:
+    with _record_outputs(net, heads) as maps:
         logits = run(net, images)
     return AuxiliaryOutput(logits, {name: head(maps[name]) for name, head in heads.items()})
 
 
 def _run(net: nn.Module, images: Tensor) -> Tensor:
-    return net.forward(images)  # type: ignore[no-any-return]  # what `net.compile()` compiled never sees the hooks
+    return net.forward(images)  # type: ignore[no-any-return]  # code of `net.compile()` ignores the hooks
 
 
 @cache
 def compile_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`torch.compile` of a plain function, which a copied or pickled net does not carry along."""
+    """Compile a plain function with `torch.compile`; a copy or a pickle of a net does not contain it."""
     return torch.compile(function)
 
 
 @contextmanager
-def _outputs_of(net: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Within it, every forward pass leaves the outputs of the named modules in the dict."""
+def _record_outputs(net: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Keep the outputs of the named modules, of every forward pass in the context."""
     outputs: dict[str, Any] = {}
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            outputs[name] = output
-
-        return hook
+    def keep(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        outputs[name] = output
 
     with ExitStack() as stack:
         for name in names:
-            stack.callback(net.get_submodule(name).register_forward_hook(keep(name)).remove)
+            stack.callback(net.get_submodule(name).register_forward_hook(partial(keep, name)).remove)
         yield outputs

@@ -1,4 +1,4 @@
-"""The convolution with what usually follows it, and the arithmetic of image sizes through a chain of layers."""
+"""Convolution, normalization and activation as one layer, and the image size after a chain of layers."""
 
 from typing import Any
 
@@ -20,12 +20,12 @@ class ConvNormAct(nn.Sequential):
         kernel_size: side of the filters, in pixels.
         stride: pixels between two positions of the filters.
         padding: pixels added on every side, ``same`` or ``valid``, see :func:`cnnkit.layers.padding.make_conv`; by
-            default what keeps the image size when the stride is 1, for even kernels too.
-        groups: groups of channels convolved apart; ``in_channels`` gives a depthwise convolution.
+            default the padding that keeps the image size at stride 1, for even kernels too.
+        groups: groups of channels that are convolved separately; ``in_channels`` gives a depthwise convolution.
         norm: normalization between convolution and activation.
         activation: activation function at the end; None for a linear output.
         dilation: pixels from one filter weight to the next.
-        bias: whether filters have a bias; by default, all but those before batch norm, which would subtract it again
+        bias: whether filters have a bias; by default they have one unless batch norm follows, which would subtract it
             (Ioffe & Szegedy 2015, section 3.2).
         padding_mode: what is added: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
 
@@ -66,11 +66,7 @@ class ConvNormAct(nn.Sequential):
 class Pointwise(ConvNormAct):
     """Convolution with 1x1 filters: a linear layer over the channels, applied at every pixel (Lin et al. 2013).
 
-    Args:
-        in_channels: channels of the input.
-        out_channels: filters; fewer than ``in_channels`` make it a bottleneck.
-        norm: normalization between convolution and activation.
-        activation: activation function at the end; None for a linear output.
+    Arguments as in `ConvNormAct`; fewer ``out_channels`` than ``in_channels`` make it a bottleneck.
     """
 
     def __init__(
@@ -84,10 +80,10 @@ class Pointwise(ConvNormAct):
 
 
 def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tuple[int, int]:
-    """Follow an image's (height, width) through modules that run one after another.
+    """Compute the (height, width) of an image after modules that run one after another.
 
     Every convolution or pooling maps n pixels to floor((n + 2 padding - dilation (kernel - 1) - 1) / stride) + 1;
-    other modules keep the size. Nothing is computed on images, so this is free at any size.
+    other modules keep the size. Nothing is computed on images, so the cost does not depend on the size.
 
     Args:
         net: the net's name, for the message.
@@ -95,25 +91,25 @@ def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tup
         chain: modules in the order in which they run; their children are visited in order of definition.
 
     Raises:
-        UserError: a kernel does not fit into what is left of the image.
+        UserError: a kernel does not fit into its input.
 
     Example:
         >>> chain_output_size("Net", 28, nn.Conv2d(1, 8, 3), nn.MaxPool2d(2))
         (13, 13)
     """
     layers: list[Any] = [layer for part in chain for layer in part.modules() if hasattr(layer, "kernel_size")]
-    size, lost_at = _follow(as_height_width(image_size), layers)
-    if lost_at is None:
+    size, failed_at = _follow(as_height_width(image_size), layers)
+    if failed_at is None:
         return size
     smallest = next((n for n in range(1, 4097) if _follow((n, n), layers)[1] is None), None)
     wanted = f"at least {smallest}x{smallest} pixels" if smallest else "far larger images"
-    layer, kernel = layers[lost_at], as_pair(layers[lost_at].kernel_size)
+    layer, kernel = layers[failed_at], as_pair(layers[failed_at].kernel_size)
     what = f"a {kernel[0]}x{kernel[1]} kernel"
     if not _has_room(size, layer):
         pixels = layer.padding if isinstance(layer.padding, str) else max(as_pair(layer.padding))
         what = f"padding_mode {layer.padding_mode} with a padding of {pixels}"
     raise UserError(
-        f"image_size {image_size} is too small for {net}: {type(layer).__name__} (number {lost_at + 1} of its "
+        f"image_size {image_size} is too small for {net}: {type(layer).__name__} (number {failed_at + 1} of its "
         f"{len(layers)} convolution and pooling layers) has {what} for {size[0]}x{size[1]} "
         f"pixels.\nResize the images to {wanted}, or take fewer stages, smaller kernels or more padding."
     )
@@ -138,7 +134,7 @@ def _follow(size: tuple[int, int], layers: list[Any]) -> tuple[tuple[int, int], 
 
 
 def _has_room(size: tuple[int, int], layer: Any) -> bool:
-    """Whether the image is large enough to pad it with its own pixels: mirrored ones leave out the edge itself."""
+    """Whether the image is large enough to be padded with its own pixels; ``reflect`` does not repeat the edge."""
     mode = getattr(layer, "padding_mode", "zeros")
     if mode not in ("reflect", "circular"):
         return True

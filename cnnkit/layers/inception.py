@@ -51,19 +51,15 @@ class Inception(nn.Module):
         super().__init__()
         self.out_channels = out_1x1 + out_3x3 + out_5x5 + (out_pool if reduce else in_channels)
         pool = nn.MaxPool2d(3, stride=1, padding=1)
+
+        def build_branch(reduced: int, out: int, kernel_size: int) -> nn.Sequential:
+            thin = [Pointwise(in_channels, reduced, norm)] if reduce else []
+            return nn.Sequential(*thin, ConvNormAct(reduced if reduce else in_channels, out, kernel_size, norm=norm))
+
         self.branch1 = Pointwise(in_channels, out_1x1, norm)
-        if reduce:
-            self.branch3 = nn.Sequential(
-                Pointwise(in_channels, reduce_3x3, norm), ConvNormAct(reduce_3x3, out_3x3, 3, norm=norm)
-            )
-            self.branch5 = nn.Sequential(
-                Pointwise(in_channels, reduce_5x5, norm), ConvNormAct(reduce_5x5, out_5x5, 5, norm=norm)
-            )
-            self.branch_pool = nn.Sequential(pool, Pointwise(in_channels, out_pool, norm))
-        else:
-            self.branch3 = nn.Sequential(ConvNormAct(in_channels, out_3x3, 3, norm=norm))
-            self.branch5 = nn.Sequential(ConvNormAct(in_channels, out_5x5, 5, norm=norm))
-            self.branch_pool = nn.Sequential(pool)
+        self.branch3 = build_branch(reduce_3x3, out_3x3, 3)
+        self.branch5 = build_branch(reduce_5x5, out_5x5, 5)
+        self.branch_pool = nn.Sequential(pool, *([Pointwise(in_channels, out_pool, norm)] if reduce else []))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         branches = [

@@ -1,4 +1,4 @@
-"""The convolution with its padding, checked before it is built."""
+"""Builds convolutions; arguments are checked first."""
 
 from torch import nn
 
@@ -26,10 +26,10 @@ def make_conv(
         padding: pixels added on every side; ``same`` keeps the image size at stride 1 (an even kernel gets the odd
             pixel at the bottom and right), ``valid`` adds none.
         dilation: pixels from one filter weight to the next.
-        groups: groups of channels convolved apart.
+        groups: groups of channels that are convolved separately.
         bias: one more parameter for each filter.
-        padding_mode: what is added: ``zeros``, the image mirrored (``reflect``), its edge repeated (``replicate``), or
-            its opposite side (``circular``).
+        padding_mode: values of the padding: ``zeros``, the mirrored image (``reflect``), its repeated edge
+            (``replicate``), or its opposite side (``circular``).
 
     Raises:
         UserError: an argument is out of range, or ``same`` comes with a stride.

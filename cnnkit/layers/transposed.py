@@ -18,8 +18,8 @@ class TransposedConvNormAct(nn.Sequential):
         out_channels: channels of the output.
         kernel_size: side of the filters, in pixels; at least the stride, and both even or both odd.
         stride: factor by which the image becomes larger.
-        norm: normalization between convolution and activation.
-        activation: activation function at the end; None for a linear output.
+        norm: as in `ConvNormAct`.
+        activation: as in `ConvNormAct`.
 
     Raises:
         UserError: no padding makes the output exactly ``stride`` times as large.

@@ -50,7 +50,7 @@ class CNN(nn.Module):
         dropout: probability of dropping an input of each fully connected layer in training.
         activation: activation function after every pooling, every convolution without pooling, and every hidden layer.
         bias: whether the convolutions have a bias; by default they have one unless batch norm follows.
-        padding_mode: what the padding adds: zeros, the image mirrored (reflect), its edge repeated (replicate), or its
+        padding_mode: values of the padding: zeros, the mirrored image (reflect), its repeated edge (replicate), or its
             opposite side (circular).
         pool_dilation: pixels from one value of a pooling window to the next.
 

@@ -21,21 +21,18 @@ from cnnkit.optim.preview import MOST_MOVES, Rates, check_arguments, compare_len
 
 
 class UpdateSchedule(ABC):
-    """A schedule of timm's kind: it computes the rate from the number of epochs or updates that are over."""
+    """A schedule of timm's kind: it computes the rate from the number of epochs or updates that are over.
 
+    Its methods are ``step(epoch, metric)`` and ``step_update(num_updates)``; both count from 0.
+    """
+
+    step: Callable[..., None]
+    step_update: Callable[..., None]
     optimizer: Optimizer
 
     @classmethod
     def __subclasshook__(cls, other: type) -> bool:
         return cls is UpdateSchedule and all(callable(getattr(other, name, None)) for name in ("step", "step_update"))
-
-    def step(self, epoch: int, metric: float | None = None) -> None:
-        """Set the rates for the epoch of this number, counted from 0."""
-        raise NotImplementedError
-
-    def step_update(self, num_updates: int, metric: float | None = None) -> None:
-        """Set the rates for the step of this number, counted from 0."""
-        raise NotImplementedError
 
 
 ScheduleFactory = Callable[[Optimizer], LRScheduler | UpdateSchedule]
@@ -100,26 +97,14 @@ class BuiltSchedule(NamedTuple):
     rates: Callable[[int], Rates]
 
     def move(self, optimizer: Optimizer, steps: int, epochs: int, metric: Any) -> None:
-        """Set the rates for the next step or epoch, each group's by its ratio."""
-        move_schedule(self.scheduler, optimizer, self.interval, steps, epochs, metric)
-
-
-def move_schedule(
-    scheduler: LRScheduler | CountedSchedule,
-    optimizer: Optimizer,
-    interval: Interval,
-    steps: int,
-    epochs: int,
-    metric: Any,
-) -> None:
-    """Move a schedule once, see `CountedSchedule.move`; each group then trains at its ratio of the new rate."""
-    with common_rates(optimizer):
-        if isinstance(scheduler, CountedSchedule):
-            scheduler.move(interval, steps, epochs, metric)
-        elif metric is None:
-            scheduler.step()
-        else:
-            scheduler.step(metric)
+        """Set the rates for the next step or epoch, each group's by its ratio; see `CountedSchedule.move`."""
+        with common_rates(optimizer):
+            if isinstance(self.scheduler, CountedSchedule):
+                self.scheduler.move(self.interval, steps, epochs, metric)
+            elif metric is None:
+                self.scheduler.step()
+            else:
+                self.scheduler.step(metric)
 
 
 def build_schedule(factory: Factory, optimizer: Optimizer, interval: Any, measure_run: MeasureRun) -> BuiltSchedule:
@@ -158,8 +143,7 @@ def build_schedule(factory: Factory, optimizer: Optimizer, interval: Any, measur
     if not isinstance(built, (LRScheduler, UpdateSchedule)):
         raise UserError(f"model.scheduler makes a {type(built).__name__}: give a schedule of torch's or timm's kind")
     plan = plan_built(built, plan, interval)
-    scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
-    plateau = _is_plateau(scheduler)
+    scheduler, plateau = _wrap(built)
     if plateau and plan.interval == "step":
         raise UserError("model.schedule_interval is step, but a plateau is looked for once an epoch: leave it out")
     length = (read_argument(made, plan.argument) if plan.argument else None) or None
@@ -170,8 +154,10 @@ def build_schedule(factory: Factory, optimizer: Optimizer, interval: Any, measur
     return BuiltSchedule(scheduler, plan.interval, plateau, {**facts, "rule": plan.rule}, notes, look_ahead)
 
 
-def _is_plateau(scheduler: LRScheduler | CountedSchedule) -> bool:
-    return isinstance(scheduler, ReduceLROnPlateau) or bool(getattr(scheduler, "plateau", None))
+def _wrap(built: Any) -> tuple[LRScheduler | CountedSchedule, bool]:
+    """A schedule of torch as it is, one of timm as a `CountedSchedule`; and whether it looks at a metric."""
+    scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
+    return scheduler, isinstance(scheduler, ReduceLROnPlateau) or bool(getattr(scheduler, "plateau", None))
 
 
 def _replay(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval: Interval) -> Iterator[list[float]]:
@@ -181,10 +167,11 @@ def _replay(build: Callable[[Optimizer], Any], optimizer: Optimizer, interval: I
     built.state_dict()  # every checkpoint will ask for it
     if not isinstance(built, (LRScheduler, UpdateSchedule)) or built.optimizer is not copy:
         return
-    scheduler = built if isinstance(built, LRScheduler) else CountedSchedule(built)
+    scheduler, plateau = _wrap(built)
+    schedule = BuiltSchedule(scheduler, interval, plateau, {}, [], lambda count: [])
     for over in count_up(1):
         yield [float(group["lr"]) for group in copy.param_groups]
-        move_schedule(scheduler, copy, interval, over, over, 0.0 if _is_plateau(scheduler) else None)
+        schedule.move(copy, over, over, 0.0 if plateau else None)
 
 
 def _look_ahead(
