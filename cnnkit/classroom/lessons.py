@@ -1,4 +1,4 @@
-"""The worked examples that ``cnnkit course`` prints step by step; some of them have a picture."""
+"""The worked examples that ``cnnkit classroom course`` prints step by step; some of them have a picture."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple

@@ -1,4 +1,4 @@
-"""The command line: ``python -m cnnkit`` and the console script ``cnnkit``.
+"""The command line: ``cnnkit``, and ``python -m cnnkit``, which is the same.
 
 This module imports no torch; what needs it is imported when a command runs.
 """
@@ -12,7 +12,7 @@ from cnnkit import __version__
 from cnnkit.allocator import keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.errors.streams import steady_streams
-from cnnkit.cli.tools import TOOLS, run_tool
+from cnnkit.cli.tools import CLASSROOM, TOOLS, run_tool
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
@@ -66,9 +66,12 @@ def _run(args: list[str], began: float) -> int:
     if command == "--version":
         print(f"cnnkit {__version__}")
         return 0
+    if command in CLASSROOM:  # a name of 0.1, for one version
+        print(f"note: `cnnkit {command}` is now `cnnkit classroom {command}`", file=sys.stderr)
+        command, args = "classroom", ["classroom", *args]
     commands = [*texts.COMMANDS, *TOOLS]
     if command not in commands:
-        hint = suggest(command, commands) or f"; the commands are {', '.join(commands)}"
+        hint = suggest(command, [*commands, *CLASSROOM]) or f"; the commands are {', '.join(commands)}"
         print(f"error: unknown command {command!r}{hint}", file=sys.stderr)
         return 2
     if command in texts.COMMANDS and len(args) > 1 and args[1] in ("--help", "-h"):

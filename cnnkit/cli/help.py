@@ -1,11 +1,10 @@
 """The help that is printed without importing torch."""
 
-from cnnkit.cli.tools import TOOLS
+from cnnkit.cli.tools import CLASSROOM, TOOLS, list_commands
 from cnnkit.runs.keys import list_may_change
 
-_LOOK = "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in TOOLS.items())
 MAIN = f"""\
-usage: python -m cnnkit COMMAND [options]
+usage: cnnkit COMMAND [options]
 
 Experiments with convolutional neural networks, on PyTorch Lightning.
 
@@ -16,7 +15,10 @@ train and test:
   predict     classes of your own image files                     predict --run runs/quickstart --images photos/
 
 look inside:
-{_LOOK}
+{list_commands(TOOLS)}
+
+teach (cnnkit classroom COMMAND):
+{list_commands(CLASSROOM)}
 
 options:
   --help, -h   this text; `COMMAND --help` for a command's
@@ -37,7 +39,7 @@ _SHARED = """\
 """
 
 FIT = f"""\
-usage: python -m cnnkit fit [--config FILE] [--key value ...]
+usage: cnnkit fit [--config FILE] [--key value ...]
 
 Trains, validates after every epoch, and leaves runs/<name>/<when>-<id>/ with config.yaml, metrics.csv, manifest.json,
 TensorBoard events and checkpoints/best.ckpt and last.ckpt.
@@ -61,8 +63,8 @@ Look at it: tensorboard --logdir runs
 """
 
 EVALUATE = """\
-usage: python -m cnnkit {command} --run RUN [--key value ...]
-       python -m cnnkit {command} --config FILE --ckpt_path FILE [--key value ...]
+usage: cnnkit {command} --run RUN [--key value ...]
+       cnnkit {command} --config FILE --ckpt_path FILE [--key value ...]
 
   --run RUN                a run folder, or the name of runs (the newest finished one is taken): its configuration and
                            its best checkpoint
@@ -70,9 +72,9 @@ usage: python -m cnnkit {command} --run RUN [--key value ...]
 """
 
 PREDICT = f"""\
-usage: python -m cnnkit predict --run RUN --images FILE_OR_FOLDER ... [--output FILE] [--batch_size N]
-       python -m cnnkit predict --ckpt_path FILE --images FILE_OR_FOLDER ...
-       python -m cnnkit predict --run RUN [--key value ...]
+usage: cnnkit predict --run RUN --images FILE_OR_FOLDER ... [--output FILE] [--batch_size N]
+       cnnkit predict --ckpt_path FILE --images FILE_OR_FOLDER ...
+       cnnkit predict --run RUN [--key value ...]
 
 Says the class of every image and how probable it is. The images are brought to the net as the validation images were;
 the data set itself need not be there.

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from cnnkit.errors import UserError
+from cnnkit.suggest import suggest
 
 # Command -> what the list of commands says of it, and an example.
 TOOLS = {
@@ -17,21 +18,28 @@ TOOLS = {
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config configs/quickstart.yaml"),
-    "translation": ("accuracy when the test images are shifted", "translation --run runs/quickstart"),
-    "challenges": ("accuracy when test images are dark, turned, hidden", "challenges --run runs/quickstart"),
-    "filter": ("blur, sharpen, find edges in an image file", "filter sobel photo.jpg -o edges.png"),
-    "course": ("worked examples of a first course, by hand", "course exercise"),
+    "classroom": ("filters, changed test images, worked examples", "classroom course exercise"),
     "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
     "compare": ("is one run really better than another?", "compare runs/a runs/b"),
     "configs": ("the configurations that come with cnnkit", "configs quickstart"),
     "study": ("configurations x seeds to one honest table", "study experiments/mlp_vs_cnn"),
+}
+# The commands that teach, below one word. `translation` and `challenges` are one measurement with two kinds of changes.
+CLASSROOM = {
+    "translation": ("accuracy when the test images are shifted", "classroom translation --run runs/quickstart"),
+    "challenges": ("accuracy when test images are dark, turned, hidden", "classroom challenges --run runs/quickstart"),
+    "filter": ("blur, sharpen, find edges in an image file", "classroom filter sobel photo.jpg -o edges.png"),
+    "course": ("worked examples of a first course, by hand", "classroom course exercise"),
 }
 
 
 def run_tool(command: str, words: list[str], *, debug: bool = False) -> int:
     """Run one of them and turn what goes wrong into an exit code and at most three lines."""
     try:
-        module: Any = import_module(f"cnnkit.cli.commands.{command.replace('-', '_')}")
+        name = command.replace("-", "_")
+        if command == "classroom":
+            name, words = f"classroom.{_choose_lesson(words)}", words[1:]
+        module: Any = import_module(f"cnnkit.cli.commands.{name}")
         return int(module.run(module.arguments().read(words)))
     except SystemExit as end:  # --help
         return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
@@ -44,6 +52,22 @@ def run_tool(command: str, words: list[str], *, debug: bool = False) -> int:
         code, lines = explain(error)
         print("\n".join(lines), file=sys.stderr)
         return code
+
+
+def list_commands(commands: dict[str, tuple[str, str]]) -> str:
+    """A line for each command: its name, what it does, an example."""
+    return "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in commands.items())
+
+
+def _choose_lesson(words: list[str]) -> str:
+    """The first word, if it is one of `CLASSROOM`; prints the list and stops if help is wanted."""
+    name = words[0] if words else "--help"
+    if name in ("--help", "-h"):
+        print(f"usage: cnnkit classroom COMMAND [options]\n\n{list_commands(CLASSROOM)}")
+        raise SystemExit(0)
+    if name not in CLASSROOM:
+        raise UserError(f"classroom: unknown command {name!r}{suggest(name, CLASSROOM)}")
+    return name
 
 
 def explain(error: Exception) -> tuple[int, list[str]]:

@@ -69,7 +69,7 @@ def test_the_autoencoder_learns_to_give_images_back() -> None:
 
 
 def test_a_picture_of_each_example_that_has_one(cli: Cli) -> None:
-    assert cli("course", "matrix", "-o", "matrix.png").out.startswith("4x16 matrix")
+    assert cli("classroom", "course", "matrix", "-o", "matrix.png").out.startswith("4x16 matrix")
     with Image.open("matrix.png") as picture:
         assert picture.width > picture.height > 500
     draw = LESSONS["sliding"]().draw
@@ -78,7 +78,7 @@ def test_a_picture_of_each_example_that_has_one(cli: Cli) -> None:
 
 
 def test_the_examples_are_listed(cli: Cli) -> None:
-    assert [line.split()[0] for line in cli("course").out.splitlines()] == list(LESSONS)
+    assert [line.split()[0] for line in cli("classroom", "course").out.splitlines()] == list(LESSONS)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_examples_are_listed(cli: Cli) -> None:
     ],
 )
 def test_a_mistake_is_told_in_a_line(cli: Cli, words: str, expected: str) -> None:
-    ended = cli("course", *words.split())
+    ended = cli("classroom", "course", *words.split())
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
     assert ended.err.startswith(expected), ended.err
     assert not list(Path().iterdir())

@@ -38,3 +38,15 @@ def test_help_on_a_class_shows_its_arguments(cli: Cli, words: list[str], expecte
     ended = cli("fit", *words)
     assert ended.code == 0
     assert expected.split(".")[-1] in ended.out
+
+
+def test_the_commands_that_teach_are_below_one_word(cli: Cli) -> None:
+    listed = cli("classroom").out
+    assert all(f"classroom {name}" in listed for name in ("filter", "translation", "challenges", "course"))
+    assert (cli("classroom", "filtr").code, cli("classroom", "filtr").err) == (
+        2,
+        "error: classroom: unknown command 'filtr'; did you mean filter?\n",
+    )
+    before, now = cli("course"), cli("classroom", "course")
+    assert (before.code, before.out) == (now.code, now.out) == (0, now.out)
+    assert (before.err, now.err) == ("note: `cnnkit course` is now `cnnkit classroom course`\n", "")

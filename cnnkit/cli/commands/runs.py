@@ -104,7 +104,7 @@ def _tell(folder: Path, there: int, chosen: int, shown: int) -> None:
     import sys
 
     if not there:
-        text = f"no runs below {folder}; `python -m cnnkit fit --config FILE` makes one"
+        text = f"no runs below {folder}; `cnnkit fit --config FILE` makes one"
     elif not chosen:
         text = f"none of the {there:,} runs below {folder} is like that"
     else:

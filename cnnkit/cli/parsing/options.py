@@ -20,7 +20,7 @@ class Options(argparse.ArgumentParser):
 
     def __init__(self, command: str, description: str, *, passes_on: bool = False) -> None:
         super().__init__(
-            f"python -m cnnkit {command}",
+            f"cnnkit {command}",
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,

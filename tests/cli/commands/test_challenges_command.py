@@ -10,7 +10,7 @@ from PIL import Image
 from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
-from cnnkit.cli.commands.challenges import NAMES
+from cnnkit.cli.commands.classroom.challenges import NAMES
 from cnnkit.runs import RunFolder
 
 
@@ -21,7 +21,8 @@ def test_accuracies_are_those_that_one_computes_by_hand(cli: Cli, trained_once: 
     with torch.inference_mode():
         views = [images.float(), (images.float() / 4).round(), (images.float() * 4).clamp(max=255)]
         right = [(task.net((v / 255 - 0.2860) / 0.3530).argmax(1) == labels).float().mean().item() for v in views]
-    ended = cli("challenges", "--run", str(trained_once), "--images", "150", "--json", "--csv", "points.csv")
+    words = ["--images", "150", "--json", "--csv", "points.csv"]
+    ended = cli("classroom", "challenges", "--run", str(trained_once), *words)
     assert (ended.code, ended.err) == (0, "")
     found = json.loads(ended.out)
     points = {(p["challenge"], p["strength"]): p for p in found["points"]}
@@ -36,7 +37,7 @@ def test_accuracies_are_those_that_one_computes_by_hand(cli: Cli, trained_once: 
 
 def test_a_table_a_challenge(cli: Cli, trained_once: RunFolder) -> None:
     words = ["--only", "rotation", "clutter", "--images", "20"]
-    ended = cli("challenges", "--run", str(trained_once), *words, "-o", "c.png")
+    ended = cli("classroom", "challenges", "--run", str(trained_once), *words, "-o", "c.png")
     assert (ended.code, ended.err) == (0, "")
     assert "rotation: turned by degrees, both ways; 0 is the image as it is" in ended.out
     assert "clutter: pieces of other images" in ended.out
@@ -53,7 +54,7 @@ def test_a_table_a_challenge(cli: Cli, trained_once: RunFolder) -> None:
     ],
 )
 def test_a_mistake_is_one_line(cli: Cli, trained_once: RunFolder, words: str, expected: str) -> None:
-    ended = cli("challenges", *words.replace("RUN", str(trained_once)).split())
+    ended = cli("classroom", "challenges", *words.replace("RUN", str(trained_once)).split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {expected}"), ended.err
     assert len(ended.err.splitlines()) == 1

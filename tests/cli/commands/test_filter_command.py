@@ -21,7 +21,7 @@ def photo(cli: Cli) -> np.ndarray:
 
 
 def test_the_file_holds_what_scipy_makes_of_the_image(cli: Cli, photo: np.ndarray) -> None:
-    ended = cli("filter", "gaussian", "photo.png", "--sigma", "1.5", "--size", "7", "-o", "blurred.bmp")
+    ended = cli("classroom", "filter", "gaussian", "photo.png", "--sigma", "1.5", "--size", "7", "-o", "blurred.bmp")
     assert (ended.code, ended.out, ended.err) == (0, "blurred.bmp\n", "")
     expected = ndimage.gaussian_filter(photo.astype(float), (1.5, 1.5, 0), mode="nearest", radius=(3, 3, 0))
     result = Image.open("blurred.bmp")
@@ -32,7 +32,7 @@ def test_the_file_holds_what_scipy_makes_of_the_image(cli: Cli, photo: np.ndarra
 def test_without_output_the_name_says_what_it_is(cli: Cli, photo: np.ndarray) -> None:
     Path("in").mkdir()
     Path("photo.png").rename("in/photo.png")
-    ended = cli("filter", "sobel", "in/photo.png", "--json")
+    ended = cli("classroom", "filter", "sobel", "in/photo.png", "--json")
     assert json.loads(ended.out) == {
         "filter": "sobel",
         "image": "in/photo.png",
@@ -45,7 +45,7 @@ def test_without_output_the_name_says_what_it_is(cli: Cli, photo: np.ndarray) ->
 def test_grey_stays_grey_but_for_sepia(cli: Cli, photo: np.ndarray) -> None:
     Image.fromarray(photo).convert("L").save("grey.png")
     for name, mode in {"sharpen": "L", "sepia": "RGB"}.items():
-        assert cli("filter", name, "grey.png", "-o", "out.png").code == 0
+        assert cli("classroom", "filter", name, "grey.png", "-o", "out.png").code == 0
         assert Image.open("out.png").mode == mode
 
 
@@ -53,23 +53,23 @@ def test_photographs_are_turned_upright(cli: Cli, photo: np.ndarray) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # to be turned by a quarter to the right
     Image.fromarray(photo).save("turned.png", exif=exif)
-    assert cli("filter", "box", "turned.png", "--size", "1", "-o", "out.tiff").code == 0
+    assert cli("classroom", "filter", "box", "turned.png", "--size", "1", "-o", "out.tiff").code == 0
     np.testing.assert_array_equal(np.asarray(Image.open("out.tiff")), np.rot90(photo, -1))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".JPEG", ".webp", ".gif", ".tif"])
 def test_the_suffix_is_the_format(cli: Cli, photo: np.ndarray, suffix: str) -> None:
-    assert cli("filter", "emboss", "photo.png", "-o", f"out{suffix}").code == 0
+    assert cli("classroom", "filter", "emboss", "photo.png", "-o", f"out{suffix}").code == 0
     formats = {"jpg": "JPEG", "tif": "TIFF"}
     kind = suffix[1:].lower()
     assert Image.open(f"out{suffix}").format == formats.get(kind, kind.upper())
 
 
 def test_the_list_has_every_filter(cli: Cli) -> None:
-    ended = cli("filter", "--list")
+    ended = cli("classroom", "filter", "--list")
     assert ended.code == 0
     assert set(FILTERS) <= set(ended.out.split())
-    found = json.loads(cli("filter", "--list", "--json").out)
+    found = json.loads(cli("classroom", "filter", "--list", "--json").out)
     assert {each["name"]: each["kernel"] for each in found} == {name: make_kernel(name).tolist() for name in FILTERS}
 
 
@@ -100,7 +100,7 @@ def test_a_mistake_is_told_in_a_line_and_writes_nothing(cli: Cli, photo: np.ndar
     if "huge" in words:
         Image.new("1", (9000, 9000)).save("huge.png")
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    ended = cli("filter", *words.split())
+    ended = cli("classroom", "filter", *words.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {expected}"), ended.err
     assert len(ended.err.splitlines()) == 1

@@ -140,21 +140,21 @@ def test_a_file_name_cannot_write_to_the_terminal(cli: Cli, photos: Path, traine
 
 
 MISTAKES = [
-    ("--images", "--images: needs a value after it"),
+    ("--images", "--images: expected at least one argument"),
     ("--images=", "--images: needs a value after it"),
     ("--images nothing.png", "nothing.png: no such file or folder"),
     ("--images photos empty nothing", "nothing: no such file or folder"),
     ("--images empty", "empty: no image in it"),
-    ("--images photos --batchsize 3", "batchsize: unknown key with --images; did you mean batch_size?"),
-    ("--images photos --data.batch_size=3", "data.batch_size: unknown key with --images; did you mean batch_size?"),
-    ("--images photos --trainer.devices 2", "trainer.devices: unknown key with --images"),
-    ("--images photos --batch_size big", "batch_size: expected a whole number from 1 on, got 'big'"),
-    ("--images photos --batch_size 0", "batch_size: expected a whole number from 1 on, got '0'"),
-    ("--images photos --output", "--output: needs a value after it"),
+    ("--images photos --batchsize 3", "--batchsize: unknown word; did you mean --batch_size?"),
+    ("--images photos --data.batch_size=3", "--data.batch_size: unknown word; did you mean --batch_size?"),
+    ("--images photos --trainer.devices 2", "--trainer.devices: unknown word"),
+    ("--images photos --batch_size big", "--batch_size: expected a whole number from 1 on, got 'big'"),
+    ("--images photos --batch_size 0", "--batch_size: expected a whole number from 1 on, got '0'"),
+    ("--images photos --output", "-o/--output: expected one argument"),
     ("--images photos --output photos", "output is photos: give a file to write"),
     ("--images photos --output photos/00.png", "output is photos/00.png: give a file to write"),
     ("--images photos --output /proc/such.csv", "/proc/such.csv: cannot be written (No such file or directory)"),
-    ("--images=photos --output=a.csv photos", "photos: this word belongs to no --key"),
+    ("--images=photos --output=a.csv photos", "photos: unknown word"),
     ("--image photos", "image: unknown key; did you mean --images?"),
 ]
 
@@ -211,7 +211,7 @@ def test_a_checkpoint_that_does_not_know_its_data(cli: Cli, photos: Path, traine
     changes = {
         "how its images were prepared": lambda c: c.pop("data"),
         "how its net is built": lambda c: c["hyper_parameters"].pop("net"),
-        "10 classes apart, but its checkpoint names 9": lambda c: c["data"]["class_names"].pop(),
+        "10 classes, but its checkpoint names 9": lambda c: c["data"]["class_names"].pop(),
         "do not fit the net": lambda c: c["state_dict"].popitem(),
     }
     for expected, change in changes.items():

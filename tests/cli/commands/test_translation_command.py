@@ -52,7 +52,7 @@ def test_a_run_has_the_accuracies_that_one_computes_by_hand(
     cli: Cli, trained_once: RunFolder, expected: list[float]
 ) -> None:
     words = ["--shifts", "3", "0", "--images", "200", "--json", "--csv", "points.csv"]
-    ended = cli("translation", "--run", str(trained_once), *words)
+    ended = cli("classroom", "translation", "--run", str(trained_once), *words)
     assert (ended.code, ended.err) == (0, "")
     found = json.loads(ended.out)
     (curve,) = found["curves"]
@@ -72,7 +72,7 @@ def test_a_run_has_the_accuracies_that_one_computes_by_hand(
 
 def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Cli, seeds: Path) -> None:
     words = ["--shifts", "0", "2", "--images", "100", "-o", "plot.png", "--csv", "points.csv"]
-    ended = cli("translation", "--run", "runs/small", "runs/small/0", "runs/small/1", *words)
+    ended = cli("classroom", "translation", "--run", "runs/small", "runs/small/0", "runs/small/1", *words)
     assert (ended.code, ended.err) == (0, "note: runs/small: 1 of 3 runs are not finished: left out\n")
     with Path("points.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -97,7 +97,7 @@ def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Cli, seeds: Path) -> 
 def test_only_repetitions_are_averaged(cli: Cli, seeds: Path) -> None:
     config = seeds / "1/config.yaml"
     config.write_text(config.read_text().replace("dropout: 0.2", "dropout: 0.3"))
-    ended = cli("translation", "--run", "runs", "--images", "10", "--shifts", "0", "--json")
+    ended = cli("classroom", "translation", "--run", "runs", "--images", "10", "--shifts", "0", "--json")
     found = json.loads(ended.out)
     (curve,) = found["curves"]
     assert (curve["name"], len(curve["runs"])) == ("small", 1)
@@ -119,7 +119,7 @@ def test_all_runs_must_have_the_same_test_images(cli: Cli, seeds: Path) -> None:
     tail = rest[rest.index("\nname:") :]
     data = "  class_path: cnnkit.ImageFolder\n  init_args: {root: pets, image_size: 28, channels: 1, val_size: 2}"
     config.write_text(f"{head}\ndata:\n{data}{tail}")
-    ended = cli("translation", "--run", "runs/small/0", "runs/small/1", "--images", "10", "--shifts", "0")
+    ended = cli("classroom", "translation", "--run", "runs/small/0", "runs/small/1", "--images", "10", "--shifts", "0")
     assert ended.code == 2
     assert ended.err.splitlines()[-1].startswith(
         "error: runs/small/1: its test images are not those of runs/small/0"
@@ -145,7 +145,7 @@ def test_a_mistake_is_told_in_a_line_and_writes_nothing(
     Path("empty").mkdir()
     Path("runs/small/0").mkdir(parents=True)
     Path("runs/small/0/config.yaml").touch()
-    ended = cli("translation", *words.replace("RUN", str(trained_once)).split())
+    ended = cli("classroom", "translation", *words.replace("RUN", str(trained_once)).split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {expected}"), ended.err
     assert len(ended.err.splitlines()) == 1

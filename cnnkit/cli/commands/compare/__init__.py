@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.cli.outputs import check_png
 from cnnkit.cli.parsing.options import Options, add_json, positive
-from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +40,7 @@ def arguments() -> Options:
 
 def run(asked: argparse.Namespace) -> int:
     """Print the comparison, and draw the images if that is asked for."""
-    output = Path(asked.output) if asked.output else None
-    if output and (output.suffix.lower() != ".png" or output.is_dir()):
-        raise UserError(f"output is {output}: give a file that ends in .png")
+    output = check_png(asked.output) if asked.output else None
     from cnnkit.runs.candidates import read_candidates
     from cnnkit.stats.comparison import agreement, compare, rank_disagreements
 

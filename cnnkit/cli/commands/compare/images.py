@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from cnnkit.cli.parsing.build import build_data
+from cnnkit.cli.inference import load_test_images
+from cnnkit.cli.outputs import write_bytes
 from cnnkit.errors import UserError
-from cnnkit.files import writing_output
 from cnnkit.reporting.grids import captioned_grid, encode_png
 from cnnkit.runs import RunFolder
 from cnnkit.runs.candidates import Candidate
@@ -42,20 +42,15 @@ def draw_differing(sides: Sequence[Candidate], places: np.ndarray, output: Path)
     answers = [side.answers for side in sides]
     captions = [_caption(place, first, data.class_names, answers) for place in places]
     picture = captioned_grid(images, captions, COLUMNS, max(1, SIDE // max(images.shape[-2:])))
-    _write(output, picture)
+    write_bytes(output, encode_png(picture))
     return ""
 
 
 def _data(side: Candidate) -> Any:
     """The data module of a run, set up, if it has the very images that the run was tested on; nothing is downloaded."""
     record = side.runs[0]
-    data: Any = build_data(RunFolder(record.path))
-    data.mirror = getattr(data, "mirror", None) or str(getattr(data, "data_dir", ""))
-    data.setup("test")
-    store = getattr(data, "store", None)
-    if store is None:
-        raise UserError(f"{type(data).__name__} has no store to take test images from")
-    if store.fingerprint != record.get("data.fingerprint"):
+    data = load_test_images(RunFolder(record.path), download=False)
+    if data.store.fingerprint != record.get("data.fingerprint"):
         raise UserError("the data set found here is not the one that the runs were tested on")
     return data
 
@@ -65,8 +60,3 @@ def _caption(place: int, tested: Predictions, names: Sequence[str], answers: Seq
     for letter, of in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", answers, strict=False):
         lines.append(f"{letter}: {names[of[place]]}")
     return "\n".join(lines)
-
-
-def _write(output: Path, picture: torch.Tensor) -> None:
-    with writing_output(output) as file:
-        file.write(encode_png(picture))

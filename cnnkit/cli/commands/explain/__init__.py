@@ -56,18 +56,18 @@ def run(asked: argparse.Namespace) -> int:
     _check_output(output, files, len(files) + len(numbers), maps=asked.maps)
 
     from cnnkit.cli.commands.explain import images as work
-    from cnnkit.cli.commands.predict import on_accelerator, preprocessing_of, tracked
+    from cnnkit.cli.inference import move_to_accelerator, read_preprocessing, track
     from cnnkit.cli.rebuild import load_task
     from cnnkit.reporting.terminal import shown
 
     task, checkpoint = load_task(run.best, [run.config])
-    data = preprocessing_of(checkpoint, run.best)
+    data = read_preprocessing(checkpoint, run.best)
     _check_class(asked.label, data.class_names)
     unread: list[str] = []
     batches = itertools.chain(work.from_test_set(run, numbers), work.from_files(files, data, unread))
     request = work.Request(output, asked.label, asked.module, asked.maps, {file.resolve() for file in files})
-    explained = work.explain_images(on_accelerator(task), data, batches, request)
-    found = list(tracked(explained, len(files) + len(numbers), "explaining"))
+    explained = work.explain_images(move_to_accelerator(task), data, batches, request)
+    found = list(track(explained, len(files) + len(numbers), "explaining"))
     if asked.json:
         print(json.dumps(_as_json(run, found, unread), indent=2))
     elif found:

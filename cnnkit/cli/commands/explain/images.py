@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from cnnkit import files, runs
-from cnnkit.cli.commands.predict import Preprocessing, decoded
-from cnnkit.cli.parsing.build import build_data
+from cnnkit import runs
+from cnnkit.cli.inference import Preprocessing, load_test_images, predict_probabilities, top_classes
+from cnnkit.cli.outputs import write_bytes
 from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.errors import UserError
 from cnnkit.inspection.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
@@ -84,7 +84,7 @@ class Request:
 
 def from_files(files: Sequence[Path], data: Preprocessing, unread: list[str]) -> Iterator[list[Source]]:
     """The images of files, a few at a time; what cannot be read, and why, is added to ``unread``."""
-    for batch in decoded(files, data.read, AT_ONCE) if files else ():
+    for batch in data.decode(files, AT_ONCE):
         unread += [str(pixels) for _, pixels in batch if isinstance(pixels, UnreadableImage)]
         yield [Source(str(file), file.stem, pixels) for file, pixels in batch if isinstance(pixels, Tensor)]
 
@@ -97,11 +97,7 @@ def from_test_set(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[list[
     """
     if not numbers:
         return
-    data: Any = build_data(run)
-    data.setup("test")
-    store = getattr(data, "store", None)
-    if store is None:
-        raise UserError(f"{type(data).__name__} has no store to take test images from: name files with --images")
+    store = load_test_images(run).store
     count = len(store.test_labels)
     if max(numbers) >= count:
         raise UserError(f"test image {max(numbers)}: there are {count:,}, numbered from 0 to {count - 1}")
@@ -128,7 +124,7 @@ def explain_images(
     sheet: list[Explanation] = []
     for sources in filter(None, batches):
         images = normalize(torch.stack([source.pixels for source in sources]).to(task.device))
-        probabilities = _probabilities(task, images, data.class_names)
+        probabilities = predict_probabilities(task, images, data.class_names)
         found = attribution_maps(task.net, images, data.mean, data.std, target, request.module)
         stages = feature_maps(task.net, images) if request.maps else {}
         for index, source in enumerate(sources):
@@ -138,28 +134,19 @@ def explain_images(
             if request.on_one_sheet:
                 sheet.append(row)
             else:
-                _write(picture, png_bytes(explanation_figure([row])))
+                write_bytes(picture, png_bytes(explanation_figure([row])))
             if request.maps:
                 result.maps = maps
-                _write(maps, encode_png(feature_picture(stages, index)))
+                write_bytes(maps, encode_png(feature_picture(stages, index)))
             yield result
     if sheet:
-        _write(request.output, png_bytes(explanation_figure(sheet)))
-
-
-@torch.inference_mode()
-def _probabilities(task: ClassificationTask, images: Tensor, names: Sequence[str]) -> Tensor:
-    found = task.predict_step(images, 0).float().cpu()  # (B, K)
-    if found.shape[1] != len(names):
-        raise UserError(f"the net tells {found.shape[1]} classes apart, but its checkpoint names {len(names)}")
-    return found
+        write_bytes(request.output, png_bytes(explanation_figure(sheet)))
 
 
 def _explained(
     source: Source, probabilities: Tensor, names: Sequence[str], target: int | None, picture: Path
 ) -> Explained:
-    values, labels = probabilities.topk(min(TOP, len(names)))
-    top = [(names[label], value) for label, value in zip(labels.tolist(), values.tolist(), strict=True)]
+    (top,) = top_classes(probabilities[None], names, TOP)
     explained = top[0] if target is None else (names[target], float(probabilities[target]))
     return Explained(source.name, source.label, top, explained, picture, None)
 
@@ -171,8 +158,3 @@ def _title(result: Explained) -> str:
     classes = ", ".join(f"{short(name)} {share:.1%}" for name, share in top)
     other = f"; explained: {short(result.explained[0])}" if result.explained != result.top[0] else ""
     return f"{short(name, 50)}{known}\n{classes}{other}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    with files.writing_output(path) as file:
-        file.write(content)

@@ -37,7 +37,7 @@ def write_page(found: Found) -> str:
         f"{about}{when}, {status}.",
         _head(found),
         sections,
-        f"Written by python -m cnnkit report; the run was made by cnnkit {version}.",
+        f"Written by cnnkit report; the run was made by cnnkit {version}.",
     )
 
 

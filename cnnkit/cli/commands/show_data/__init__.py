@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.cli.outputs import check_png
 from cnnkit.cli.parsing.options import Options, add_json
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
@@ -36,9 +37,7 @@ def arguments() -> Options:
 
 def run(asked: argparse.Namespace) -> int:
     """Print the figures, draw the picture, and say where it is."""
-    output = Path(asked.output)
-    if output.suffix.lower() != ".png" or output.is_dir():
-        raise UserError(f"output is {output}: give a file that ends in .png")
+    output = check_png(asked.output)
     from cnnkit.cli.commands.show_data.picture import draw_data
     from cnnkit.cli.parsing.build import build
     from cnnkit.data import ImageDataModule

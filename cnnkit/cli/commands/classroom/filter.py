@@ -1,4 +1,4 @@
-"""``filter``: blur, sharpen, find edges in an image file."""
+"""``classroom filter``: blur, sharpen, find edges in an image file."""
 
 import argparse
 import io
@@ -6,17 +6,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnkit.cli.outputs import write_bytes
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
-from cnnkit.files import writing_output
+from cnnkit.suggest import suggest
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DESCRIPTION = """\
-Filter an image file with a kernel that is written down, not learnt; `filter --list` shows them all. Photographs are
-turned upright first, transparent parts become white, grey images stay grey. Derivatives are shown without their sign:
-white is a step from black to white."""
+Filter an image file with a fixed kernel that is not learned; --list shows all kernels. Photographs are turned upright
+first, transparent parts become white, gray images stay gray. Derivatives are shown without their sign: white is a
+step from black to white."""
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -31,7 +32,7 @@ FORMATS = {
 
 def arguments() -> Options:
     """The words of the command."""
-    options = Options("filter", DESCRIPTION)
+    options = Options("classroom filter", DESCRIPTION)
     options.add_argument("name", nargs="?", metavar="NAME", help="the filter")
     options.add_argument("image", nargs="?", metavar="IMAGE", help="an image file")
     options.add_argument(
@@ -49,7 +50,7 @@ def run(asked: argparse.Namespace) -> int:
     if asked.list:
         return _list(as_json=asked.json)
     if asked.name is None or asked.image is None:
-        raise UserError("name a filter and an image: filter sobel photo.jpg -o edges.png; filter --list shows them all")
+        raise UserError("name a filter and an image, such as `sobel photo.jpg -o edges.png`; --list shows all filters")
     image, output = Path(asked.image), Path(asked.output or f"{Path(asked.image).stem}_{asked.name}.png")
     _check(asked.name, image, output)
     from cnnkit.classroom.filters import ImageFilter
@@ -73,8 +74,6 @@ def _check(name: str, image: Path, output: Path) -> None:
     from cnnkit.classroom.filters import FILTERS
 
     if name not in FILTERS:
-        from cnnkit.suggest import suggest
-
         raise UserError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
     if output.suffix.lower() not in FORMATS or output.is_dir():
         raise UserError(f"output is {output}: give a file that ends in {', '.join(FORMATS)}")
@@ -94,8 +93,7 @@ def _write(pixels: "Tensor", output: Path) -> None:
         picture.save(file, kind, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
     except (OSError, ValueError) as error:  # such as more pixels a side than the format can tell
         raise UserError(f"{output}: cannot be written ({error}); name another -o FILE") from None
-    with writing_output(output) as target:
-        target.write(file.getvalue())
+    write_bytes(output, file.getvalue())
 
 
 def _list(*, as_json: bool) -> int:

@@ -1,12 +1,12 @@
-"""``course``: the worked examples of docs/course, step by step."""
+"""``classroom course``: the worked examples of docs/course, step by step."""
 
 import argparse
 import json
-from pathlib import Path
 
+from cnnkit.cli.outputs import check_png, write_bytes
 from cnnkit.cli.parsing.options import Options, add_json
 from cnnkit.errors import UserError
-from cnnkit.files import writing_output
+from cnnkit.suggest import suggest
 
 DESCRIPTION = """\
 Work an example of the course notes out, step by step, and draw it if it has a picture. Without a name, list the
@@ -15,7 +15,7 @@ examples. The derivations are in docs/course/."""
 
 def arguments() -> Options:
     """The words of the command."""
-    options = Options("course", DESCRIPTION)
+    options = Options("classroom course", DESCRIPTION)
     options.add_argument("name", nargs="?", metavar="NAME", help="the example")
     options.add_argument("-o", "--output", metavar="FILE", help="draw it, as PNG")
     add_json(options)
@@ -26,9 +26,7 @@ def run(asked: argparse.Namespace) -> int:
     """Print one example, or their names."""
     from cnnkit.classroom.lessons import LESSONS
 
-    output = Path(asked.output) if asked.output else None
-    if output and (output.suffix.lower() != ".png" or output.is_dir()):
-        raise UserError(f"output is {output}: give a file that ends in .png")
+    output = check_png(asked.output) if asked.output else None
     if asked.name is None:
         if output:
             raise UserError(f"--output draws one example: name it, one of {', '.join(LESSONS)}")
@@ -36,8 +34,6 @@ def run(asked: argparse.Namespace) -> int:
         print(json.dumps(summaries, indent=2) if asked.json else _as_table(summaries))
         return 0
     if asked.name not in LESSONS:
-        from cnnkit.suggest import suggest
-
         raise UserError(f"there is no example {asked.name!r}{suggest(asked.name, LESSONS)}")
     lesson = LESSONS[asked.name]()
     if output and lesson.draw is None:
@@ -49,8 +45,7 @@ def run(asked: argparse.Namespace) -> int:
     if output and lesson.draw:
         from cnnkit.reporting.figures import png_bytes
 
-        with writing_output(output) as file:
-            file.write(png_bytes(lesson.draw()))
+        write_bytes(output, png_bytes(lesson.draw()))
     return 0
 
 

@@ -1,0 +1,1 @@
+"""The commands below ``classroom``; see `cnnkit.cli.tools`."""

@@ -1,0 +1,36 @@
+"""``classroom translation``: accuracy when the test images are shifted."""
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from cnnkit.cli.commands.classroom import robustness
+from cnnkit.cli.parsing.options import Options, natural
+
+DESCRIPTION = f"""\
+Move the test images of runs up, down, left and right, fill with black, and print and draw the accuracy against the
+shift, the mean of the four directions. {robustness.RUNS}"""
+
+
+def arguments() -> Options:
+    """The words of the command."""
+    options = robustness.make_options("translation", DESCRIPTION)
+    options.add_argument(
+        "--shifts", nargs="+", type=natural, default=list(range(7)), metavar="N", help="pixels (default: 0 to 6)"
+    )
+    return options
+
+
+def run(asked: argparse.Namespace) -> int:
+    """Measure every run, print the table, write the plot."""
+    measurement = robustness.Measurement(asked, "shift")
+    from cnnkit.inspection.translation import shifted_views, translation_figure
+
+    curves = measurement.measure({"translation": (shifted_views, sorted(set(asked.shifts)))})["translation"]
+    points = {name: [measurement.describe(asdict(point)) for point in line] for name, line in curves.items()}
+    measurement.write(translation_figure(curves), [{"name": name, **p} for name, line in points.items() for p in line])
+    found: list[Any] = [{"name": name, "runs": measurement.paths[name], "points": points[name]} for name in points]
+    if not measurement.print_json(curves=found):
+        robustness.print_curves(curves, "shift\npixels")
+        measurement.print_end()
+    return 0
