@@ -21,18 +21,10 @@ _REMEDY = (
 
 
 class Originals(NamedTuple):
-    """A data set as published: images uint8 (N, C, H, W), labels uint8 (N,), and each file's path and SHA-256."""
+    """A data set as published: the `ARRAYS`, uint8 (N, C, H, W) and (N,), and the path and SHA-256 of each file."""
 
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.uint8]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.uint8]
+    arrays: dict[str, NDArray[np.uint8]]
     files: dict[str, dict[str, str]]
-
-    @property
-    def arrays(self) -> dict[str, NDArray[np.uint8]]:
-        """The four arrays by name."""
-        return dict(zip(ARRAYS, self[:4], strict=True))
 
 
 class Place(NamedTuple):
@@ -91,7 +83,8 @@ def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REME
         except (OSError, ValueError) as error:
             raise UserError(f"{path} is not the publisher's {source.title} file: {error}. {remedy}") from None
     files = {file: {"path": str(places[file].path.absolute()), "sha256": source.sha256[file]} for file in source.files}
-    return Originals(*_parse(source, raw, source.train), *_parse(source, raw, source.test), files)
+    arrays = (*_parse(source, raw, source.train), *_parse(source, raw, source.test))
+    return Originals(dict(zip(ARRAYS, arrays, strict=True)), files)
 
 
 def _find(source: Source, folders: Iterable[Path]) -> dict[str, Place]:

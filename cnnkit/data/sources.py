@@ -59,43 +59,37 @@ class Source:
         return 16 + count * math.prod(self.image_shape) if "idx3" in file else 8 + count
 
 
-_IDX_TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
-_IDX_TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-_CIFAR_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
-
-SOURCES: dict[str, Source] = {
-    "mnist": Source(
-        title="MNIST",
-        image_shape=(1, 28, 28),
-        class_names=tuple("0123456789"),
-        train=_IDX_TRAIN,
-        test=_IDX_TEST,
-        counts=(60_000, 10_000),
-        sha256={
-            "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        },
-        layouts=("MNIST/raw/{file}", "MNIST/raw/{file}.gz", "{file}", "{file}.gz"),
-        download="MNIST/raw/{file}.gz",
-        urls=(
-            "https://ossci-datasets.s3.amazonaws.com/mnist/{name}",
-            "https://storage.googleapis.com/cvdf-datasets/mnist/{name}",
-        ),
-        homepage="http://yann.lecun.com/exdb/mnist/",
-        license="CC BY-SA 3.0 as commonly stated; copyright Yann LeCun and Corinna Cortes",
+_MNIST = Source(
+    title="MNIST",
+    image_shape=(1, 28, 28),
+    class_names=tuple("0123456789"),
+    train=("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    test=("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+    counts=(60_000, 10_000),
+    sha256={
+        "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    },
+    layouts=("MNIST/raw/{file}", "MNIST/raw/{file}.gz", "{file}", "{file}.gz"),
+    download="MNIST/raw/{file}.gz",
+    urls=(
+        "https://ossci-datasets.s3.amazonaws.com/mnist/{name}",
+        "https://storage.googleapis.com/cvdf-datasets/mnist/{name}",
     ),
-    "fashion_mnist": Source(
+    homepage="http://yann.lecun.com/exdb/mnist/",
+    license="CC BY-SA 3.0 as commonly stated; copyright Yann LeCun and Corinna Cortes",
+)
+SOURCES: dict[str, Source] = {
+    "mnist": _MNIST,
+    "fashion_mnist": replace(
+        _MNIST,
         title="Fashion-MNIST",
-        image_shape=(1, 28, 28),
         class_names=(
             *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
             *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
-        train=_IDX_TRAIN,
-        test=_IDX_TEST,
-        counts=(60_000, 10_000),
         sha256={
             "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
@@ -116,7 +110,7 @@ SOURCES: dict[str, Source] = {
         title="CIFAR-10",
         image_shape=(3, 32, 32),
         class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-        train=_CIFAR_TRAIN,
+        train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
         test=("test_batch.bin",),
         counts=(50_000, 10_000),
         sha256={

@@ -47,7 +47,7 @@ def test_every_layout_gives_the_same_arrays(
     data_dir = tmp_path / "data" if as_mirror else folder
     loaded = load_originals(name, data_dir, mirror=folder if as_mirror else None)
     for key, expected in made_set.arrays.items():
-        got = getattr(loaded, key)
+        got = loaded.arrays[key]
         assert got.dtype == np.uint8
         np.testing.assert_array_equal(got, expected)
     assert tree(folder) == before
@@ -153,7 +153,7 @@ def test_cifar_is_downloaded_as_one_archive_and_checked(
 
     monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=transfer, sleep=lambda _: None))
     loaded = load_originals("cifar10", tmp_path)
-    np.testing.assert_array_equal(loaded.train_images, made_set.arrays["train_images"])
+    np.testing.assert_array_equal(loaded.arrays["train_images"], made_set.arrays["train_images"])
     assert tree(tmp_path).keys() == {"cifar-10-binary.tar.gz", ".cnnkit/download.lock"}
 
 

@@ -67,6 +67,6 @@ def test_drawing_again_gives_the_same_bytes(tmp_path: Path) -> None:
 @needs_real
 def test_sample_test_images_are_official_test_images(tmp_path: Path) -> None:
     official = load_originals("fashion_mnist", tmp_path, mirror=REAL)
-    indices = draw_indices(official.test_labels, "test")
-    np.testing.assert_array_equal(open_sample().test_images.numpy(), official.test_images[indices])
-    np.testing.assert_array_equal(open_sample().test_labels.numpy(), official.test_labels[indices])
+    indices = draw_indices(official.arrays["test_labels"], "test")
+    np.testing.assert_array_equal(open_sample().test_images.numpy(), official.arrays["test_images"][indices])
+    np.testing.assert_array_equal(open_sample().test_labels.numpy(), official.arrays["test_labels"][indices])

@@ -42,13 +42,13 @@ def draw(data_dir: Path, out_dir: Path = SAMPLE_FOLDER) -> dict[str, str]:
     Raises:
         UserError: The official files are not below `data_dir`, or not the publisher's.
     """
-    official = load_originals("fashion_mnist", data_dir, mirror=data_dir)
-    train, test = draw_indices(official.train_labels, "train"), draw_indices(official.test_labels, "test")
+    official = load_originals("fashion_mnist", data_dir, mirror=data_dir).arrays
+    train, test = draw_indices(official["train_labels"], "train"), draw_indices(official["test_labels"], "test")
     files = {
-        "train-images-idx3-ubyte": official.train_images[train, 0],
-        "train-labels-idx1-ubyte": official.train_labels[train],
-        "t10k-images-idx3-ubyte": official.test_images[test, 0],
-        "t10k-labels-idx1-ubyte": official.test_labels[test],
+        "train-images-idx3-ubyte": official["train_images"][train, 0],
+        "train-labels-idx1-ubyte": official["train_labels"][train],
+        "t10k-images-idx3-ubyte": official["test_images"][test, 0],
+        "t10k-labels-idx1-ubyte": official["test_labels"][test],
     }
     table = {}
     for name, array in files.items():

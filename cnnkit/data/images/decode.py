@@ -18,7 +18,7 @@ from cnnkit.data.images import tiff
 from cnnkit.data.images.bands import WholeBands, open_bands
 from cnnkit.data.images.flattening import Flattening, find_transparency
 from cnnkit.data.images.formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, read_head
-from cnnkit.data.images.resizing import Resize, join, resize_bands
+from cnnkit.data.images.resizing import Resize, reduce_bands, resize_bands
 from cnnkit.errors import UserError
 
 __all__ = ["MAX_PIXELS", "Resize", "UnreadableImage", "read_image"]
@@ -120,7 +120,7 @@ def _read(
     flatten = Flattening(bands, kind, transparency)
     orientation = _find_orientation(image, decoded=isinstance(bands, WholeBands))
     if size is None:
-        flat = join(bands, flatten, mode)
+        flat = reduce_bands(bands, flatten, mode, (1, 1), (0, 0, *bands.size))
     else:
         # The last row and column of a draft may cover fewer pixels than the others, so its extent is a fraction.
         extent = draft[1][2:] if draft else bands.size

@@ -4,7 +4,7 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, features
 
 MAX_PIXELS = 64_000_000  # of an image, unless the user says otherwise
 HEAD = 32  # bytes of a file that `find_formats` needs
@@ -51,7 +51,10 @@ def find_formats(head: bytes, suffix: str) -> tuple[str, ...]:
         return ()
     head = head.ljust(16, b"\0")  # Pillow's tests look that far
     accepted = [name for name in _registered() if (accept := Image.OPEN[name][1]) and accept(head) is True]
-    if is_heic(head) and _register_heif():
+    if is_heic(head) and has_heif():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
         accepted.append("HEIF")
     if suffix in _BY_SUFFIX:
         accepted.append(_BY_SUFFIX[suffix])
@@ -93,20 +96,5 @@ def read_head(path: Path) -> bytes:
 def _registered() -> tuple[str, ...]:
     Image.init()
     built = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000", "JPEG": "jpg"}
-    from PIL import features
-
-    return tuple(
-        name
-        for name in _BY_CONTENT
-        if name in Image.OPEN and name != "HEIF" and (name not in built or features.check(built[name]))
-    )
-
-
-@cache
-def _register_heif() -> bool:
-    if not has_heif():
-        return False
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    return True
+    known = [name for name in _BY_CONTENT if name in Image.OPEN and name != "HEIF"]
+    return tuple(name for name in known if name not in built or features.check(built[name]))

@@ -38,11 +38,6 @@ def resize_bands(
     return padded
 
 
-def join(bands: Bands, flatten: Flatten, mode: str) -> Image.Image:
-    """Return the image at its own size."""
-    return _reduce(bands, flatten, mode, (1, 1), (0, 0, *bands.size))
-
-
 def _find_box(extent: tuple[float, float], size: tuple[int, int], resize: Resize) -> tuple[tuple[int, int], Box]:
     """Return the width and height to scale to, and the box of the image that is scaled."""
     (width, height), (to_height, to_width) = extent, size
@@ -71,7 +66,7 @@ def _scale(bands: Bands, flatten: Flatten, mode: str, inner: tuple[int, int], bo
             min(bands.size[0], math.ceil(right + per_x / 2)),
             min(bands.size[1], math.ceil(bottom + per_y / 2)),
         )
-    reduced = _reduce(bands, flatten, mode, factors, whole)
+    reduced = reduce_bands(bands, flatten, mode, factors, whole)
     moved = (
         (left - whole[0]) / factors[0],
         (top - whole[1]) / factors[1],
@@ -81,7 +76,7 @@ def _scale(bands: Bands, flatten: Flatten, mode: str, inner: tuple[int, int], bo
     return reduced.resize(inner, Image.Resampling.BILINEAR, moved)
 
 
-def _reduce(
+def reduce_bands(
     bands: Bands, flatten: Flatten, mode: str, factors: tuple[int, int], box: tuple[int, int, int, int]
 ) -> Image.Image:
     """Average boxes of ``factors`` pixels within a part of the image."""
