@@ -36,12 +36,7 @@ class MeanLoss(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, loss: torch.Tensor, n: int) -> None:
-        """Add one batch.
-
-        Args:
-            loss: mean loss of the batch, a scalar on the metric's device.
-            n: samples in the batch.
-        """
+        """Add the mean loss of a batch of n samples, a scalar on the metric's device."""
         self.total = self.total + loss.detach().float() * n
         self.count = self.count + n
 
@@ -50,14 +45,11 @@ class MeanLoss(Metric):
         return self.total / self.count
 
 
-def build_accuracy(num_classes: int | None = None) -> MulticlassAccuracy:
+def build_accuracy() -> MulticlassAccuracy:
     """Build the accuracy that papers report: correct samples over all samples (top-1, micro average).
 
     Its labels are class indices, see :func:`hard_labels`. Arguments are not validated, because this costs time at every
     step, and the host may have to wait for the device.
-
-    Args:
-        num_classes: number of classes; the accuracy does not depend on it.
 
     Example:
         >>> accuracy = build_accuracy()
@@ -65,7 +57,7 @@ def build_accuracy(num_classes: int | None = None) -> MulticlassAccuracy:
         >>> round(accuracy.compute().item(), 3)
         0.667
     """
-    return MulticlassAccuracy(num_classes=num_classes, average="micro", validate_args=False)
+    return MulticlassAccuracy(average="micro", validate_args=False)
 
 
 class TopKAccuracy(Metric):
@@ -95,12 +87,7 @@ class TopKAccuracy(Metric):
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Add one batch.
-
-        Args:
-            logits: (B, K), or probabilities.
-            labels: int64 (B,).
-        """
+        """Add a batch: logits or probabilities (B, K), and labels (B,), int64."""
         likeliest = logits.topk(min(self.k, logits.shape[1]), dim=1).indices
         self.correct = self.correct + (likeliest == labels[:, None]).sum()
         self.count = self.count + len(labels)

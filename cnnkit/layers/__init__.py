@@ -9,11 +9,10 @@ from cnnkit.layers.aux_head import (
     compile_once,
     forward_with_heads,
 )
-from cnnkit.layers.conv import ConvNormAct, Pointwise, chain_output_size
+from cnnkit.layers.conv import ConvNormAct, Pointwise, chain_output_size, make_conv
 from cnnkit.layers.inception import Inception
 from cnnkit.layers.init import init_he
-from cnnkit.layers.norm import LocalResponseNorm, NormName, local_response_norm, make_norm
-from cnnkit.layers.padding import make_conv
+from cnnkit.layers.norm import LocalResponseNorm, NormName, make_norm
 from cnnkit.layers.pool import (
     DilatedAvgPool2d,
     MinPool2d,
@@ -27,8 +26,6 @@ from cnnkit.layers.residual import (
     Bottleneck,
     PreActBlock,
     ShortcutName,
-    make_shortcut,
-    pad_shortcut,
 )
 from cnnkit.layers.squeeze_excite import SqueezeExcite
 from cnnkit.layers.transposed import TransposedConvNormAct
@@ -60,11 +57,8 @@ __all__ = [
     "forward_with_heads",
     "get_activation",
     "init_he",
-    "local_response_norm",
     "make_activation",
     "make_conv",
     "make_norm",
     "make_pool",
-    "make_shortcut",
-    "pad_shortcut",
 ]

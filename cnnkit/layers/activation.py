@@ -22,24 +22,12 @@ _ACTIVATIONS: dict[str, tuple[Callable[[], nn.Module], Callable[[Tensor], Tensor
 
 
 def make_activation(name: ActivationName) -> nn.Module:
-    """Build an activation function by its name.
-
-    Raises:
-        UserError: the name is unknown.
-    """
+    """Build an activation function as a module; a `UserError` for an unknown name."""
     return _find(name)[0]()
 
 
 def get_activation(name: ActivationName) -> Callable[[Tensor], Tensor]:
-    """Look up an activation function by its name, for a net without a module for it.
-
-    Raises:
-        UserError: the name is unknown.
-
-    Example:
-        >>> get_activation("relu")(torch.tensor([-1.0, 2.0])).tolist()
-        [0.0, 2.0]
-    """
+    """Find an activation as a function, for a net without a module for it; a `UserError` for an unknown name."""
     return _find(name)[1]
 
 

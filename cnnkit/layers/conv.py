@@ -7,8 +7,40 @@ from torch import nn
 from cnnkit.errors import UserError
 from cnnkit.layers.activation import ActivationName, make_activation
 from cnnkit.layers.norm import NormName, make_norm
-from cnnkit.layers.padding import make_conv
-from cnnkit.sizes import ImageSize, Padding, PaddingMode, as_height_width, as_pair, count_places, split_same
+from cnnkit.sizes import (
+    ImageSize,
+    Padding,
+    PaddingMode,
+    as_height_width,
+    as_pair,
+    check_at_least,
+    check_padding,
+    count_places,
+    split_same,
+)
+
+
+def make_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: Padding = 0,
+    dilation: int = 1,
+    groups: int = 1,
+    bias: bool = True,
+    padding_mode: PaddingMode = "zeros",
+) -> nn.Conv2d:
+    """Build a `torch.nn.Conv2d`, but check its arguments first.
+
+    Raises:
+        UserError: an argument is out of range, or padding ``same`` comes with a stride.
+    """
+    check_padding(padding, stride, padding_mode)
+    check_at_least(1, kernel_size=kernel_size, stride=stride, dilation=dilation, groups=groups)
+    return nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode=padding_mode
+    )
 
 
 class ConvNormAct(nn.Sequential):
@@ -19,15 +51,16 @@ class ConvNormAct(nn.Sequential):
         out_channels: filters of the convolution.
         kernel_size: side of the filters, in pixels.
         stride: pixels between two positions of the filters.
-        padding: pixels added on every side, ``same`` or ``valid``, see :func:`cnnkit.layers.padding.make_conv`; by
-            default the padding that keeps the image size at stride 1, for even kernels too.
+        padding: pixels added on every side; ``same`` keeps the image size at stride 1 (an even kernel gets the odd
+            pixel at the bottom and right), ``valid`` adds none. By default the image size stays the same at stride 1.
         groups: groups of channels that are convolved separately; ``in_channels`` gives a depthwise convolution.
         norm: normalization between convolution and activation.
         activation: activation function at the end; None for a linear output.
         dilation: pixels from one filter weight to the next.
         bias: whether filters have a bias; by default they have one unless batch norm follows, which would subtract it
             (Ioffe & Szegedy 2015, section 3.2).
-        padding_mode: what is added: ``zeros``, ``reflect``, ``replicate`` or ``circular``.
+        padding_mode: values of the padding: ``zeros``, the mirrored image (``reflect``), its repeated edge
+            (``replicate``), or its opposite side (``circular``).
 
     Raises:
         UserError: an argument is out of range.

@@ -14,49 +14,38 @@ from cnnkit.errors import UserError
 NormName = Literal["none", "batch", "local_response"]
 
 
-def local_response_norm(
-    images: torch.Tensor, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
-) -> torch.Tensor:
+class LocalResponseNorm(nn.Module):
     """Divide every activation by a power of the energy in the neighboring channels, ``(B, C, H, W)`` to the same.
 
     As in the paper, b_i = a_i / (k + alpha * sum_j a_j^2)^beta, where j are the ``size`` channels around i that exist.
-    ``torch.nn.functional.local_response_norm`` has the mean in place of the sum: its alpha is this alpha times
-    ``size``. It pools over a fifth dimension, which on a CPU takes three times as long as shifted sums over channels
-    that are neighbors in memory. The divisor is at least float32: in bfloat16 the smallest step above k = 2 is 0.016,
-    which is larger than the energy.
+    ``torch.nn.LocalResponseNorm`` has the mean in place of the sum: its alpha is this alpha times ``size``. It pools
+    over a fifth dimension, which on a CPU takes three times as long as shifted sums over channels that are neighbors in
+    memory. The divisor is at least float32: in bfloat16 the smallest step above k = 2 is 0.016, which is larger than
+    the energy. The defaults are AlexNet's.
 
     Args:
-        images: activations (B, C, H, W).
         size: channels in a neighborhood, an odd number.
         alpha: weight of the energy.
         beta: exponent.
         k: constant above 0, so that the divisor is not 0.
 
-    Returns:
-        (B, C, H, W), of the images' dtype.
-
     Example:
-        >>> local_response_norm(torch.ones(1, 1, 1, 1), size=5, alpha=1.0, beta=1.0, k=2.0).item()
+        >>> LocalResponseNorm(size=5, alpha=1.0, beta=1.0, k=2.0)(torch.ones(1, 1, 1, 1)).item()
         0.3333333432674408
     """
-    last = images.permute(0, 2, 3, 1)  # a view whose channels are neighbors if the images are channels_last
-    exact = last.to(torch.promote_types(images.dtype, torch.float32))
-    squares = F.pad(exact.square(), (size // 2, size // 2))
-    energy = squares.narrow(-1, 0, images.shape[1])
-    for start in range(1, size):
-        energy = energy + squares.narrow(-1, start, images.shape[1])
-    return (exact * (k + alpha * energy).pow(-beta)).to(images.dtype).permute(0, 3, 1, 2)
-
-
-class LocalResponseNorm(nn.Module):
-    """Local response normalization with AlexNet's constants; arguments as in :func:`local_response_norm`."""
 
     def __init__(self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return local_response_norm(images, self.size, self.alpha, self.beta, self.k)
+        last = images.permute(0, 2, 3, 1)  # a view whose channels are neighbors if the images are channels_last
+        exact = last.to(torch.promote_types(images.dtype, torch.float32))
+        squares = F.pad(exact.square(), (self.size // 2, self.size // 2))
+        energy = squares.narrow(-1, 0, images.shape[1])
+        for start in range(1, self.size):
+            energy = energy + squares.narrow(-1, start, images.shape[1])
+        return (exact * (self.k + self.alpha * energy).pow(-self.beta)).to(images.dtype).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -18,26 +18,22 @@ from cnnkit.layers.squeeze_excite import SqueezeExcite
 ShortcutName = Literal["A", "B"]
 
 
-def pad_shortcut(maps: torch.Tensor, out_channels: int, stride: int) -> torch.Tensor:
-    """Apply shortcut A: keep every ``stride``-th pixel and add channels of zeros on both sides; no parameters.
+class PadShortcut(nn.Module):
+    """Shortcut A: keeps every ``stride``-th pixel and adds channels of zeros on both sides; it has no parameters.
 
     Example:
-        >>> pad_shortcut(torch.ones(1, 2, 4, 4), 4, 2)[0, :, 0, 0].tolist()
+        >>> PadShortcut(4, stride=2)(torch.ones(1, 2, 4, 4))[0, :, 0, 0].tolist()
         [0.0, 1.0, 1.0, 0.0]
     """
-    missing = out_channels - maps.shape[1]
-    return F.pad(maps[..., ::stride, ::stride], (0, 0, 0, 0, missing // 2, missing - missing // 2))
-
-
-class PadShortcut(nn.Module):
-    """Shortcut A as a module, see :func:`pad_shortcut`."""
 
     def __init__(self, out_channels: int, stride: int) -> None:
         super().__init__()
         self.out_channels, self.stride = out_channels, stride
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
-        return pad_shortcut(maps, self.out_channels, self.stride)
+        missing = self.out_channels - maps.shape[1]
+        pads = (0, 0, 0, 0, missing // 2, missing - missing // 2)
+        return F.pad(maps[..., :: self.stride, :: self.stride], pads)
 
 
 def make_shortcut(

@@ -1,4 +1,4 @@
-"""Two learning-rate schedules, each as a function of the step and as a class for an optimizer.
+"""Two learning-rate schedules whose length is that of the run.
 
 Warm-up and cosine: Goyal et al. 2017, arXiv 1706.02677; Loshchilov & Hutter 2016, arXiv 1608.03983.
 Triangle: Smith 2017, arXiv 1708.07120.
@@ -13,35 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from cnnkit.errors import UserError
 
 
-def warmup_cosine(step: int, total_steps: int, warmup: float, final: float) -> float:
-    """Return the factor on the learning rate: it rises linearly to 1, then falls to ``final`` along half a cosine.
-
-    Example:
-        >>> [round(warmup_cosine(step, 8, 0.25, 0.0), 2) for step in range(9)]
-        [0.33, 0.67, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07, 0.0]
-    """
-    rise = round(warmup * total_steps)
-    if step < rise:
-        return (step + 1) / (rise + 1)  # not 0, so that the first step trains, too
-    progress = min(1.0, (step - rise) / max(1, total_steps - rise))
-    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def triangle(step: int, total_steps: int, peak: float, start: float, final: float) -> float:
-    """Return the factor on the learning rate: it rises linearly from ``start`` to 1, then falls linearly to ``final``.
-
-    Example:
-        >>> [round(triangle(step, 8, 0.25, 0.5, 0.1), 2) for step in range(9)]
-        [0.5, 0.75, 1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.1]
-    """
-    top = int(peak * total_steps)
-    if step < top:
-        return start + (1 - start) * step / top
-    return 1 + (final - 1) * min(1.0, (step - top) / max(1, total_steps - top))
-
-
 class WarmupCosineLR(LambdaLR):
-    """Linear warm-up to the optimizer's learning rate, then half a cosine down, see :func:`warmup_cosine`.
+    """Linear warm-up to the optimizer's learning rate, then half a cosine down.
 
     A checkpoint does not hold the shape: a run that is resumed with other ``total_steps`` takes the new shape.
 
@@ -62,12 +35,12 @@ class WarmupCosineLR(LambdaLR):
         last_epoch: int = -1,
     ) -> None:
         _check(total_steps=total_steps, warmup=warmup)
-        factor = partial(warmup_cosine, total_steps=total_steps, warmup=warmup, final=final)
+        factor = partial(_warmup_cosine, total_steps=total_steps, warmup=warmup, final=final)
         super().__init__(optimizer, factor, last_epoch)
 
 
 class TriangleLR(LambdaLR):
-    """Linear rise to the optimizer's learning rate, then a linear fall, see :func:`triangle`.
+    """Linear rise to the optimizer's learning rate, then a linear fall.
 
     ``peak=0.23`` is the schedule of airbench94 (Jordan 2024, arXiv 2404.00498). A checkpoint does not hold the shape,
     see `WarmupCosineLR`.
@@ -91,8 +64,23 @@ class TriangleLR(LambdaLR):
         last_epoch: int = -1,
     ) -> None:
         _check(total_steps=total_steps, peak=peak)
-        factor = partial(triangle, total_steps=total_steps, peak=peak, start=start, final=final)
+        factor = partial(_triangle, total_steps=total_steps, peak=peak, start=start, final=final)
         super().__init__(optimizer, factor, last_epoch)
+
+
+def _warmup_cosine(step: int, total_steps: int, warmup: float, final: float) -> float:
+    rise = round(warmup * total_steps)
+    if step < rise:
+        return (step + 1) / (rise + 1)  # not 0, so that the first step trains, too
+    progress = min(1.0, (step - rise) / max(1, total_steps - rise))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _triangle(step: int, total_steps: int, peak: float, start: float, final: float) -> float:
+    top = int(peak * total_steps)
+    if step < top:
+        return start + (1 - start) * step / top
+    return 1 + (final - 1) * min(1.0, (step - top) / max(1, total_steps - top))
 
 
 def _check(total_steps: int, **parts: float) -> None:

@@ -62,14 +62,6 @@ def scale_rates(optimizer: Optimizer) -> None:
 
     Raises:
         UserError: a group has an ``lr_scale``, but the optimizer has no learning rate.
-
-    Example:
-        >>> import torch
-        >>> groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr_scale": 0.1}]
-        >>> optimizer = torch.optim.SGD(groups, lr=0.5)
-        >>> scale_rates(optimizer)
-        >>> [group["lr"] for group in optimizer.param_groups]
-        [0.5, 0.05]
     """
     common = optimizer.defaults.get("lr")
     scales = [group.pop("lr_scale", 1.0) for group in optimizer.param_groups]
@@ -91,22 +83,7 @@ def scale_rates(optimizer: Optimizer) -> None:
 
 @contextmanager
 def common_rates(optimizer: Optimizer) -> Iterator[None]:
-    """Set every group to the common rate, without its ratio, while a schedule is built or moves.
-
-    Example:
-        >>> import torch
-        >>> groups = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr_scale": 0.5}]
-        >>> optimizer = torch.optim.SGD(groups, lr=1.0)
-        >>> scale_rates(optimizer)
-        >>> with common_rates(optimizer):
-        ...     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2, eta_min=0.2)
-        >>> for _ in range(2):
-        ...     optimizer.step()
-        ...     with common_rates(optimizer):
-        ...         schedule.step()
-        >>> [round(group["lr"], 3) for group in optimizer.param_groups]
-        [0.2, 0.1]
-    """
+    """Set every group to the common rate, without its ratio, while a schedule is built or moves."""
     scaled = [group for group in optimizer.param_groups if RATIO in group]
     for group in scaled:
         group["lr"] = group[COMMON]

@@ -68,10 +68,8 @@ class SchedulePlan(NamedTuple):
 def find_length_default(target: Callable[..., Any]) -> dict[str, int]:
     """Return the default by which a configuration leaves a schedule's length open: 0, which means no length.
 
-    PolynomialLR's own default is 5, which could not be distinguished from a 5 that the user wrote.
-
-    Returns:
-        Empty for a class that is no schedule, that has no length, or whose default is None, which means no length too.
+    PolynomialLR's own default is 5, which could not be distinguished from a 5 that the user wrote. The result is empty
+    for a class that is no schedule, that has no length, or whose default is None, which means no length too.
 
     Example:
         >>> from torch.optim.lr_scheduler import OneCycleLR

@@ -53,14 +53,7 @@ class CountedSchedule:
         self.plateau = inner if isinstance(inner, ReduceLROnPlateau) else None
 
     def move(self, interval: Interval, steps: int, epochs: int, metric: Any) -> None:
-        """Set the rates for the next step or epoch.
-
-        Args:
-            interval: whether a step or an epoch has ended.
-            steps: optimizer steps made so far.
-            epochs: epochs that are over.
-            metric: value that a plateau is looked for in.
-        """
+        """Set the rates for the next step or epoch, after so many steps and epochs; a plateau looks at the metric."""
         if interval == "step":
             self.schedule.step_update(num_updates=steps)
         else:

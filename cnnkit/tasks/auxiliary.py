@@ -15,7 +15,7 @@ from cnnkit.errors import UserError
 from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_with_heads
 from cnnkit.layers.probing import run_on_black_image
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
-from cnnkit.tasks.classification import Batch, ClassificationTask
+from cnnkit.tasks.classification import ClassificationTask, LabeledImages
 from cnnkit.tasks.loss import cross_entropy, match_dtype
 
 
@@ -84,7 +84,7 @@ class AuxiliaryLossTask(ClassificationTask):
         run = cast(Any, type(self.net)).forward_aux  # `net.compile()` compiles its forward alone
         return cast(AuxiliaryOutput, (compile_once(run) if self.compile_net else run)(self.net, images))
 
-    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def compute_loss(self, batch: LabeledImages) -> tuple[Tensor, Tensor]:
         """Compute the total loss of one batch, and update the means of its parts; returns the net's own logits."""
         images, labels = batch
         output = self.forward_aux(images)

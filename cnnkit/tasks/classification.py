@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any, Literal, Self, cast
 
 import lightning as L
@@ -20,7 +21,7 @@ from cnnkit.tasks.optimization import OptimizedModule
 from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
 from cnnkit.weights import skip_pretrained
 
-Batch = tuple[Tensor, Tensor]
+LabeledImages = tuple[Tensor, Tensor]
 
 
 class ClassificationTask(OptimizedModule):
@@ -43,7 +44,7 @@ class ClassificationTask(OptimizedModule):
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
     """
 
-    _loader_states: list[dict[str, Any]] = []  # noqa: RUF012  # replaced, never changed
+    _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
 
     def __init__(
         self,
@@ -94,7 +95,7 @@ class ClassificationTask(OptimizedModule):
 
     # ---- what research code overrides ---------------------------------------------------------------------------
 
-    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def compute_loss(self, batch: LabeledImages) -> tuple[Tensor, Tensor]:
         """Compute the training loss of one batch.
 
         Args:
@@ -138,7 +139,7 @@ class ClassificationTask(OptimizedModule):
         """Bring the loaders to the batch at which a resumed run stopped."""
         super().on_train_start()
         restore_loaders(self.trainer.train_dataloader, self._loader_states)
-        self._loader_states = []
+        self._loader_states = ()
         self.check_accumulation()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -146,7 +147,7 @@ class ClassificationTask(OptimizedModule):
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
         loss, logits = check_loss(self, self.compute_loss(batch))
         self._update("train", loss, logits, batch[1])
@@ -154,11 +155,11 @@ class ClassificationTask(OptimizedModule):
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def validation_step(self, batch: LabeledImages, batch_idx: int) -> dict[str, Tensor]:
         """Update loss and metrics; return ``loss``, a scalar, ``logits`` (B, K), ``labels`` (B,) for callbacks."""
         return self._evaluate("val", batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+    def test_step(self, batch: LabeledImages, batch_idx: int) -> dict[str, Tensor]:
         return self._evaluate("test", batch)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -195,7 +196,7 @@ class ClassificationTask(OptimizedModule):
         mean_loss, metrics = self._scores("train")
         return [mean_loss, *metrics.values(copy_state=False)]
 
-    def _evaluate(self, stage: str, batch: Batch) -> dict[str, Tensor]:
+    def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
         logits = self(images).float()
         loss = cross_entropy(logits, labels)

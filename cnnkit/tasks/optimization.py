@@ -31,23 +31,14 @@ from cnnkit.tasks.finders import read_rate, set_rate
 
 
 class OptimizedModule(L.LightningModule):
-    """A module with a configured optimizer and schedule; `ClassificationTask` sets its attributes.
-
-    Attributes:
-        optimizer: called with the parameter groups.
-        scheduler: called with the optimizer; None keeps the rate constant.
-        schedule_interval: ``step``, ``epoch``, or ``auto``.
-        monitor: metric of a schedule that waits for a plateau.
-        decay_norm_and_bias: whether biases and normalization parameters decay.
-        schedule: the schedule of the current fit.
-    """
+    """A module with a configured optimizer and schedule; the first attributes are arguments of `ClassificationTask`."""
 
     optimizer: Callable[..., Optimizer]
     scheduler: Callable[..., Any] | None
     schedule_interval: Literal["auto", "step", "epoch"]
     monitor: str
     decay_norm_and_bias: bool
-    schedule: BuiltSchedule | None = None
+    schedule: BuiltSchedule | None = None  # of the current fit
     _moves = Moves()
     _length: RunLength | None = None  # set if the schedule depends on it
     _resumed: dict[str, Any] | None = None  # the checkpoint from which the fit resumes

@@ -1,6 +1,6 @@
 """What an exact resume needs: random seeds, the metrics of an incomplete epoch, the position of the loaders."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ def read_loader_states(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(fit_loop.get("state_dict", {}).get("combined_loader", []))
 
 
-def restore_loaders(loaders: Any, states: list[dict[str, Any]]) -> None:
+def restore_loaders(loaders: Any, states: Sequence[dict[str, Any]]) -> None:
     """Bring training loaders to the batch at which a run stopped.
 
     Lightning does so when it sets up the loaders. But to ask for the length of the run, as `configure_optimizers` does,

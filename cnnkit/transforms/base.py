@@ -34,18 +34,7 @@ class Transform(nn.Module):
 
 
 def check_between(owner: object, name: str, value: float, low: float, high: float) -> None:
-    """Check that a setting is a number in [low, high].
-
-    Args:
-        owner: object that has the setting; the message names its class.
-        name: name of the setting.
-        value: its value; NaN is in no range.
-        low: least allowed value.
-        high: greatest allowed value.
-
-    Raises:
-        UserError: it is not.
-    """
+    """Check that a setting of an object is a number in [low, high], which NaN is not; else raise a `UserError`."""
     if not isinstance(value, int | float) or not low <= value <= high:
         bounds = f"at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
         raise UserError(f"{type(owner).__name__}: {name} must be {bounds}, got {value!r}.")

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from cnnkit.tasks import ClassificationTask
-from cnnkit.tasks.classification import Batch
+from cnnkit.tasks.classification import LabeledImages
 
 
 class LargerLossTask(ClassificationTask):
@@ -26,7 +26,7 @@ class LargerLossTask(ClassificationTask):
         super().on_train_start()
         self.last_step = self.trainer.estimated_stepping_batches - 1
 
-    def compute_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def compute_loss(self, batch: LabeledImages) -> tuple[Tensor, Tensor]:
         """Return the scaled loss and the logits."""
         loss, logits = super().compute_loss(batch)
         return loss * (1 + self.extra * max(0.0, 1 - self.global_step / self.last_step)), logits

@@ -12,7 +12,6 @@ from cnnkit.layers import (
     LocalResponseNorm,
     chain_output_size,
     get_activation,
-    local_response_norm,
     make_activation,
     make_norm,
     make_pool,
@@ -36,15 +35,15 @@ def local_response_norm_by_loops(images, size, alpha, beta, k):
 def test_local_response_norm_follows_the_papers_formula(constants):
     images = 3 * torch.randn(2, 6, 4, 5, generator=torch.Generator().manual_seed(0))
     expected = local_response_norm_by_loops(images, *constants)
-    torch.testing.assert_close(local_response_norm(images, *constants), expected)
     torch.testing.assert_close(LocalResponseNorm(*constants)(images), expected)
-    torch.testing.assert_close(local_response_norm(images.to(memory_format=torch.channels_last), *constants), expected)
+    torch.testing.assert_close(LocalResponseNorm(*constants)(images), expected)
+    torch.testing.assert_close(LocalResponseNorm(*constants)(images.to(memory_format=torch.channels_last)), expected)
 
 
 def test_local_response_norm_has_the_gradient_of_torchs():
     images = torch.randn(2, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     weights = torch.randn(2, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    outputs = (local_response_norm(images, 5, 0.1), F.local_response_norm(images, 5, 0.5, 0.75, 2.0))
+    outputs = (LocalResponseNorm(5, 0.1)(images), F.local_response_norm(images, 5, 0.5, 0.75, 2.0))
     found, expected = (torch.autograd.grad((output * weights).sum(), images)[0] for output in outputs)
     torch.testing.assert_close(found, expected)
 
@@ -52,9 +51,9 @@ def test_local_response_norm_has_the_gradient_of_torchs():
 def test_local_response_norm_keeps_the_energy_in_bfloat16():
     """2 + 1e-4 * 45 is 2 in bfloat16; a large exponent shows what would be lost, 1.8 %."""
     images = torch.full((1, 5, 1, 1), 3.0)
-    normed = local_response_norm(images.bfloat16(), beta=8.0)
+    normed = LocalResponseNorm(beta=8.0)(images.bfloat16())
     assert normed.dtype == torch.bfloat16
-    torch.testing.assert_close(normed.float(), local_response_norm(images, beta=8.0), rtol=2**-8, atol=0)
+    torch.testing.assert_close(normed.float(), LocalResponseNorm(beta=8.0)(images), rtol=2**-8, atol=0)
 
 
 def test_make_norm_by_name():

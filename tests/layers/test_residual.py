@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet as torchvision_resnet
 
-from cnnkit.layers import BasicBlock, Bottleneck, PreActBlock, make_shortcut, pad_shortcut
+from cnnkit.layers import BasicBlock, Bottleneck, PreActBlock
+from cnnkit.layers.residual import PadShortcut, make_shortcut
 
 BLOCKS = [BasicBlock, Bottleneck, PreActBlock]
 every_block = pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)
@@ -48,7 +49,7 @@ def test_the_preactivated_projection_takes_activated_maps():
 
 
 def test_shortcut_a_keeps_every_second_pixel_and_adds_empty_channels():
-    out = pad_shortcut(maps(8), 16, 2)
+    out = PadShortcut(16, 2)(maps(8))
     torch.testing.assert_close(out[:, 4:12], maps(8)[:, :, ::2, ::2])
     assert not out[:, :4].any()
     assert not out[:, 12:].any()
