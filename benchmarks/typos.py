@@ -23,7 +23,7 @@ import cnnkit.transforms
 from benchmarks.common import ROOT, Table
 from cnnkit.cli import main as cnnkit_main
 from cnnkit.cli.help import COMMANDS
-from cnnkit.cli.parsing.build import build
+from cnnkit.cli.parsing.build import from_config
 from cnnkit.cli.tools import TOOLS
 from cnnkit.errors import UserError
 
@@ -169,7 +169,7 @@ def hint_for(typo: Typo, file: Path | None) -> str:
             words = ["--config", str(file)]
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            build(words)
+            from_config(words)
     except UserError as error:
         return str(error)
     except Exception as error:

@@ -6,7 +6,7 @@ Words without quotes come as `cnnkit.scalars.PlainScalar` where only the key's t
 import codecs
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -43,6 +43,23 @@ def read_word(text: str, key: str) -> Any:
         raise UserError(str(error).replace(f"{key}, line 1:", f"{key}:", 1)) from None
 
 
+class YamlFile(NamedTuple):
+    """A file of keys and values, and where in it they stand."""
+
+    path: Path
+    values: dict[str, Any]
+    node: yaml.Node
+
+    def line_of(self, keys: tuple[str, ...], *, whole: bool = False) -> int | None:
+        """Return the line of a nested key, counted from 1; keys between, such as ``init_args``, may be left out.
+
+        Args:
+            keys: from the outermost to the innermost.
+            whole: None, and not the line of the innermost that is there, where the last key is not there.
+        """
+        return _find_line(self.node, keys, whole)
+
+
 def read_yaml(file: Path) -> Any:
     """The value of a file.
 
@@ -52,9 +69,10 @@ def read_yaml(file: Path) -> Any:
     return _read(read_text(file), str(file))
 
 
-def read_mapping(file: Path) -> dict[str, Any]:
-    """The mapping in a file; see `read_yaml`."""
-    return _as_mapping(read_yaml(file), file)
+def read_file(file: Path) -> YamlFile:
+    """Read a mapping and keep where its keys stand; see `read_yaml`."""
+    node = _compose(read_text(file), str(file))
+    return YamlFile(file, _as_mapping(None if node is None else _value(node, str(file)), file), node)
 
 
 def _as_mapping(found: Any, file: Path) -> dict[str, Any]:
@@ -85,7 +103,7 @@ def read_dump(file: Path) -> dict[str, Any]:
     """The mapping in a file that a program has written, such as a run's config.yaml: YAML's own values, within limits.
 
     Raises:
-        UserError: as `read_mapping`.
+        UserError: as `read_file`.
     """
     text = read_text(file)
     _read(text, str(file))
@@ -110,23 +128,6 @@ def dump_yaml(value: Any) -> str:
     return dumped
 
 
-def key_line(file: Path, keys: tuple[str, ...], *, whole: bool = False) -> int | None:
-    """The line of a nested key, counted from 1; keys between, such as ``init_args``, may be left out.
-
-    Args:
-        file: where it may stand.
-        keys: from the outermost to the innermost.
-        whole: None, and not the line of the innermost that is there, where the last key is not there.
-    """
-    try:
-        text = read_text(file)
-        _check_limits(text, str(file))
-        node = yaml.compose(text, _LOADER)
-    except (UserError, yaml.YAMLError):
-        return None
-    return _find_line(node, keys, whole)
-
-
 def _find_line(node: yaml.Node | None, keys: tuple[str, ...], whole: bool) -> int | None:
     if isinstance(node, yaml.SequenceNode):
         return next((line for part in node.value if (line := _find_line(part, keys, whole)) is not None), None)
@@ -140,6 +141,11 @@ def _find_line(node: yaml.Node | None, keys: tuple[str, ...], whole: bool) -> in
 
 
 def _read(text: str, name: str) -> Any:
+    node = _compose(text, name)
+    return None if node is None else _value(node, name)
+
+
+def _compose(text: str, name: str) -> Any:
     try:
         _check_limits(text, name)
         node = yaml.compose(text, _LOADER)
@@ -149,10 +155,9 @@ def _read(text: str, name: str) -> Any:
         remedy = "; indent with spaces, not tabs" if line and line[0].lstrip(" ").startswith("\t") else ""
         reason = getattr(error, "problem", None) or " ".join(str(error).split())[:100]
         raise UserError(f"{_at(name, mark)}: not valid YAML ({reason}){remedy}") from None
-    if node is None:
-        return None
-    _count(node, name, {})
-    return _value(node, name)
+    if node is not None:
+        _count(node, name, {})
+    return node
 
 
 def _at(name: str, mark: Any) -> str:

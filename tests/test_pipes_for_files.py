@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.cli.parsing.arguments import read_config
+from cnnkit.cli.parsing.command_line import read_config
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV
 from cnnkit.runs import RunFolder, find

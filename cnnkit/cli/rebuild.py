@@ -19,7 +19,7 @@ from jsonargparse._common import parsing_settings
 
 import cnnkit
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.cli.parsing.arguments import read_config
+from cnnkit.cli.parsing.command_line import read_config
 from cnnkit.errors import UserError
 from cnnkit.tasks import ClassificationTask
 from cnnkit.weights import skip_pretrained
@@ -53,7 +53,7 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
             "use ClassificationTask.load_from_checkpoint(file, net=...) in Python"
         )
     named = set(_dotted(arguments))
-    asked_for = {name for config in configs for name in _dotted(read_config(Path(config)))}
+    asked_for = {name for config in configs for name in _dotted(read_config(Path(config)).values)}
     eager: dict[str, Any] = (
         {"compile_net": False} if arguments.get("compile_net") else {}
     )  # compiling would take longer than predicting

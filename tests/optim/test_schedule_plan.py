@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 import timm.scheduler as timms
 import torch
-from jsonargparse import _typehints
 from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnnkit.cli.parsing.parser import own_conventions
+from cnnkit.cli.parsing.classes import class_bases, path_of, resolve_class
 from cnnkit.errors import UserError
 from cnnkit.optim import (
     RunLength,
@@ -146,5 +145,5 @@ def test_a_part_of_no_rate_is_refused() -> None:
     ],
 )
 def test_a_name_alone_means_cnnkits_torchs_or_timms_class(kind: Any, name: str, path: str) -> None:
-    with own_conventions():
-        assert _typehints.resolve_class_path_by_name(kind, name) == path
+    found = resolve_class(name, class_bases(kind))
+    assert (path_of(found) if found else name) == path

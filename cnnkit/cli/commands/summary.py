@@ -76,9 +76,9 @@ def _size(text: str) -> tuple[int, int]:
 
 def _of_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     """The task of a configuration and the shape of its images."""
-    from cnnkit.cli.parsing.build import build
+    from cnnkit.cli.parsing.build import from_config
 
-    task, data, _ = build([word for file in asked.config for word in ("--config", file)] + asked.others)
+    task, data, _ = from_config([word for file in asked.config for word in ("--config", file)] + asked.others)
     return task, _image(task, getattr(data, "shape", None) or {})
 
 

@@ -3,13 +3,15 @@
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.errors.own_code import passes_own_code
 from cnnkit.cli.errors.plain_words import plain_words
 from cnnkit.errors import UserError
 
@@ -105,3 +107,23 @@ def blamed_callback(error: BaseException, given: Sequence[Callback]) -> Callback
         found = next((callback for callback in given if callback is here), found)
         frame = frame.tb_next
     return found
+
+
+@contextlib.contextmanager
+def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """Turn a `ValueError` of Lightning or torch.optim into a `UserError`: before the first step it is about a value.
+
+    One that somebody's own code raises, or that comes up within it, is a bug and stays what it is.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        if not when() or "Does not validate against" in str(error) or "You selected an invalid" in str(error):
+            raise  # there is a better message for these
+        *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+        module = str(innermost.f_globals.get("__name__", ""))
+        if passes_own_code(error) or not module.startswith(("lightning.", "torch.optim.")):
+            raise
+        raise UserError(f"{error}\n--debug shows where it was raised") from error

@@ -13,8 +13,7 @@ from cnnkit import callbacks
 from cnnkit.cli.commands.predict import asks_for_images, predict_images
 from cnnkit.cli.errors.messages import explain
 from cnnkit.cli.fit.session import Session
-from cnnkit.cli.parsing.arguments import read_request
-from cnnkit.cli.parsing.parser import own_conventions
+from cnnkit.cli.parsing.command_line import read_command_line
 
 
 def run_command(
@@ -29,15 +28,14 @@ def run_command(
         debug: print the traceback of an error, too.
         watching: callbacks of the caller, which no configuration names.
     """
-    files: list[str] = []
+    origin = None
     quieten()
     try:
         if command == "predict" and asks_for_images(args):
             return predict_images(args)
-        request = read_request(command, args)
-        files = request.files
-        with own_conventions():
-            Session(request, began, watching)
+        line = read_command_line(command, args)
+        origin = line.origin
+        Session(line, began, watching).execute()
     except callbacks.StopRequested as stop:
         return 128 + stop.signum
     except KeyboardInterrupt:
@@ -49,7 +47,7 @@ def run_command(
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code, lines = explain(error, files, args)
+        code, lines = explain(error, origin)
         print("\n".join(lines), file=sys.stderr)
         return code
     return 0

@@ -8,7 +8,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonito
 from cnnkit import callbacks, dashboards
 from cnnkit.cli.fit.provenance import git_state, machine, versions
 from cnnkit.cli.fit.report import flat
-from cnnkit.cli.parsing.arguments import Request
+from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.metric_names import Mode
 from cnnkit.runs import RunFolder
@@ -70,16 +70,16 @@ def callbacks_of(
     return [*theirs, *own, *savers]
 
 
-def facts_of(request: Request, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
+def facts_of(line: CommandLine, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
     """What the manifest says of how the run was started.
 
     Args:
-        request: what was asked for.
+        line: the command.
         resolved: the configuration with all defaults.
         precision_reason: why this precision.
     """
     return {
-        "command": quote_command(request.command, *request.given),
+        "command": quote_command(line.command, *line.typed),
         "versions": versions(),
         "machine": machine(),
         "code": code_version(resolved),

@@ -15,7 +15,7 @@ from cnnkit.callbacks.checkpoint_reading import (
     load_checkpoint,
     weight_shapes,
 )
-from cnnkit.cli.parsing.arguments import Request, read_config
+from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder, choose_checkpoint
 from cnnkit.runs.keys import MAY_CHANGE, covers
@@ -49,23 +49,22 @@ class Resume:
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
-def prepare_resume(request: Request, resolved: Mapping[str, Any], asked: str | None) -> Resume:
+def prepare_resume(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any], asked: str | None) -> Resume:
     """Accept a resume, or say why not.
 
     Args:
-        request: the command, with the run.
+        line: the command.
+        run: which run goes on.
         resolved: its configuration with all defaults.
         asked: ``ckpt_path``; None: the last checkpoint.
 
     Raises:
         UserError: something differs that must not, or there is no checkpoint that can be read.
     """
-    run = request.run
-    assert run is not None
-    changes = changes_of(request, run, resolved)
+    changes = changes_of(line, run, resolved)
     checkpoint, content = _load(run, asked)
     step, epoch = content["global_step"], content["epoch"]
-    _refuse_forbidden(request, run, changes, checkpoint)
+    _refuse_forbidden(line, run, changes, checkpoint)
     for key, done, what in (("max_epochs", epoch + 1, "in epoch"), ("max_steps", step, "at step")):
         new = changes.get(f"trainer.{key}", (None, None))[1]
         if isinstance(new, int) and 0 <= new < done:
@@ -73,30 +72,29 @@ def prepare_resume(request: Request, resolved: Mapping[str, Any], asked: str | N
     return Resume(run, checkpoint, step, epoch, weight_shapes(content), changes)
 
 
-def changes_of(request: Request, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def changes_of(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Old and new value of every key that differs between a run's configuration and the one that is asked for.
 
     A key that the run's file does not have counts if somebody gave it now; else a newer version of a class has it.
     """
     before, now = flatten(read_dump(run.config)), flatten(resolved)
-    given = set(_given(request))
+    given = set(_given(line))
     found = differences(before, now)
     for name in ("ckpt_path", "config"):
         found.pop(name, None)
     return {key: pair for key, pair in found.items() if key in before or covers(tuple(given), key)}
 
 
-def _given(request: Request) -> Iterator[str]:
+def _given(line: CommandLine) -> Iterator[str]:
     """Keys that the command line or a further file names."""
-    for word in request.args:
-        if word.startswith("--"):
-            yield word[2:].partition("=")[0].rstrip("+").replace(".init_args", "").replace(".class_path", "")
-    for file in request.files[1:]:
-        yield from flatten(read_config(Path(file)))
+    for flag in line.flags:
+        yield flag[2:].rstrip("+").replace(".init_args", "").replace(".class_path", "")
+    for file in line.files[1:]:
+        yield from flatten(file.values)
 
 
 def _refuse_forbidden(
-    request: Request, run: RunFolder, changes: Mapping[str, tuple[Any, Any]], checkpoint: Path
+    line: CommandLine, run: RunFolder, changes: Mapping[str, tuple[Any, Any]], checkpoint: Path
 ) -> None:
     forbidden = [key for key in changes if not covers(_FREE, key)]
     if not forbidden:
@@ -113,7 +111,7 @@ def _refuse_forbidden(
     raise UserError(
         f"{key} is {old!r} in {run} and cannot become {new!r} in a resume{more if len(forbidden) > 1 else ''}; "
         "`fit --help` lists what may change\n"
-        f"for a new run{' from these weights' if same_net else ''}: {quote_command(*words, *_others(request))}"
+        f"for a new run{' from these weights' if same_net else ''}: {quote_command(*words, *_others(line))}"
     )
 
 
@@ -124,10 +122,10 @@ def _reshapes(key: str, pair: tuple[Any, Any]) -> bool:
     )
 
 
-def _others(request: Request) -> list[str]:
+def _others(line: CommandLine) -> list[str]:
     """The words of the command without ``--resume RUN`` and ``--ckpt_path FILE``."""
     kept, skip = [], False
-    for word in request.given:
+    for word in line.typed:
         if skip:
             skip = False
         elif word in ("--resume", "--ckpt_path"):

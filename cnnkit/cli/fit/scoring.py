@@ -3,7 +3,7 @@
 import contextlib
 import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, weight_shapes
 from cnnkit.cli.fit.changed_data import refuse_or_say_changes
@@ -11,6 +11,9 @@ from cnnkit.cli.fit.report import print_scores, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.files import report_not_written
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
+
+if TYPE_CHECKING:
+    from cnnkit.cli.fit.session import Session
 
 
 def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tuple[Path, dict[str, int]]:
@@ -30,25 +33,24 @@ def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tupl
     return path, {"epoch": content["epoch"] + 1, "step": content["global_step"]}
 
 
-def score(session: Any, command: str, model: Any, kwargs: dict[str, Any]) -> None:
+def score(session: "Session") -> None:
     """Run ``validate`` or ``test``; what is measured on all images is recorded in the run folder.
 
     Args:
-        session: the `Session`.
-        command: which.
-        model: the task.
-        kwargs: for the trainer's method.
+        session: the command.
     """
-    asked = session._get(session.config, "trainer")
+    command, asked = session.command, session.config.trainer
     limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
     whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch
     run: RunFolder | None = session.run if whole else None
     if run is not None:
         refuse_if_written(run.path)
-    path, moment = choose_weights(session.run, kwargs.get("ckpt_path"), model)
+    path, moment = choose_weights(session.run, session.config.ckpt_path, session.model)
     if session.run is not None:
         refuse_or_say_changes(command, session.run, session.datamodule)
-    found = getattr(session.trainer, command)(model, **{**kwargs, "ckpt_path": str(path), "verbose": False})
+    method = getattr(session.trainer, command)
+    options = {"ckpt_path": str(path), "verbose": False, "weights_only": session.config.weights_only}
+    found = method(session.model, datamodule=session.datamodule, **options)
     scores = found[0] if found else {}
     if not session.trainer.is_global_zero:
         return
@@ -98,14 +100,20 @@ def _count_look(manifest: dict[str, Any]) -> None:
     manifest["test_looks"] = looks + 1 if isinstance(looks, int) else 1
 
 
-def predict(session: Any, model: Any, kwargs: dict[str, Any]) -> None:
+def predict(session: "Session") -> None:
     """Write the class probabilities of the test images to predictions.csv."""
     if session.run is not None:
         refuse_if_written(session.run.path)
-    path, _ = choose_weights(session.run, kwargs.get("ckpt_path"), model)
+    path, _ = choose_weights(session.run, session.config.ckpt_path, session.model)
     if session.run is not None:
         refuse_or_say_changes("predict", session.run, session.datamodule)
-    found = session.trainer.predict(model, **{**kwargs, "ckpt_path": str(path), "return_predictions": True})
+    found = session.trainer.predict(
+        session.model,
+        datamodule=session.datamodule,
+        return_predictions=True,
+        ckpt_path=str(path),
+        weights_only=session.config.weights_only,
+    )
     if session.trainer.is_global_zero:
         try:
             write_predictions(session.run, found or [], session.datamodule)

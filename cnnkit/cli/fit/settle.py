@@ -7,7 +7,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.plugins import Precision
 from lightning.pytorch.strategies import Strategy
 
-from cnnkit.cli.parsing.arguments import Request
+from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR
 from cnnkit.precision import default_precision, resolve_device, resolve_precision
@@ -61,13 +61,13 @@ _OF_FIT = {
 }
 
 
-def leave_to_fit(request: Request, trainer: Namespace) -> None:
+def leave_to_fit(line: CommandLine, trainer: Namespace) -> None:
     """Refuse what is for training alone, and score all images of a run that was to fit only a few batches."""
-    for word in request.args:
-        if (flag := word.partition("=")[0]) in _OF_FIT:
+    for flag in line.flags:
+        if flag in _OF_FIT:
             raise UserError(f"{flag} is for fit: {_OF_FIT[flag]}")
     trainer.overfit_batches = 0.0
-    if not any(word.startswith("--trainer.profiler") for word in request.args):
+    if not any(flag.startswith("--trainer.profiler") for flag in line.flags):
         trainer.profiler = None  # the training's, which a score need not print
 
 

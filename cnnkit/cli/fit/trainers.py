@@ -2,20 +2,20 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback, ProgressBar
 
 from cnnkit import callbacks
-from cnnkit.cli.errors.blame import callbacks_named, trainer_arguments_named
+from cnnkit.cli.errors.blame import callbacks_named, trainer_arguments_named, wrong_values_are_user_errors
 from cnnkit.cli.fit.outfit import callbacks_of, facts_of, hparams_of, loggers_of
+from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.report import print_fit_report, print_fit_start, print_rows, print_trial
 from cnnkit.cli.fit.settle import settle_monitor
 from cnnkit.cli.fit.trainer_values import check_length, outweighed_limits
 from cnnkit.cli.fit.user_callbacks import for_command, refuse_silent, without_finders
-from cnnkit.cli.parsing.parser import wrong_values_are_user_errors
 from cnnkit.errors import UserError
 from cnnkit.precision import describe_slow_precision
 from cnnkit.runs import RunFolder
@@ -23,17 +23,14 @@ from cnnkit.runs import RunFolder
 if TYPE_CHECKING:
     from cnnkit.cli.fit.session import Session
 
-Make = Callable[..., L.Trainer]  # Lightning's own, with what is given here in place of what the configuration says
 
-
-def fit_trainer(session: "Session", make: Make) -> L.Trainer:
+def fit_trainer(session: "Session") -> L.Trainer:
     """The trainer of a fit, with our loggers, callbacks and checkpoint files beside the user's.
 
     Args:
         session: the command.
-        make: makes the trainer.
     """
-    asked = vars(session._get(session.config_init, "trainer"))
+    asked = vars(session.objects.trainer)
     check_length(asked)
     given = [*as_list(asked["callbacks"]), *session.watching]
     refuse_silent(given, asked["max_time"])
@@ -41,52 +38,52 @@ def fit_trainer(session: "Session", make: Make) -> L.Trainer:
     with trainer_arguments_named(asked):
         if leaves_nothing(asked):
             shown = {} if _draws(given) or asked["barebones"] else {"enable_progress_bar": sys.stderr.isatty()}
-            return make(callbacks=given, plugins=plugins, **shown)
+            return L.Trainer(**{**asked, "callbacks": given, "plugins": plugins, **shown})
         session.made = session.run is None
         run = session.run = session.run or session.new_run()
-        return make(
-            logger=loggers_of(run, asked["logger"], session.resume.step if session.resume else None),
-            callbacks=_fit_callbacks(session, run, given),
-            plugins=plugins,
-            default_root_dir=str(run.path),
-        )
+        ours: dict[str, Any] = {
+            "logger": loggers_of(run, asked["logger"], session.resume.step if session.resume else None),
+            "callbacks": _fit_callbacks(session, run, given),
+            "plugins": plugins,
+            "default_root_dir": str(run.path),
+        }
+        return L.Trainer(**{**asked, **ours})
 
 
-def plain_trainer(session: "Session", make: Make) -> L.Trainer:
+def plain_trainer(session: "Session") -> L.Trainer:
     """The trainer of validate, test and predict: nothing is logged or saved, and only callbacks for this act.
 
     Args:
         session: the command.
-        make: makes the trainer.
     """
-    asked, terminal = vars(session._get(session.config_init, "trainer")), sys.stderr.isatty()
+    asked, terminal = vars(session.objects.trainer), sys.stderr.isatty()
     quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False, "barebones": False}
-    theirs = for_command(as_list(asked["callbacks"]), session.request.command, terminal)
-    theirs += [session.predictions] if session.request.command == "test" else []
+    quiet |= {"enable_progress_bar": terminal, "fast_dev_run": False}
+    theirs = for_command(as_list(asked["callbacks"]), session.command, terminal)
+    theirs += [session.predictions] if session.command == "test" else []
     plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
     with trainer_arguments_named(asked):
-        return make(**quiet, enable_progress_bar=terminal, plugins=plugins, callbacks=theirs, fast_dev_run=False)
+        return L.Trainer(**{**asked, **quiet, "plugins": plugins, "callbacks": theirs})
 
 
-def train(session: "Session", model: L.LightningModule, **kwargs: Any) -> None:
+def train(session: "Session") -> None:
     """Fit, and say at the start and at the end what there is to say.
 
     Args:
         session: the command.
-        model: the task.
-        **kwargs: for `lightning.Trainer.fit`.
     """
-    asked, trainer = vars(session._get(session.config_init, "trainer")), session.trainer
-    if session.run is not None and session.is_first:
+    asked, trainer = vars(session.objects.trainer), session.trainer
+    if session.run is not None and is_first_process():
         precision = f"{trainer.precision} ({session.precision_reason})"
-        print_fit_start(session.run, model, session.datamodule, precision, trainer)
+        print_fit_start(session.run, session.model, session.datamodule, precision, trainer)
         for note in [*outweighed_limits(asked), *describe_slow_precision(str(trainer.precision), asked["accelerator"])]:
             print(f"note: {note}", file=sys.stderr)
     with (
         wrong_values_are_user_errors(lambda: trainer.global_step == 0),
         callbacks_named(trainer, as_list(asked["callbacks"]), asked),
     ):
-        trainer.fit(model, **kwargs)
+        checkpoint = str(session.resume.checkpoint) if session.resume else None
+        trainer.fit(session.model, session.datamodule, ckpt_path=checkpoint, weights_only=session.config.weights_only)
     if trainer.global_step == 0:
         raise UserError(
             "trainer.callbacks or trainer.max_time ended the run before the first step: nothing was trained"
@@ -121,15 +118,13 @@ def _draws(given: Sequence[Callback]) -> bool:
 
 
 def _fit_callbacks(session: "Session", run: RunFolder, given: Sequence[Callback]) -> list[Callback]:
-    trainer, watch = session._get(session.config, "trainer"), session._get(session.config_init, "watch")
-    monitor = settle_monitor(session._get(session.config, "monitor"), trainer, session.datamodule)
-    facts = facts_of(session.request, session.resolved(), session.precision_reason)
+    trainer, watch = session.config.trainer, session.objects.watch
+    monitor = settle_monitor(session.config.monitor, trainer, session.datamodule)
+    facts = facts_of(session.line, session.resolved(), session.precision_reason)
     if session.resume is not None:
         facts["changes"] = session.resume.changes
-    session._dump_config()
-    hparams = hparams_of(session.config_dump)
-    mode = session._get(session.config, "mode")
-    ours = callbacks_of(run, trainer, watch, given, facts, hparams, monitor, mode)
+    hparams = hparams_of(session.configuration.as_dict())
+    ours = callbacks_of(run, trainer, watch, given, facts, hparams, monitor, session.config.mode)
 
     def record(found: dict[str, Any]) -> None:
         facts["tuned"] = found
@@ -146,7 +141,7 @@ def record_tuned(session: "Session", found: dict[str, Any]) -> None:
         session: the fit.
         found: values by key, such as ``data.batch_size``.
     """
-    config = session.config["fit"]
+    config = session.config
     for key, value in found.items():
         part, *middle, last = key.split(".")
         held = config[part]

@@ -1,10 +1,16 @@
-"""Classes by the names that configurations use, and their arguments."""
+"""Finds classes by the names that configurations use, and the types of their arguments."""
 
+import enum
+import functools
 import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 # Where a name without dots is looked for, in this order.
 HOMES = (
@@ -23,48 +29,97 @@ HOMES = (
     "timm.optim",  # last, because their import takes seconds
     "timm.scheduler",
 )
+TIMM = {"timm.optim": Optimizer, "timm.scheduler": LRScheduler}
+LISTS = (list, tuple, set, frozenset, Sequence, Iterable)
 
 
 class Argument(NamedTuple):
-    """An argument of a class or function, and the class whose ``__init__`` defines it."""
+    """An argument of a class or function, the class whose ``__init__`` defines it, and its type."""
 
     owner: Any
     parameter: inspect.Parameter
+    type: Any
+
+    @property
+    def is_required(self) -> bool:
+        """Whether it has no default."""
+        return self.parameter.default is inspect.Parameter.empty
 
 
-def resolve_class(name: str) -> Any:
-    """The class or function of a dotted or short name; None where there is no such thing, or its module fails."""
+def resolve_class(name: str, bases: tuple[Any, ...] = ()) -> Any:
+    """Find the class or function of a dotted or short name.
+
+    Args:
+        name: such as ``CNN`` or ``torch.optim.SGD``.
+        bases: a short name means a subclass of one of these, if there are any.
+
+    Returns:
+        None where there is no such thing, or its module fails; why: see `cnnkit.cli.errors.broken_modules`.
+    """
     module, _, last = name.rpartition(".")
     for home in [module] if module else HOMES:
+        if bases and home in TIMM and TIMM[home] not in bases:
+            continue
         try:
             found = getattr(import_module(home), last, None)
-        except (Exception, SystemExit):  # why: see `cnnkit.cli.errors.broken_modules`
+        except (Exception, SystemExit):
             continue
-        if callable(found):
+        if callable(found) and (module or not bases or (isinstance(found, type) and issubclass(found, bases))):
             return found
     return None
 
 
-def arguments_of(name: str) -> dict[str, Argument]:
-    """The arguments by name, those that an ``__init__`` hands on to the class above included."""
-    found = resolve_class(name)
+def path_of(found: Any) -> str:
+    """Return the shortest dotted path by which a class or function can be imported."""
+    name, parts = found.__qualname__, found.__module__.split(".")
+    for end in range(1, len(parts)):
+        module = ".".join(parts[:end])
+        if getattr(import_module(module), name, None) is found:
+            return f"{module}.{name}"
+    return f"{found.__module__}.{name}"
+
+
+def arguments_of(name: Any) -> dict[str, Argument]:
+    """List the arguments by name, those that an ``__init__`` hands on to the class above included.
+
+    Args:
+        name: of a class or function, or itself.
+    """
+    found = resolve_class(name) if isinstance(name, str) else name
+    return {} if found is None else _arguments_of(found)
+
+
+@functools.cache
+def _arguments_of(found: Any) -> dict[str, Argument]:
     arguments: dict[str, Argument] = {}
     for part in inspect.getmro(found) if isinstance(found, type) else [found]:
-        if part is None or (isinstance(part, type) and not {"__init__", "__new__"} & vars(part).keys()):
+        if isinstance(part, type) and not {"__init__", "__new__"} & vars(part).keys():
             continue
         try:
             own = inspect.signature(part).parameters
         except (TypeError, ValueError):  # written in C
             continue
-        named = {n: Argument(part, p) for n, p in own.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        hints = _hints(part)
+        named = {
+            n: Argument(part, p, hints.get(n, p.annotation))
+            for n, p in own.items()
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        }
         arguments = {**named, **arguments}
         if not any(p.kind == p.VAR_KEYWORD for p in own.values()):  # else it hands on to the class above
             break
     return arguments
 
 
-def parameters_of(name: str) -> dict[str, inspect.Parameter]:
-    """The parameters by name of a class or function; see `arguments_of`."""
+def _hints(part: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(vars(part).get("__init__", part) if isinstance(part, type) else part)
+    except Exception:  # a name that is imported for type checkers alone
+        return {}
+
+
+def parameters_of(name: Any) -> dict[str, inspect.Parameter]:
+    """List the parameters by name of a class or function; see `arguments_of`."""
     return {name: argument.parameter for name, argument in arguments_of(name).items()}
 
 
@@ -77,7 +132,10 @@ def is_same_class(one: str, other: str) -> bool:
 
 
 def shared_arguments(one: str, other: str) -> set[str]:
-    """Arguments that mean the same to a class and its subclass: one definition, or both need one of the same type."""
+    """List arguments that mean the same to a class and its subclass.
+
+    Either one definition serves both, or both need one of the same type.
+    """
     first, second = resolve_class(one), resolve_class(other)
     related = (
         isinstance(first, type)
@@ -86,46 +144,94 @@ def shared_arguments(one: str, other: str) -> set[str]:
     )
     if not related:
         return set()
-    ours, theirs = arguments_of(one), arguments_of(other)
+    ours, theirs = arguments_of(first), arguments_of(second)
     return {name for name in ours.keys() & theirs.keys() if _is_shared(ours[name], theirs[name])}
 
 
 def _is_shared(one: Argument, other: Argument) -> bool:
-    needed = one.parameter.default is other.parameter.default is inspect.Parameter.empty
+    needed = one.is_required and other.is_required
     return one.owner is other.owner or (needed and one.parameter.annotation == other.parameter.annotation)
 
 
-def takes_list(owner: str, name: str) -> bool:
-    """Whether an argument of a class can be a list of things."""
-    parameter = parameters_of(owner).get(name)
-    return parameter is not None and any(_origin(kind) in (list, tuple, Sequence) for kind in _members(parameter))
+# ---- types -----------------------------------------------------------------------------------------------------------
 
 
-def takes_mapping(owner: str, name: str) -> bool:
-    """Whether an argument of a class can be a mapping."""
-    parameter = parameters_of(owner).get(name)
-    return parameter is not None and any(_origin(kind) is dict for kind in _members(parameter))
+def members_of(kind: Any) -> tuple[Any, ...]:
+    """List the types of a union, its own unions resolved; any other type stands alone."""
+    if get_origin(kind) in (Union, types.UnionType):
+        return tuple(member for part in get_args(kind) for member in members_of(part))
+    return (kind,)
 
 
-def takes_text(owner: str, name: str) -> bool:
-    """Whether an argument of a class can be text."""
-    parameter = parameters_of(owner).get(name)
-    return parameter is not None and any(_origin(kind) is str for kind in _members(parameter))
+def class_bases(kind: Any) -> tuple[type, ...]:
+    """List the classes of which a value of a type is an object, or which a callable of that type returns."""
+    bases: list[type] = []
+    for member in members_of(kind):
+        if _origin(member) is Callable:
+            bases += class_bases(get_args(member)[1]) if get_args(member) else []
+        elif isinstance(_origin(member), type) and _is_class_of_objects(_origin(member)):
+            bases.append(_origin(member))
+    return tuple(bases)
 
 
-def _members(parameter: inspect.Parameter) -> Sequence[Any]:
-    kind = parameter.annotation
-    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else [kind]
+def _is_class_of_objects(kind: type) -> bool:
+    plain = kind.__module__ in ("builtins", "datetime", "pathlib", "collections.abc", "os")
+    return not plain and not issubclass(kind, (enum.Enum, Tensor))
 
 
 def _origin(kind: Any) -> Any:
-    if isinstance(kind, str):  # an annotation that is not evaluated
-        return {"list": list, "tuple": tuple, "dict": dict, "Sequence": Sequence, "str": str}.get(
-            kind.partition("[")[0]
-        )
+    if isinstance(kind, str):  # an annotation that cannot be evaluated
+        names = {"list": list, "tuple": tuple, "dict": dict, "Sequence": Sequence, "str": str}
+        return names.get(kind.partition("[")[0])
     return get_origin(kind) or kind
 
 
+def takes(kind: Any, *wanted: Any) -> bool:
+    """Whether a type, or a member of it, is one of the wanted ones, whatever it holds."""
+    return any(_origin(member) in wanted for member in members_of(kind))
+
+
+def takes_list(owner: Any, name: str) -> bool:
+    """Whether an argument of a class can be a list of things."""
+    argument = arguments_of(owner).get(name)
+    return argument is not None and takes(argument.type, list, tuple, Sequence)
+
+
+def takes_mapping(owner: Any, name: str) -> bool:
+    """Whether an argument of a class can be a mapping."""
+    argument = arguments_of(owner).get(name)
+    return argument is not None and takes(argument.type, dict, Mapping)
+
+
+def takes_text(owner: Any, name: str) -> bool:
+    """Whether an argument of a class can be text."""
+    argument = arguments_of(owner).get(name)
+    return argument is not None and takes(argument.type, str)
+
+
+def item_types(kind: Any, count: int) -> list[Any]:
+    """List the types of the items of a list that is given for a type."""
+    for member in members_of(kind):
+        if _origin(member) in LISTS and (args := get_args(member)):
+            if _origin(member) is tuple and args[-1] is not Ellipsis:
+                return [*args, *[Any] * count][:count]
+            return [args[0]] * count
+    return [Any] * count
+
+
+def value_type(kind: Any) -> Any:
+    """Return the type of the values of a mapping that is given for a type."""
+    for member in members_of(kind):
+        if _origin(member) in (dict, Mapping) and len(get_args(member)) == 2:
+            return get_args(member)[1]
+    return Any
+
+
+def choices_of(kind: Any) -> list[Any]:
+    """List the values of the literals in a type."""
+    return [choice for member in members_of(kind) if get_origin(member) is Literal for choice in get_args(member)]
+
+
 def short_name(path: str) -> str:
-    """The last part of a dotted path."""
+    """Return the last part of a dotted path."""
     return path.rsplit(".", 1)[-1]

@@ -1,211 +1,122 @@
-"""One tree of what was given: the program's own classes, then the files, then the words of the command line.
+"""Holds the configuration of a command: its values with all defaults, checked, and where each was written."""
 
-The tree holds what somebody wrote and nothing else; the defaults of the classes come in when the types are checked. So
-"given" is never mistaken for "default", and what happens where one class takes another's place is decided here.
-"""
-
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from pathlib import Path
+import enum
+import inspect
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from cnnkit.cli.parsing.class_change import ClassChange
-from cnnkit.cli.parsing.classes import is_same_class, takes_list, takes_mapping, takes_text
-from cnnkit.cli.parsing.hints import Asked
+import lightning as L
+from jsonargparse import Namespace
+
+import cnnkit.data
+import cnnkit.models
+import cnnkit.optim
+import cnnkit.tasks
+import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
+from cnnkit.cli.errors.diagnosis import refuse
+from cnnkit.cli.fit.ranks import is_first_process
+from cnnkit.cli.help import COMMANDS
+from cnnkit.cli.parsing.checks import check_values
+from cnnkit.cli.parsing.classes import arguments_of, path_of
+from cnnkit.cli.parsing.command_line import CommandLine, read_keys
+from cnnkit.cli.parsing.parser import LINKED, Parser, arguments_of_command, build_parser
+from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
+from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues
 from cnnkit.errors import UserError
-from cnnkit.scalars import PlainScalar, plain
-from cnnkit.suggest import suggest
-from cnnkit.yaml_files import read_mapping, read_yaml
-
-# What stands where nothing is said.
-DEFAULTS: dict[str, Any] = {
-    "model": {
-        "class_path": "cnnkit.tasks.ClassificationTask",
-        "init_args": {"net": {"class_path": "cnnkit.models.CNN"}},
-    },
-    "data": {"class_path": "cnnkit.data.FashionMNISTSample"},
-}
-OWNERS = {"trainer": "lightning.Trainer"}  # keys that are the arguments of one class
-_SPEC = {"class_path", "init_args", "dict_kwargs"}
+from cnnkit.scalars import plain
+from cnnkit.yaml_files import dump_yaml
 
 
+@dataclass
 class Configuration:
-    """What was given.
+    """The values of a command.
 
-    Args:
-        files: configuration files, the last one wins.
-        given: keys and values of the command line, which win over the files; see `cnnkit.cli.parsing.words.read_words`.
-
-    Raises:
-        UserError: for a file that cannot be read.
+    Attributes:
+        command: such as ``fit``.
+        written: what somebody wrote, and where.
+        parser: what checked it, and builds from it.
+        values: all values, with the defaults.
     """
 
-    def __init__(self, files: Sequence[str], given: Sequence[tuple[str, Any]] = ()) -> None:
-        self.origin = Asked(files, [f"--{key}" for key, _ in given])
-        self.tree: dict[str, Any] = {}
-        self._changes: dict[str, ClassChange] = {}
-        for layer in (DEFAULTS, *(read_mapping(Path(file)) for file in files)):
-            dotted = {key: value for key, value in layer.items() if "." in str(key)}
-            self._merge(self.tree, {key: value for key, value in layer.items() if key not in dotted}, "", "")
-            for key, value in _classes_first(list(dotted.items())):  # model.optimizer.lr: 0.1, as on the command line
-                self._set(key, value)
-        for key, value in _classes_first(given):
-            self._set(key, value)
-        for key, default in DEFAULTS.items():
-            if plain(self.tree.get(key)) is None:
-                name = str(default["class_path"]).rpartition(".")[2]
-                raise UserError(
-                    f"{self.origin.where(key)}{key} is null; leave it out for {name}, or give another class"
-                )
-        for key in OWNERS:
-            if not isinstance(group := self.tree.get(key, {}), dict):
-                raise UserError(f"{key} is {group}: it is a group of keys; give those of them that you mean")
-        self._refuse_unknown_parts(self.tree, "")
+    command: str
+    written: WrittenValues
+    parser: Parser
+    values: Namespace
 
-    @property
-    def notes(self) -> list[str]:
-        """A line for every class change that took arguments along or lost them."""
-        lines = []
-        for key, change in self._changes.items():
-            unsaid = arguments_in(_find(DEFAULTS, key))
-            lines.append(change.describe(arguments_in(self.get(key)), unsaid))
-        return [line for line in lines if line]
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as config.yaml holds them: without objects, and without what the data will set."""
+        found: dict[str, Any] = _as_plain(self.values)
+        net = found["model"].get("init_args", {}).get("net")
+        for name in LINKED if isinstance(net, dict) else ():
+            net.get("init_args", {}).pop(name, None)
+        return found
 
-    def get(self, key: str) -> Any:
-        """What was given for a dotted key without ``init_args``; None if nothing was."""
-        return _find(self.tree, key)
-
-    def _set(self, key: str, value: Any) -> None:
-        *above, last = [part for part in key.removesuffix(".class_path").split(".") if part != "init_args"]
-        place, owner = self.tree, ""
-        for part in above:
-            node = _node_at(place, part)
-            owner = str(node.get("class_path", "")) or OWNERS.get(part, "")
-            place = node.setdefault("init_args", {}) if node.keys() & _SPEC and part != "dict_kwargs" else node
-        self._put(place, last, value, ".".join(above), owner)
-
-    def _refuse_unknown_parts(self, node: Any, key: str) -> None:
-        """See that nothing stands beside ``class_path`` and ``init_args``."""
-        if isinstance(node, list):
-            for part in node:
-                self._refuse_unknown_parts(part, key)
-        if not isinstance(node, dict):
-            return
-        for unknown in node.keys() - _SPEC if _is_spec(node) else ():
-            where = self.origin.where(f"{key}.{unknown}")
-            raise UserError(f"{where}{key}: unknown key {unknown!r}{suggest(unknown, _SPEC)}")
-        for name, part in arguments_in(node).items():
-            self._refuse_unknown_parts(part, f"{key}.{name}".strip(".+"))
-
-    def _merge(self, base: dict[str, Any], new: dict[str, Any], key: str, owner: str) -> None:
-        for name, value in new.items():
-            self._put(base, name, value, key, owner)
-
-    def _put(self, place: dict[str, Any], name: str, value: Any, above: str, owner: str) -> None:
-        """Set an argument; a name that ends with ``+`` appends to a list, or keeps what fits of the class before.
-
-        Args:
-            place: the arguments.
-            name: which.
-            value: what it becomes.
-            above: the key of the arguments.
-            owner: the class that they are for.
-        """
-        is_part = isinstance(value, str) and value.endswith((".yaml", ".yml")) and not takes_text(owner, name)
-        if is_part and Path(value).is_file():  # --model.net net.yaml
-            value = read_yaml(Path(value))
-        keep, name = name.endswith("+"), name.removesuffix("+")
-        before, key = place.get(name), f"{above}.{name}" if above else name
-        if keep and (isinstance(before, list) or takes_list(owner, name)):
-            target = name if before is not None else f"{name}+"  # to append to a default is for the type to know
-            place[target] = [*_as_list(place.get(target)), *_as_list(deepcopy(value))]
-        elif (
-            isinstance(before, dict)
-            and _is_spec(before)
-            and isinstance(value, (dict, str))
-            and not isinstance(value, PlainScalar)
-        ):
-            place[name] = self._merge_class(before, _as_spec(value), key, keep=keep)
-        elif isinstance(before, str) and _is_spec(value) and not isinstance(before, PlainScalar):
-            place[name] = self._merge_class(_as_spec(before), value, key, keep=keep)
-        elif isinstance(before, dict) and _is_spec(value):  # arguments of the default class
-            place[name] = self._merge_class({"init_args": before}, value, key, keep=keep)
-        elif isinstance(before, dict) and isinstance(value, dict) and not takes_mapping(owner, name):
-            self._merge(before, value, key, OWNERS.get(key, ""))
-        else:
-            place.pop(f"{name}+", None)
-            place[name] = deepcopy(value)
-
-    def _merge_class(self, before: dict[str, Any], new: dict[str, Any], key: str, *, keep: bool) -> dict[str, Any]:
-        old = str(before.get("class_path", ""))
-        after = str(new.get("class_path", old))
-        spec = before
-        if not is_same_class(old, after):
-            change = ClassChange.between(key, old, after, before.get("init_args") or {}, keep=keep)
-            if key in self._changes:
-                change.dropped = {**self._changes[key].dropped, **change.dropped}
-            self._changes[key] = change
-            spec = {"class_path": after, "init_args": dict(change.kept)}
-        spec = {**spec, **{k: v for k, v in new.items() if k != "init_args"}}
-        arguments = dict(spec.get("init_args") or {})
-        self._merge(arguments, new.get("init_args") or {}, key, after)
-        return {**spec, "init_args": arguments} if arguments else spec
+    def as_yaml(self, **changes: Any) -> str:
+        """Return the text of config.yaml, with some values changed."""
+        return f"# lightning.pytorch=={L.__version__}\n{dump_yaml({**self.as_dict(), **changes})}"
 
 
-def class_paths(node: Any) -> list[str]:
-    """The names of classes in a node that is one or a list of them."""
-    nodes = node if isinstance(node, list) else [node]
-    paths = [part.get("class_path") if isinstance(part, dict) else part for part in nodes]
-    return [path for path in paths if isinstance(path, str) and not isinstance(path, PlainScalar)]
+def load_configuration(line: CommandLine) -> Configuration:
+    """Merge and check what a command line and its files say; where help is asked for, print it and stop.
+
+    Raises:
+        UserError: for anything that is not right.
+        SystemExit: after ``--help`` and ``--print_config``.
+    """
+    words = list(line.words)
+    if "--help" in words or "-h" in words:
+        print(COMMANDS[line.command], end="")
+        raise SystemExit(0)
+    parser = build_parser(line.command)
+    if any(word.partition("=")[0].endswith(".help") for word in words):
+        parser.set_defaults(DEFAULTS)
+        parser.parse_args(words)  # prints and stops
+    arguments = arguments_of_command(line.command)
+    written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"]))
+    try:
+        values = parser.parse_object(type_arguments(written.tree, arguments, ""))
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        refuse(written, arguments, error)
+    configuration = Configuration(line.command, written, parser, strip_marks(values, (Text,)))
+    check_values(configuration.values)
+    for note in written.notes if is_first_process() else ():
+        print(note, file=sys.stderr)
+    if "--print_config" in words:
+        print(configuration.as_yaml(), end="")
+        raise SystemExit(0)
+    return configuration
 
 
-def arguments_in(node: Any) -> dict[str, Any]:
-    """The arguments that stand in a node of the tree."""
-    if not isinstance(node, dict):
-        return {}
-    found = node.get("init_args") or {} if node.keys() & _SPEC else node
-    return found if isinstance(found, dict) else {}
+def _as_plain(value: Any) -> Any:
+    if isinstance(value, Namespace):
+        parts = dict(vars(value))
+        if "class_path" not in parts:
+            return {name: _as_plain(part) for name, part in parts.items()}
+        if isinstance(arguments := parts.get("init_args"), Namespace):
+            known = arguments_of(str(parts["class_path"]))
+            kept = {n: v for n, v in vars(arguments).items() if not _is_default_object(v, known.get(n))}
+            parts["init_args"] = {name: _as_plain(part) for name, part in kept.items()}
+        return {name: part if name == "init_args" else _as_plain(part) for name, part in parts.items()}
+    if isinstance(value, Mapping):
+        return {key: _as_plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_as_plain(part) for part in value]
+    if isinstance(value, enum.Enum):
+        return value.value if isinstance(value, str) else value.name
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return str(plain(value))
+    return path_of(value) if callable(value) and hasattr(value, "__qualname__") else str(value)
 
 
-def _find(place: Any, key: str) -> Any:
-    for part in key.split("."):
-        arguments = arguments_in(place[-1] if isinstance(place, list) and place else place)
-        place = arguments.get(part, arguments.get(f"{part}+"))
-    return place
-
-
-def _classes_first(given: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """What names a class stands before the arguments for it, wherever it was written."""
-
-    def names_class(key: str) -> bool:
-        return not key.endswith("+") and any(other.startswith(f"{key}.") for other, _ in given)
-
-    yield from sorted((pair for pair in given if names_class(pair[0])), key=lambda pair: pair[0].count("."))
-    yield from (pair for pair in given if not names_class(pair[0]))
-
-
-def _node_at(place: dict[str, Any], name: str) -> dict[str, Any]:
-    """The node of an argument whose own arguments are to be set; of a list, the last one."""
-    target = f"{name}+" if f"{name}+" in place else name
-    below = place.get(target)
-    if isinstance(below, list) and below:
-        node = below[-1] = _as_spec(below[-1])
-        return node
-    is_name = isinstance(below, str) and not isinstance(below, PlainScalar)
-    node = _as_spec(below) if is_name else below if isinstance(below, dict) else {}
-    place[target] = node
-    return node
-
-
-def _is_spec(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value.keys() & _SPEC)
-
-
-def _as_spec(value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        return value if value.keys() & _SPEC else {"init_args": value}
-    return {"class_path": str(value)}
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
+def _is_default_object(value: Any, argument: Any) -> bool:
+    """Whether a value is an object that the class has as its default, which no file can hold."""
+    held = value is None or isinstance(value, (bool, int, float, str, list, tuple, Mapping, Namespace))
+    if held or callable(value) or argument is None:
+        return False
+    return value is argument.parameter.default is not inspect.Parameter.empty

@@ -1,31 +1,52 @@
-"""The objects of a configuration are built one by one, so that a value which a class refuses names its key.
+"""Builds the objects of a configuration one by one, so that a value which a class refuses names its key.
 
-What a class refuses is found out by building it again without one argument at a time, not from the words of the error:
+It finds out what a class refuses by building it again without one argument at a time, not from the words of the error:
 these are torch's, Lightning's and everybody else's.
 """
 
 import contextlib
 import re
-import sysconfig
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+import lightning as L
 import torch
+from jsonargparse import Namespace
 from torch import nn
 
-import cnnkit
+from cnnkit.cli.errors.own_code import passes_own_code
 from cnnkit.cli.errors.plain_words import plain_words
 from cnnkit.cli.parsing.classes import parameters_of, resolve_class, short_name
-from cnnkit.cli.parsing.configuration import Configuration, arguments_in, class_paths
+from cnnkit.cli.parsing.configuration import Configuration
+from cnnkit.cli.parsing.typed import strip_marks
+from cnnkit.cli.parsing.written import arguments_in, class_paths
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
+from cnnkit.upstream import private
 
 _PATIENCE = 5.0  # seconds for building again
-_PACKAGE, _STANDARD = Path(cnnkit.__file__).parent, Path(sysconfig.get_path("stdlib"))
+
+
+def build_objects(configuration: Configuration) -> Namespace:
+    """Build data module, task and the trainer's objects, the data first, because the net takes its sizes from them.
+
+    Returns:
+        The configuration with objects in place of their descriptions: ``data``, ``model``, and ``trainer`` with the
+        arguments of a trainer.
+
+    Raises:
+        UserError: a class refuses an argument.
+    """
+    construction = Construction(configuration)
+    instantiators = [(construction.build_task, L.LightningModule, True), (construction, object, True)]
+    try:
+        built: Namespace = configuration.parser.instantiate(configuration.values, instantiators=instantiators)
+    except ConstructionFailed as failed:
+        raise failed.error from failed.error.__cause__
+    strip_marks(built)
+    return built
 
 
 class ConstructionFailed(BaseException):
@@ -36,30 +57,33 @@ class ConstructionFailed(BaseException):
         self.error = error
 
 
-@contextlib.contextmanager
-def failures_as_raised() -> Iterator[None]:
-    """Within it, what a `Construction` could not build ends with its own error."""
-    try:
-        yield
-    except ConstructionFailed as failed:
-        raise failed.error from failed.error.__cause__
-
-
 class Construction:
-    """Builds objects as jsonargparse's instantiator.
+    """Builds the objects of a configuration as jsonargparse's instantiator; a fit shows every net one image."""
 
-    Args:
-        given: what somebody wrote.
-        resolved: returns the configuration with all defaults.
-        tries_nets: show every net one image.
-    """
-
-    def __init__(self, given: Configuration, resolved: Callable[[], dict[str, Any]], *, tries_nets: bool) -> None:
-        self.given, self.resolved, self.tries_nets = given, resolved, tries_nets
+    def __init__(self, configuration: Configuration) -> None:
+        self.written, self.config = configuration.written, configuration.as_dict()
+        self.tries_nets = configuration.command == "fit"
 
     def __call__(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
         """Build an object of a class, or call a function that does."""
-        return self.build(partial(self._make, kind), kind, args, kwargs)
+        return self.build(partial(self._make, kind), kind, args, strip_marks(kwargs))
+
+    def build_task(self, kind: Any, *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any) -> Any:
+        """Build the task; a checkpoint of it will say how to build it again, with what the data have set."""
+        model = self.config["model"]
+        values = {"_class_path": model["class_path"], **model.get("init_args", {}), **model.get("dict_kwargs", {})}
+        if isinstance(net := values.get("net"), dict):
+            known = parameters_of(net.get("class_path", ""))
+            linked = {key.rpartition(".")[2]: value for key, value in applied_instantiation_links.items()}
+            linked = {name: value for name, value in linked.items() if name in known}
+            values["net"] = {**net, "init_args": {**net.get("init_args", {}), **linked}}
+        save = private("lightning.pytorch.core.mixins.hparams_mixin._given_hyperparameters_context")
+
+        def make(*args: Any, **kwargs: Any) -> Any:
+            with save(hparams=values, instantiator="lightning.pytorch.cli.instantiate_module"):
+                return kind(*args, **kwargs)
+
+        return self.build(make, kind, args, strip_marks(kwargs))
 
     def _make(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
         made = kind(*args, **kwargs)
@@ -87,15 +111,13 @@ class Construction:
 
     def _key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
         """Where in the configuration the object stands: the place of that class, and of these arguments."""
-        places = [
-            (key, node) for key, node in _class_nodes(self.resolved()) if resolve_class(node["class_path"]) is kind
-        ]
+        places = [(key, node) for key, node in _class_nodes(self.config) if resolve_class(node["class_path"]) is kind]
         fitting = [key for key, node in places if _agree(arguments_in(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
     def _written(self, kind: Any, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments that somebody wrote for an object; in a list, for the one that they agree with."""
-        there = self.given.get(key)
+        there = self.written.get(key)
         listed = there if isinstance(there, list) else [there]
         nodes = [
             arguments_in(node) for node in listed if len(listed) == 1 or kind in map(resolve_class, class_paths(node))
@@ -122,18 +144,18 @@ class Construction:
             return reason  # it begins with the file or folder that it is about
         named = re.match(r"\w+", reason)
         if ours and named is not None and named[0] in written:
-            return f"{self.given.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
+            return f"{self.written.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
         culprits = _culprits(make, args, kwargs, list(written)) if patient else []
         if not culprits and len(written) == 1 and _is_needed(kind, *written):
             culprits = list(written)
         if len(culprits) == 1:
             name = culprits[0]
-            return f"{self.given.origin.where(f'{key}.{name}')}{key}.{name} is {as_word(written[name])}: {reason}"
+            return f"{self.written.origin.where(f'{key}.{name}')}{key}.{name} is {as_word(written[name])}: {reason}"
         simple = [
             f"{name}={as_word(written[name])}" for name in culprits or written if not isinstance(written[name], dict)
         ]
         given = f" with {', '.join(simple)}" if simple else ""
-        return f"{self.given.origin.where(key)}{key}: {short_name(kind.__name__)} cannot be built{given}: {reason}"
+        return f"{self.written.origin.where(key)}{key}: {short_name(kind.__name__)} cannot be built{given}: {reason}"
 
 
 def _is_needed(kind: Any, name: str) -> bool:
@@ -179,18 +201,6 @@ def is_refusal(error: Exception) -> bool:
     if isinstance(error, NameError):
         return False
     return not passes_own_code(error)
-
-
-def passes_own_code(error: BaseException) -> bool:
-    """Whether an error was raised in, or below, code that is neither cnnkit's nor a library's."""
-    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return any(is_own_code(Path(file)) for file in files if not file.startswith("<"))
-
-
-def is_own_code(file: Path) -> bool:
-    """Whether a file is neither cnnkit's nor a library's."""
-    installed = {"site-packages", "dist-packages"} & set(file.parts)
-    return not (installed or file.is_relative_to(_PACKAGE) or file.is_relative_to(_STANDARD))
 
 
 def _class_nodes(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

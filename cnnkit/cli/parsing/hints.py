@@ -1,14 +1,13 @@
 """Where a key stands, and which known name is closest to a mistyped one."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from pathlib import Path
 
 import torch
 
 from cnnkit.cli.parsing.classes import parameters_of
-from cnnkit.yaml_files import key_line
+from cnnkit.yaml_files import YamlFile
 
 # The classes whose arguments people look for, and below which key they stand.
 OWNERS = {
@@ -33,38 +32,35 @@ ELSEWHERE = {  # what other programs call it
 HOMES = {"net": "cnnkit.models", "data": "cnnkit.data", "model": "cnnkit.tasks", "augment": "cnnkit.transforms"}
 
 
-class Asked:
-    """What was typed and what was read from files.
+class Origin:
+    """Where the values of a configuration come from: a line of a file, or the command line.
 
     Args:
-        files: configuration files.
-        words: the command line.
+        files: configuration files; the last one wins.
+        typed: the keys of the command line, such as ``model.net``.
     """
 
-    def __init__(self, files: Sequence[str], words: Sequence[str]) -> None:
-        self.files, self.words = files, words
+    def __init__(self, files: Sequence[YamlFile] = (), typed: Iterable[str] = ()) -> None:
+        self.files = files
+        self.typed = {".".join(_parts(key.rstrip("+"))) for key in typed}
 
     def where(self, key: str) -> str:
-        """``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
-        if self._types(key):
-            return ""
+        """Return ``file, line n: `` of a dotted key; nothing if it was typed, or stands in no file."""
         parts = tuple(_parts(key))
-        above_is_typed = any(self._types(".".join(parts[:end])) for end in range(1, len(parts)))
+        if ".".join(parts) in self.typed:
+            return ""
+        above_is_typed = any(".".join(parts[:end]) in self.typed for end in range(1, len(parts)))
         for whole in (True,) if above_is_typed else (True, False):
-            for file in reversed(self.files):  # the last one wins
-                line = key_line(Path(file), parts, whole=whole)
+            for file in reversed(self.files):
+                line = file.line_of(parts, whole=whole)
                 if line is not None:
-                    return f"{file}, line {line}: "
+                    return f"{file.path}, line {line}: "
         return ""
 
-    def gives(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         """Whether the key itself was typed, or stands in a file."""
         parts = tuple(_parts(key))
-        return self._types(key) or any(key_line(Path(file), parts, whole=True) for file in self.files)
-
-    def _types(self, key: str) -> bool:
-        typed = {w.split("=")[0].rstrip("+").replace(".init_args", "") for w in self.words}
-        return "--" + ".".join(_parts(key)) in typed
+        return ".".join(parts) in self.typed or any(file.line_of(parts, whole=True) for file in self.files)
 
 
 def _parts(key: str) -> list[str]:

@@ -1,0 +1,210 @@
+"""Finds the value that jsonargparse has refused, and says what is wrong with it.
+
+jsonargparse reports a mistake as a text about all that it tried. Here the values are looked at once more, one by one,
+by the same types; so the sentence is made of the key, the value and the type, not of another sentence.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from typing import Any, NoReturn, get_type_hints
+
+from jsonargparse import ArgumentError, ArgumentParser
+from torch import Tensor
+
+from cnnkit.cli.errors.broken_modules import find_fault
+from cnnkit.cli.parsing.classes import (
+    LISTS,
+    Argument,
+    arguments_of,
+    choices_of,
+    class_bases,
+    item_types,
+    members_of,
+    parameters_of,
+    resolve_class,
+    short_name,
+    takes,
+)
+from cnnkit.cli.parsing.hints import class_names, suggest_key
+from cnnkit.cli.parsing.parser import LINKED
+from cnnkit.cli.parsing.typed import SPEC, type_values
+from cnnkit.cli.parsing.written import WrittenValues
+from cnnkit.errors import UserError
+from cnnkit.optim import find_length_default
+from cnnkit.scalars import PlainScalar, as_word, plain
+from cnnkit.suggest import suggest
+
+_PASSED = {*LINKED, "params", "optimizer"}  # arguments that nobody writes
+_TOP = (
+    "seed_everything",
+    "trainer",
+    "model",
+    "data",
+    "name",
+    "watch",
+    "weights",
+    "ckpt_path",
+    *("config", "run", "resume"),
+)
+_MISSING = ": is required and was not given"
+Problem = tuple[str, str]  # a key and what is wrong with it
+
+
+def refuse(written: WrittenValues, arguments: Mapping[str, Argument], error: BaseException) -> NoReturn:
+    """Say what is wrong with the values that were written.
+
+    Args:
+        written: the values.
+        arguments: the keys at the top, with their types.
+        error: what jsonargparse has raised.
+
+    Raises:
+        UserError: with the first key that is wrong, and with file and line if it stands in a file.
+    """
+    problems = list(_check_arguments(written.tree, arguments, "", None))
+    if problems:  # what is missing may be what another key was meant to be
+        key, reason = next((p for p in problems if not p[1].startswith(_MISSING)), problems[0])
+        raise UserError(f"{written.origin.where(key)}{key}{reason}") from error
+    if not isinstance(error, ArgumentError):
+        raise error
+    text = " ".join(str(error).split())
+    raise UserError(text if len(text) < 240 else f"{text[:237]}...") from error
+
+
+def _check_arguments(
+    values: Mapping[str, Any], arguments: Mapping[str, Argument], above: str, owner: Any
+) -> Iterator[Problem]:
+    for written, value in values.items():
+        name = written.removesuffix("+")
+        key = f"{above}.{name}" if above else name
+        if name in arguments:
+            yield from _check_value(value, arguments[name].type, key, arguments[name].parameter.default)
+        else:
+            yield key, _describe_unknown(key, above, name, owner) if above else _describe_unknown_top(name)
+    left_open = {*_PASSED, *find_length_default(owner)} if above else arguments
+    for name, argument in arguments.items():
+        if argument.is_required and name not in values and name not in left_open:
+            yield f"{above}.{name}", f"{_MISSING}; add --{above}.{name} VALUE"
+
+
+def _check_value(value: Any, kind: Any, key: str, default: Any) -> Iterator[Problem]:
+    bases = class_bases(kind)
+    if isinstance(value, list) and takes(kind, *LISTS):
+        for part, member in zip(value, item_types(kind, len(value)), strict=True):
+            yield from _check_value(part, member, key, None)
+    elif isinstance(value, dict) and bases:
+        yield from _check_class(value, bases, key, default)
+    elif isinstance(value, str) and not isinstance(value, PlainScalar) and bases and not takes(kind, str):
+        yield from _check_class({"class_path": value}, bases, key, default)
+    elif not _is_taken(value, kind):
+        yield key, _describe_type(value, kind, bases, key)
+    elif isinstance(value, str) and bases and "." in value and (fault := find_fault(value.rpartition(".")[0])):
+        yield key, f": {value} cannot be imported: {fault}"
+
+
+def _check_class(value: dict[str, Any], bases: tuple[type, ...], key: str, default: Any) -> Iterator[Problem]:
+    spec = value if value.keys() & SPEC else {"init_args": value}
+    path = spec.get("class_path")
+    if path is None:
+        found = default if isinstance(default, type) else bases[0]
+    elif not isinstance(path, str) or isinstance(path, PlainScalar):
+        yield key, _describe_type(path, None, bases, key)
+        return
+    else:
+        found = resolve_class(path, bases)
+        if reason := _describe_class(path, found, bases, key):
+            yield key, reason
+            return
+    arguments = spec.get("init_args") or {}
+    if isinstance(arguments, dict):
+        yield from _check_arguments(arguments, arguments_of(found), key, found)
+
+
+def _is_taken(value: Any, kind: Any) -> bool:
+    """Whether jsonargparse takes a value for a type."""
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        parser.add_argument("--value", type=kind)
+        parser.parse_object({"value": type_values(value, kind, "value")})
+    except ArgumentError:
+        return False
+    except ValueError:  # a type that it does not check
+        return True
+    return True
+
+
+# ---- sentences -------------------------------------------------------------------------------------------------------
+
+
+def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) -> str:
+    """Say why a name is none of a class for a key; nothing if it is."""
+    module, _, last = path.rpartition(".")
+    if fault := find_fault(module):
+        return f": {path} cannot be imported: {fault}"
+    if found is None:
+        if module and (missing := _missing_module(module)):
+            return f": {path} cannot be imported: there is no module {missing!r} here or installed"
+        if key == "watch":
+            return _describe_type(path, None, bases, key)
+        name = last if module.replace(".", "").isidentifier() and last.isidentifier() else path
+        net = "; a net goes to model.net" if key == "model" else ""
+        return f": there is no class {name!r} for it{suggest(last, class_names(short_name(key)))}{net}"
+    if isinstance(found, type):
+        return "" if issubclass(found, bases) else f": {path} is a class of another kind{_list_classes(key)}"
+    returned = get_type_hints(found).get("return")
+    if isinstance(returned, type) and issubclass(returned, bases):
+        return ""
+    return f": {path} is a function that does not say what it returns; write -> nn.Module after it"
+
+
+def _missing_module(module: str) -> str:
+    parts = module.split(".")
+    for end in range(1, len(parts) + 1):
+        try:
+            if find_spec(".".join(parts[:end])) is None:
+                return ".".join(parts[:end])
+        except (ImportError, ValueError):
+            return ".".join(parts[:end])
+    return ""
+
+
+def _list_classes(key: str) -> str:
+    names = class_names(short_name(key))
+    return f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+def _describe_type(value: Any, kind: Any, bases: tuple[type, ...], key: str) -> str:
+    shown = str(plain(value))
+    if key == "watch":
+        shown = repr(shown) if isinstance(value, str) and not isinstance(value, PlainScalar) else shown
+        return f": {shown} is no part of the dashboards; give null for none, or parts as {{maps: false}}"
+    if bases and not isinstance(value, (list, dict)):
+        example = ", such as Adam" if key.endswith("optimizer") else ""
+        return f": {shown} is no name of a class{_list_classes(key) or example}"
+    got = as_word(value) if isinstance(value, (list, dict)) else repr(str(value))
+    lists = f"; write [{value}]" if takes(kind, *LISTS) and isinstance(value, str) else ""
+    return f": expected {', '.join(dict.fromkeys(_name_types(kind)))}, got {got}{lists}"
+
+
+def _name_types(kind: Any) -> Iterator[str]:
+    for member in members_of(kind):
+        if choices := choices_of(member):
+            yield from map(str, choices)
+        elif takes(member, *LISTS) and not takes(member, tuple, set):
+            yield "list"
+        elif member not in (type(None), Tensor):
+            yield getattr(member, "__name__", str(member))
+
+
+def _describe_unknown(key: str, above: str, name: str, owner: Any) -> str:
+    """An argument that a class does not have; perhaps another class in use does."""
+    own: Iterable[str] = parameters_of(owner).keys() - {"self", *_PASSED}
+    if above == "trainer":
+        return f": the trainer has no such argument{suggest_key(name, exact=True) or suggest(name, own, listing=False)}"
+    hint = suggest_key(key, exact=True) or suggest(name, own, listing=False) or suggest_key(key) or suggest(name, own)
+    return f": {owner.__name__} has no such argument{hint}"
+
+
+def _describe_unknown_top(name: str) -> str:
+    hint = suggest_key(name, exact=True) or suggest(name, _TOP, listing=False) or suggest_key(name)
+    return f": unknown key{hint or suggest(name, _TOP)}"
