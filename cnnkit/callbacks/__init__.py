@@ -1,4 +1,7 @@
-"""What steers and records a training, and Lightning lacks."""
+"""Callbacks that steer and record a training; those that draw are in `cnnkit.dashboards`."""
+
+from importlib import import_module
+from typing import Any
 
 from cnnkit.callbacks.best import BestCheckpoint, build_checkpoints, find_best_checkpoint
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO
@@ -40,3 +43,10 @@ __all__ = [
     "find_best_checkpoint",
     "load_checkpoint",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The callbacks that draw, by their paths of version 0.1.0: configurations of old runs have them."""
+    if name not in (dashboards := import_module("cnnkit.dashboards")).__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(dashboards, name)

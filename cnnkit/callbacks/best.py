@@ -1,4 +1,4 @@
-"""Which epoch's weights are the best: the highest or lowest monitored score, ties by the lower validation loss."""
+"""The best epoch's weights: the highest or lowest monitored score, and in ties the lower validation loss."""
 
 import math
 from pathlib import Path
@@ -17,10 +17,10 @@ TIE = "val/loss"
 
 
 class _MovableCheckpoint(ModelCheckpoint):
-    """Lightning's, whose memory of the best score survives that the run folder is moved or copied."""
+    """Lightning's ModelCheckpoint, which keeps the best score when the run folder is moved or copied."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As Lightning's, for the files of the same names in the folder where they are now."""
+        """Look for the files in the folder where they are now."""
 
         def here(path: str) -> str:
             return str(Path(self.dirpath or "") / Path(path).name) if path else path
@@ -56,7 +56,6 @@ class BestCheckpoint(_MovableCheckpoint):
         self.epoch = self.step = 0  # after which it was, counted from 1
 
     def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
-        """Whether this is the best so far; if it is, what it is gets remembered."""
         if current is None or not math.isfinite(float(current)):
             return False
         loss = self._loss(trainer)
@@ -73,7 +72,7 @@ class BestCheckpoint(_MovableCheckpoint):
         return is_best
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Refuse a score that will not be there, as far as that can be known, before anything is trained."""
+        """Refuse a score that nothing will log, as far as that can be known, before the first step."""
         super().on_train_start(trainer, pl_module)
         known = find_logged_metrics(trainer, pl_module)
         if known is not None and self.monitor not in known:
@@ -87,7 +86,6 @@ class BestCheckpoint(_MovableCheckpoint):
             )
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """As Lightning's; says it if there is no such score."""
         if self.monitor not in trainer.callback_metrics and trainer.state.fn == TrainerFn.FITTING:
             if str(self.monitor).startswith("val/") and not trainer.sanity_checking:
                 raise UserError(describe_missing_metric("monitor", self.monitor, trainer.callback_metrics))
@@ -95,7 +93,6 @@ class BestCheckpoint(_MovableCheckpoint):
         super().on_validation_end(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """As Lightning's; says it if there is no such score."""
         if self.monitor not in trainer.callback_metrics:
             if not str(self.monitor).startswith("val/"):
                 raise UserError(describe_missing_metric("monitor", self.monitor, trainer.callback_metrics))
@@ -103,17 +100,15 @@ class BestCheckpoint(_MovableCheckpoint):
         super().on_train_epoch_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, Any]:
-        """Lightning's, and the scores that break ties."""
         return {**super().state_dict(), "scores": dict(self.scores), "epoch": self.epoch, "step": self.step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with what was the best so far."""
         super().load_state_dict(state_dict)
         self.scores = dict(state_dict.get("scores", {}))
         self.epoch, self.step = state_dict.get("epoch", 0), state_dict.get("step", 0)
 
-    def found(self) -> dict[str, float]:
-        """What a manifest says of the best epoch: its scores, epoch (counted from 1) and step; empty without a file."""
+    def describe_best(self) -> dict[str, float]:
+        """Scores, epoch (counted from 1) and step of the best epoch, for the manifest; empty without a file."""
         if not Path(self.best_model_path or "?").exists():  # nothing was finite, or the disk was full
             return {}
         return {**self.scores, "epoch": self.epoch, "step": self.step}
@@ -125,17 +120,16 @@ class BestCheckpoint(_MovableCheckpoint):
 def build_checkpoints(
     folder: Path, monitor: str | None = MONITOR, mode: Mode = "auto", *, each_epoch: bool = False
 ) -> list[ModelCheckpoint]:
-    """The run's two checkpoints: ``best.ckpt`` by the monitored score, see `BestCheckpoint`, and ``last.ckpt``.
+    """Build the run's two checkpoint callbacks: ``best.ckpt`` by the monitored score, and ``last.ckpt``.
 
-    Two callbacks, the best one first, so that ``last.ckpt`` knows it. Lightning's ``save_last`` writes the last one
-    only when it has just written a best one.
+    The best one comes first, so that ``last.ckpt`` holds its state. Lightning's ``save_last`` writes the last one only
+    when it has just written a best one.
 
     Args:
         folder: of the files.
-        monitor: name of the score; None: there is none, and no best one.
+        monitor: name of the score; without one there is no best checkpoint.
         mode: see `BestCheckpoint`.
-        each_epoch: save the last one at the end of each epoch, where not every epoch is validated; else, as Lightning
-            does, after each validation.
+        each_epoch: save the last one at the end of each epoch; by default, as Lightning does, after each validation.
     """
     last = _MovableCheckpoint(
         dirpath=folder,
@@ -148,5 +142,5 @@ def build_checkpoints(
 
 
 def find_best_checkpoint(trainer: L.Trainer) -> BestCheckpoint | None:
-    """The trainer's choice of the best epoch, if it has ours."""
+    """The trainer's `BestCheckpoint`, if it has one."""
     return next((c for c in trainer.checkpoint_callbacks if isinstance(c, BestCheckpoint)), None)

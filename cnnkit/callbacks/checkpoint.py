@@ -10,12 +10,13 @@ from lightning.fabric.plugins import CheckpointIO
 
 from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.errors import UserError
+from cnnkit.files import replacing
 
 
 class SafeCheckpointIO(CheckpointIO):
     """Saves beside the target and renames; loads local files with ``weights_only=True`` alone.
 
-    Lightning's own plugin stages in ``$TMPDIR`` and copies: a kill or a full disk in that moment costs the old
+    Lightning's own plugin writes to ``$TMPDIR`` and copies: a kill or a full disk in that moment costs the old
     checkpoint too.
     """
 
@@ -25,35 +26,23 @@ class SafeCheckpointIO(CheckpointIO):
         """Write the file, flush it to the disk, rename it into place.
 
         Raises:
-            UserError: if the disk is full or the folder cannot be written; the old file is untouched.
+            UserError: the disk is full or the folder cannot be written; the old file stays as it was.
         """
         target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with replacing(target, "wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
         except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
             reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
             raise UserError(
                 f"{target}: cannot save the checkpoint ({reason}); the one before it is untouched"
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def load_checkpoint(
         self, path: str | os.PathLike, map_location: Callable | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        """Read a local file.
-
-        Raises:
-            UserError: if the path is a URL, is missing, damaged, or holds anything but tensors and plain values.
-        """
         return load_checkpoint(path, map_location)
 
     def remove_checkpoint(self, path: str | os.PathLike) -> None:
-        """Delete the file."""
         Path(path).unlink(missing_ok=True)

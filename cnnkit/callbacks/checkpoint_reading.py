@@ -1,4 +1,4 @@
-"""Checkpoints read without running any code in them; what is wrong with one is said in one line."""
+"""Read checkpoints without running any code in them; a damaged one gives a one-line error."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ NEEDED_TO_RESUME = (*NEEDED, "optimizer_states", "lr_schedulers", "loops")
 
 
 class DamagedCheckpoint(UserError):
-    """The file is no checkpoint any more, or holds none of a run: an older one may serve."""
+    """The file is damaged, or is not the checkpoint of a run; an older checkpoint may be good."""
 
 
 def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[str, Any]:
@@ -52,10 +52,10 @@ def load_checkpoint(path: str | os.PathLike, map_location: Any = "cpu") -> dict[
 
 
 def check_keys(found: Any, path: str | os.PathLike, needed: tuple[str, ...]) -> None:
-    """See that what was read is a checkpoint of a run.
+    """Check that what was read is a checkpoint of a run.
 
     Raises:
-        DamagedCheckpoint: it is not; the line says what it holds and what is needed.
+        DamagedCheckpoint: it is not; the message says what it holds and what is needed.
     """
     whole = isinstance(found, dict) and all(key in found for key in needed)
     if whole and _is_weights(found["state_dict"]) and type(found["global_step"]) is type(found["epoch"]) is int:
@@ -67,7 +67,7 @@ def check_keys(found: Any, path: str | os.PathLike, needed: tuple[str, ...]) -> 
 
 
 def describe(found: Any) -> str:
-    """What a file holds, in a few words.
+    """Describe the content of a file in a few words.
 
     Example:
         >>> describe([1, 2]), describe(torch.zeros(2, 3)), describe({"fc.weight": torch.zeros(2)})
@@ -95,7 +95,7 @@ def check_weights_fit(held: Mapping[str, tuple[int, ...]], net: Mapping[str, Ten
         remedy: the end of the line.
 
     Raises:
-        UserError: they do not fit; the line names both sides of the first that differs, and how many there are.
+        UserError: they do not fit; the message names the first tensor that differs, and how many differ.
     """
     shapes = [name for name in net if name in held and tuple(net[name].shape) != held[name]]
     lacking, unknown = [name for name in net if name not in held], [name for name in held if name not in net]
@@ -141,6 +141,6 @@ def _is_weights(found: Any) -> bool:
 
 
 def _others(path: Path) -> str:
-    """Which checkpoints there are beside it."""
+    """The end of a message: the other checkpoints in the folder."""
     there = sorted(str(other) for other in path.parent.glob("*.ckpt") if other.name != path.name)
     return f"; there are {', '.join(there[:3])}" if there else "; name another one"

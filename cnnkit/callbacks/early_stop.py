@@ -1,4 +1,4 @@
-"""Who ended a run before its length, and why."""
+"""The reason why a run ended early."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ _ADVICE = " Signaling Trainer to stop."
 
 
 def describe_early_stop(trainer: L.Trainer, first_epoch: int) -> dict[str, Any] | None:
-    """What a manifest says of a run that something ended by ``trainer.should_stop``; None for one of full length.
+    """Describe for the manifest what ended a run by ``trainer.should_stop``; None for a run of full length.
 
-    A callback says why in its attribute ``stopping_reason_message``, as EarlyStopping does.
+    A callback gives the reason in its attribute ``stopping_reason_message``, as EarlyStopping does.
 
     Args:
         trainer: at the end of its fit.
-        first_epoch: of this fit, counted from 0: a resume restores the reasons of before.
+        first_epoch: of this fit, counted from 0: a resume restores earlier reasons, which do not count.
     """
     if not trainer.should_stop or _has_full_length(trainer):
         return None

@@ -13,8 +13,8 @@ from cnnkit.notices import say
 class EMA(EMAWeightAveraging):
     """Validates and saves with an exponential moving average of the weights (Polyak and Juditsky 1992).
 
-    The first update takes the weights over as they are; until then the net's own are validated and saved. Checkpoints
-    hold the averaged weights as ``state_dict`` and the raw ones beside them for a resume.
+    The first update copies the weights; until then the net's own are validated and saved. Checkpoints hold the averaged
+    weights as ``state_dict`` and the raw ones beside them for a resume.
 
     Args:
         decay: weight of the old average at each update.
@@ -48,24 +48,22 @@ class EMA(EMAWeightAveraging):
         self._first = update_starting_at_step + update_every_n_steps  # steps until the first update
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Start from the net as it is, in a second fit too."""
         super().setup(trainer, pl_module, stage)
         if stage == "fit":
             self.load_state_dict({"latest_update_step": 0})
 
     @property
     def has_started(self) -> bool:
-        """Whether there is an average; before the first update it would be the untrained net."""
-        return self._average_model is not None and int(self._average_model.n_averaged) > 0
+        """Whether there is an average; before the first update it is the untrained net."""
+        return int(self.state_dict()["latest_update_step"]) > 0
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
-        """After every n-th of the steps that count; Lightning's own would take the first of them by itself."""
+        """Update after every n-th step that counts; Lightning's callback would also update after the first."""
         if step_idx is None:
             return False
         return step_idx + 1 >= self._first and (step_idx + 1 - self._first) % self.update_every_n_steps == 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Say it if the run ends before there is an average."""
         steps = trainer.estimated_stepping_batches
         if steps < self._first:
             say(
@@ -74,17 +72,15 @@ class EMA(EMAWeightAveraging):
             )
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Put the average in place within a fit; `Trainer.validate` has loaded what it is asked for."""
+        """Use the average, but only within a fit: `Trainer.validate` has loaded the weights that it needs."""
         if trainer.state.fn == TrainerFn.FITTING and self.has_started:
             super().on_validation_epoch_start(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take it out again."""
         if trainer.state.fn == TrainerFn.FITTING and self.has_started:
             super().on_validation_epoch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave the average in the net."""
         if self.has_started:
             super().on_train_end(trainer, pl_module)
 
@@ -96,10 +92,9 @@ class EMA(EMAWeightAveraging):
             checkpoint["state_dict"] = own
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with both sets of weights, but only when training goes on.
+        """Load both sets of weights, but only when training goes on.
 
-        Lightning's own hook puts the raw weights back whatever the checkpoint is loaded for, so that `Trainer.test`
-        after `Trainer.fit` would test the wrong ones.
+        Lightning's own hook always loads the raw weights: `Trainer.test` after `Trainer.fit` would test the wrong ones.
         """
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -1,4 +1,4 @@
-"""What a task will log, found out before it does: by a trial of its metrics, where nothing else can log."""
+"""The metrics that a run will log, found before it logs them: by a trial of the task's metrics."""
 
 import copy
 import inspect
@@ -17,18 +17,14 @@ _SILENT = {"build_metrics", "parameter_groups", "configure_optimizers", "forward
 
 
 def find_logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[str] | None:
-    """Names of all that will be there to monitor, such as ``val/acc``; None if that cannot be known.
+    """Find the names of all metrics to monitor, such as ``val/acc``; None if they cannot be known.
 
-    It can for cnnkit's tasks and for subclasses that override nothing which could log, without callbacks of others.
-    To be asked at the start of training, when the loaders are set up and Lightning has named the learning rates.
-
-    Args:
-        trainer: with its callbacks.
-        module: the task.
+    They are known for cnnkit's tasks, and for subclasses that override nothing which could log, without foreign
+    callbacks. Call it at the start of training: then the loaders are set up, and the learning rates have names.
     """
     own = find_task_metrics(trainer, module)
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    if own is None or any(_is_of_others(callback) for callback in callbacks):
+    if own is None or any(_is_foreign(callback) for callback in callbacks):
         return None
     found = {f"{stage}/{name}" for stage in ("train", "val") for name in own}
     found |= {name for logs in (module, *callbacks) for name in getattr(logs, "logs", ())}
@@ -40,7 +36,7 @@ def find_logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[st
 
 
 def find_task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str] | None:
-    """Names, without the stage, of the scalars that a task logs of every stage; None if that cannot be known."""
+    """Find the names, without the stage, of the scalars that a task logs in every stage; None if they are unknown."""
     scores = getattr(module, "scores", None)
     classes = [int(n) for of in (trainer, module) if (n := _num_classes(of)) is not None]
     if not classes or not isinstance(scores, torch.nn.ModuleDict) or "val_scores" not in scores:
@@ -55,19 +51,14 @@ def find_task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = metrics(logits, labels)  # compute() would wait for other ranks, which may not ask
-    except Exception:  # a metric with other needs; then only the first validation can tell
+            found = metrics(logits, labels)  # compute() would wait for the other ranks
+    except Exception:  # a metric with other inputs; only the first validation shows what it logs
         return None
     return ["loss", *(name for name, value in found.items() if torch.is_tensor(value) and value.ndim == 0)]
 
 
 def higher_is_better(module: L.LightningModule, name: str) -> bool | None:
-    """What a task's own metric says of itself, None if it is none or says nothing.
-
-    Args:
-        module: the task.
-        name: such as ``val/f1``.
-    """
+    """What a task's own metric, such as ``val/f1``, says of itself; None if it says nothing."""
     scores: Any = getattr(module, "scores", None)
     if not isinstance(scores, torch.nn.ModuleDict) or "val_scores" not in scores:
         return None
@@ -78,12 +69,12 @@ def higher_is_better(module: L.LightningModule, name: str) -> bool | None:
 
 
 def describe_missing_metric(key: str, name: str | None, names: Iterable[str]) -> str:
-    """The error of a score that is not there.
+    """The error message for a metric that nothing logs.
 
     Args:
-        key: who asks for it.
-        name: of the score.
-        names: of those that there are.
+        key: the setting that names the metric.
+        name: of the metric.
+        names: of the metrics that are logged.
     """
     of_epochs = sorted((n for n in names if not n.endswith("_step")), key=lambda n: (not n.startswith("val/"), n))
     close = closest(str(name), of_epochs, 1)
@@ -98,7 +89,7 @@ def _num_classes(of: Any) -> int | None:
 
 
 def _could_log(each: type) -> bool:
-    """Whether a class between the user's task and cnnkit's has a method that could log."""
+    """Whether a user's class has a method that could log."""
     if _package(each) in ("cnnkit", "lightning", "torch", "builtins", "abc", "typing"):
         return False
     methods = {name for name, value in vars(each).items() if inspect.isfunction(value)}
@@ -112,8 +103,8 @@ def _validates(trainer: L.Trainer) -> bool:
     return trainer.enable_validation and has_images
 
 
-def _is_of_others(callback: Any) -> bool:
-    """Whether nobody here knows what a callback logs; a LambdaCallback does what its functions do."""
+def _is_foreign(callback: Any) -> bool:
+    """Whether it is unknown what a callback logs; a LambdaCallback logs what its functions log."""
     return _package(type(callback)) not in ("cnnkit", "lightning") or isinstance(callback, LambdaCallback)
 
 

@@ -1,4 +1,4 @@
-"""How much memory a run takes."""
+"""The memory that a run takes."""
 
 import resource
 import sys
@@ -14,13 +14,13 @@ MB = 1e6
 class Memory(Callback):
     """Logs at every epoch's end ``memory/peak_mb``, the most that the process ever had resident.
 
-    And on a GPU ``memory/gpu_peak_mb``, the most that tensors took. Megabytes of 10^6 bytes, of the first rank.
+    On a GPU it also logs ``memory/gpu_peak_mb``, the most that tensors took. Both are megabytes (10^6 bytes) of the
+    first rank.
     """
 
     logs = ("memory/peak_mb", *(("memory/gpu_peak_mb",) if torch.cuda.is_available() else ()))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Ask the system; the device is not waited for."""
         pl_module.log("memory/peak_mb", peak_resident() / MB, rank_zero_only=True)
         device = trainer.strategy.root_device
         if device.type == "cuda":

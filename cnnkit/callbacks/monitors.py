@@ -1,4 +1,4 @@
-"""Whether what callbacks and schedules look at will be there, and is looked at the right way round."""
+"""Whether the metrics that callbacks and schedules monitor are logged, and have the right mode."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,14 +14,13 @@ from cnnkit.notices import say
 
 
 class CheckMonitors(Callback):
-    """Looks, before the first step, at what EarlyStopping, ReduceLROnPlateau and the user's own checkpoints monitor.
+    """Checks, before the first step, what EarlyStopping, ReduceLROnPlateau and the user's own checkpoints monitor.
 
-    A score that nobody logs ends the run there, as far as that can be known; one that is looked at the wrong way round
-    (``mode: min``, the default of most, for an accuracy) is said.
+    A metric that nothing logs ends the run, as far as that can be known. A wrong mode (``min``, the default of most,
+    for an accuracy) is reported.
     """
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look."""
         known = find_logged_metrics(trainer, pl_module)
         for watcher in _watchers(trainer):
             if known is not None and watcher.monitor not in known | watcher.counters:
@@ -41,7 +40,7 @@ class _Watcher(NamedTuple):
     monitor: str
     mode: str
     key: str = "trainer.callbacks: monitor"
-    counters: frozenset[str] = frozenset()  # what it can look at, and nobody logs
+    counters: frozenset[str] = frozenset()  # what it can monitor, and nothing logs
 
 
 def _watchers(trainer: L.Trainer) -> Iterator[_Watcher]:

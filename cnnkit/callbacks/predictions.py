@@ -1,4 +1,4 @@
-"""Keeps what a test predicted, image by image."""
+"""The predictions of a test, image by image."""
 
 from typing import Any
 
@@ -14,32 +14,21 @@ class KeepPredictions(Callback):
     """Collects the predictions of a test, from all ranks, in the order of the test set.
 
     It reads ``logits`` and ``labels`` from what the task's ``test_step`` returns, as that of `ClassificationTask` does;
-    a task whose own returns neither leaves ``found`` at None.
+    for a task that returns neither, ``kept`` stays None.
     """
 
     def __init__(self) -> None:
-        self.found: Predictions | None = None
+        self.kept: Predictions | None = None
         self._batches: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Begin anew."""
-        self.found, self._batches = None, []
+        self.kept, self._batches = None, []
 
-    def on_test_batch_end(
-        self,
-        trainer: L.Trainer,
-        pl_module: L.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep one batch, on the device."""
+    def on_test_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *args: Any) -> None:
         if isinstance(outputs, dict) and {"logits", "labels"} <= outputs.keys():
             self._batches.append((outputs["logits"].detach(), outputs["labels"]))
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Bring them together; a batch's parts lie in the order of the ranks."""
         mine = [(logits.float().softmax(1).cpu(), labels.cpu()) for logits, labels in self._batches]
         self._batches = []
         ranks = [mine]
@@ -52,7 +41,7 @@ class KeepPredictions(Callback):
         probabilities, labels = (torch.cat([part[k] for part in parts]) for k in (0, 1))
         identities = getattr(getattr(trainer, "datamodule", None), "test_identities", None)
         contents = [int(content, 16) for content in identities()][: len(labels)] if identities else None
-        self.found = Predictions(
+        self.kept = Predictions(
             probabilities.half().numpy(),
             probabilities.argmax(1).to(torch.int16).numpy(),
             labels.to(torch.int16).numpy(),

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar on a terminal, a line an epoch in a file."""
+"""The progress of a run: a bar on a terminal, a line an epoch in a file."""
 
 import time
 from typing import Any
@@ -30,15 +30,12 @@ class EpochProgress(ProgressBar):
         self._epoch = ""
 
     def disable(self) -> None:
-        """Say nothing (on all ranks but the first)."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Speak again."""
         self._enabled = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Open the bar where there is a terminal."""
         if self._enabled and self.console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.description}"),
@@ -52,11 +49,9 @@ class EpochProgress(ProgressBar):
             self._bar.start()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the numbers of the epoch before."""
         self._print_epoch(trainer)
 
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        """Start the bar of this epoch, at its first batch or where a run is resumed."""
         if self._epoch:
             return
         self._epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs or '-'}"
@@ -64,18 +59,15 @@ class EpochProgress(ProgressBar):
             self._task = self._bar.add_task(self._epoch, total=self.total_train_batches)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        """Move the bar on."""
         if self._bar is not None and self._task is not None and time.monotonic() - self._drawn > 0.25:
             self._drawn = time.monotonic()
             self._bar.update(self._task, completed=trainer.fit_loop.batch_idx + 1, refresh=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Print the last epoch's numbers, close the bar."""
         self._close()
         self._print_epoch(trainer)
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Close the bar."""
         self._close()
         self._epoch = ""
 
@@ -97,10 +89,10 @@ class EpochProgress(ProgressBar):
 
 
 def shown_metrics(trainer: L.Trainer) -> list[str]:
-    """Names of what the epoch's line shows: the scalars that the task logs of training and validation, and the speed.
+    """The metrics of the epoch's line: the scalars that the task logs in training and validation, and the speed.
 
-    Not those of parts (``train/loss_aux/<head>``), of single steps and of callbacks, unless it is what the best
-    checkpoint is chosen by.
+    Metrics of parts (``train/loss_aux/<head>``), of single steps and of callbacks are left out, unless one chooses the
+    best checkpoint.
     """
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     best = find_best_checkpoint(trainer)

@@ -1,4 +1,4 @@
-"""Lightning's pruning, moved before the validation: what is scored is what is saved."""
+"""Lightning's pruning, moved before the validation: the net that is scored is the net that is saved."""
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelPruning as LightningModelPruning
@@ -16,21 +16,19 @@ class ModelPruning(LightningModelPruning):
     _pruned_epoch = -1
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Prune what is about to be scored."""
         if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking:
             return
-        super().on_validation_epoch_end(trainer, pl_module)  # acts if told not to wait for the epoch's end
+        super().on_validation_epoch_end(trainer, pl_module)  # prunes only with prune_on_train_epoch_end=False
         if trainer.is_last_batch:
             self._prune_once(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Nothing: what was scored stays as it is."""
+        """Do nothing: the net that was scored stays as it is."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Prune after an epoch that was not validated at its end."""
         self._prune_once(trainer, pl_module)
 
     def _prune_once(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._pruned_epoch != trainer.current_epoch:
             self._pruned_epoch = trainer.current_epoch
-            super().on_train_epoch_end(trainer, pl_module)  # acts unless told not to
+            super().on_train_epoch_end(trainer, pl_module)  # prunes unless prune_on_train_epoch_end=False

@@ -1,4 +1,4 @@
-"""Keeps the run's manifest."""
+"""The run's manifest."""
 
 import datetime
 import time
@@ -18,11 +18,11 @@ from cnnkit.upstream import private
 
 
 class Record(Callback):
-    """Writes into manifest.json what was run, where, and what came out.
+    """Writes the settings, the machine and the results of a run into manifest.json.
 
     Args:
         run: the run folder.
-        facts: what only the caller knows: command, versions, seed, precision.
+        facts: entries that the caller knows: command, versions, seed, precision.
     """
 
     def __init__(self, run: RunFolder, facts: dict[str, Any]) -> None:
@@ -33,7 +33,6 @@ class Record(Callback):
         self._at_epoch_end = False  # what the epoch's end has logged has not reached the loggers yet
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write what is known before the first step; a resume adds to what is there."""
         self._began, self._first_epoch = time.perf_counter(), trainer.current_epoch
         if not trainer.is_global_zero:
             return
@@ -88,9 +87,9 @@ class Record(Callback):
         self._at_epoch_end = True
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Bring the metrics of what the checkpoint ends to the disk before it: a kill in between loses no row.
+        """Write the metrics before the checkpoint, so that a kill in between loses no row.
 
-        Lightning hands an epoch's metrics to the loggers only after the checkpoints are saved; it does so again.
+        Lightning gives an epoch's metrics to the loggers only after the checkpoints are saved, and does so again.
         """
         tables = [logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
         results = private("lightning.pytorch.Trainer._results").fget(trainer) if self._at_epoch_end and tables else None
@@ -101,11 +100,9 @@ class Record(Callback):
             table.write()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write what came out."""
         self._finish(trainer, "finished", stopped_early=describe_early_stop(trainer, self._first_epoch))
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Write how far it came and why it ended."""
         status = "stopped" if type(exception).__name__ in ("StopRequested", "KeyboardInterrupt") else "failed"
         self._finish(trainer, status, reason=f"{type(exception).__name__}: {exception}")
 
@@ -120,17 +117,17 @@ class Record(Callback):
             entries["times"]["train_seconds"] = round(clock.train_seconds, 2)
             entries["images_per_second"] = round(clock.train_images / clock.train_seconds, 1)
         best = find_best_checkpoint(trainer)
-        if best is not None and (found := best.found()):
+        if best is not None and (found := best.describe_best()):
             entries["best"] = found
         entries |= {"ended": _now(), "epochs": trainer.current_epoch, "steps": trainer.global_step}
         before = self.run.manifest_if_readable()
         # Somebody may have removed the folder since the start.
         start = {} if "started" in before else self._start
-        moved = self._scores_of_before(before, entries.get("best", {}))
+        moved = self._move_old_scores(before, entries.get("best", {}))
         self._write(**{**start, **entries, **moved, **more, "status": status})
 
-    def _scores_of_before(self, manifest: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
-        """Scores of a best checkpoint that a longer run has replaced are no longer the run's."""
+    def _move_old_scores(self, manifest: dict[str, Any], best: dict[str, Any]) -> dict[str, Any]:
+        """Move the scores of an old best checkpoint aside when a longer run has a new one."""
         step, moved = (manifest.get("best") or {}).get("step"), []
         if step is None or best.get("step") in (None, step):
             return {}
@@ -145,7 +142,7 @@ class Record(Callback):
         return {"other_scores": others, "validate": None, "validate_of": None, "test": None, "test_of": None}
 
     def _write(self, **entries: Any) -> None:
-        """Update the manifest; a disk that is full or a folder that is not ours must not end the training."""
+        """Update the manifest; a full disk or a folder without permission must not end the training."""
         try:
             self.run.update_manifest(**entries)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Stopping early, by hand or because the loss is no number any more, without losing anything."""
+"""Stop a run early, by a signal or because the loss is not finite, without losing anything."""
 
 import contextlib
 import math
@@ -26,11 +26,11 @@ class Diverged(Exception):
 
 
 class StopOnSignal(Checkpoint):
-    """On Ctrl-C, SIGTERM or SIGHUP: finish the step, save ``last.ckpt``, leave. A second one leaves at once.
+    """On Ctrl-C, SIGTERM or SIGHUP: finish the step, save ``last.ckpt``, stop. A second signal stops at once.
 
-    Of several processes all leave after the same step, whichever got the signal; they ask each other every
-    ``trainer.log_every_n_steps`` steps. A `Checkpoint` to Lightning, so that at an epoch's end the task has its turn
-    first. Between saving and leaving the loggers get what belongs to the step.
+    Several processes all stop after the same step, whichever got the signal; they exchange it every
+    ``trainer.log_every_n_steps`` steps. It is a `Checkpoint`, so that at an epoch's end the task's hooks run first.
+    Between saving and stopping the loggers get the metrics of the step.
 
     Args:
         checkpoint: where to save.
@@ -43,7 +43,6 @@ class StopOnSignal(Checkpoint):
         self._previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the signals over, after Lightning has taken them."""
         self._signum, self._saved = None, False
         if threading.current_thread() is threading.main_thread():
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -52,7 +51,7 @@ class StopOnSignal(Checkpoint):
                     self._previous[signum] = signal.signal(signum, self._on_signal)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        # Only a note: the step that is under way must end before anything is saved.
+        # Only note it: the current step must end before anything is saved.
         self._signum = signum
         signal.signal(signum, signal.SIG_DFL)
         with contextlib.suppress(OSError):  # print is not safe in a handler
@@ -61,29 +60,26 @@ class StopOnSignal(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, but not between a step and the validation that belongs to it: a resume would skip that one."""
+        """Save, but not between a step and its validation: a resume would skip that validation."""
         validates = trainer.is_last_batch or (batch_idx + 1) % (trainer.val_check_batch or math.inf) == 0
-        if not validates and self._asked(trainer, trainer.global_step % log_interval(trainer) == 0):
+        if not validates and self._is_requested(trainer, trainer.global_step % log_interval(trainer) == 0):
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save after the epoch's validation, unless the run is over anyway."""
-        if trainer.current_epoch + 1 != trainer.max_epochs and self._asked(trainer, True):
+        if trainer.current_epoch + 1 != trainer.max_epochs and self._is_requested(trainer, True):
             self._save(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Leave."""
-        self._leave()
+        self._stop()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Leave."""
-        self._leave()
+        self._stop()
 
-    def _asked(self, trainer: L.Trainer, all_ask: bool) -> bool:
+    def _is_requested(self, trainer: L.Trainer, all_exchange: bool) -> bool:
         if trainer.world_size > 1:
-            if not all_ask or not trainer.strategy.reduce_boolean_decision(self._signum is not None, all=False):
+            if not all_exchange or not trainer.strategy.reduce_boolean_decision(self._signum is not None, all=False):
                 return False
             self._signum = self._signum or signal.SIGTERM
         return self._signum is not None
@@ -92,16 +88,14 @@ class StopOnSignal(Checkpoint):
         trainer.save_checkpoint(self.checkpoint)
         self._saved = True
 
-    def _leave(self) -> None:
+    def _stop(self) -> None:
         if self._saved and self._signum is not None:
             raise StopRequested(self._signum)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give the signals back."""
         self._restore()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
         self._restore()
 
     def _restore(self) -> None:
@@ -113,9 +107,9 @@ class StopOnSignal(Checkpoint):
 class StopOnNaN(Callback):
     """Ends a run whose loss or weights are NaN or infinite before such weights overwrite a checkpoint.
 
-    Looks at the loss once every ``trainer.log_every_n_steps`` steps and at every epoch's end, when the host waits for
-    the device anyway, and at the weights and the optimizer's state whenever they are about to be saved: an infinite
-    gradient in an epoch's last step leaves a finite loss behind.
+    It checks the loss every ``trainer.log_every_n_steps`` steps and at every epoch's end, when the host waits for the
+    device anyway. It checks the weights and the optimizer's state before they are saved: an infinite gradient in an
+    epoch's last step leaves a finite loss.
     """
 
     def __init__(self) -> None:
@@ -129,7 +123,7 @@ class StopOnNaN(Callback):
         }
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save weights that no run can go on from; one wait for the device.
+        """Refuse to save weights that no run can continue from; one wait for the device.
 
         Infinite moments of an optimizer can be harmless (the step is 0), NaN in them never is.
         """
@@ -147,7 +141,6 @@ class StopOnNaN(Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Note on the device whether the loss is finite; look at the note now and then."""
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not torch.is_tensor(loss):
             return
@@ -167,5 +160,5 @@ def _floats(value: Any) -> bool:
 
 
 def log_interval(trainer: L.Trainer) -> int:
-    """Steps between two looks, ``trainer.log_every_n_steps``."""
+    """Steps between two checks, ``trainer.log_every_n_steps``."""
     return int(trainer.log_every_n_steps) or 1  # type: ignore[attr-defined]

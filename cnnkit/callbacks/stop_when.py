@@ -1,4 +1,4 @@
-"""Giving a run up early because somebody who watches it says so."""
+"""Stop a run early because a search prunes it."""
 
 import math
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from cnnkit.metric_names import is_lower_better
 
 
 class StopWhen(Callback):
-    """Asks after every validation whether the run is to be given up, such as a pruner of a search.
+    """Stops a run after a validation if a function says so, such as the pruner of a search.
 
     Args:
-        metric: what is shown of it, such as ``val/acc``.
+        metric: such as ``val/acc``.
         says: called with the epoch, counted from 0, and the metric; true ends the run after this epoch.
     """
 
@@ -25,7 +25,6 @@ class StopWhen(Callback):
         self.stopping_reason_message: str | None = None
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Ask."""
         score = trainer.callback_metrics.get(self.metric)
         if trainer.sanity_checking:
             return

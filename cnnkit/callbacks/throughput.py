@@ -1,4 +1,4 @@
-"""How fast the training goes."""
+"""The speed of training."""
 
 import time
 from typing import Any
@@ -21,40 +21,33 @@ class Throughput(Callback):
         self._running = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Seconds and images so far, so that a resumed run counts on."""
         seconds, images = (self._seconds(), self._images) if self._running else (0.0, 0)
         return {"train_seconds": self.train_seconds + seconds, "train_images": self.train_images + images}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Count on from there."""
         self.train_seconds, self.train_images = state_dict["train_seconds"], state_dict["train_images"]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock: a run that is resumed within an epoch has no start of that epoch."""
+        """Start the clock here too: a run that is resumed within an epoch has no epoch start."""
         self._images, self._paused, self._running = 0, 0.0, True
         self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Start the clock."""
         self.on_train_start(trainer, pl_module)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the images."""
         first = batch[0] if isinstance(batch, (tuple, list)) else batch
         self._images += len(first) * trainer.world_size if torch.is_tensor(first) else 0
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Stop the clock."""
         self._pause_began = time.perf_counter()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Let the clock go on."""
         self._paused += time.perf_counter() - self._pause_began
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the rate of this epoch."""
         seconds, self._running = self._seconds(), False
         self.train_seconds += seconds
         self.train_images += self._images

@@ -1,4 +1,4 @@
-"""What Lightning's finders have set before the first step: said, and recorded as what trains."""
+"""The values that Lightning's finders have set before the first step."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,18 +8,17 @@ from lightning.pytorch.callbacks import BatchSizeFinder, Callback, LearningRateF
 
 
 class Tuned(Callback):
-    """Hands on the learning rate and the batch size that `LearningRateFinder` and `BatchSizeFinder` have found.
+    """Records the learning rate and the batch size that `LearningRateFinder` and `BatchSizeFinder` have set.
 
     Args:
-        record: takes values by key, such as ``{"model.optimizer.lr": 0.01}``; called on the first process, before
-            anything else is written of the run.
+        record: called with values by key, such as ``{"model.optimizer.lr": 0.01}``, on the first process, before the
+            run writes anything else.
     """
 
     def __init__(self, record: Callable[[dict[str, Any]], None]) -> None:
         self.record = record
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Collect what was found; a suggestion that was only asked for is printed."""
         found: dict[str, Any] = {}
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, LearningRateFinder) and callback.optimal_lr is not None:

@@ -1,4 +1,4 @@
-"""How many images an epoch uses, where the trainer's limits leave some out."""
+"""The number of images that an epoch uses, where the trainer's limits leave some out."""
 
 import math
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ import lightning as L
 
 
 def count_used_images(trainer: L.Trainer, data: Any, facts: Mapping[str, Any]) -> dict[str, int]:
-    """Numbers of images that an epoch trains on and validates on, and beside them those of the whole split.
+    """Count the images that an epoch trains on and validates on, beside those of the whole split.
 
     Args:
-        trainer: with its limits; ``overfit_batches`` is one of them, for both.
+        trainer: with its limits; ``overfit_batches`` is one of them.
         data: the data module.
-        facts: what it says of itself.
+        facts: its own description.
 
     Returns:
         ``train_images`` and ``split_train_images``, ``val_images`` and ``split_val_images``, each pair only where a

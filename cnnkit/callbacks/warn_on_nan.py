@@ -1,4 +1,4 @@
-"""Saying that a validation came to no number."""
+"""Warn of a validation loss that is not finite."""
 
 import math
 import sys
@@ -8,17 +8,16 @@ from lightning.pytorch.callbacks import Callback
 
 
 class WarnOnNaN(Callback):
-    """Says in a line, once an epoch, that ``val/loss`` is NaN or infinite while the training loss is not.
+    """Prints, once an epoch, that ``val/loss`` is NaN or infinite while the training loss is finite.
 
-    A training loss that is no number ends the run, see `StopOnNaN`. Alone in validation it comes of an image that is
-    only there, or of batch norm's statistics; training can go on, and the epoch is not the best one.
+    A training loss that is not finite ends the run, see `StopOnNaN`. In validation alone the cause is a single image or
+    batch norm's statistics; training can continue, and the epoch is not the best one.
     """
 
     def __init__(self) -> None:
         self._said_in = -1
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Look at what the host has already."""
         loss = float(trainer.callback_metrics.get("val/loss", 0.0))
         if math.isfinite(loss) or trainer.sanity_checking or trainer.current_epoch == self._said_in:
             return

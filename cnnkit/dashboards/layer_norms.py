@@ -1,6 +1,6 @@
-"""How large gradients and weights are in every layer: whether what the loss says arrives at the input.
+"""The norms of gradients and weights in every layer: they show vanishing and exploding gradients.
 
-Vanishing and exploding gradients: Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward
+Glorot & Bengio 2010, "Understanding the difficulty of training deep feedforward
 neural networks", section 4; He et al. 2015, arXiv 1512.03385, section 4.1.
 """
 
@@ -18,12 +18,10 @@ from cnnkit.dashboards.board import is_sharded, last_step, send_to_loggers
 class LayerNorms(Callback):
     """Logs ``gradients/<layer>``, ``weights/<layer>`` and ``ratio/<layer>``, the first divided by the second.
 
-    A layer is a weight of at least two dimensions, of a convolution say; biases and normalization are left out. The
-    norms are Euclidean, those of gradients before clipping. The first step of a run is logged by itself: the net as it
-    was initialized. After that every epoch has one row, in which the gradient norm is the mean over its last step and
-    every ``trainer.log_every_n_steps``-th one. Frozen layers have no gradient and are left out.
-
-    They go to the loggers alone, not to ``trainer.callback_metrics``: a deep net has hundreds.
+    A layer is a weight of at least two dimensions, such as a convolution's; biases and normalization are left out. The
+    norms are Euclidean, those of gradients before clipping. The first step of a run is logged alone: it shows the net
+    as it was initialized. After that every epoch has one row, in which the gradient norm is the mean over its last step
+    and every ``trainer.log_every_n_steps``-th one. Frozen layers have no gradient and are left out.
     """
 
     def __init__(self) -> None:
@@ -31,25 +29,21 @@ class LayerNorms(Callback):
         self._counts: dict[str, int] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """What the epoch has summed up so far."""
         return {"sums": {name: value.clone() for name, value in self._sums.items()}, "counts": dict(self._counts)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Sum on from there."""
         self._sums, self._counts = dict(state_dict["sums"]), dict(state_dict["counts"])
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, pl_module: L.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Measure, now and then, on the device; after the very first step the host waits once."""
-        step, asked = trainer.global_step, trainer.is_global_zero and trainer.loggers and not is_sharded(trainer)
-        if asked and (step % log_interval(trainer) == 0 or trainer.is_last_batch):
+        step, logs = trainer.global_step, trainer.is_global_zero and trainer.loggers and not is_sharded(trainer)
+        if logs and (step % log_interval(trainer) == 0 or trainer.is_last_batch):
             self._measure(pl_module, _loss_scale(trainer, optimizer))
             if step == 0:
                 self._log(trainer, pl_module, step)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Log the epoch's means."""
         self._log(trainer, pl_module, last_step(trainer))
         self._sums, self._counts = {}, {}
 
@@ -67,7 +61,7 @@ class LayerNorms(Callback):
         weights = dict(layer_weights(module))
         sizes = torch.stack(_norms([weights[name] for name in names]))
         sums = torch.stack([self._sums[name] for name in names]).to(sizes.device)
-        found = torch.stack([sums, sizes]).cpu()  # the one moment that the host waits
+        found = torch.stack([sums, sizes]).cpu()  # the only wait for the device
         gradients = found[0] / torch.tensor([self._counts[name] for name in names])
         columns = {"gradients": gradients, "weights": found[1], "ratio": gradients / found[1]}
         values = {
@@ -79,7 +73,7 @@ class LayerNorms(Callback):
 
 
 def layer_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Weights of convolutions and dense layers by layer, in the order of the net; ``net.`` and ``.weight`` cut off."""
+    """Weights of convolutions and dense layers with the layers' names, in the order of the net."""
     return [
         (name.removeprefix("net.").removesuffix(".weight"), parameter)
         for name, parameter in module.named_parameters()

@@ -1,11 +1,8 @@
-"""How TensorBoard's page of custom scalars is laid out."""
-
-from typing import Any
+"""The layout of TensorBoard's page of custom scalars."""
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
 
-from cnnkit.dashboards.board import tensorboard
+from cnnkit.dashboards.board import OncePerRun, find_tensorboard
 
 LAYOUT = {
     "training": {
@@ -28,34 +25,21 @@ LAYOUT = {
 }
 
 
-class Layout(Callback):
-    """Lays out, once a run, which scalars share a chart: training beside validation, all rates, all heads, all layers.
+class Layout(OncePerRun):
+    """Lays out, once a run, which scalars share a chart on TensorBoard's page "Custom Scalars".
 
-    The page is TensorBoard's "Custom Scalars". A metric of one's own is there too if its name fits, and has a chart of
-    its own on the page "Scalars" anyway.
+    A metric of the user's own is there too if its name fits; in any case it has a chart on the page "Scalars".
     """
 
-    def __init__(self) -> None:
-        self._done = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """Whether the run has its layout."""
-        return {"done": self._done}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run has it already."""
-        self._done = state_dict["done"]
-
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write it; heads have charts where there are heads."""
-        board = tensorboard(trainer)
-        if not self._done and board is not None and trainer.is_global_zero:
-            heads = hasattr(pl_module, "forward_aux")
-            chosen = {name: charts for name, charts in LAYOUT.items() if heads or name != "auxiliary heads"}
-            board.experiment.add_custom_scalars(
+        logger = find_tensorboard(trainer)
+        if not self.done and logger is not None and trainer.is_global_zero:
+            has_heads = hasattr(pl_module, "forward_aux")
+            logger.experiment.add_custom_scalars(
                 {
                     name: {chart: ["Multiline", tags] for chart, tags in charts.items()}
-                    for name, charts in chosen.items()
+                    for name, charts in LAYOUT.items()
+                    if has_heads or name != "auxiliary heads"
                 }
             )
-        self._done = True
+        self.done = True

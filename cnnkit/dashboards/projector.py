@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
+from cnnkit.dashboards.after_validation import class_names
 from cnnkit.dashboards.board import find_net, open_board
-from cnnkit.dashboards.evaluation import class_names
 from cnnkit.dashboards.validation_images import first_labels, first_places, to_pictures, validation_images
 from cnnkit.files import replacing
 from cnnkit.inspection.penultimate import penultimate
@@ -20,12 +20,12 @@ LARGEST = 8192  # pixels of a sprite's side that browsers take
 
 
 class Projector(Callback):
-    """Writes what the last layer is given for validation images, with their names and pictures, when the run ends.
+    """Writes the input of the last layer for validation images, with their names and pictures, when the run ends.
 
-    Files beside the events: ``projector_config.pbtxt`` and ``projector/``; a run that is made longer replaces them.
+    The files ``projector_config.pbtxt`` and ``projector/`` stand beside the events; a longer run replaces them.
 
     Args:
-        images: the first so many.
+        images: how many, the first ones.
     """
 
     def __init__(self, images: int = 500) -> None:
@@ -33,11 +33,9 @@ class Projector(Callback):
         self._began_at = 0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note where the run goes on from."""
         self._began_at = trainer.global_step
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write them, unless nothing was trained."""
         board, places = open_board(trainer), first_places(trainer, self.images)
         net = find_net(trainer, pl_module)
         if board is None or net is None or trainer.global_step == self._began_at or not places:
@@ -48,18 +46,18 @@ class Projector(Callback):
             names = class_names(trainer, max(labels) + 1)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 vectors = penultimate(net, trainer.precision_plugin.convert_input(images))
-            pictures, called = to_pictures(trainer, images), [names[label] for label in labels]
-            write_projector(Path(board.folder), vectors.float().cpu(), called, pictures)
+            pictures = to_pictures(trainer, images)
+            write_projector(Path(board.folder), vectors.float().cpu(), [names[k] for k in labels], pictures)
 
 
 def write_projector(folder: Path, vectors: Tensor, labels: list[str], images: Tensor) -> None:
-    """Write vectors so that the projector of a TensorBoard which shows this folder finds them.
+    """Write vectors (N, D), labels and pictures uint8 (N, C, H, W) where TensorBoard's projector finds them.
 
     Args:
-        folder: where the events are.
+        folder: the folder of the events.
         vectors: (N, D).
-        labels: of each.
-        images: uint8 (N, C, H, W), shown in place of points.
+        labels: one a vector.
+        images: shown in place of points.
     """
     place = folder / "projector"
     place.mkdir(parents=True, exist_ok=True)

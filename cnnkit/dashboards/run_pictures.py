@@ -1,93 +1,62 @@
-"""What TensorBoard shows of a run beside its scalars."""
+"""The augmented training images and the net's graph."""
 
 import warnings
 from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from cnnkit.dashboards.board import last_step, tensorboard
-from cnnkit.reporting.grids import stretched, tile, to_images
+from cnnkit.dashboards.board import OncePerRun, find_tensorboard, last_step
+from cnnkit.dashboards.validation_images import to_pictures
+from cnnkit.layers.probing import evaluating
+from cnnkit.reporting.grids import tile
 
 
-class RunPictures(Callback):
-    """Writes, once a run, a grid of augmented training images and the net's graph.
+class RunPictures(OncePerRun):
+    """Draws, once a run, a grid of augmented training images, ``train/augmented``, and the net's graph.
 
     Args:
         images: number of images in the grid.
     """
 
     def __init__(self, images: int = 64) -> None:
+        super().__init__()
         self.images = images
         self._first: Tensor | None = None
-        self._done = False
 
-    def state_dict(self) -> dict[str, Any]:
-        """Whether the run has its pictures."""
-        return {"done": self._done}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """A resumed run has its pictures already, unless it was stopped before."""
-        self._done = state_dict["done"]
-
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Keep the first images, as the net sees them."""
-        if self._done or self._first is not None or not trainer.is_global_zero:
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *args: Any) -> None:
+        if self.done or self._first is not None or not trainer.is_global_zero:
             return
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
         if torch.is_tensor(images) and images.ndim == 4:
             self._first = images[: self.images].detach().clone()
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw them outside the time that is counted as training."""
-        self._draw(trainer, pl_module)
+        self._draw(trainer, pl_module)  # outside the time that counts as training
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw them where nothing is validated."""
-        self._draw(trainer, pl_module)
+        self._draw(trainer, pl_module)  # where nothing is validated
 
     def _draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        board, images, self._first = tensorboard(trainer), self._first, None
-        if images is None or self._done:
+        logger, images, self._first = find_tensorboard(trainer), self._first, None
+        if images is None or self.done:
             return
-        self._done = True
-        if board is not None:
-            grid = image_grid(images, getattr(trainer, "datamodule", None))
-            board.experiment.add_image("train/augmented", grid, last_step(trainer))
-            self._graph(board, getattr(pl_module, "net", pl_module), images[:2])
-
-    @staticmethod
-    def _graph(board: TensorBoardLogger, net: torch.nn.Module, images: Tensor) -> None:
-        modes = [(module, module.training) for module in net.modules()]  # a frozen part is in evaluation mode already
-        net.eval()  # tracing runs the net, which must not touch batch norm's statistics
-        try:
-            with warnings.catch_warnings():  # the tracer is deprecated, and TensorBoard has no other
-                warnings.simplefilter("ignore")
-                with torch.autocast(images.device.type, enabled=False):
-                    board.experiment.add_graph(net, images)
-        except Exception as error:  # a net that cannot be traced still trains
-            warnings.warn(
-                f"no graph in TensorBoard: {type(error).__name__}: {str(error).splitlines()[0]}", stacklevel=2
-            )
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        self.done = True
+        if logger is not None:
+            grid = tile(to_pictures(trainer, images), fill=0)
+            logger.experiment.add_image("train/augmented", grid, last_step(trainer))
+            _add_graph(logger, getattr(pl_module, "net", pl_module), images[:2])
 
 
-def image_grid(images: Tensor, datamodule: Any, columns: int = 8) -> Tensor:
-    """Normalized images (B, C, H, W) as one picture uint8 (C, rows, columns), in their own grey values.
-
-    Args:
-        images: as the net gets them.
-        datamodule: whose ``mean`` and ``std`` are undone; without them each image is stretched to full range.
-        columns: images in a row.
-    """
-    images = images.detach().cpu()
-    known = hasattr(datamodule, "mean")
-    pixels = to_images(images, datamodule.mean, datamodule.std) if known else stretched(images)
-    return tile(pixels, columns, fill=0)
+def _add_graph(logger: TensorBoardLogger, net: torch.nn.Module, images: Tensor) -> None:
+    try:
+        # Tracing runs the net, which must not change batch norm's statistics. The tracer is deprecated, and TensorBoard
+        # has no other.
+        with warnings.catch_warnings(), evaluating(net), torch.autocast(images.device.type, enabled=False):
+            warnings.simplefilter("ignore")
+            logger.experiment.add_graph(net, images)
+    except Exception as error:  # a net that cannot be traced still trains
+        reason = str(error).partition("\n")[0]
+        warnings.warn(f"no graph in TensorBoard: {type(error).__name__}: {reason}", stacklevel=2)

@@ -1,4 +1,4 @@
-"""The images that a validation went over, looked up again by their places."""
+"""The validation images, looked up by their places."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,12 +15,14 @@ def validation_images(trainer: L.Trainer, places: Sequence[int]) -> Tensor | Non
     """Validation images (n, C, H, W) as a net gets them, on the device; also where the task trains on features alone.
 
     Args:
-        trainer: whose data; of a data module that is not ours the validation loader's ``dataset`` is asked.
+        trainer: whose data; with a foreign data module the validation loader's ``dataset`` has the images.
         places: in the order of the validation.
 
     Returns:
-        The images; None where there is no way to look them up.
+        The images; None if there are no places, or no way to look them up.
     """
+    if not len(places):
+        return None
     data, device = getattr(trainer, "datamodule", None), trainer.strategy.root_device
     if isinstance(data, ImageDataModule) and data.store is not None:
         images = data.store.train_images
@@ -29,7 +31,7 @@ def validation_images(trainer: L.Trainer, places: Sequence[int]) -> Tensor | Non
         return found
     dataset: Any = getattr(trainer.val_dataloaders, "dataset", None)
     if trainer.world_size > 1 or not hasattr(dataset, "__getitem__"):
-        return None  # a distributed sampler deals the images out in another order
+        return None  # a distributed sampler has another order
     items = [dataset[int(place)] for place in places]
     tensors = [item[0] for item in items if isinstance(item, (tuple, list))]
     whole = len(tensors) == len(items) > 0 and all(torch.is_tensor(tensor) and tensor.ndim == 3 for tensor in tensors)
@@ -37,7 +39,7 @@ def validation_images(trainer: L.Trainer, places: Sequence[int]) -> Tensor | Non
 
 
 def first_places(trainer: L.Trainer, count: int) -> range:
-    """The places of the first validation images, at most so many."""
+    """The places of the first validation images, at most ``count``."""
     data = getattr(trainer, "datamodule", None)
     there = len(data.val_indices) if isinstance(data, ImageDataModule) else None
     if there is None:
@@ -47,7 +49,7 @@ def first_places(trainer: L.Trainer, count: int) -> range:
 
 
 def first_labels(trainer: L.Trainer, count: int) -> list[int]:
-    """The labels of the first validation images, as far as `first_places` goes."""
+    """The labels of the first validation images."""
     data: Any = getattr(trainer, "datamodule", None)
     if isinstance(data, ImageDataModule) and data.store is not None:
         labels = data.store.train_labels

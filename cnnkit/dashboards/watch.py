@@ -1,18 +1,21 @@
-"""What a run shows in TensorBoard, in one place."""
+"""What a run shows in TensorBoard."""
 
 from dataclasses import dataclass, fields
 
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit.callbacks.memory import Memory
+from cnnkit.dashboards.confusion import Confusion
 from cnnkit.dashboards.dead_relus import DeadReLUs
-from cnnkit.dashboards.evaluation import Confusion, PRCurves, Reliability
+from cnnkit.dashboards.feature_maps import FeatureMaps
 from cnnkit.dashboards.histograms import Histograms
+from cnnkit.dashboards.kernels import Kernels
 from cnnkit.dashboards.layer_norms import LayerNorms
 from cnnkit.dashboards.layout import Layout
 from cnnkit.dashboards.mistakes import Mistakes
-from cnnkit.dashboards.net_pictures import FeatureMaps, Kernels
+from cnnkit.dashboards.pr_curves import PRCurves
 from cnnkit.dashboards.projector import Projector
+from cnnkit.dashboards.reliability import Reliability
 from cnnkit.dashboards.run_pictures import RunPictures
 
 
@@ -20,7 +23,7 @@ from cnnkit.dashboards.run_pictures import RunPictures
 class Watch:
     """What a run shows in TensorBoard beside loss, accuracy and learning rates.
 
-    Each part is a callback of its own. Together they take at most 3 % of the training time, but for histograms.
+    Each part is a callback of its own. Together, without histograms, they take at most 3 % of the training time.
 
     Args:
         layout: custom scalars: training and validation in one chart, all layers, all heads.
@@ -71,9 +74,5 @@ PARTS: dict[str, type[Callback]] = {
 
 
 def watch_callbacks(watch: Watch | None) -> list[Callback]:
-    """The callbacks of the parts that are switched on; none at all for None.
-
-    Args:
-        watch: what to show.
-    """
+    """The callbacks of the parts that are switched on; none for None."""
     return [PARTS[part.name]() for part in fields(watch) if getattr(watch, part.name)] if watch is not None else []

@@ -1,4 +1,4 @@
-"""By what a run is found again: its resolved configuration, the code that decides on its numbers, and its data."""
+"""The identity of a run: its resolved configuration, the code that its numbers depend on, and its data."""
 
 import hashlib
 import inspect
@@ -17,8 +17,8 @@ from cnnkit.yaml_files import read_dump
 
 PACKAGE = Path(inspect.getfile(cnnkit)).resolve().parent
 
-# What only shows what came out. All else that a fit imports counts: what is forgotten here costs a
-# run that need not be, not a number that is wrong. `tests/study/test_code_version.py` sees that no step imports any.
+# Modules that only show results. All others that a fit imports count: one missing here costs an unnecessary run, not a
+# wrong number. `tests/study/test_code_version.py` checks that no training step imports any of these.
 ONLY_SHOWS = (
     "cnnkit.reporting.figures",
     "cnnkit.reporting.tables",
@@ -40,13 +40,13 @@ ONLY_SHOWS = (
     "cnnkit.runs.imports",
     "cnnkit.study",
 )
-FIT = "cnnkit.cli.fit.session"  # what carries a configuration out
+FIT = "cnnkit.cli.fit.session"  # runs a configuration
 
 
 def code_version(config: dict[str, Any]) -> str:
     """Twelve hex digits over the files that a run's numbers depend on: cnnkit's and the user's own.
 
-    They are found from what is imported by the classes that the configuration names, and by what carries a fit out.
+    They are the imports of the classes in the configuration, and of the module that runs a fit.
 
     Args:
         config: a resolved configuration, with the paths of its classes.
@@ -67,27 +67,27 @@ def deciding_files(config: dict[str, Any]) -> list[Path]:
             return not covers(ONLY_SHOWS, module)
         return is_own(file)
 
-    return collect_files([ImportedName(FIT), *_named(config)], counts)
+    return collect_files([ImportedName(FIT), *_find_imports(config)], counts)
 
 
-def _named(config: Any) -> Iterator[ImportedName]:
-    """What a configuration may take from modules: all of its values that read like a path to a name."""
+def _find_imports(config: Any) -> Iterator[ImportedName]:
+    """The imports that a configuration may name: all values that look like a dotted path."""
     if isinstance(config, dict | list):
         for value in config.values() if isinstance(config, dict) else config:
-            yield from _named(value)
+            yield from _find_imports(value)
     elif isinstance(config, str) and re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", config):
         module, _, name = config.rpartition(".")
         yield ImportedName(module, name)
 
 
 def identity(config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False) -> str:
-    """Sixteen hex digits that two runs share if and only if they compute the same.
+    """Sixteen hex digits that are equal for two runs if and only if they compute the same.
 
     Args:
         config: a resolved configuration, as config.yaml holds it.
         code: see `code_version`.
         data: the manifest's facts about the data; ``fingerprint`` and ``split`` count.
-        any_precision: leave the precision out of it.
+        any_precision: ignore the precision.
     """
     kept = json.loads(json.dumps(config, default=str))
     for key in (*WITHOUT_EFFECT, *(["trainer.precision"] if any_precision else [])):
@@ -108,22 +108,18 @@ def _drop(config: Any, names: list[str]) -> None:
 
 
 class ExistingRun:
-    """A run folder that is there, with what tells it from others.
-
-    Args:
-        run: the folder.
-    """
+    """A run folder of an earlier run, with its manifest and configuration."""
 
     def __init__(self, run: RunFolder) -> None:
         self.run = run
         try:
             self.manifest = run.manifest()
             self.config: dict[str, Any] = read_dump(run.config)
-        except (UserError, OSError):  # cut off while it was made
+        except (UserError, OSError):  # stopped while it was written
             self.manifest, self.config = {}, {}
 
     def matches(self, config: dict[str, Any], code: str, data: dict[str, Any], *, any_precision: bool = False) -> bool:
-        """Whether it is a run of this configuration, code and data; in whatever precision, if that is allowed."""
+        """Whether it is a run of this configuration, code and data; in any precision, if that is allowed."""
         if not self.config or self.manifest.get("code") != code:
             return False
         mine = identity(self.config, code, self.manifest.get("data") or {}, any_precision=any_precision)
@@ -131,12 +127,12 @@ class ExistingRun:
 
     @property
     def precision(self) -> str:
-        """What it was computed in; empty if nobody knows."""
+        """The precision of its computation; empty if unknown."""
         return str((self.manifest.get("precision") or {}).get("value", ""))
 
     @property
     def state(self) -> str:
-        """``done`` (trained and tested), ``trained``, ``failed``, ``resumable``, or ``nothing`` to go on from."""
+        """``done`` (trained and tested), ``trained``, ``failed``, ``resumable``, or ``nothing`` (no checkpoint)."""
         status = self.manifest.get("status")
         if status == "finished":
             return "done" if "test" in self.manifest else "trained"

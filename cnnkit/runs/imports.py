@@ -1,7 +1,7 @@
-"""The files that some code is made of: what it imports, and what that imports, read from the text of the files.
+"""The files that code depends on: its imports and their imports, read from the text of the files.
 
-Nothing is run. An import within a function counts, too. A package of cnnkit that only hands names on counts by those
-that are taken from it, so that a study of one net does not depend on the others beside it.
+Nothing is run. Imports within functions count too. For a package of cnnkit that only re-exports names, only the used
+names count, so that a study of one net does not depend on the other nets.
 """
 
 import ast
@@ -14,57 +14,57 @@ from typing import NamedTuple
 
 
 class ImportedName(NamedTuple):
-    """A name taken from a module."""
+    """A name that is imported from a module."""
 
     module: str
-    name: str | None = None  # None: the module as a whole
-    used: frozenset[str] | None = None  # what is used of it, if it is a module; None: who knows
+    name: str | None = None  # None: the whole module
+    used: frozenset[str] | None = None  # the names used of a module; None: unknown
 
 
 def collect_files(roots: Iterable[ImportedName], counts: Callable[[str, Path], bool]) -> list[Path]:
-    """The files that these names come from, and all that they import, sorted.
+    """The files that these names come from, and all files that those import, sorted.
 
     Args:
-        roots: what is taken from where.
-        counts: whether a module, by its name and file, is looked at; what it imports is left out with it.
+        roots: where to start.
+        counts: whether a module counts, by its name and file; if not, its own imports are not followed.
     """
     waiting, seen, found = list(roots), set(), set()
-    asked: dict[str, bool] = {}  # of most modules many names are taken
+    counted: dict[str, bool] = {}  # most modules are imported many times
     while waiting:
         taken = waiting.pop()
         if taken in seen or (file := locate(taken.module)) is None:
             continue
         seen.add(taken)
-        if taken.module not in asked:
-            asked[taken.module] = counts(taken.module, file)
-        if not asked[taken.module]:
+        if taken.module not in counted:
+            counted[taken.module] = counts(taken.module, file)
+        if not counted[taken.module]:
             continue
         facts = read_imports(file, taken.module)
-        if (further := _handed_on(taken, facts)) is not None:
+        if (further := _follow_reexport(taken, facts)) is not None:
             waiting += further
             continue
         found.add(file)
-        if not (facts.hands_on and taken.name is not None):  # a package's own constant needs none of what it hands on
+        if not (facts.only_reexports and taken.name is not None):  # a package's own constant stands alone
             waiting += facts.takes
     return sorted(found)
 
 
-def _handed_on(taken: ImportedName, facts: "Imports") -> list[ImportedName] | None:
-    """Where else to look for what is taken; None: it is this file's own."""
+def _follow_reexport(taken: ImportedName, facts: "Imports") -> list[ImportedName] | None:
+    """Where the name comes from; None: this file defines it."""
     if taken.name is None:
-        if taken.used is None or not facts.hands_on:
+        if taken.used is None or not facts.only_reexports:
             return None
         return [ImportedName(taken.module, name) for name in taken.used]
     if facts.is_package and locate(f"{taken.module}.{taken.name}") is not None:
         return [ImportedName(f"{taken.module}.{taken.name}", None, taken.used)]
-    if facts.hands_on and taken.name in facts.binds:
+    if facts.only_reexports and taken.name in facts.binds:
         return [facts.binds[taken.name]]
     return None
 
 
 @cache
 def locate(module: str) -> Path | None:
-    """The file of a module, found without importing it or what is above it; None if it is not there or not Python."""
+    """The file of a module, found without an import of it or its packages; None if there is no Python file."""
     top, *below = module.split(".")
     try:
         spec = find_spec(top)
@@ -88,13 +88,13 @@ class Imports(NamedTuple):
     """What one file imports."""
 
     is_package: bool
-    hands_on: bool  # a package whose own text does nothing but import
-    binds: dict[str, ImportedName]  # by the name that it has here
+    only_reexports: bool  # a package that does nothing but import
+    binds: dict[str, ImportedName]  # by local name
     takes: tuple[ImportedName, ...]
 
 
 def read_imports(file: Path, module: str) -> Imports:
-    """Read a file's imports; of a file that is no Python, nothing."""
+    """Read a file's imports; a file that is no Python has none."""
     stamp = file.stat()
     return _read(file, module, stamp.st_mtime_ns, stamp.st_size)
 
@@ -112,12 +112,12 @@ def _read(file: Path, module: str, changed: int, size: int) -> Imports:
     uses = _uses(nodes)
     takes = tuple(taken._replace(used=uses.get(bound, frozenset())) for bound, taken in found)
     binds = {bound: taken for bound, taken in found if taken.name is not None}
-    ours = is_package and module.partition(".")[0] == "cnnkit"  # others' may patch things where they are imported
-    return Imports(is_package, ours and all(map(_only_hands_on, tree.body)), binds, takes)
+    ours = is_package and module.partition(".")[0] == "cnnkit"  # other packages may patch things at import
+    return Imports(is_package, ours and all(map(_is_reexport, tree.body)), binds, takes)
 
 
 def _imported(node: ast.AST, above: str) -> Iterator[tuple[str, ImportedName]]:
-    """What a statement imports, by the name that it has afterwards."""
+    """What a statement imports, by local name."""
     if isinstance(node, ast.Import):
         yield from ((alias.asname or alias.name, ImportedName(alias.name)) for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -130,7 +130,7 @@ def _imported(node: ast.AST, above: str) -> Iterator[tuple[str, ImportedName]]:
 
 
 def _uses(nodes: list[ast.AST]) -> dict[str, frozenset[str] | None]:
-    """The attributes that are used of every dotted name; None where the name itself is used as a value."""
+    """The attributes that are used of every dotted name; None where the name itself is a value."""
     found: dict[str, set[str] | None] = {}
     within: set[int] = set()
     for node in nodes:
@@ -151,21 +151,22 @@ def _dotted(node: ast.AST) -> str:
     return f"{of}.{node.attr}" if of and isinstance(node, ast.Attribute) else ""
 
 
-def _only_hands_on(node: ast.stmt) -> bool:
-    """Whether a statement of a package does nothing that a number could depend on."""
+def _is_reexport(node: ast.stmt) -> bool:
+    """Whether a statement of a package does nothing that a run's numbers could depend on."""
     if isinstance(node, ast.If):  # TYPE_CHECKING
-        return all(map(_only_hands_on, node.body)) and not node.orelse
+        return all(map(_is_reexport, node.body)) and not node.orelse
     if isinstance(node, ast.FunctionDef):
         return node.name in ("__getattr__", "__dir__")
     if isinstance(node, ast.Assign | ast.AnnAssign):
-        return not any(isinstance(part, ast.Call) for part in ast.walk(node))
+        calls = [part.func for part in ast.walk(node) if isinstance(part, ast.Call)]
+        return all(isinstance(func, ast.Attribute) and func.attr == "items" for func in calls)
     return isinstance(node, ast.Import | ast.ImportFrom) or (
         isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     )
 
 
 def is_own(file: Path) -> bool:
-    """Whether a file is the user's, not one of a library's: below the working folder, or on a path of their own."""
+    """Whether a file is the user's and not a library's: below the working folder, or on a path of their own."""
     if "site-packages" in file.parts or "dist-packages" in file.parts:
         return False
     if file.is_relative_to(Path.cwd().resolve()):

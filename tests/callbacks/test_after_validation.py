@@ -27,10 +27,10 @@ class Paper:
         self.drawn: dict[str, Any] = {}
         self.step, self.writer = 0, self
 
-    def figure(self, tag: str, figure: Any) -> None:
+    def add_figure(self, tag: str, figure: Any) -> None:
         self.drawn[tag] = figure
 
-    def picture(self, tag: str, image: Any) -> None:
+    def add_picture(self, tag: str, image: Any) -> None:
         self.drawn[tag] = image
 
     def add_pr_curve(self, tag: str, labels: Any, predictions: Any, step: int) -> None:
@@ -87,7 +87,7 @@ def test_drawing_takes_its_share_of_the_time_and_the_last_epoch(monkeypatch: pyt
     budget, drawn = TimeBudget(0.01), []
     for epoch in range(10):
         clock[0] += 5
-        if budget.due(trainer(current_epoch=epoch)):
+        if budget.is_left(trainer(current_epoch=epoch)):
             with budget.spending():
                 clock[0] += 0.2  # as much as 20 s allow
             drawn.append(epoch)

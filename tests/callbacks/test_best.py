@@ -78,7 +78,7 @@ def scores(*pairs: tuple[float, float]) -> list[dict[str, float]]:
 def test_the_best_epoch(tmp_path: Path, epochs: list[dict[str, float]], best: int) -> None:
     found = fit(tmp_path, epochs)
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == best - 1
-    assert found.found() == pytest.approx({**epochs[best - 1], "epoch": best, "step": 2 * best}, rel=1e-6)
+    assert found.describe_best() == pytest.approx({**epochs[best - 1], "epoch": best, "step": 2 * best}, rel=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -87,16 +87,16 @@ def test_a_tie_is_broken_across_a_resume(tmp_path: Path) -> None:
     fit(tmp_path / "a", epochs, until=2)
     (tmp_path / "a").rename(tmp_path / "b")
     third = fit(tmp_path / "b", epochs, ckpt=str(tmp_path / "b/last.ckpt"), until=3)
-    assert third.found()["epoch"] == 2, "its loss of 0.4 is remembered"
+    assert third.describe_best()["epoch"] == 2, "its loss of 0.4 is remembered"
     whole = fit(tmp_path / "b", epochs, ckpt=str(tmp_path / "b/last.ckpt"))
-    assert whole.found() == {"val/acc": 1.0, "val/loss": pytest.approx(0.1, rel=1e-6), "epoch": 4, "step": 8}
+    assert whole.describe_best() == {"val/acc": 1.0, "val/loss": pytest.approx(0.1, rel=1e-6), "epoch": 4, "step": 8}
     assert torch.load(tmp_path / "b/best.ckpt", weights_only=True)["epoch"] == 3
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_nothing_finite_is_no_best_and_is_said_once_an_epoch(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     found = fit(tmp_path, scores((0.9, NAN), (0.9, NAN)))
-    assert found.found() == {}
+    assert found.describe_best() == {}
     assert not (tmp_path / "best.ckpt").exists()
     assert (tmp_path / "last.ckpt").exists()
     said = [line for line in capfd.readouterr().err.splitlines() if "val/loss is nan" in line]
@@ -107,7 +107,7 @@ def test_nothing_finite_is_no_best_and_is_said_once_an_epoch(tmp_path: Path, cap
 @pytest.mark.parametrize(("monitor", "best"), [("val/loss", 2), ("val/top1_error", 3), ("val/f1", 1)])
 def test_the_direction_follows_from_the_name(tmp_path: Path, monitor: str, best: int) -> None:
     epochs = [{"val/loss": a, "val/top1_error": b, "val/f1": c} for a, b, c in [(3, 3, 3), (1, 2, 2), (2, 1, 1)]]
-    assert fit(tmp_path, epochs, monitor).found()["epoch"] == best
+    assert fit(tmp_path, epochs, monitor).describe_best()["epoch"] == best
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -4,6 +4,7 @@ import io
 import math
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -17,8 +18,9 @@ from torch import Tensor
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample
 from cnnkit.callbacks import EMA, Diverged, EpochProgress, StopOnNaN, Throughput, build_checkpoints
 from cnnkit.dashboards import RunPictures
-from cnnkit.dashboards.run_pictures import image_grid
+from cnnkit.dashboards.validation_images import to_pictures
 from cnnkit.loggers import TensorBoard
+from cnnkit.reporting.grids import tile
 
 
 def task(**kwargs: Any) -> ClassificationTask:
@@ -155,6 +157,6 @@ def test_the_grid_shows_the_images_in_their_own_grey_values() -> None:
     data.setup()
     batch = data.test_dataloader().batch(0, 0)
     images, _ = data.prepare(batch, training=False)
-    grid = image_grid(images[:8], data)
+    grid = tile(to_pictures(SimpleNamespace(datamodule=data), images[:8]), fill=0)
     assert grid.shape == (1, 32, 242)
     assert torch.equal(grid[0, 2:30, 2:30], batch.images[0, 0])

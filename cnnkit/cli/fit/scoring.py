@@ -65,8 +65,8 @@ def score(session: "Session") -> None:
         return
     of_run = path.resolve() == run.best.resolve()
     try:
-        if of_run and session.predictions.found is not None:
-            session.predictions.found.save(run.predictions)
+        if of_run and session.predictions.kept is not None:
+            session.predictions.kept.save(run.predictions)
         record_scores(run, command, path, moment, scores, of_run=of_run)
     except OSError as error:
         report_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
