@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +155,7 @@ def test_heads_are_shown_with_the_task_that_trains_them(cli: Cli) -> None:
     assert "19,732 parameters are in no row" in plain.out
 
 
-def test_a_net_that_is_to_be_compiled_is_not(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> Callable[..., None]:
-        return refuse  # in place of a logit
-
-    monkeypatch.setattr("torch.compile", refuse)
+def test_a_net_that_is_to_be_compiled_is_counted_by_its_python_code(cli: Cli) -> None:
     hung = ["--model=AuxiliaryLossTask", "--model.net=CNN", "--model.after=[features.2]", "--model.compile_net=true"]
     found = figures(cli("summary", *hung, "--json", "--depth=1"))
     assert [layer["name"] for layer in found["layers"]] == ["features", "head", "heads.features_2"]
