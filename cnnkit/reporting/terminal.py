@@ -1,12 +1,18 @@
 """A table on a terminal; imports nothing heavy."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 def shown(text: object) -> str:
     """Text without what could write to the terminal."""
     return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
+def print_rows(rows: Mapping[str, object]) -> None:
+    """Print names and values in two columns."""
+    width = max(map(len, rows), default=0) + 2
+    print("\n".join(f"{shown(name):{width}}{shown(value)}" for name, value in rows.items()), flush=True)
 
 
 def print_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:

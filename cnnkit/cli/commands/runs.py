@@ -3,16 +3,27 @@
 import argparse
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnkit import runs
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
-
-if TYPE_CHECKING:
-    from cnnkit.runs.records import RunRecord
+from cnnkit.metric_names import is_percentage
+from cnnkit.reporting.tables import percent
+from cnnkit.reporting.terminal import print_rows, print_table
+from cnnkit.runs.queries import check_keys, read_condition, sort_records
+from cnnkit.runs.records import (
+    RunRecord,
+    config_differences,
+    differences,
+    flatten,
+    read_record,
+    read_records,
+    score_columns,
+)
 
 DESCRIPTION = """\
   runs [DIR]       a table of the runs below a folder (runs/ if none is given), the newest first
@@ -31,17 +42,10 @@ def arguments() -> Options:
     """The words of the command."""
     options = Options("runs", DESCRIPTION)
     options.add_argument("what", nargs="*", metavar="DIR | show RUN | diff A B", help="see above")
-    options.add_argument(
-        "--sort", metavar="KEY", help="the best first: the highest number, of a loss the lowest, text from A to Z"
-    )
+    options.add_argument("--sort", metavar="KEY", help="the best first: highest number, lowest loss, text from A to Z")
     options.add_argument("--reverse", action="store_true", help="the other way round")
-    options.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="CONDITION",
-        help="such as 'net=CNN' or 'val/acc>0.9'; all must hold",
-    )
+    condition = "such as 'net=CNN' or 'val/acc>0.9'; all must hold"
+    options.add_argument("--where", action="append", default=[], metavar="CONDITION", help=condition)
     options.add_argument("--limit", type=positive, metavar="N", help="the first N only")
     options.add_argument("--columns", metavar="KEY,...", help=f"instead of {','.join(COLUMNS)} and the scores")
     add_json(options)
@@ -52,7 +56,7 @@ def run(asked: argparse.Namespace) -> int:
     """Print what is asked for."""
     words = asked.what
     if words[:1] in (["show"], ["diff"]):
-        _check_words(asked, len(words) - 1)
+        _check_words(asked, *words)
         (_show if words[0] == "show" else _diff)(words[1:], asked.json)
     elif len(words) > 1:
         raise UserError(f"{words[1]}: give one folder; `runs show RUN` and `runs diff A B` look closer")
@@ -61,23 +65,19 @@ def run(asked: argparse.Namespace) -> int:
     return 0
 
 
-def _check_words(asked: argparse.Namespace, runs: int) -> None:
-    wanted = {"show": "one, as in `runs show RUN`", "diff": "two, as in `runs diff A B`"}[asked.what[0]]
-    if runs != {"show": 1, "diff": 2}[asked.what[0]]:
-        raise UserError(f"runs {asked.what[0]}: {runs} runs are named; name {wanted}")
+def _check_words(asked: argparse.Namespace, what: str, *named: str) -> None:
+    wanted, example = (1, "one, as in `runs show RUN`") if what == "show" else (2, "two, as in `runs diff A B`")
+    if len(named) != wanted:
+        raise UserError(f"runs {what}: {len(named)} runs are named; name {example}")
     for flag in ("sort", "reverse", "where", "limit", "columns"):
         if getattr(asked, flag):
-            raise UserError(f"--{flag}: is for the table of runs; leave it out with {asked.what[0]}")
+            raise UserError(f"--{flag}: is for the table of runs; leave it out with {what}")
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
 def _list(folder: Path, asked: argparse.Namespace) -> None:
-    from cnnkit.reporting.terminal import print_table
-    from cnnkit.runs.queries import check_keys, read_condition, sort_records
-    from cnnkit.runs.records import read_records, score_columns
-
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that your runs are in")
     records = read_records(folder)
@@ -101,8 +101,6 @@ def _list(folder: Path, asked: argparse.Namespace) -> None:
 
 
 def _tell(folder: Path, there: int, chosen: int, shown: int) -> None:
-    import sys
-
     if not there:
         text = f"no runs below {folder}; `cnnkit fit --config FILE` makes one"
     elif not chosen:
@@ -114,10 +112,7 @@ def _tell(folder: Path, there: int, chosen: int, shown: int) -> None:
 
 
 def _cell(key: str, value: Any) -> str:
-    """A value as people read it."""
-    from cnnkit.metric_names import is_percentage
-    from cnnkit.reporting.tables import percent
-
+    """A value as text for a table."""
     if value is None:
         return ""
     if key == "when":
@@ -133,7 +128,7 @@ def _cell(key: str, value: Any) -> str:
     return f"{value:.1f}" if key in ("seconds", "minutes") else f"{value:.4g}"
 
 
-def _as_json(record: "RunRecord", columns: Sequence[str]) -> dict[str, Any]:
+def _as_json(record: RunRecord, columns: Sequence[str]) -> dict[str, Any]:
     return _plain({key: record.get(key) for key in columns} if columns else {**record.facts, **record.scores})
 
 
@@ -146,8 +141,6 @@ def _plain(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _show(words: Sequence[str], as_json: bool) -> None:
-    from cnnkit.runs.records import flatten, read_record
-
     record = read_record(runs.find(words[0]).path)
     manifest = flatten(record.manifest)
     if as_json:
@@ -161,8 +154,12 @@ def _show(words: Sequence[str], as_json: bool) -> None:
         "configuration": record.config,
         "files": _files(record.path),
     }
-    for title, rows in parts.items():
-        _print_part(title, {key: _cell(key, value) for key, value in rows.items()})
+    for title, values in parts.items():
+        rows = {key: text for key, value in values.items() if (text := _cell(key, value))}
+        if rows and title:
+            print(f"\n{title}")
+        if rows:
+            print_rows(rows)
 
 
 def _files(path: Path) -> dict[str, str]:
@@ -171,21 +168,7 @@ def _files(path: Path) -> dict[str, str]:
     return {str(file.relative_to(path)): f"{file.stat().st_size:,} bytes" for file in files if file.exists()}
 
 
-def _print_part(title: str, rows: dict[str, str]) -> None:
-    from cnnkit.reporting.terminal import shown
-
-    rows = {key: value for key, value in rows.items() if value}
-    if rows and title:
-        print(f"\n{title}")
-    width = max(map(len, rows), default=0) + 2
-    for key, value in rows.items():
-        print(f"{shown(key):{width}}{shown(value)}")
-
-
 def _diff(words: Sequence[str], as_json: bool) -> None:
-    from cnnkit.reporting.terminal import print_table
-    from cnnkit.runs.records import config_differences, differences, flatten, read_record
-
     a, b = (read_record(runs.find(word).path) for word in words)
     keys = ("status", "reason", "epochs", "seconds", "images_per_second", "parameters", "test_looks")
     results = {key: (a.get(key), b.get(key)) for key in (*keys, *sorted({*a.scores, *b.scores}))}

@@ -12,8 +12,6 @@ from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from cnnkit.inspection.complexity import Complexity, Row
 
 _DESCRIPTION = """\
@@ -29,15 +27,9 @@ def arguments() -> Options:
     options = Options("summary", _DESCRIPTION, passes_on=True)
     options.add_argument("--config", metavar="FILE", action="append", default=[], help="a configuration, as for fit")
     options.add_argument("--run", metavar="RUN", help="the net of a run instead, with the weights of its best epoch")
-    options.add_argument(
-        "--image_size", metavar="N[xM]", type=_size, help="other pixels than the data's, or height x width"
-    )
-    options.add_argument(
-        "--depth", metavar="N", type=positive, help="modules down to that depth; 1: the net's direct parts"
-    )
-    options.add_argument(
-        "--effective", metavar="FILE", help="draw the effective receptive field of the last map, as PNG"
-    )
+    options.add_argument("--image_size", metavar="N[xM]", type=_size, help="another size, or height x width, in pixels")
+    options.add_argument("--depth", metavar="N", type=positive, help="modules down to that depth; 1: the direct parts")
+    options.add_argument("--effective", metavar="FILE", help="draw the effective receptive field of the last map")
     options.add_argument("--layer", metavar="NAME", help="with --effective: of this layer instead")
     options.add_argument("--explain", action="store_true", help="derive the shape and the parameters of each row")
     add_json(options)
@@ -48,7 +40,7 @@ def run(asked: argparse.Namespace) -> int:
     """Print the table, or the same figures as JSON."""
     if asked.layer and not asked.effective:
         raise UserError("--layer names the layer that --effective draws: give both")
-    task, image = _of_run(asked) if asked.run else _of_config(asked)
+    task, image = _load_from_run(asked) if asked.run else _build_from_config(asked)
     if asked.image_size:
         image = (image[0], *asked.image_size)
     found = _count(task, image, asked.depth)
@@ -74,7 +66,7 @@ def _size(text: str) -> tuple[int, int]:
 # ---- the net ---------------------------------------------------------------------------------------------------------
 
 
-def _of_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+def _build_from_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     """The task of a configuration and the shape of its images."""
     from cnnkit.cli.parsing.build import from_config
 
@@ -82,7 +74,7 @@ def _of_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     return task, _image(task, getattr(data, "shape", None) or {})
 
 
-def _of_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+def _load_from_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     from cnnkit.cli.rebuild import load_task
 
     if asked.others:
@@ -99,9 +91,8 @@ def _image(task: Any, data: dict[str, Any]) -> tuple[int, int, int]:
     return image_shape(_net(task), tuple(size) if isinstance(size, list) else size, data.get("in_channels"))
 
 
-def _net(task: Any) -> "nn.Module":
-    net: nn.Module = getattr(task, "net", task)
-    return net
+def _net(task: Any) -> Any:
+    return getattr(task, "net", task)
 
 
 def _count(task: Any, image: tuple[int, int, int], depth: int | None) -> "Complexity":
@@ -117,8 +108,7 @@ def _count(task: Any, image: tuple[int, int, int], depth: int | None) -> "Comple
     if not isinstance(task, AuxiliaryLossTask):
         return complexity(net, image, depth)
     if not task.after:
-        own: Any = net
-        return complexity(net, image, depth, run=own.forward_aux)
+        return complexity(net, image, depth, run=net.forward_aux)
     heads = dict(zip(task.after, task.heads.values(), strict=True))
     parts = {"": net, **{f"heads.{name}": head for name, head in task.heads.items()}}
     return complexity(net, image, depth, parts, lambda images: forward_with_heads(net, heads, images))
@@ -149,6 +139,8 @@ def _print(found: "Complexity", title: str, notes: list[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from cnnkit.reporting.terminal import print_rows
+
     table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
     for heading in ("layer", "type", "output"):
         table.add_column(heading, overflow="fold")
@@ -167,7 +159,9 @@ def _print(found: "Complexity", title: str, notes: list[str]) -> None:
         "parameter memory": f"{found.parameter_megabytes:.2f} MB",
         "total": f"{found.megabytes:.2f} MB",
     }
-    print("\n".join([*(f"{name:18}{value}" for name, value in lines.items()), *notes]), flush=True)
+    print_rows(lines)
+    if notes:
+        print("\n".join(notes), flush=True)
 
 
 def _cells(row: "Row") -> list[str]:
@@ -191,29 +185,19 @@ def _pair(values: tuple[float, float]) -> str:
 
 
 def _as_json(found: "Complexity") -> dict[str, Any]:
+    totals = ("parameters", "frozen", "macs", "input_megabytes", "forward_backward_megabytes", "parameter_megabytes")
     return {
         "image": found.image,
         "layers": [
             {
-                "name": row.name,
-                "type": row.type,
+                **{name: getattr(row, name) for name in ("name", "type", "parameters", "frozen", "macs", "megabytes")},
                 "output": row.shape,
-                "parameters": row.parameters,
-                "frozen": row.frozen,
-                "macs": row.macs,
                 "receptive_field": row.field and ["all" if math.isinf(n) else n for n in row.field.size],
                 "stride": row.field and row.field.stride,
-                "megabytes": row.megabytes,
             }
             for row in found.rows
         ],
-        "parameters": found.parameters,
-        "frozen": found.frozen,
-        "macs": found.macs,
-        "input_megabytes": found.input_megabytes,
-        "forward_backward_megabytes": found.forward_backward_megabytes,
-        "parameter_megabytes": found.parameter_megabytes,
-        "megabytes": found.megabytes,
+        **{name: getattr(found, name) for name in (*totals, "megabytes")},
     }
 
 

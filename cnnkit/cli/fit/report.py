@@ -9,6 +9,7 @@ from typing import Any
 from cnnkit.callbacks.used_images import count_used_images
 from cnnkit.files import replacing
 from cnnkit.metric_names import MONITOR, describe_best_score, format_metric
+from cnnkit.reporting.terminal import print_rows
 from cnnkit.runs import RunFolder
 from cnnkit.runs.records import describe_stop
 from cnnkit.shell import quote_command
@@ -124,9 +125,3 @@ def flat(value: Any, prefix: str = "") -> Any:
         )
     elif value is not None:
         yield prefix, value
-
-
-def print_rows(rows: dict[str, str]) -> None:
-    """Print names and values in two columns."""
-    width = max(map(len, rows)) + 2
-    print("\n".join(f"{key:{width}}{value}" for key, value in rows.items()), flush=True)

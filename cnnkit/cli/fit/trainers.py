@@ -12,12 +12,13 @@ from cnnkit import callbacks
 from cnnkit.cli.errors.blame import callbacks_named, trainer_arguments_named, wrong_values_are_user_errors
 from cnnkit.cli.fit.outfit import callbacks_of, facts_of, hparams_of, loggers_of
 from cnnkit.cli.fit.ranks import is_first_process
-from cnnkit.cli.fit.report import print_fit_report, print_fit_start, print_rows, print_trial
+from cnnkit.cli.fit.report import print_fit_report, print_fit_start, print_trial
 from cnnkit.cli.fit.settle import settle_monitor
 from cnnkit.cli.fit.trainer_values import check_length, outweighed_limits
 from cnnkit.cli.fit.user_callbacks import for_command, refuse_silent, without_finders
 from cnnkit.errors import UserError
 from cnnkit.precision import describe_slow_precision
+from cnnkit.reporting.terminal import print_rows
 from cnnkit.runs import RunFolder
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnnkit import files, runs
 from cnnkit.cli.parsing.options import Options, add_json
 from cnnkit.errors import UserError
+from cnnkit.reporting.terminal import print_rows
 
 if TYPE_CHECKING:
     from cnnkit.cli.commands.report.findings import Found
@@ -63,6 +64,4 @@ def _print(found: "Found", figures: dict[str, str], output: Path, *, as_json: bo
         values = {"report": str(output), "test": found.tested or None, "best": found.manifest.get("best")}
         print(json.dumps({**values, "predictions_of": found.part or None, **of_predictions}, indent=2))
         return
-    rows = {**figures, "report": str(output)}
-    width = max(map(len, rows)) + 2
-    print("\n".join(f"{name:{width}}{value}" for name, value in rows.items()))
+    print_rows({**figures, "report": str(output)})

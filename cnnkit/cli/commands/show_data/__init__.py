@@ -10,7 +10,7 @@ from cnnkit.cli.outputs import check_png
 from cnnkit.cli.parsing.options import Options, add_json
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
-from cnnkit.reporting.terminal import shown
+from cnnkit.reporting.terminal import print_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,27 +107,14 @@ def _chosen(data: "ImageDataModule") -> "Tensor":
 
 
 def _print(figures: dict[str, Any], output: Path) -> None:
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    classes = figures["classes"]
-    table = Table(box=box.SIMPLE)
-    table.add_column("class", overflow="fold")
-    for part in figures["images"]:
-        table.add_column(part, justify="right")
-    for each in classes[:SHOWN]:
-        table.add_row(escape(shown(each["name"])), *(f"{each[part]:,}" for part in figures["images"]))
+    classes, parts = figures["classes"], figures["images"]
+    rows = [[each["name"], *(f"{each[part]:,}" for part in parts)] for each in classes[:SHOWN]]
     if len(classes) > SHOWN:
-        table.add_row(f"… and {len(classes) - SHOWN} more", *[""] * len(figures["images"]))
-    table.add_section()
-    table.add_row("all", *(f"{count:,}" for count in figures["images"].values()), style="bold")
-    Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
-    rows = [*_lines(figures), ("picture", str(output))]
-    print("\n".join(f"{name:18}{value}" for name, value in rows))
+        rows.append([f"… and {len(classes) - SHOWN} more", *[""] * len(parts)])
+    print_table(["class", *parts], [*rows, ["all", *(f"{count:,}" for count in parts.values())]])
+    print()
+    for name, value in [*_lines(figures), ("picture", str(output))]:
+        print(f"{name:14}{value}")
 
 
 def _lines(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
