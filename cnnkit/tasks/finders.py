@@ -1,37 +1,15 @@
 """Lightning's finders and pruning: what has to follow from them before the first step."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.callbacks import BatchSizeFinder, LearningRateFinder, ModelPruning
 
 from cnnkit.errors import UserError
-from cnnkit.optim.factories import read_argument, read_name, split_factory
+from cnnkit.optim.factories import read_name, split_factory
 
 if TYPE_CHECKING:
     from cnnkit.tasks.classification import ClassificationTask
-    from cnnkit.tasks.optimization import OptimizedModule
-
-
-def read_rate(factory: Any) -> float:
-    """Read the learning rate of an optimizer's factory.
-
-    Raises:
-        AttributeError: it has no argument ``lr``; so a finder sees that there is no attribute to set.
-    """
-    rate = read_argument(factory, "lr")
-    if not isinstance(rate, (int, float)):
-        raise AttributeError("the optimizer has no learning rate called lr")
-    return float(rate)
-
-
-def set_rate(task: "OptimizedModule", rate: float) -> None:
-    """Set the learning rate of a task's optimizer factory, and of the arguments that a checkpoint holds."""
-    task.optimizer = partial(task.optimizer, lr=rate)
-    saved = task.hparams.get("optimizer")
-    if isinstance(saved, dict):
-        saved["init_args"] = {**(saved.get("init_args") or {}), "lr": rate}
 
 
 def follow_finders(task: "ClassificationTask") -> None:

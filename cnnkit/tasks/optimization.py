@@ -4,14 +4,16 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from cnnkit.errors import UserError
@@ -25,9 +27,9 @@ from cnnkit.optim import (
     parameter_groups,
     scale_rates,
 )
+from cnnkit.optim.factories import read_argument
 from cnnkit.optim.preview import describe_useless
 from cnnkit.optim.resume import KEY, Moves, follow_new_length
-from cnnkit.tasks.finders import read_rate, set_rate
 
 
 class OptimizedModule(L.LightningModule):
@@ -62,7 +64,7 @@ class OptimizedModule(L.LightningModule):
             )
         if contiguous:
             self._say(f"{type(optimizer).__name__} needs contiguous weights: they leave channels_last")
-            _make_contiguous(self)
+            self.to(memory_format=torch.contiguous_format)
         scale_rates(optimizer)
         self.schedule = self._length = None
         if self.scheduler is None:
@@ -97,11 +99,17 @@ class OptimizedModule(L.LightningModule):
     @property
     def lr(self) -> float:
         """The optimizer's learning rate; a new value is used by every optimizer that is built afterwards."""
-        return read_rate(self.optimizer)
+        rate = read_argument(self.optimizer, "lr")
+        if not isinstance(rate, (int, float)):  # a finder sees that there is no attribute to set
+            raise AttributeError("the optimizer has no learning rate called lr")
+        return float(rate)
 
     @lr.setter
     def lr(self, rate: float) -> None:
-        set_rate(self, rate)
+        self.optimizer = partial(self.optimizer, lr=rate)
+        saved = self.hparams.get("optimizer")
+        if isinstance(saved, dict):
+            saved["init_args"] = {**(saved.get("init_args") or {}), "lr": rate}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save how far the schedule has moved, for a resume with another length."""
@@ -201,8 +209,3 @@ class OptimizedModule(L.LightningModule):
     def _say(self, note: str) -> None:
         if self.trainer.is_global_zero:
             print(f"note: {note}", file=sys.stderr)
-
-
-def _make_contiguous(module: nn.Module) -> None:
-    for parameter in module.parameters():
-        parameter.data = parameter.data.contiguous()
