@@ -174,10 +174,11 @@ def _look_ahead(
 
     def collect(made_by: Factory) -> Rates:
         moves = islice(replay(made_by), min(count, MOST_MOVES))
-        rates = list(islice(moves, 1))  # an error while it is built is raised
-        with warnings.catch_warnings(), suppress(Exception):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the optimizer made no step
-            rates.extend(moves)
+            rates = list(islice(moves, 1))  # an error while it is built is raised
+            with suppress(Exception):
+                rates.extend(moves)
         return rates
 
     def check(made_by: Factory) -> None:
