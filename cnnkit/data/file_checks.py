@@ -34,12 +34,8 @@ class FileCheck(NamedTuple):
 def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folder: Path) -> list[FileCheck]:
     """Decode every file that is new or changed since the last time, in as many threads as there are cores.
 
-    Args:
-        root: the folder they are in.
-        files: image files below it.
-        max_pixels: larger images are faulty.
-        record_folder: holds the record of the last time and gets the new one. If it cannot be written to, the files
-            are checked each time. Nothing is written beside the images.
+    The record of the last time is in `record_folder`, and so is the new one; if it cannot be written, the files are
+    checked each time. Nothing is written beside the images. An image of more than `max_pixels` is faulty.
 
     Returns:
         One check for each file, in their order.

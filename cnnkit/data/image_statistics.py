@@ -1,4 +1,4 @@
-"""Mean and deviation of the pixels of many images, exact and in little memory."""
+"""Exact mean and standard deviation of the pixels of many images, in little memory."""
 
 from collections.abc import Iterable
 
@@ -7,9 +7,9 @@ from torch import Tensor
 
 
 def compute_channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over all pixels of all images, scaled to [0, 1].
+    """Compute the mean and standard deviation of each channel over all pixels of all images, scaled to [0, 1].
 
-    The pixels are counted by value, so nothing is rounded on the way, however many there are.
+    The pixels are counted by value, so no sum is rounded.
 
     Args:
         batches: images uint8 (B, C, H, W).
@@ -24,8 +24,8 @@ def compute_channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], 
     counts: list[Tensor] = []
     for batch in batches:
         channels = batch.transpose(0, 1).flatten(1)  # (C, B * H * W)
-        found = [torch.bincount(channel, minlength=256) for channel in channels]
-        counts = [a + b for a, b in zip(counts, found, strict=True)] if counts else found
+        new = [torch.bincount(channel, minlength=256) for channel in channels]
+        counts = [a + b for a, b in zip(counts, new, strict=True)] if counts else new
     values = torch.arange(256, dtype=torch.float64) / 255
     means = [float(values @ count.double() / count.sum()) for count in counts]
     variances = [float((values - m) ** 2 @ n.double() / n.sum()) for m, n in zip(means, counts, strict=True)]
@@ -34,12 +34,6 @@ def compute_channel_statistics(batches: Iterable[Tensor]) -> tuple[list[float], 
 
 def fits(mean: list[float], std: list[float], used_mean: Iterable[float], used_std: Iterable[float]) -> bool:
     """Whether images normalized with the used numbers have means within 0.1 of 0 and deviations within 10 % of 1.
-
-    Args:
-        mean: of each channel of the images.
-        std: the same of the deviation.
-        used_mean: subtracted from each channel.
-        used_std: each channel is divided by it.
 
     Example:
         >>> fits([0.286], [0.353], [0.2860], [0.3530]), fits([0.286], [0.353], [0.449], [0.226])

@@ -68,13 +68,8 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
 def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REMEDY) -> Originals:
     """Read, check and parse the files of a data set.
 
-    Args:
-        source: The data set.
-        places: The place of each file.
-        remedy: The end of the error's message.
-
     Raises:
-        UserError: A file is not the publisher's.
+        UserError: A file is not the publisher's; the message ends with the remedy.
     """
     raw: dict[str, bytes] = {}
     for path, members in _group_by_path(places).items():

@@ -42,22 +42,16 @@ def order_stratified(labels: Tensor, seed: int, keys: Tensor | None = None) -> T
 
 
 def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Divide the training images into those that train and those that validate.
+    """Split the official training images into those that train and those that validate.
 
-    The validation part depends on ``val_size`` and ``seed`` alone; a smaller ``train_fraction`` takes a nested,
-    stratified part of what is left.
-
-    Args:
-        labels: int64 (N,), labels of the official training set.
-        val_size: number of validation images, 0 for none.
-        train_fraction: share of the remaining images that train, in (0, 1].
-        seed: names the split.
+    The validation images depend on ``val_size``, which may be 0, and ``seed`` alone. A smaller ``train_fraction``, of
+    the other images, takes a nested, stratified part of them.
 
     Returns:
         Sorted indices int64 of the training and of the validation images; they never overlap.
 
     Raises:
-        UserError: if no image would be left to train on.
+        UserError: no image would be left to train on.
     """
     if not 0 <= val_size < len(labels):
         raise UserError(f"val_size is {val_size}, but the training set has {len(labels)} images: give less")

@@ -90,11 +90,7 @@ def _draw_parts(
             reserve=1 + (part == "test" and "val" not in own and shares["val"] > 0),
         )
         _refuse_too_many(part, quota, sizes)
-        # Test is drawn first, and does not depend on ``val_size``.
-        of_sizes = {"test": None if "test" in own else settings.test_size}
-        of_sizes |= {"val": settings.val_size} if part == "val" else {}
-        root = str(result.root.resolve())
-        record = PartRecord(records, {"root": root, "part": part, "sizes": of_sizes, "split_seed": settings.split_seed})
+        record = _open_record(result, part, own, settings, records)
         with record.lock():
             known = record.read()
             trained = {row.content: row.part == part for row in run.rows} if run else {}
@@ -108,6 +104,17 @@ def _draw_parts(
             _report_drawing(result, part, quota, sizes, class_names)
         labels = {content: label for content, label in labels.items() if not drawn[content]}
         before += shares[part]
+
+
+def _open_record(
+    result: FolderImages, part: str, own: Iterable[str], settings: SplitSettings, records: Path
+) -> PartRecord:
+    """Test is drawn first, so its record does not depend on ``val_size``."""
+    sizes = {"test": None if "test" in own else settings.test_size}
+    if part == "val":
+        sizes["val"] = settings.val_size
+    root = str(result.root.resolve())
+    return PartRecord(records, {"root": root, "part": part, "sizes": sizes, "split_seed": settings.split_seed})
 
 
 def _compute_shares(settings: SplitSettings, own: Iterable[str], total: int) -> dict[str, float]:

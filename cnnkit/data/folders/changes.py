@@ -36,13 +36,7 @@ def match_classes(layout: Layout, split: RunSplit) -> tuple[str, ...]:
 
 
 def compare_with_run(split: RunSplit, found: FolderImages, assigned: FolderImages) -> Changes:
-    """Find how the folder's images, and the classes of those that stayed, differ from those of a run.
-
-    Args:
-        split: the run's.
-        found: all images that can be read.
-        assigned: the same in their parts.
-    """
+    """Find how the folder's images, before and after the assignment to parts, differ from those of a run."""
     root, parts = found.root, {image.file: part for part, images in assigned.parts.items() for image in images}
     present = {
         format_path(image.file, root): (parts.get(image.file, "left out"), image.content) for image in found.images

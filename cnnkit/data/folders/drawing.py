@@ -41,14 +41,10 @@ class Quota:
     reserve: int
 
     def bounds(self, sizes: Mapping[int, int], most: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-        """Return the least and the largest number for each class.
+        """Return the least and the largest number to draw of `sizes` images in each class, at most `most`.
 
         With a share the bounds are the expected number m plus and minus max(1, sqrt(m)); with a number both are the
         same. A class of `RARE` or more images gets at least one.
-
-        Args:
-            sizes: number of images in each class.
-            most: number of images in each class that can be drawn.
         """
         least = {k: min(int(n >= RARE and self.share > 0), most.get(k, 0)) for k, n in sizes.items()}
         expected = {k: self.share * n for k, n in sizes.items()}
@@ -83,18 +79,10 @@ def hash_to_unit(content: str, part: str, seed: int) -> float:
 def draw(
     part: str, seed: int, quota: Quota, labels: Mapping[str, int], sizes: Mapping[int, int], known: Mapping[str, bool]
 ) -> Drawn:
-    """Draw the images of a part.
+    """Draw the images of a part: for each content in `labels`, whether it is drawn.
 
-    Args:
-        part: ``val`` or ``test``.
-        seed: ``split_seed``.
-        quota: how many.
-        labels: class of each content to draw from.
-        sizes: number of images in each class before any part was drawn.
-        known: earlier decisions, which are kept; it may hold contents that are gone now.
-
-    Returns:
-        For each content in ``labels``, whether it is drawn.
+    `sizes` is the number of images in each class before any part was drawn. `known` has earlier decisions, which are
+    kept; it may hold contents that are gone now.
     """
     if not quota.share:
         return dict.fromkeys(labels, False)

@@ -128,7 +128,7 @@ def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -
 
 
 def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | None:
-    if image.format == "PNG" and can_read_bands(path):
+    if can_read_bands(image):
         return PngBands(path, image)
     is_raw = all(
         tile.codec_name == "raw"

@@ -13,13 +13,7 @@ BAND_PIXELS = 1 << 20  # an image with fewer pixels is one band
 
 
 class Flattening:
-    """Turns bands of one image into Pillow images of mode L or RGB.
-
-    Args:
-        bands: the rows of the image; they are read an extra time if the range of the pixels must be found.
-        kind: of the pixels.
-        transparency: see `find_transparency`.
-    """
+    """Converts bands of one image to mode L or RGB; reads them an extra time to find the range of their pixels."""
 
     def __init__(self, bands: Bands, kind: PixelKind, transparency: Any = None) -> None:
         self.kind, self.transparency = kind, transparency

@@ -138,10 +138,9 @@ def _find_reason(folder: str, name: str) -> str | None:
         head = read_head(path)
     except OSError:
         return None if suffix in IMAGE_SUFFIXES else NO_FILE
-    if unread := explain_unread(head, suffix):
-        return unread
-    if suffix in IMAGE_SUFFIXES:
-        return None
+    reason = explain_unread(head, suffix)
+    if reason or suffix in IMAGE_SUFFIXES:
+        return reason
     return None if _opens(path, find_formats(head, suffix)) else NO_IMAGE
 
 

@@ -14,26 +14,31 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import putchunk
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_SAMPLES = {0: 1, 2: 3, 4: 2, 6: 4}  # by color type
+# Color type, samples a pixel and bits a sample of Pillow's raw modes.
+_KINDS = {
+    **{"L": (0, 1, 8), "LA": (4, 2, 8), "RGB": (2, 3, 8), "RGBA": (6, 4, 8)},
+    **{"I;16B": (0, 1, 16), "LA;16B": (4, 2, 16), "RGB;16B": (2, 3, 16), "RGBA;16B": (6, 4, 16)},
+}
 _PIECE = 1 << 16
 _SKIPPED = 4 << 20  # bytes of skipped rows that are decoded at once
 
 
 class PngBands:
-    """The rows of a PNG with 8 or 16 bits a sample, without interlacing and palette, which Pillow has opened."""
+    """The rows of a PNG that Pillow has opened; see `can_read_bands`."""
 
     def __init__(self, path: Path, image: ImageFile.ImageFile) -> None:
         self.path, self.size, self.mode = path, image.size, image.mode
         with path.open("rb") as file:
-            header, self._transparency, exif, self._data = _read_chunks(file)
+            self._transparency, exif, self._data = _read_chunks(file)
         if "Raw profile type exif" not in image.info:
             image.info.setdefault("exif", exif)  # else Pillow loads the whole image to find it after the pixels
-        depth, color = header[8], header[9]
-        self._halved = depth == 16 and color != 0
-        self._row_bytes = 1 + self.size[0] * _SAMPLES[color] * depth // 8
-        self._header = header[8:] if not self._halved else b"\x08" + header[9:]
+        color, samples, bits = _KINDS[str(image.tile[0].args)]
+        self._halved = bits == 16 and color != 0
+        self._row_bytes = 1 + self.size[0] * samples * bits // 8
+        self._header = bytes([8 if self._halved else bits, color, 0, 0, 0])
         self._restart()
 
     def read(self, top: int, bottom: int) -> Image.Image:
@@ -55,10 +60,12 @@ class PngBands:
             content, led = b"\0" + self._above + content, 1
         header = struct.pack(">II", self.size[0], count + led) + self._header
         chunks = [(b"IHDR", header), *self._transparency, (b"IDAT", zlib.compress(content, 0)), (b"IEND", b"")]
-        del content
-        with Image.open(
-            io.BytesIO(_SIGNATURE + b"".join(_make_chunk(*each) for each in chunks)), formats=("PNG",)
-        ) as image:
+        file = io.BytesIO()
+        file.write(_SIGNATURE)
+        for chunk in chunks:
+            putchunk(file, *chunk)
+        del content, chunks, chunk
+        with Image.open(file, formats=("PNG",)) as image:
             image.load()
             self._above = _copy_last_row(image)
             band = image.crop((0, led, self.size[0], count + led))
@@ -93,23 +100,20 @@ class PngBands:
         raise ValueError("image file is truncated")
 
 
-def can_read_bands(path: Path) -> bool:
-    """Whether `PngBands` can read the file."""
-    with path.open("rb") as file:
-        head = file.read(29)
-    return head[12:16] == b"IHDR" and head[24] in (8, 16) and head[25] in _SAMPLES and head[28] == 0
+def can_read_bands(image: ImageFile.ImageFile) -> bool:
+    """Whether an opened image is a PNG with 8 or 16 bits a sample, without interlacing and palette."""
+    is_one = image.format == "PNG" and len(image.tile) == 1 and not image.info.get("interlace")
+    return is_one and str(image.tile[0].args) in _KINDS
 
 
-def _read_chunks(file: BinaryIO) -> tuple[bytes, list[tuple[bytes, bytes]], bytes, list[tuple[int, int]]]:
-    """Return the header, the chunk of the transparent color, EXIF, and the offset and length of each piece of data."""
-    header, transparency, exif, data = b"", [], b"", []
+def _read_chunks(file: BinaryIO) -> tuple[list[tuple[bytes, bytes]], bytes, list[tuple[int, int]]]:
+    """Return the chunk of the transparent color, EXIF, and the offset and length of each piece of data."""
+    transparency, exif, data = [], b"", []
     file.seek(len(_SIGNATURE))
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         start = file.tell()
-        if kind == b"IHDR":
-            header = file.read(13)
-        elif kind == b"tRNS":
+        if kind == b"tRNS":
             transparency = [(kind, file.read(min(length, 256)))]
         elif kind == b"eXIf":
             exif = b"Exif\0\0" + file.read(min(length, 1 << 16))
@@ -118,13 +122,9 @@ def _read_chunks(file: BinaryIO) -> tuple[bytes, list[tuple[bytes, bytes]], byte
         elif kind == b"IEND":
             break
         file.seek(start + length + 4)
-    return header, transparency, exif, data
+    return transparency, exif, data
 
 
 def _copy_last_row(image: Image.Image) -> bytes:
     row = image.crop((0, image.size[1] - 1, *image.size))
     return np.asarray(row).astype(">u2").tobytes() if row.mode.startswith("I") else row.tobytes()
-
-
-def _make_chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

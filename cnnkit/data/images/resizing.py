@@ -18,15 +18,10 @@ _GAP = 3.0  # a larger image is first reduced to at least three times the size, 
 def resize_bands(
     bands: Bands, flatten: Flatten, mode: str, extent: tuple[float, float], size: tuple[int, int], resize: Resize
 ) -> Image.Image:
-    """Scale an image to one size.
+    """Scale an image to a height and width, as `cnnkit.data.images.decode.read_image` describes it.
 
-    Args:
-        bands: its rows.
-        flatten: converts them to gray or RGB.
-        mode: L or RGB.
-        extent: width and height that the pixels cover; the last pixel may cover only a fraction.
-        size: height and width of the result.
-        resize: how to get that size; see `cnnkit.data.images.decode.read_image`.
+    `flatten` converts bands to gray or RGB (`mode` L or RGB). The pixels cover a width and height of `extent`, the last
+    of them perhaps only a fraction.
     """
     to_height, to_width = size
     inner, box = _find_box(extent, size, resize)
