@@ -22,9 +22,9 @@ import cnnkit.models
 import cnnkit.transforms
 from benchmarks.common import ROOT, Table
 from cnnkit.cli import main as cnnkit_main
+from cnnkit.cli.dispatch import VIEW_COMMANDS
 from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing.build import from_config
-from cnnkit.cli.tools import TOOLS
 from cnnkit.errors import UserError
 
 ROUNDS = 1
@@ -123,13 +123,13 @@ def make_typos(count: int) -> list[Typo]:
             name = dice.choice(configs)
             typo = Typo("file", f"configs/{misspell(name.removesuffix('.yaml'), dice)}.yaml", f"configs/{name}")
         else:
-            name = dice.choice([*COMMANDS, *TOOLS])
+            name = dice.choice([*COMMANDS, *VIEW_COMMANDS])
             typo = Typo("command", misspell(name, dice), name)
         exists = {
             *keys,
             *tops,
             *COMMANDS,
-            *TOOLS,
+            *VIEW_COMMANDS,
             *(name for _, name in places),
             *(f"configs/{name}" for name in configs),
         }

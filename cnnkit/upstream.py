@@ -18,6 +18,10 @@ PRIVATE: dict[str, str] = {
         "a checkpoint must hold the plain values of the configuration, and a task calls save_hyperparameters while it "
         "is built, when it only sees objects (lightning 2.6.6)"
     ),
+    "jsonargparse._common.parsing_settings": (
+        "set_parsing_settings can add to what may not be imported, but not take it back after a checkpoint is loaded "
+        "(jsonargparse 4.53)"
+    ),
 }
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from cnnkit import __version__
 from cnnkit.allocator import keep_freed_memory
 from cnnkit.cli import help as texts
-from cnnkit.cli.errors.streams import steady_streams
-from cnnkit.cli.tools import CLASSROOM, TOOLS, run_tool
+from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
+from cnnkit.cli.errors.output_streams import keep_streams_open
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
@@ -37,7 +37,7 @@ def main(args: list[str] | None = None) -> int:
     if _is_another_ranks_business():
         return 0
     not_written().clear()
-    with steady_streams() as failed:
+    with keep_streams_open() as failed:
         code = _run(list(sys.argv[1:] if args is None else args), began)
     return NOT_WRITTEN if code == 0 and (failed or not_written()) else code
 
@@ -69,7 +69,7 @@ def _run(args: list[str], began: float) -> int:
     if command in CLASSROOM:  # a name of 0.1, for one version
         print(f"note: `cnnkit {command}` is now `cnnkit classroom {command}`", file=sys.stderr)
         command, args = "classroom", ["classroom", *args]
-    commands = [*texts.COMMANDS, *TOOLS]
+    commands = [*texts.COMMANDS, *VIEW_COMMANDS]
     if command not in commands:
         hint = suggest(command, [*commands, *CLASSROOM]) or f"; the commands are {', '.join(commands)}"
         print(f"error: unknown command {command!r}{hint}", file=sys.stderr)
@@ -82,8 +82,8 @@ def _run(args: list[str], began: float) -> int:
         sys.path.insert(0, str(Path.cwd()))
     keep_freed_memory()
     with one_command():
-        if command in TOOLS:
-            return run_tool(command, args[1:], debug=debug)
+        if command in VIEW_COMMANDS:
+            return run_view_command(command, args[1:], debug=debug)
 
         from cnnkit.cli.fit.command import run_command  # imports torch
 

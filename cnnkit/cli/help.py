@@ -1,6 +1,6 @@
 """The help that is printed without importing torch."""
 
-from cnnkit.cli.tools import CLASSROOM, TOOLS, list_commands
+from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, list_commands
 from cnnkit.runs.keys import list_may_change
 
 MAIN = f"""\
@@ -15,7 +15,7 @@ train and test:
   predict     classes of your own image files                     predict --run runs/quickstart --images photos/
 
 look inside:
-{list_commands(TOOLS)}
+{list_commands(VIEW_COMMANDS)}
 
 teach (cnnkit classroom COMMAND):
 {list_commands(CLASSROOM)}

@@ -34,7 +34,7 @@ ONLY_SHOWS = (
     "cnnkit.cli.parsing.hints",
     "cnnkit.cli.errors.messages",
     "cnnkit.cli.fit.provenance",
-    "cnnkit.cli.fit.report",
+    "cnnkit.cli.fit.output",
     "cnnkit.loggers",
     "cnnkit.runs.identity",
     "cnnkit.runs.imports",

@@ -10,7 +10,7 @@ from small_runs import SMALL, Cli
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.errors.messages import describe_error
 from cnnkit.data import image_files
 
 REAL = image_files.read_image
@@ -55,7 +55,7 @@ def test_a_killed_worker_is_named_with_the_remedy(cli: Cli, monkeypatch: pytest.
     ],
 )
 def test_what_torch_says_of_its_workers_becomes_a_line(text: str, expected: str) -> None:
-    code, lines = explain(RuntimeError(text))
+    code, lines = describe_error(RuntimeError(text))
     assert (code, len(lines)) == (1, 1)
     assert expected in lines[0]
     assert "data.num_workers" in lines[0]

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnnkit.cli.parsing.classes import class_bases, path_of, resolve_class
+from cnnkit.cli.parsing.classes import class_bases, import_path, resolve_class
 from cnnkit.errors import UserError
 from cnnkit.optim import (
     RunLength,
@@ -146,4 +146,4 @@ def test_a_part_of_no_rate_is_refused() -> None:
 )
 def test_a_name_alone_means_cnnkits_torchs_or_timms_class(kind: Any, name: str, path: str) -> None:
     found = resolve_class(name, class_bases(kind))
-    assert (path_of(found) if found else name) == path
+    assert (import_path(found) if found else name) == path

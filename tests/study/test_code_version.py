@@ -32,10 +32,10 @@ def test_what_decides_counts_and_what_is_not_used_does_not() -> None:
     found = names(config())
     assert {"models/cnn.py", "layers/conv.py", "tasks/classification.py", "data/datamodules.py"} <= found
     assert {"callbacks/best.py", "callbacks/stop.py", "precision.py", "optim/length.py", "metrics.py"} <= found
-    assert {"transforms/geometric.py", "cli/fit/outfit.py", "cli/fit/settle.py"} <= found
+    assert {"transforms/geometric.py", "cli/fit/callbacks.py", "cli/fit/choices.py"} <= found
     assert not {"models/vgg.py", "layers/inception.py", "tasks/transfer.py", "data/folder.py"} & found
     assert (
-        not {"cli/fit/report.py", "callbacks/progress.py", "reporting/figures.py", "loggers.py", "study/engine.py"}
+        not {"cli/fit/output.py", "callbacks/progress.py", "reporting/figures.py", "loggers.py", "study/engine.py"}
         & found
     )
     assert "callbacks/ema.py" not in found
@@ -118,7 +118,7 @@ def change(file: Path) -> None:
         ("cli/fit/session.py", True),
         ("models/vgg.py", False),
         ("models/__init__.py", False),
-        ("cli/fit/report.py", False),
+        ("cli/fit/output.py", False),
         ("callbacks/progress.py", False),
     ],
 )

@@ -1,1 +1,1 @@
-"""The commands that look at nets, runs and data; see `cnnkit.cli.tools`."""
+"""The commands that look at nets, runs and data; see `cnnkit.cli.dispatch`."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnkit import runs
 from cnnkit.cards import find_config
-from cnnkit.cli.fit.report import print_image_predictions
+from cnnkit.cli.fit.output import print_image_predictions
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.inference import (
     Preprocessing,
@@ -22,7 +22,7 @@ from cnnkit.cli.inference import (
     track,
 )
 from cnnkit.cli.parsing.options import Options, positive
-from cnnkit.cli.rebuild import load_task
+from cnnkit.cli.task_loading import load_task
 from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError

@@ -75,7 +75,7 @@ def _build_from_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, 
 
 
 def _load_from_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
-    from cnnkit.cli.rebuild import load_task
+    from cnnkit.cli.task_loading import load_task
 
     if asked.others:
         raise UserError(f"{asked.others[0]}: the net of a run is what it is; give a --config FILE to change it")

@@ -5,8 +5,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from cnnkit.cli.errors.library_errors import shorten_error
 from cnnkit.cli.errors.own_code import is_own_code
-from cnnkit.cli.errors.plain_words import plain_words
 
 
 def find_fault(module: str) -> str:
@@ -31,7 +31,7 @@ def _describe(error: BaseException) -> str:
     where = f"{_brief(own[-1][0])}, line {own[-1][1]}: " if own else ""
     if isinstance(error, SystemExit):
         return f"{where}it ends the program while it is imported; put that under `if __name__ == '__main__':`"
-    return f"{where}{type(error).__name__}: {plain_words(error)}"
+    return f"{where}{type(error).__name__}: {shorten_error(error)}"
 
 
 def _brief(file: str) -> str:

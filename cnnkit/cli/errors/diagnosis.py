@@ -15,12 +15,12 @@ from cnnkit.cli.errors.broken_modules import find_fault
 from cnnkit.cli.parsing.classes import (
     LISTS,
     Argument,
-    arguments_of,
-    choices_of,
     class_bases,
     item_types,
-    members_of,
-    parameters_of,
+    list_arguments,
+    list_choices,
+    list_members,
+    list_parameters,
     resolve_class,
     short_name,
     takes,
@@ -117,7 +117,7 @@ def _check_class(value: dict[str, Any], bases: tuple[type, ...], key: str, defau
             return
     arguments = spec.get("init_args") or {}
     if isinstance(arguments, dict):
-        yield from _check_arguments(arguments, arguments_of(found), key, found)
+        yield from _check_arguments(arguments, list_arguments(found), key, found)
 
 
 def _is_taken(value: Any, kind: Any) -> bool:
@@ -187,8 +187,8 @@ def _describe_type(value: Any, kind: Any, bases: tuple[type, ...], key: str) -> 
 
 
 def _name_types(kind: Any) -> Iterator[str]:
-    for member in members_of(kind):
-        if choices := choices_of(member):
+    for member in list_members(kind):
+        if choices := list_choices(member):
             yield from map(str, choices)
         elif takes(member, *LISTS) and not takes(member, tuple, set):
             yield "list"
@@ -198,7 +198,7 @@ def _name_types(kind: Any) -> Iterator[str]:
 
 def _describe_unknown(key: str, above: str, name: str, owner: Any) -> str:
     """An argument that a class does not have; perhaps another class in use does."""
-    own: Iterable[str] = parameters_of(owner).keys() - {"self", *_PASSED}
+    own: Iterable[str] = list_parameters(owner).keys() - {"self", *_PASSED}
     if above == "trainer":
         return f": the trainer has no such argument{suggest_key(name, exact=True) or suggest(name, own, listing=False)}"
     hint = suggest_key(key, exact=True) or suggest(name, own, listing=False) or suggest_key(key) or suggest(name, own)

@@ -7,7 +7,7 @@ _KILLED = re.compile(
 )
 
 
-def explain_workers(text: str) -> str | None:
+def describe_lost_workers(text: str) -> str | None:
     """The reason and the remedy in a line; None if an error is of another kind.
 
     Args:

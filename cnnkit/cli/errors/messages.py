@@ -7,8 +7,8 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from cnnkit.callbacks import Diverged
-from cnnkit.cli.errors.lost_workers import explain_workers
-from cnnkit.cli.errors.plain_words import plain_words
+from cnnkit.cli.errors.library_errors import shorten_error
+from cnnkit.cli.errors.lost_workers import describe_lost_workers
 from cnnkit.cli.parsing.hints import Origin
 from cnnkit.errors import UserError
 from cnnkit.suggest import suggest
@@ -16,7 +16,7 @@ from cnnkit.suggest import suggest
 ABOVE = ("trainer", "data", "model", "model.net")  # what arguments that messages name stand below
 
 
-def explain(error: BaseException, origin: Origin | None = None) -> tuple[int, list[str]]:
+def describe_error(error: BaseException, origin: Origin | None = None) -> tuple[int, list[str]]:
     """Exit code and at most three lines for an exception.
 
     Args:
@@ -28,23 +28,14 @@ def explain(error: BaseException, origin: Origin | None = None) -> tuple[int, li
         return 2, f"error: {_with_place(text, origin or Origin())}".splitlines()[:3]
     if isinstance(error, Diverged):
         return 1, [f"error: {text}"]
-    if "gpu backend" in text or "can not run on your system" in text:
-        return 2, ["error: trainer.accelerator asks for a device that this machine has not; leave it out, or give cpu"]
-    if text.startswith("`devices` selected with"):
-        return 2, ["error: trainer.devices: give the number of devices, such as 1; leave it out for all GPUs or 1 CPU"]
     if monitor := re.match(r"(\w+) .*conditioned on metric `?([\w/]+)`? which is not available(.*)", text):
         there = [n for n in re.findall(r"[`']([\w/-]+)[`']", monitor[3]) if n not in (monitor[1], "monitor")]
         return 2, [f"error: monitor: nothing is logged as {monitor[2]!r}{suggest(monitor[2], there)}"]
-    if kind := re.match(
-        r"You selected an invalid (\w+) name: `\w+='([^']+)'`\.(?: Available names are: (.*)\.)?", text
-    ):
-        there = ["gpu", *kind[3].split(", ")] if kind[3] else ["auto", "ddp", "fsdp"]
-        return 2, [f"error: trainer.{kind[1]}: there is no {kind[2]!r}{suggest(kind[2], there)}"]
     if limit := re.search(r"You requested to check ([\d.e-]+) of the .*Try at least `?(limit_\w+)=", text):
         return 2, [f"error: trainer.{limit[2]} is {limit[1]}, less than one batch; give a whole number of batches"]
     if isinstance(error, MisconfigurationException):
-        return 2, [f"error: {plain_words(error)}"]
-    if lost := explain_workers(text):
+        return 2, [f"error: {shorten_error(error)}"]
+    if lost := describe_lost_workers(text):
         return 1, [f"error: {lost}"]
     if isinstance(error, torch.OutOfMemoryError):
         return 1, ["error: the GPU's memory is full; lower data.batch_size, or set data.resident to host"]

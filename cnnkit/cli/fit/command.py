@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 
 from cnnkit import callbacks
 from cnnkit.cli.commands.predict import asks_for_images, predict_images
-from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
 
@@ -47,7 +47,7 @@ def run_command(
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code, lines = explain(error, origin)
+        code, lines = describe_error(error, origin)
         print("\n".join(lines), file=sys.stderr)
         return code
     return 0

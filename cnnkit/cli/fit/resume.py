@@ -61,7 +61,7 @@ def prepare_resume(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any
     Raises:
         UserError: something differs that must not, or there is no checkpoint that can be read.
     """
-    changes = changes_of(line, run, resolved)
+    changes = find_changes(line, run, resolved)
     checkpoint, content = _load(run, asked)
     step, epoch = content["global_step"], content["epoch"]
     _refuse_forbidden(line, run, changes, checkpoint)
@@ -72,7 +72,7 @@ def prepare_resume(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any
     return Resume(run, checkpoint, step, epoch, weight_shapes(content), changes)
 
 
-def changes_of(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def find_changes(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Old and new value of every key that differs between a run's configuration and the one that is asked for.
 
     A key that the run's file does not have counts if somebody gave it now; else a newer version of a class has it.

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, weight_shapes
-from cnnkit.cli.fit.changed_data import refuse_or_say_changes
-from cnnkit.cli.fit.report import print_scores, write_predictions
+from cnnkit.cli.fit.data_identity import check_data_identity
+from cnnkit.cli.fit.output import print_scores, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.files import report_not_written
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
@@ -47,7 +47,7 @@ def score(session: "Session") -> None:
         refuse_if_written(run.path)
     path, moment = choose_weights(session.run, session.config.ckpt_path, session.model)
     if session.run is not None:
-        refuse_or_say_changes(command, session.run, session.datamodule)
+        check_data_identity(command, session.run, session.datamodule)
     method = getattr(session.trainer, command)
     options = {"ckpt_path": str(path), "verbose": False, "weights_only": session.config.weights_only}
     found = method(session.model, datamodule=session.datamodule, **options)
@@ -106,7 +106,7 @@ def predict(session: "Session") -> None:
         refuse_if_written(session.run.path)
     path, _ = choose_weights(session.run, session.config.ckpt_path, session.model)
     if session.run is not None:
-        refuse_or_say_changes("predict", session.run, session.datamodule)
+        check_data_identity("predict", session.run, session.datamodule)
     found = session.trainer.predict(
         session.model,
         datamodule=session.datamodule,

@@ -11,10 +11,11 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit import callbacks, files, runs
+from cnnkit.cli.fit.choices import choose_precision, refuse_fit_options
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.fit.scoring import predict, score
-from cnnkit.cli.fit.settle import leave_to_fit, settle_precision
+from cnnkit.cli.fit.trainer_values import check_device
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
 from cnnkit.cli.parsing.checks import refuse_contradictions
 from cnnkit.cli.parsing.command_line import CommandLine, config_name
@@ -53,6 +54,7 @@ class Session:
     def execute(self) -> None:
         """Build everything and run the command."""
         with self.held, self._leave_no_empty_folder():
+            check_device(vars(self.config.trainer))
             L.seed_everything(self.config.seed_everything, workers=True)
             if self.command == "fit":
                 self._prepare_fit()
@@ -95,7 +97,7 @@ class Session:
         refuse_contradictions(arguments_in(self.configuration.written.get("model.net")), self.datamodule)
         self._settle_precision()
         if self.command != "fit":
-            leave_to_fit(self.line, self.objects.trainer)
+            refuse_fit_options(self.line, self.objects.trainer)
             return plain_trainer(self)
         if hasattr(self.datamodule, "describe") and is_first_process():
             self.datamodule.prepare_data()  # missing data must not leave a run folder behind
@@ -105,7 +107,7 @@ class Session:
     def _settle_precision(self) -> None:
         """Decide on the precision, so that the saved configuration says what was used."""
         trainer, scores = self.objects.trainer, self.command != "fit"
-        precision, self.precision_reason = settle_precision(trainer, self.model, scores and is_first_process())
+        precision, self.precision_reason = choose_precision(trainer, self.model, scores and is_first_process())
         trainer.precision = self.config.trainer.precision = precision
         if self.resume is not None:
             self.precision_reason = "as the run began"

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch.accelerators import AcceleratorRegistry
+from lightning.pytorch.strategies import StrategyRegistry
 
 from cnnkit.errors import UserError
+from cnnkit.suggest import suggest
 
 # The least that makes sense. Lightning takes the others, and divides by zero, or trains without end, or not at all.
 LEAST: dict[str, int] = {
@@ -62,7 +64,7 @@ def check_trainer(given: Mapping[str, Any]) -> None:
         raise UserError(
             "trainer.model_registry is for a service of Lightning's; checkpoints here are files: leave it out"
         )
-    _check_where(given)
+    _check_names(given)
 
 
 def check_length(given: Mapping[str, Any]) -> None:
@@ -98,7 +100,7 @@ def check_length(given: Mapping[str, Any]) -> None:
         )
 
 
-def outweighed_limits(given: Mapping[str, Any]) -> list[str]:
+def describe_ignored_limits(given: Mapping[str, Any]) -> list[str]:
     """What is to be said of limits that Lightning does not look at beside ``overfit_batches``.
 
     Args:
@@ -112,16 +114,41 @@ def outweighed_limits(given: Mapping[str, Any]) -> list[str]:
     return [f"trainer.overfit_batches ({overfit}) takes the place of {named}"]
 
 
-def _check_where(given: Mapping[str, Any]) -> None:
-    strategy = str(given.get("strategy", ""))
-    if _COPIES.fullmatch(strategy):
+def _check_names(given: Mapping[str, Any]) -> None:
+    """Refuse names of accelerators and strategies that there are not, and devices that are no number."""
+    known = {
+        "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
+        "strategy": ["auto", *StrategyRegistry.available_strategies()],
+    }
+    for name, names in known.items():
+        value = given.get(name)
+        if isinstance(value, str) and value not in names:
+            raise UserError(f"trainer.{name}: there is no {value!r}{suggest(value, names)}")
+    if _COPIES.fullmatch(strategy := str(given.get("strategy"))):
         raise UserError(
             f"trainer.strategy is {strategy}, which copies a running process and is meant for notebooks: give "
             f"{strategy.rsplit('_', 1)[0]}"
         )
+    devices = given.get("devices")
+    if isinstance(devices, str) and not re.fullmatch(r"auto|-?\d+([, ]+\d+)*,?", devices):
+        raise UserError("trainer.devices: give the number of devices, such as 1; leave it out for all GPUs or 1 CPU")
+
+
+def check_device(given: Mapping[str, Any]) -> None:
+    """Refuse an accelerator that the machine does not have.
+
+    Args:
+        given: the trainer's arguments by name.
+
+    Raises:
+        UserError: naming the argument.
+    """
     name = given.get("accelerator")
-    if name in AcceleratorRegistry.available_accelerators() and not _is_available(str(name)):
-        raise UserError("trainer.accelerator asks for a device that this machine has not; leave it out, or give cpu")
+    names = ("cuda", "mps") if name == "gpu" else (name,) if isinstance(name, str) and name != "auto" else ()
+    if names and not any(map(_is_available, names)):
+        raise UserError(
+            "trainer.accelerator asks for a device that this machine does not have; leave it out, or give cpu"
+        )
 
 
 def _is_available(accelerator: str) -> bool:

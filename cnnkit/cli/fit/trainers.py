@@ -9,13 +9,13 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ProgressBar
 
 from cnnkit import callbacks
-from cnnkit.cli.errors.blame import callbacks_named, trainer_arguments_named, wrong_values_are_user_errors
-from cnnkit.cli.fit.outfit import callbacks_of, facts_of, hparams_of, loggers_of
+from cnnkit.cli.errors.trainer_errors import name_callback, name_trainer_argument
+from cnnkit.cli.fit.callbacks import build_callbacks, build_loggers, collect_facts, flatten_hparams
+from cnnkit.cli.fit.choices import choose_monitor
+from cnnkit.cli.fit.output import print_fit_report, print_fit_start, print_trial
 from cnnkit.cli.fit.ranks import is_first_process
-from cnnkit.cli.fit.report import print_fit_report, print_fit_start, print_trial
-from cnnkit.cli.fit.settle import settle_monitor
-from cnnkit.cli.fit.trainer_values import check_length, outweighed_limits
-from cnnkit.cli.fit.user_callbacks import for_command, refuse_silent, without_finders
+from cnnkit.cli.fit.trainer_values import check_length, describe_ignored_limits
+from cnnkit.cli.fit.user_callbacks import refuse_silent, remove_finders, select_for_command
 from cnnkit.errors import UserError
 from cnnkit.precision import describe_slow_precision
 from cnnkit.reporting.terminal import print_rows
@@ -36,14 +36,14 @@ def fit_trainer(session: "Session") -> L.Trainer:
     given = [*as_list(asked["callbacks"]), *session.watching]
     refuse_silent(given, asked["max_time"])
     plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
-    with trainer_arguments_named(asked):
+    with name_trainer_argument(asked):
         if leaves_nothing(asked):
             shown = {} if _draws(given) or asked["barebones"] else {"enable_progress_bar": sys.stderr.isatty()}
             return L.Trainer(**{**asked, "callbacks": given, "plugins": plugins, **shown})
         session.made = session.run is None
         run = session.run = session.run or session.new_run()
         ours: dict[str, Any] = {
-            "logger": loggers_of(run, asked["logger"], session.resume.step if session.resume else None),
+            "logger": build_loggers(run, asked["logger"], session.resume.step if session.resume else None),
             "callbacks": _fit_callbacks(session, run, given),
             "plugins": plugins,
             "default_root_dir": str(run.path),
@@ -60,10 +60,10 @@ def plain_trainer(session: "Session") -> L.Trainer:
     asked, terminal = vars(session.objects.trainer), sys.stderr.isatty()
     quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False, "barebones": False}
     quiet |= {"enable_progress_bar": terminal, "fast_dev_run": False}
-    theirs = for_command(as_list(asked["callbacks"]), session.command, terminal)
+    theirs = select_for_command(as_list(asked["callbacks"]), session.command, terminal)
     theirs += [session.predictions] if session.command == "test" else []
     plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
-    with trainer_arguments_named(asked):
+    with name_trainer_argument(asked):
         return L.Trainer(**{**asked, **quiet, "plugins": plugins, "callbacks": theirs})
 
 
@@ -77,12 +77,12 @@ def train(session: "Session") -> None:
     if session.run is not None and is_first_process():
         precision = f"{trainer.precision} ({session.precision_reason})"
         print_fit_start(session.run, session.model, session.datamodule, precision, trainer)
-        for note in [*outweighed_limits(asked), *describe_slow_precision(str(trainer.precision), asked["accelerator"])]:
+        for note in [
+            *describe_ignored_limits(asked),
+            *describe_slow_precision(str(trainer.precision), asked["accelerator"]),
+        ]:
             print(f"note: {note}", file=sys.stderr)
-    with (
-        wrong_values_are_user_errors(lambda: trainer.global_step == 0),
-        callbacks_named(trainer, as_list(asked["callbacks"]), asked),
-    ):
+    with name_callback(trainer, as_list(asked["callbacks"]), asked):
         checkpoint = str(session.resume.checkpoint) if session.resume else None
         trainer.fit(session.model, session.datamodule, ckpt_path=checkpoint, weights_only=session.config.weights_only)
     if trainer.global_step == 0:
@@ -120,12 +120,12 @@ def _draws(given: Sequence[Callback]) -> bool:
 
 def _fit_callbacks(session: "Session", run: RunFolder, given: Sequence[Callback]) -> list[Callback]:
     trainer, watch = session.config.trainer, session.objects.watch
-    monitor = settle_monitor(session.config.monitor, trainer, session.datamodule)
-    facts = facts_of(session.line, session.resolved(), session.precision_reason)
+    monitor = choose_monitor(session.config.monitor, trainer, session.datamodule)
+    facts = collect_facts(session.line, session.resolved(), session.precision_reason)
     if session.resume is not None:
         facts["changes"] = session.resume.changes
-    hparams = hparams_of(session.configuration.as_dict())
-    ours = callbacks_of(run, trainer, watch, given, facts, hparams, monitor, session.config.mode)
+    hparams = flatten_hparams(session.configuration.as_dict())
+    ours = build_callbacks(run, trainer, watch, given, facts, hparams, monitor, session.config.mode)
 
     def record(found: dict[str, Any]) -> None:
         facts["tuned"] = found
@@ -151,5 +151,5 @@ def record_tuned(session: "Session", found: dict[str, Any]) -> None:
         before = held.init_args.get(last)
         held.init_args[last] = value
         print_rows({key: f"{value:.4g}, found; {'none' if before is None else f'{before:.4g}'} was asked for"})
-    config.trainer.callbacks = without_finders(config.trainer.callbacks)
+    config.trainer.callbacks = remove_finders(config.trainer.callbacks)
     session.write_config()

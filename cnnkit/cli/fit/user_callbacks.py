@@ -62,7 +62,7 @@ def _starts_late(callback: EMAWeightAveraging) -> bool:
     return bool(starts_late or callback.update_every_n_steps > 1)
 
 
-def for_command(given: Sequence[Callback], command: str, terminal: bool) -> list[Callback]:
+def select_for_command(given: Sequence[Callback], command: str, terminal: bool) -> list[Callback]:
     """The user's callbacks that have something to do in ``validate``, ``test`` or ``predict``.
 
     Those that only train would look there for what a fit sets up: a logger, a restored state, an average.
@@ -83,7 +83,7 @@ def _acts(callback: Callback, stage: str) -> bool:
     return any(getattr(type(callback), name) is not getattr(Callback, name) for name in hooks)
 
 
-def without_finders(configured: Any) -> Any:
+def remove_finders(configured: Any) -> Any:
     """A configuration's list of callbacks without Lightning's finders: what they have found is written down instead.
 
     Args:

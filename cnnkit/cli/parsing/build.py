@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import lightning as L
 
-from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.command import quieten
 from cnnkit.cli.parsing.command_line import read_command_line
 from cnnkit.cli.parsing.configuration import load_configuration
@@ -48,7 +48,7 @@ def from_config(words: Sequence[str], *, pretrained: bool = False) -> Built:
     except UserError:
         raise
     except Exception as error:
-        code, lines = explain(error)
+        code, lines = describe_error(error)
         if code != 2:
             raise
         raise UserError("\n".join(lines).removeprefix("error: ")) from error

@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from cnnkit.cli.fit.trainer_values import check_trainer
-from cnnkit.cli.parsing.classes import parameters_of
+from cnnkit.cli.parsing.classes import list_parameters
 from cnnkit.cli.parsing.parser import LINKED
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
@@ -38,7 +38,7 @@ def refuse_voids(value: Any, key: str = "") -> None:
     if not isinstance(value, (dict, Namespace)):
         return
     parts = dict(vars(value) if isinstance(value, Namespace) else value)
-    known = parameters_of(str(parts["class_path"])) if "class_path" in parts else {}
+    known = list_parameters(str(parts["class_path"])) if "class_path" in parts else {}
     arguments = parts.get("init_args") if "class_path" in parts else parts
     for name, part in (dict(vars(arguments)) if isinstance(arguments, Namespace) else arguments or {}).items():
         dotted = f"{key}.{name}" if key else name

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnkit.cli.parsing.classes import parameters_of, shared_arguments, short_name
+from cnnkit.cli.parsing.classes import list_parameters, shared_arguments, short_name
 from cnnkit.scalars import as_word, plain
 
 
@@ -34,7 +34,7 @@ class ClassChange:
     @classmethod
     def between(cls, key: str, before: str, after: str, given: dict[str, Any], *, keep: bool) -> "ClassChange":
         """Decide on each argument that was given for the class before."""
-        stay = set(parameters_of(after)) if keep else shared_arguments(before, after)
+        stay = set(list_parameters(after)) if keep else shared_arguments(before, after)
         kept = {name: value for name, value in given.items() if name in stay}
         dropped = {name: value for name, value in given.items() if name not in stay}
         return cls(key, before, after, kept, dropped, keep)
@@ -58,7 +58,7 @@ class ClassChange:
         if lost:
             listed = ", ".join(f"{name}={_shorten(value)}" for name, value in lost.items())
             parts.append(f"{listed} of {old} {'is' if len(lost) == 1 else 'are'} not carried over")
-            if set(lost) & set(parameters_of(self.after)) and not self.asked:
+            if set(lost) & set(list_parameters(self.after)) and not self.asked:
                 parts[-1] += f" (--{self.key}+={self.after} keeps what fits)"
         if stays:
             parts.append(
@@ -69,7 +69,7 @@ class ClassChange:
     @staticmethod
     def _chosen(arguments: dict[str, Any], of_class: str) -> dict[str, Any]:
         """Those that are not the class's defaults, which a run's config.yaml spells out."""
-        known = parameters_of(of_class)
+        known = list_parameters(of_class)
         return {n: v for n, v in arguments.items() if n not in known or not _equal(plain(v), known[n].default)}
 
 

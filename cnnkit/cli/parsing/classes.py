@@ -69,7 +69,7 @@ def resolve_class(name: str, bases: tuple[Any, ...] = ()) -> Any:
     return None
 
 
-def path_of(found: Any) -> str:
+def import_path(found: Any) -> str:
     """Return the shortest dotted path by which a class or function can be imported."""
     name, parts = found.__qualname__, found.__module__.split(".")
     for end in range(1, len(parts)):
@@ -79,7 +79,7 @@ def path_of(found: Any) -> str:
     return f"{found.__module__}.{name}"
 
 
-def arguments_of(name: Any) -> dict[str, Argument]:
+def list_arguments(name: Any) -> dict[str, Argument]:
     """List the arguments by name, those that an ``__init__`` hands on to the class above included.
 
     Args:
@@ -118,9 +118,9 @@ def _hints(part: Any) -> dict[str, Any]:
         return {}
 
 
-def parameters_of(name: Any) -> dict[str, inspect.Parameter]:
-    """List the parameters by name of a class or function; see `arguments_of`."""
-    return {name: argument.parameter for name, argument in arguments_of(name).items()}
+def list_parameters(name: Any) -> dict[str, inspect.Parameter]:
+    """List the parameters by name of a class or function; see `list_arguments`."""
+    return {name: argument.parameter for name, argument in list_arguments(name).items()}
 
 
 def is_same_class(one: str, other: str) -> bool:
@@ -144,7 +144,7 @@ def shared_arguments(one: str, other: str) -> set[str]:
     )
     if not related:
         return set()
-    ours, theirs = arguments_of(first), arguments_of(second)
+    ours, theirs = list_arguments(first), list_arguments(second)
     return {name for name in ours.keys() & theirs.keys() if _is_shared(ours[name], theirs[name])}
 
 
@@ -156,17 +156,17 @@ def _is_shared(one: Argument, other: Argument) -> bool:
 # ---- types -----------------------------------------------------------------------------------------------------------
 
 
-def members_of(kind: Any) -> tuple[Any, ...]:
+def list_members(kind: Any) -> tuple[Any, ...]:
     """List the types of a union, its own unions resolved; any other type stands alone."""
     if get_origin(kind) in (Union, types.UnionType):
-        return tuple(member for part in get_args(kind) for member in members_of(part))
+        return tuple(member for part in get_args(kind) for member in list_members(part))
     return (kind,)
 
 
 def class_bases(kind: Any) -> tuple[type, ...]:
     """List the classes of which a value of a type is an object, or which a callable of that type returns."""
     bases: list[type] = []
-    for member in members_of(kind):
+    for member in list_members(kind):
         if _origin(member) is Callable:
             bases += class_bases(get_args(member)[1]) if get_args(member) else []
         elif isinstance(_origin(member), type) and _is_class_of_objects(_origin(member)):
@@ -188,30 +188,30 @@ def _origin(kind: Any) -> Any:
 
 def takes(kind: Any, *wanted: Any) -> bool:
     """Whether a type, or a member of it, is one of the wanted ones, whatever it holds."""
-    return any(_origin(member) in wanted for member in members_of(kind))
+    return any(_origin(member) in wanted for member in list_members(kind))
 
 
 def takes_list(owner: Any, name: str) -> bool:
     """Whether an argument of a class can be a list of things."""
-    argument = arguments_of(owner).get(name)
+    argument = list_arguments(owner).get(name)
     return argument is not None and takes(argument.type, list, tuple, Sequence)
 
 
 def takes_mapping(owner: Any, name: str) -> bool:
     """Whether an argument of a class can be a mapping."""
-    argument = arguments_of(owner).get(name)
+    argument = list_arguments(owner).get(name)
     return argument is not None and takes(argument.type, dict, Mapping)
 
 
 def takes_text(owner: Any, name: str) -> bool:
     """Whether an argument of a class can be text."""
-    argument = arguments_of(owner).get(name)
+    argument = list_arguments(owner).get(name)
     return argument is not None and takes(argument.type, str)
 
 
 def item_types(kind: Any, count: int) -> list[Any]:
     """List the types of the items of a list that is given for a type."""
-    for member in members_of(kind):
+    for member in list_members(kind):
         if _origin(member) in LISTS and (args := get_args(member)):
             if _origin(member) is tuple and args[-1] is not Ellipsis:
                 return [*args, *[Any] * count][:count]
@@ -221,15 +221,15 @@ def item_types(kind: Any, count: int) -> list[Any]:
 
 def value_type(kind: Any) -> Any:
     """Return the type of the values of a mapping that is given for a type."""
-    for member in members_of(kind):
+    for member in list_members(kind):
         if _origin(member) in (dict, Mapping) and len(get_args(member)) == 2:
             return get_args(member)[1]
     return Any
 
 
-def choices_of(kind: Any) -> list[Any]:
+def list_choices(kind: Any) -> list[Any]:
     """List the values of the literals in a type."""
-    return [choice for member in members_of(kind) if get_origin(member) is Literal for choice in get_args(member)]
+    return [choice for member in list_members(kind) if get_origin(member) is Literal for choice in get_args(member)]
 
 
 def short_name(path: str) -> str:

@@ -19,9 +19,9 @@ from cnnkit.cli.errors.diagnosis import refuse
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing.checks import check_values
-from cnnkit.cli.parsing.classes import arguments_of, path_of
+from cnnkit.cli.parsing.classes import import_path, list_arguments
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
-from cnnkit.cli.parsing.parser import LINKED, Parser, arguments_of_command, build_parser
+from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
 from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues
 from cnnkit.errors import UserError
@@ -73,7 +73,7 @@ def load_configuration(line: CommandLine) -> Configuration:
     if any(word.partition("=")[0].endswith(".help") for word in words):
         parser.set_defaults(DEFAULTS)
         parser.parse_args(words)  # prints and stops
-    arguments = arguments_of_command(line.command)
+    arguments = list_command_arguments(line.command)
     written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"]))
     try:
         values = parser.parse_object(type_arguments(written.tree, arguments, ""))
@@ -97,7 +97,7 @@ def _as_plain(value: Any) -> Any:
         if "class_path" not in parts:
             return {name: _as_plain(part) for name, part in parts.items()}
         if isinstance(arguments := parts.get("init_args"), Namespace):
-            known = arguments_of(str(parts["class_path"]))
+            known = list_arguments(str(parts["class_path"]))
             kept = {n: v for n, v in vars(arguments).items() if not _is_default_object(v, known.get(n))}
             parts["init_args"] = {name: _as_plain(part) for name, part in kept.items()}
         return {name: part if name == "init_args" else _as_plain(part) for name, part in parts.items()}
@@ -111,7 +111,7 @@ def _as_plain(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return str(plain(value))
-    return path_of(value) if callable(value) and hasattr(value, "__qualname__") else str(value)
+    return import_path(value) if callable(value) and hasattr(value, "__qualname__") else str(value)
 
 
 def _is_default_object(value: Any, argument: Any) -> bool:

@@ -16,9 +16,9 @@ import torch
 from jsonargparse import Namespace
 from torch import nn
 
+from cnnkit.cli.errors.library_errors import shorten_error
 from cnnkit.cli.errors.own_code import passes_own_code
-from cnnkit.cli.errors.plain_words import plain_words
-from cnnkit.cli.parsing.classes import parameters_of, resolve_class, short_name
+from cnnkit.cli.parsing.classes import list_parameters, resolve_class, short_name
 from cnnkit.cli.parsing.configuration import Configuration
 from cnnkit.cli.parsing.typed import strip_marks
 from cnnkit.cli.parsing.written import arguments_in, class_paths
@@ -73,7 +73,7 @@ class Construction:
         model = self.config["model"]
         values = {"_class_path": model["class_path"], **model.get("init_args", {}), **model.get("dict_kwargs", {})}
         if isinstance(net := values.get("net"), dict):
-            known = parameters_of(net.get("class_path", ""))
+            known = list_parameters(net.get("class_path", ""))
             linked = {key.rpartition(".")[2]: value for key, value in applied_instantiation_links.items()}
             linked = {name: value for name, value in linked.items() if name in known}
             values["net"] = {**net, "init_args": {**net.get("init_args", {}), **linked}}
@@ -102,7 +102,7 @@ class Construction:
             return make(*args, **kwargs)
         except Exception as error:
             key = self._key(kind, kwargs)
-            if key is None or isinstance(error, torch.OutOfMemoryError) or not is_refusal(error):
+            if key is None or isinstance(error, torch.OutOfMemoryError) or not is_about_value(error):
                 raise ConstructionFailed(error) from None
             patient = time.monotonic() - began < _PATIENCE / 2
             refusal = UserError(self._describe(error, make, kind, key, args, kwargs, patient))
@@ -137,7 +137,7 @@ class Construction:
     ) -> str:
         """A sentence with the argument that is to blame, if there is one."""
         ours = isinstance(error, UserError)  # it names reason and remedy, so none of it is cut
-        reason = " ".join(str(error).split()) if ours else plain_words(error)
+        reason = " ".join(str(error).split()) if ours else shorten_error(error)
         reason = reason if ours or len(reason) <= 200 else f"{reason[:197]}..."
         written = self._written(kind, key, kwargs)
         if ours and any(isinstance(value, str) and value and reason.startswith(value) for value in written.values()):
@@ -159,7 +159,7 @@ class Construction:
 
 
 def _is_needed(kind: Any, name: str) -> bool:
-    parameter = parameters_of(f"{kind.__module__}.{kind.__qualname__}").get(name)
+    parameter = list_parameters(f"{kind.__module__}.{kind.__qualname__}").get(name)
     return parameter is not None and parameter.default is parameter.empty
 
 
@@ -194,7 +194,7 @@ def show_one_image(net: nn.Module, channels: int, size: Any, classes: int | None
         )
 
 
-def is_refusal(error: Exception) -> bool:
+def is_about_value(error: Exception) -> bool:
     """Whether an error of a constructor is about a value, and not a bug in somebody's own code."""
     if isinstance(error, (ValueError, MemoryError)):
         return True

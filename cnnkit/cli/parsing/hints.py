@@ -6,7 +6,7 @@ from importlib import import_module
 
 import torch
 
-from cnnkit.cli.parsing.classes import parameters_of
+from cnnkit.cli.parsing.classes import list_parameters
 from cnnkit.yaml_files import YamlFile
 
 # The classes whose arguments people look for, and below which key they stand.
@@ -78,7 +78,7 @@ def suggest_key(word: str, *, exact: bool = False) -> str:
     if ELSEWHERE.get(last, word) != word:  # where it was looked for it is not
         return f"; did you mean --{ELSEWHERE[last]}?"
     place = word.rpartition(".")[0]  # whose own arguments have been looked at
-    keys = {f"{key}.{name}": name for key, owner in OWNERS.items() if key != place for name in parameters_of(owner)}
+    keys = {f"{key}.{name}": name for key, owner in OWNERS.items() if key != place for name in list_parameters(owner)}
     found = [key for key, name in keys.items() if name == last]
     if not found and not exact:
         found = [k for n in difflib.get_close_matches(last, keys.values(), 1, 0.7) for k in keys if keys[k] == n]

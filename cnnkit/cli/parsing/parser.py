@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 from jsonargparse import ArgumentParser
 
-from cnnkit.cli.parsing.classes import Argument, arguments_of
+from cnnkit.cli.parsing.classes import Argument, list_arguments
 from cnnkit.dashboards import Watch
 from cnnkit.metric_names import MONITOR, Mode
 from cnnkit.optim import ScheduleFactory, find_length_default, has_parts
@@ -69,10 +69,10 @@ def build_parser(command: str) -> Parser:
     return parser
 
 
-def arguments_of_command(command: str) -> dict[str, Argument]:
+def list_command_arguments(command: str) -> dict[str, Argument]:
     """List the keys at the top of a command's configuration, with their types."""
     types: dict[str, Any] = {"seed_everything": bool | int, "trainer": L.Trainer, "model": L.LightningModule}
     types |= {"data": L.LightningDataModule, **{key: kind for key, (kind, _, _) in OWN.items()}}
     own = {name: Argument(None, Parameter(name, Parameter.KEYWORD_ONLY, default=None), t) for name, t in types.items()}
-    of_method = arguments_of(getattr(L.Trainer, command))
+    of_method = list_arguments(getattr(L.Trainer, command))
     return {**own, **{name: argument for name, argument in of_method.items() if name not in (*PASSED, "self")}}

@@ -13,12 +13,12 @@ from jsonargparse import Namespace
 
 from cnnkit.cli.parsing.classes import (
     Argument,
-    arguments_of,
-    choices_of,
     class_bases,
+    import_path,
     item_types,
-    members_of,
-    path_of,
+    list_arguments,
+    list_choices,
+    list_members,
     resolve_class,
     takes,
     value_type,
@@ -102,10 +102,10 @@ def _type_class(value: dict[str, Any], bases: tuple[type, ...], key: str, defaul
     if isinstance(written, str) and not isinstance(written, PlainScalar):
         found = resolve_class(written, bases)
         if found is not None and "." not in written:
-            spec["class_path"] = path_of(found)
+            spec["class_path"] = import_path(found)
     else:
         found = default if isinstance(default, type) else bases[0] if bases else None
-    arguments = arguments_of(found) if found is not None else {}
+    arguments = list_arguments(found) if found is not None else {}
     for part in ("init_args", "dict_kwargs"):
         if isinstance(spec.get(part), dict):
             spec[part] = type_arguments(spec[part], arguments, key)
@@ -143,7 +143,7 @@ def read_as(scalar: PlainScalar, kind: Any) -> Any:
     """
     if _is_written(kind):
         return Text(scalar)
-    members, choices = members_of(kind), choices_of(kind)
+    members, choices = list_members(kind), list_choices(kind)
     if str(scalar) in choices or (len(members) == 1 and choices and all(isinstance(choice, str) for choice in choices)):
         return str(scalar)
     value = plain(scalar)

@@ -12,7 +12,7 @@ import pytest
 from small_runs import SMALL, Cli
 
 from cnnkit.cli import main
-from cnnkit.cli.errors.streams import steady_streams
+from cnnkit.cli.errors.output_streams import keep_streams_open
 from cnnkit.runs import RunFolder, find, hold_writer_lock
 
 
@@ -139,7 +139,7 @@ def test_scoring_is_recorded_when_nobody_takes_its_output(
 
 def test_the_streams_are_given_back() -> None:
     before = sys.stdout, sys.stderr
-    with steady_streams():
+    with keep_streams_open():
         print("x")
     assert (sys.stdout, sys.stderr) == before
 

@@ -195,7 +195,7 @@ def test_a_gpu_where_there_is_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     for name in ("gpu", "cuda"):
-        assert_told(cli("fit", "--trainer.accelerator", name), "a device that this machine has not; leave it out, or")
+        assert_told(cli("fit", "--trainer.accelerator", name), "a device that this machine does not have; leave it out")
 
 
 def test_an_unknown_command(cli: Cli) -> None:

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 from small_runs import SMALL, Cli
 
-from cnnkit.cli.errors.blame import blamed_argument
-from cnnkit.cli.errors.plain_words import plain_words
-from cnnkit.cli.fit.trainer_values import check_length, check_trainer
+from cnnkit.cli.errors.library_errors import shorten_error
+from cnnkit.cli.errors.trainer_errors import find_argument
+from cnnkit.cli.fit.trainer_values import check_device, check_length, check_trainer
 from cnnkit.errors import UserError
 from cnnkit.runs import find
+
+
+def check_all(given: dict[str, object]) -> None:
+    check_trainer(given)
+    check_device(given)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +46,7 @@ from cnnkit.runs import find
 )
 def test_a_value_that_lightning_takes_to_do_nothing_or_fail_is_refused(name: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"^trainer\.{name} ") as refused:
-        check_trainer({name: value})
+        check_all({name: value})
     assert len(str(refused.value)) < 200
 
 
@@ -70,13 +75,13 @@ def test_a_fit_without_a_step_or_an_end_is_refused(given: dict[str, object]) -> 
 def test_an_error_of_the_trainer_names_the_argument_that_was_given() -> None:
     given = {"accelerator": "cpu", "strategy": "fsdp", "precision": "32-true", "max_epochs": 2}
     text = "The strategy `fsdp` requires a GPU accelerator, but received `accelerator='cpu'`. Please set it."
-    assert blamed_argument(text, given) == "strategy"
+    assert find_argument(text, given) == "strategy"
     given = {"precision": "transformer-engine", "max_epochs": 2}
-    assert blamed_argument("Requirement 'transformer_engine>=0.11.0' not met.", given) == "precision"
+    assert find_argument("Requirement 'transformer_engine>=0.11.0' not met.", given) == "precision"
     error = ValueError("`Trainer(devices='0')` value is not a valid input using cpu accelerator.")
-    assert plain_words(error) == "devices='0' value is not a valid input using cpu accelerator"
+    assert shorten_error(error) == "devices='0' value is not a valid input using cpu accelerator"
     missing = ModuleNotFoundError("Requirement 'psutil' not met. HINT: Try running `pip install -U 'psutil'`")
-    assert plain_words(missing) == "needs psutil, which is not installed"
+    assert shorten_error(missing) == "needs psutil, which is not installed"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 from small_runs import SMALL, Cli
 
-from cnnkit.cli.fit.trainer_values import outweighed_limits
+from cnnkit.cli.fit.trainer_values import describe_ignored_limits
 from cnnkit.precision import describe_slow_precision
 from cnnkit.runs import find
 
@@ -32,11 +32,11 @@ def test_the_manifest_has_the_images_of_an_epoch(
 
 def test_overfit_batches_says_which_limits_it_replaces() -> None:
     given = {"overfit_batches": 2, "limit_train_batches": 3, "limit_val_batches": None}
-    assert outweighed_limits(given) == [
+    assert describe_ignored_limits(given) == [
         "trainer.overfit_batches (2) takes the place of trainer.limit_train_batches (3)"
     ]
-    assert outweighed_limits({**given, "overfit_batches": 0.0}) == []
-    assert outweighed_limits({"overfit_batches": 2, "limit_train_batches": None, "limit_val_batches": None}) == []
+    assert describe_ignored_limits({**given, "overfit_batches": 0.0}) == []
+    assert describe_ignored_limits({"overfit_batches": 2, "limit_train_batches": None, "limit_val_batches": None}) == []
 
 
 def test_float16_on_a_cpu_is_said_to_be_slow() -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, TQDMP
 from small_runs import SMALL, Cli
 
 from cnnkit.callbacks import SpikeDetection, load_checkpoint
-from cnnkit.cli.fit.user_callbacks import for_command
+from cnnkit.cli.fit.user_callbacks import select_for_command
 from cnnkit.runs import RunFolder
 
 
@@ -96,8 +96,8 @@ def test_only_what_acts_there_goes_into_a_test() -> None:
 
     stops, watches = EarlyStopping("val/loss"), Watches("val/loss")
     given = [stops, watches, LearningRateFinder(), TQDMProgressBar()]
-    assert for_command(given, "test", terminal=False) == [watches]
-    assert for_command(given, "test", terminal=True) == [watches, given[3]]
+    assert select_for_command(given, "test", terminal=False) == [watches]
+    assert select_for_command(given, "test", terminal=True) == [watches, given[3]]
 
 
 def test_spike_detection_goes_on_where_it_was() -> None:

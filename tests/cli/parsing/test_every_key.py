@@ -15,7 +15,7 @@ import cnnkit.data
 import cnnkit.models
 import cnnkit.optim
 from cnnkit.cli.parsing.build import from_config
-from cnnkit.cli.parsing.classes import parameters_of
+from cnnkit.cli.parsing.classes import list_parameters
 from cnnkit.errors import UserError
 
 WRONG = [
@@ -57,7 +57,7 @@ def keys() -> Iterator[tuple[str, list[str]]]:
     ]
     for above, names, path in groups:
         for name in names:
-            for argument in parameters_of(path(name)):
+            for argument in list_parameters(path(name)):
                 if argument not in LINKED or (above == "data" and argument == "image_size"):
                     root = ["--data.root=photos"] if name == "ImageFolder" and argument != "root" else []
                     heads = ["--model.after=[features]"] if name == "AuxiliaryLossTask" and argument != "after" else []

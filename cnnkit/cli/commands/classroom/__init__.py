@@ -1,1 +1,1 @@
-"""The commands below ``classroom``; see `cnnkit.cli.tools`."""
+"""The commands below ``classroom``; see `cnnkit.cli.dispatch`."""

@@ -57,7 +57,7 @@ def run(asked: argparse.Namespace) -> int:
 
     from cnnkit.cli.commands.explain import images as work
     from cnnkit.cli.inference import move_to_accelerator, read_preprocessing, track
-    from cnnkit.cli.rebuild import load_task
+    from cnnkit.cli.task_loading import load_task
     from cnnkit.reporting.terminal import shown
 
     task, checkpoint = load_task(run.best, [run.config])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.cli.parsing.build import build_data
-from cnnkit.cli.rebuild import load_task
+from cnnkit.cli.task_loading import load_task
 from cnnkit.data import ImageDataModule
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR

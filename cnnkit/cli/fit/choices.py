@@ -13,7 +13,7 @@ from cnnkit.metric_names import MONITOR
 from cnnkit.precision import default_precision, resolve_device, resolve_precision
 
 
-def settle_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[str | None, str]:
+def choose_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[str | None, str]:
     """The precision that Lightning will compute in, and why; None where a plugin or strategy object brings its own.
 
     Args:
@@ -36,7 +36,7 @@ def settle_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[st
     return used, reason
 
 
-def settle_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
+def choose_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
     """What the best checkpoint is chosen by; None by default where nothing is validated.
 
     Raises:
@@ -61,7 +61,7 @@ _OF_FIT = {
 }
 
 
-def leave_to_fit(line: CommandLine, trainer: Namespace) -> None:
+def refuse_fit_options(line: CommandLine, trainer: Namespace) -> None:
     """Refuse what is for training alone, and score all images of a run that was to fit only a few batches."""
     for flag in line.flags:
         if flag in _OF_FIT:

@@ -6,8 +6,8 @@ from typing import Any
 from lightning.pytorch.callbacks import Callback, Checkpoint, LearningRateMonitor, ProgressBar
 
 from cnnkit import callbacks, dashboards
+from cnnkit.cli.fit.output import flat
 from cnnkit.cli.fit.provenance import git_state, machine, versions
-from cnnkit.cli.fit.report import flat
 from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.loggers import MetricsCSV, TensorBoard
 from cnnkit.metric_names import Mode
@@ -16,7 +16,7 @@ from cnnkit.runs.identity import code_version
 from cnnkit.shell import quote_command
 
 
-def loggers_of(run: RunFolder, asked: Any, resume_step: int | None) -> Any:
+def build_loggers(run: RunFolder, asked: Any, resume_step: int | None) -> Any:
     """TensorBoard and metrics.csv, and a user's own after them; none at all for ``false``."""
     if asked is False:
         return False
@@ -24,7 +24,7 @@ def loggers_of(run: RunFolder, asked: Any, resume_step: int | None) -> Any:
     return [TensorBoard(run.path, resume_step), MetricsCSV(run.metrics, resume_step), *own]
 
 
-def callbacks_of(
+def build_callbacks(
     run: RunFolder,
     trainer: Any,
     watch: dashboards.Watch | None,
@@ -43,8 +43,8 @@ def callbacks_of(
         trainer: its configuration.
         watch: what TensorBoard shows.
         given: the user's.
-        facts: see `facts_of`.
-        hparams: see `hparams_of`.
+        facts: see `collect_facts`.
+        hparams: see `flatten_hparams`.
         monitor: what the best checkpoint is chosen by; None: there is nothing to choose by.
         mode: which values of it are better.
     """
@@ -70,7 +70,7 @@ def callbacks_of(
     return [*theirs, *own, *savers]
 
 
-def facts_of(line: CommandLine, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
+def collect_facts(line: CommandLine, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
     """What the manifest says of how the run was started.
 
     Args:
@@ -89,7 +89,7 @@ def facts_of(line: CommandLine, resolved: dict[str, Any], precision_reason: str)
     }
 
 
-def hparams_of(config: dict[str, Any]) -> dict[str, Any]:
+def flatten_hparams(config: dict[str, Any]) -> dict[str, Any]:
     """The choices that TensorBoard's table compares runs by, flat."""
     chosen = {key: config[key] for key in ("seed_everything", "model", "data")}
     trainer = {key: config["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}

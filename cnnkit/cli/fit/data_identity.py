@@ -7,7 +7,7 @@ from cnnkit.notices import say
 from cnnkit.runs import RunFolder
 
 
-def refuse_or_say_changes(command: str, run: RunFolder, data: Any) -> None:
+def check_data_identity(command: str, run: RunFolder, data: Any) -> None:
     """Compare the data's fingerprint and split with those in the run's manifest, before anything is scored.
 
     Args:

@@ -13,7 +13,7 @@ from cnnkit.errors import UserError
 from cnnkit.suggest import suggest
 
 # Command -> what the list of commands says of it, and an example.
-TOOLS = {
+VIEW_COMMANDS = {
     "summary": ("layers, shapes, parameters, MACs, receptive fields", "summary --config configs/quickstart.yaml"),
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
@@ -33,7 +33,7 @@ CLASSROOM = {
 }
 
 
-def run_tool(command: str, words: list[str], *, debug: bool = False) -> int:
+def run_view_command(command: str, words: list[str], *, debug: bool = False) -> int:
     """Run one of them and turn what goes wrong into an exit code and at most three lines."""
     try:
         name = command.replace("-", "_")
@@ -49,7 +49,7 @@ def run_tool(command: str, words: list[str], *, debug: bool = False) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        code, lines = explain(error)
+        code, lines = describe_error(error)
         print("\n".join(lines), file=sys.stderr)
         return code
 
@@ -70,7 +70,7 @@ def _choose_lesson(words: list[str]) -> str:
     return name
 
 
-def explain(error: Exception) -> tuple[int, list[str]]:
+def describe_error(error: Exception) -> tuple[int, list[str]]:
     """Exit code and at most three lines for an exception."""
     if isinstance(error, UserError):
         return 2, f"error: {error}".splitlines()[:3]

@@ -1,18 +1,17 @@
-"""Which key is to blame for an error of Lightning's before the first step."""
+"""Names the key of the trainer that an error of Lightning is about, before the first step."""
 
 import contextlib
 import inspect
 import re
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 
-from cnnkit.cli.errors.messages import explain
+from cnnkit.cli.errors.library_errors import shorten_error
+from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.errors.own_code import passes_own_code
-from cnnkit.cli.errors.plain_words import plain_words
 from cnnkit.errors import UserError
 
 ARGUMENTS = inspect.signature(L.Trainer).parameters
@@ -23,7 +22,7 @@ REMEDIES = {
 
 
 @contextlib.contextmanager
-def trainer_arguments_named(given: Mapping[str, Any]) -> Iterator[None]:
+def name_trainer_argument(given: Mapping[str, Any]) -> Iterator[None]:
     """Turn what the trainer refuses into one line with the key of the argument.
 
     Args:
@@ -37,13 +36,13 @@ def trainer_arguments_named(given: Mapping[str, Any]) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        line = explain(error)[1][0]
+        line = describe_error(error)[1][0]
         if line.startswith("error: trainer.") and "`" not in line:
             raise
-        raise UserError(f"trainer.{blamed_argument(str(error), given)}: {plain_words(error)}") from error
+        raise UserError(f"trainer.{find_argument(str(error), given)}: {shorten_error(error)}") from error
 
 
-def blamed_argument(text: str, given: Mapping[str, Any]) -> str:
+def find_argument(text: str, given: Mapping[str, Any]) -> str:
     """The argument that an error is about: one that it names, else one whose value it names, else all that differ.
 
     Args:
@@ -64,7 +63,7 @@ def blamed_argument(text: str, given: Mapping[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def callbacks_named(trainer: L.Trainer, given: Sequence[Callback], config: Mapping[str, Any]) -> Iterator[None]:
+def name_callback(trainer: L.Trainer, given: Sequence[Callback], config: Mapping[str, Any]) -> Iterator[None]:
     """Turn an error before the first step into one line, if a user's callback or an argument of the trainer raised it.
 
     Some callbacks look at their own arguments later: a value that is refused then is named as well.
@@ -83,12 +82,14 @@ def callbacks_named(trainer: L.Trainer, given: Sequence[Callback], config: Mappi
     except UserError:
         raise
     except Exception as error:
-        culprit = blamed_callback(error, given)
+        culprit = find_callback(error, given)
         resumed = trainer.fit_loop.restarting or bool(trainer.ckpt_path)
         late = trainer.global_step > before and not resumed
+        if isinstance(error, (ValueError, TypeError)) and passes_own_code(error):
+            raise  # a bug
         if late and (culprit is None or not isinstance(error, (ValueError, TypeError, AttributeError))):
             raise
-        text = plain_words(error)
+        text = shorten_error(error)
         if culprit is not None:
             name = type(culprit).__name__
             remedy = f"; {REMEDIES[name]}" if name in REMEDIES else ""
@@ -99,7 +100,7 @@ def callbacks_named(trainer: L.Trainer, given: Sequence[Callback], config: Mappi
         raise
 
 
-def blamed_callback(error: BaseException, given: Sequence[Callback]) -> Callback | None:
+def find_callback(error: BaseException, given: Sequence[Callback]) -> Callback | None:
     """The callback in whose method an error was raised, the innermost first."""
     found, frame = None, error.__traceback__
     while frame is not None:
@@ -107,23 +108,3 @@ def blamed_callback(error: BaseException, given: Sequence[Callback]) -> Callback
         found = next((callback for callback in given if callback is here), found)
         frame = frame.tb_next
     return found
-
-
-@contextlib.contextmanager
-def wrong_values_are_user_errors(when: Callable[[], bool] = lambda: True) -> Iterator[None]:
-    """Turn a `ValueError` of Lightning or torch.optim into a `UserError`: before the first step it is about a value.
-
-    One that somebody's own code raises, or that comes up within it, is a bug and stays what it is.
-    """
-    try:
-        yield
-    except UserError:
-        raise
-    except ValueError as error:
-        if not when() or "Does not validate against" in str(error) or "You selected an invalid" in str(error):
-            raise  # there is a better message for these
-        *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
-        module = str(innermost.f_globals.get("__name__", ""))
-        if passes_own_code(error) or not module.startswith(("lightning.", "torch.optim.")):
-            raise
-        raise UserError(f"{error}\n--debug shows where it was raised") from error

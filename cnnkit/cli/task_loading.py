@@ -15,13 +15,13 @@ from typing import Any
 
 import lightning as L
 from jsonargparse import set_parsing_settings
-from jsonargparse._common import parsing_settings
 
 import cnnkit
 from cnnkit.callbacks import load_checkpoint
 from cnnkit.cli.parsing.command_line import read_config
 from cnnkit.errors import UserError
 from cnnkit.tasks import ClassificationTask
+from cnnkit.upstream import private
 from cnnkit.weights import skip_pretrained
 
 OURS = ("models", "layers", "tasks", "optim")
@@ -97,12 +97,13 @@ def _with_homes(names: set[str]) -> list[str]:
 @contextlib.contextmanager
 def _only(names: Sequence[str]) -> Iterator[None]:
     """Within it jsonargparse imports nothing else for the values that it reads."""
-    before = dict(parsing_settings)
+    settings = private("jsonargparse._common.parsing_settings")
+    before = dict(settings)
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *names])
     try:
         yield
     finally:
-        parsing_settings.update(before)
+        settings.update(before)
 
 
 def _reason(error: Exception) -> str:

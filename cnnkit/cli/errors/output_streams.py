@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 
-class SteadyStream:
+class FaultTolerantStream:
     """Hands on to a stream until that fails, and drops the rest.
 
     Args:
@@ -48,7 +48,7 @@ class SteadyStream:
 
 
 @contextlib.contextmanager
-def steady_streams() -> Iterator[dict[str, OSError]]:
+def keep_streams_open() -> Iterator[dict[str, OSError]]:
     """Within it `sys.stdout` and `sys.stderr` raise no error.
 
     Yields:
@@ -57,7 +57,7 @@ def steady_streams() -> Iterator[dict[str, OSError]]:
     _open_closed_ones()
     before = sys.stdout, sys.stderr
     failed: dict[str, OSError] = {}
-    out, err = SteadyStream(sys.stdout), SteadyStream(sys.stderr)
+    out, err = FaultTolerantStream(sys.stdout), FaultTolerantStream(sys.stderr)
     sys.stdout, sys.stderr = out, err
     try:
         yield failed

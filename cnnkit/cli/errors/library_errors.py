@@ -3,7 +3,7 @@
 import re
 
 
-def plain_words(error: BaseException) -> str:
+def shorten_error(error: BaseException) -> str:
     """An error's text without markup and without advice that is for programmers, in at most 200 characters."""
     if isinstance(error, NotImplementedError) and not str(error):
         return "a base class, which does nothing by itself; name a class that is made from it"
