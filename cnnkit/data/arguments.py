@@ -3,7 +3,7 @@
 from cnnkit.errors import UserError
 
 
-def check_least(least: int, **numbers: float) -> None:
+def check_at_least(least: int, **numbers: float) -> None:
     """Refuse a smaller number with a `UserError` that names the argument."""
     for name, value in numbers.items():
         if value < least:

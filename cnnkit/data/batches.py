@@ -86,7 +86,7 @@ class Batches:
         count = len(indices) // batch_size if drop_last else -(-len(indices) // batch_size)
         self._bounds = [min(b * batch_size, len(indices)) for b in range(count + 1)]
         if count > 1 and self._bounds[-1] - self._bounds[-2] < world_size:
-            del self._bounds[-2]  # a tail too short for every rank to get an image joins the batch before it
+            del self._bounds[-2]  # a last batch with fewer images than ranks is added to the one before
 
     def __len__(self) -> int:
         return len(self._bounds) - 1

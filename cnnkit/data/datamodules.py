@@ -11,14 +11,15 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from cnnkit.data.arguments import check_least, check_share
+from cnnkit.data.arguments import check_at_least, check_share
 from cnnkit.data.batches import Batch, Batches, Images
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
 from cnnkit.data.images.formats import MAX_PIXELS
 from cnnkit.data.splits import hash_indices, split
 from cnnkit.data.store import Store, find_data_dir
-from cnnkit.transforms import Augment, Counter, Mix, Normalize, Transform
+from cnnkit.randomness import Counter
+from cnnkit.transforms import Augment, Mix, Normalize, Transform
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -64,8 +65,8 @@ class ImageDataModule(L.LightningDataModule):
         drop_last: bool = True,
     ) -> None:
         super().__init__()
-        check_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
-        check_least(0, val_size=val_size, num_workers=num_workers, split_seed=split_seed)
+        check_at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
+        check_at_least(0, val_size=val_size, num_workers=num_workers, split_seed=split_seed)
         check_share(train_fraction=train_fraction)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last

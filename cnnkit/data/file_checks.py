@@ -44,14 +44,14 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
     record, head = record_folder / f"{key}.json", {"version": VERSION, "pillow": PIL.__version__, "root": str(root)}
     known = _read_record(record, head)
     names = [file.relative_to(root).as_posix() for file in files]
-    stats = [_size_and_time(file) for file in files]
+    stats = [_read_size_and_time(file) for file in files]
     new = [i for i, name in enumerate(names) if name not in known or known[name][:2] != stats[i]]
     if new:
         if is_long := len(new) > _MANY:
             say(f"checking {len(new):,} images of {root}, this once")
         quiet = not is_long or not sys.stderr.isatty()
         with ThreadPoolExecutor(count_cores()) as pool:
-            checks = pool.map(lambda i: FileCheck(*stats[i], *_look(files[i], max_pixels)), new)
+            checks = pool.map(lambda i: FileCheck(*stats[i], *_decode_and_hash(files[i], max_pixels)), new)
             shown = track(checks, "checking", len(new), console=Console(stderr=True), transient=True, disable=quiet)
             known.update(zip((names[i] for i in new), shown, strict=True))
     if new or len(known) > len(names):
@@ -76,7 +76,7 @@ def _read_record(record: Path, head: dict[str, object]) -> dict[str, FileCheck]:
     return {}
 
 
-def _size_and_time(file: Path) -> tuple[int, int]:
+def _read_size_and_time(file: Path) -> tuple[int, int]:
     try:
         stat = file.stat()
     except OSError:
@@ -84,7 +84,7 @@ def _size_and_time(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _look(file: Path, max_pixels: int) -> tuple[str, str | None]:
+def _decode_and_hash(file: Path, max_pixels: int) -> tuple[str, str | None]:
     try:
         # A small size makes JPEGs quick to decode, and still reads them to their end.
         read_image(file, 1, (8, 8), "squash", max_pixels)

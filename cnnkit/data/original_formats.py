@@ -22,7 +22,7 @@ CIFAR_RECORD = 1 + math.prod(CIFAR_IMAGE)
 
 
 def read_file(path: Path, limit: int) -> bytes:
-    """Read a file, decompressed where its name ends in ``.gz`` or ``.xz``: at most `limit` bytes, whatever it claims.
+    """Read a file, decompressed where its name ends in ``.gz`` or ``.xz``: `limit` bytes at most.
 
     Raises:
         ValueError: It holds more, cannot be read or cannot be decompressed.
@@ -39,7 +39,7 @@ def read_file(path: Path, limit: int) -> bytes:
 
 
 def read_members(archive: IO[bytes], names: Collection[str]) -> dict[str, bytes]:
-    """Read files from a tar archive that has been checked by its hash: nothing here bounds what it holds."""
+    """Read files from a tar archive; check its hash first, because its size is not limited here."""
     with tarfile.open(fileobj=archive) as opened:
         return {name: cast(IO[bytes], opened.extractfile(name)).read() for name in names}
 
@@ -84,7 +84,7 @@ def parse_cifar(raw: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def convert_cifar_pickle(pickled: bytes) -> bytes:
     """Turn a batch of CIFAR-10's Python version into the records of its binary version, so that one hash serves both.
 
-    A pickle is a program: only one that was checked by its hash comes here, and it gets nothing but arrays.
+    A pickle is a program, so check its hash first; here it may use nothing but NumPy's arrays.
 
     Raises:
         ValueError: The pickle names anything but NumPy's arrays.

@@ -51,7 +51,7 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
     source = find_source(name)
     data_dir = Path(data_dir).expanduser()
     folders = [data_dir] if mirror is None else [data_dir, Path(mirror).expanduser()]
-    places = _find(source, folders)
+    places = _find_places(source, folders)
     if len(places) < len(source.files):
         if mirror is not None:
             missing = next(file for file in source.files if file not in places)
@@ -61,7 +61,7 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
             raise UserError(f"{source.title} is not in the mirror {mirror}: none of {looked} is there.")
         with lock(data_dir / ".cnnkit" / "download.lock"):
             _download(source, data_dir)
-        places = _find(source, folders)
+        places = _find_places(source, folders)
     return read_places(source, places)
 
 
@@ -82,7 +82,7 @@ def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REME
     return Originals(dict(zip(ARRAYS, arrays, strict=True)), files)
 
 
-def _find(source: Source, folders: Iterable[Path]) -> dict[str, Place]:
+def _find_places(source: Source, folders: Iterable[Path]) -> dict[str, Place]:
     places: dict[str, Place] = {}
     for folder in folders:
         for layout in source.layouts:
@@ -112,7 +112,7 @@ def _read(source: Source, path: Path, members: Mapping[str, str]) -> dict[str, b
     The hash of an archive or pickle is checked before it is opened, so no foreign one is ever parsed.
     """
     if packed := source.packed_sha256.get(path.name):
-        with path.open("rb") as opened:  # what is hashed is what is read, whatever takes its name meanwhile
+        with path.open("rb") as opened:  # hash and read the same file, even if another one gets its name meanwhile
             _check_sha256(path.name, hashlib.file_digest(opened, "sha256").hexdigest(), packed)
             opened.seek(0)
             content = read_members(opened, members.values()) if any(members.values()) else {"": opened.read()}
@@ -143,7 +143,7 @@ def _parse(
 
 def _download(source: Source, data_dir: Path) -> None:
     """Fetch what is missing; another process may have fetched it while this one waited for the lock."""
-    missing = set(source.files) - set(_find(source, [data_dir]))
+    missing = set(source.files) - set(_find_places(source, [data_dir]))
     wanted = {file: _fill_layout(data_dir, source.download, file) for file in source.files if file in missing}
     remedy = (
         "Put that file at {target}, or name a folder that holds the originals with --data.init_args.mirror DIR,\n"

@@ -142,7 +142,7 @@ def _describe(name: str, source: Source, originals: Originals) -> dict[str, Any]
         "title": source.title,
         "homepage": source.homepage,
         "licence": source.license,  # spelled so since 0.1.0
-        "fingerprint": _fingerprint(arrays),
+        "fingerprint": _hash_arrays(arrays),
         "sha256": {key: _hash(array) for key, array in arrays.items()},
         "shapes": {key: list(array.shape) for key, array in arrays.items()},
         "files": originals.files,
@@ -175,7 +175,7 @@ def _verify(folder: Path, provenance: dict[str, Any], arrays: Mapping[str, NDArr
     """Raise a ValueError unless the labels, and the images whose files are new, have the recorded hashes."""
     expected = provenance.get("sha256")
     if expected is None:  # an older version recorded one hash of all arrays
-        if _fingerprint(arrays) != provenance["fingerprint"]:
+        if _hash_arrays(arrays) != provenance["fingerprint"]:
             raise ValueError("its content differs from its record")
         expected = provenance["sha256"] = {key: _hash(arrays[key]) for key in ARRAYS}
         with suppress(OSError):
@@ -196,7 +196,7 @@ def _hash(array: NDArray[np.uint8]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
-def _fingerprint(arrays: Mapping[str, NDArray[np.uint8]]) -> str:
+def _hash_arrays(arrays: Mapping[str, NDArray[np.uint8]]) -> str:
     """Sixteen hex digits of a SHA-256 over all arrays and their shapes."""
     digest = hashlib.sha256()
     for key in ARRAYS:

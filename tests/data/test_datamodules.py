@@ -90,7 +90,7 @@ def test_the_manifest_tells_data_and_split() -> None:
     assert (facts["train_images"], facts["val_images"], facts["test_images"]) == (9000, 1000, 2000)
 
 
-def test_residence_on_a_device_that_is_not_there_is_refused() -> None:
+def test_arrays_on_a_device_that_is_not_there_is_refused() -> None:
     data = FashionMNISTSample(resident="device")
     data.setup()
     with pytest.raises(UserError, match="resident"):

@@ -81,7 +81,7 @@ def load_contents(
     split = RunSplit({**asdict(settings), "fingerprint": _hash_files(found, class_names, pixels)}, [*class_names])
     if followed is not None and followed.exact:
         assigned, used = recall_parts(found, followed.split)
-        # The order is that of the run, whatever the files are called.
+        # The order is that of the run, even if the files have other names now.
         split.settings["fingerprint"] = followed.split.settings["fingerprint"]
     else:
         run = followed.split if followed else None

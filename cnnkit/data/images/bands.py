@@ -68,7 +68,7 @@ class RawBands(Bands):
                 first, last = max(top, tile.extents[1]), min(bottom, tile.extents[3])
                 if first >= last:
                     continue
-                raw, given, direction = _raw_arguments(tile.args)
+                raw, given, direction = _unpack_arguments(tile.args)
                 stride = given or width * _RAW_BYTES[raw]
                 skipped = tile.extents[3] - last if direction < 0 else first - tile.extents[1]
                 file.seek(tile.offset + skipped * stride)
@@ -134,7 +134,7 @@ def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Band
         tile.codec_name == "raw"
         and tile.extents is not None
         and (tile.extents[0], tile.extents[2]) == (0, image.size[0])
-        and _raw_arguments(tile.args)[0] in _RAW_BYTES
+        and _unpack_arguments(tile.args)[0] in _RAW_BYTES
         for tile in image.tile
     )
     if image.format in _RAW_FORMATS and image.tile and is_raw:
@@ -146,7 +146,7 @@ def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Band
     return None
 
 
-def _raw_arguments(arguments: tuple[Any, ...] | str | None) -> tuple[str, int, int]:
+def _unpack_arguments(arguments: tuple[Any, ...] | str | None) -> tuple[str, int, int]:
     """Return the raw mode, the bytes a row (0: no padding), and 1 for rows from the top or -1."""
     given = arguments if isinstance(arguments, tuple) else (arguments or "",)
     mode, stride, direction = (*given, *("", 0, 1)[len(given) :])[:3]

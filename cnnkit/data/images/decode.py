@@ -1,6 +1,6 @@
 """Image files of any kind to uint8 tensors of one shape.
 
-It is written for files that nobody has checked. The content, and not the suffix, decides the format; the size in the
+It is written for unchecked files. The content, and not the suffix, decides the format; the size in the
 header is checked before a pixel is decoded; large images are decoded in bands of rows; every error names the file.
 """
 

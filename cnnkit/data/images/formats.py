@@ -50,7 +50,7 @@ def find_formats(head: bytes, suffix: str) -> tuple[str, ...]:
     if suffix in _CAMERA_RAW:
         return ()
     head = head.ljust(16, b"\0")  # Pillow's tests look that far
-    accepted = [name for name in _registered() if (accept := Image.OPEN[name][1]) and accept(head) is True]
+    accepted = [name for name in _list_decoders() if (accept := Image.OPEN[name][1]) and accept(head) is True]
     if is_heic(head) and has_heif():
         import pillow_heif
 
@@ -65,7 +65,7 @@ def explain_unread(head: bytes, suffix: str) -> str | None:
     """Name a known kind of file that is not read, with a remedy; None if the kind is unknown."""
     if (is_heic(head) or (not head and suffix in (".heic", ".heif", ".hif"))) and not has_heif():
         return "HEIC: pip install 'cnnkit[heif]' to read it"
-    if head[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _registered():
+    if head[4:12] in (b"ftypavif", b"ftypavis") and "AVIF" not in _list_decoders():
         return "AVIF without a decoder in Pillow: pip install --upgrade pillow"
     if suffix in _CAMERA_RAW:
         return "camera raw: convert it to TIFF or JPEG"
@@ -93,7 +93,7 @@ def read_head(path: Path) -> bytes:
 
 
 @cache
-def _registered() -> tuple[str, ...]:
+def _list_decoders() -> tuple[str, ...]:
     Image.init()
     built = {"AVIF": "avif", "WEBP": "webp", "JPEG2000": "jpg_2000", "JPEG": "jpg"}
     known = [name for name in _BY_CONTENT if name in Image.OPEN and name != "HEIF"]

@@ -44,7 +44,7 @@ def find_kind(image: Image.Image) -> PixelKind:
     if not isinstance(image, TiffImageFile):
         return PixelKind()
     tags = image.tag_v2
-    bits, sample_format = _first(tags, Tag.BITSPERSAMPLE, 1), _first(tags, Tag.SAMPLEFORMAT, 1)
+    bits, sample_format = _get_first(tags, Tag.BITSPERSAMPLE, 1), _get_first(tags, Tag.SAMPLEFORMAT, 1)
     _check_segments(tags)
     if sample_format == 2 and bits == 8:
         raise ValueError(describe(tags))
@@ -56,8 +56,8 @@ def find_kind(image: Image.Image) -> PixelKind:
 
 def describe(tags: Any) -> str:
     """Describe the pixels of a TIFF that is not read."""
-    bits, samples = _first(tags, Tag.BITSPERSAMPLE, 1), _first(tags, Tag.SAMPLESPERPIXEL, 1)
-    kind = _KINDS.get(_first(tags, Tag.SAMPLEFORMAT, 1), "unknown")
+    bits, samples = _get_first(tags, Tag.BITSPERSAMPLE, 1), _get_first(tags, Tag.SAMPLESPERPIXEL, 1)
+    kind = _KINDS.get(_get_first(tags, Tag.SAMPLEFORMAT, 1), "unknown")
     photometric = _PHOTOMETRICS.get(tags.get(Tag.PHOTOMETRIC_INTERPRETATION), "other")
     return (
         f"a TIFF of {samples} x {bits}-bit {kind} samples a pixel ({photometric}) is not read; "
@@ -78,28 +78,28 @@ def explain_unread(path: Path) -> str | None:
         return None
 
 
-def _first(tags: Any, tag: int, default: int) -> int:
+def _get_first(tags: Any, tag: int, default: int) -> int:
     value = tags.get(tag, default)
     return int(value[0] if isinstance(value, tuple) else value)
 
 
 def _check_segments(tags: Any) -> None:
     """Check that there are strips or tiles for all pixels and, without compression, all their bytes."""
-    width, length = _first(tags, Tag.IMAGEWIDTH, 0), _first(tags, Tag.IMAGELENGTH, 0)
+    width, length = _get_first(tags, Tag.IMAGEWIDTH, 0), _get_first(tags, Tag.IMAGELENGTH, 0)
     tiled = Tag.TILEOFFSETS in tags
     offsets = tags.get(Tag.TILEOFFSETS if tiled else Tag.STRIPOFFSETS, ())
     counts = () if tiled else tags.get(Tag.STRIPBYTECOUNTS, ())
-    rows = _first(tags, Tag.TILELENGTH if tiled else Tag.ROWSPERSTRIP, length) or length
-    across = math.ceil(width / (_first(tags, Tag.TILEWIDTH, width) or width)) if tiled else 1
-    separate = _first(tags, Tag.PLANAR_CONFIGURATION, 1) == 2
-    samples = _first(tags, Tag.SAMPLESPERPIXEL, 1)
+    rows = _get_first(tags, Tag.TILELENGTH if tiled else Tag.ROWSPERSTRIP, length) or length
+    across = math.ceil(width / (_get_first(tags, Tag.TILEWIDTH, width) or width)) if tiled else 1
+    separate = _get_first(tags, Tag.PLANAR_CONFIGURATION, 1) == 2
+    samples = _get_first(tags, Tag.SAMPLESPERPIXEL, 1)
     down = math.ceil(length / max(1, min(rows, length)))
     needed = down * across * (samples if separate else 1)
     if len(offsets) < needed:
         raise ValueError(f"truncated: it has {len(offsets)} of {needed} {'tiles' if tiled else 'strips'}")
-    is_subsampled = _first(tags, Tag.PHOTOMETRIC_INTERPRETATION, 1) == 6  # YCbCr
-    if _first(tags, Tag.COMPRESSION, 1) == 1 and not is_subsampled:
-        stride = (width * _first(tags, Tag.BITSPERSAMPLE, 1) * (1 if separate else samples) + 7) // 8
+    is_subsampled = _get_first(tags, Tag.PHOTOMETRIC_INTERPRETATION, 1) == 6  # YCbCr
+    if _get_first(tags, Tag.COMPRESSION, 1) == 1 and not is_subsampled:
+        stride = (width * _get_first(tags, Tag.BITSPERSAMPLE, 1) * (1 if separate else samples) + 7) // 8
         for index, count in enumerate(counts[:needed]):
             height = min(rows, length - (index % down) * rows)
             if count < height * stride:
@@ -113,7 +113,7 @@ def _correct_modes(image: TiffImageFile) -> None:
         mode, *others = tile.args if isinstance(tile.args, tuple) else (tile.args,)
         if tile.codec_name == "libtiff":
             mode = _NATIVE.get(mode, mode)
-        elif mode in ("R", "G", "B", "A") and _first(image.tag_v2, Tag.BITSPERSAMPLE, 8) == 16:
+        elif mode in ("R", "G", "B", "A") and _get_first(image.tag_v2, Tag.BITSPERSAMPLE, 8) == 16:
             mode = f"{mode};16{'B' if image.tag_v2.prefix == b'MM' else 'L'}"
         tiles.append(tile._replace(args=(mode, *others)))
     image.tile = tiles

@@ -148,8 +148,10 @@ def test_files_are_decoded_to_check_them_once(
     from cnnkit.data import file_checks
 
     looked: list[str] = []
-    real = file_checks._look
-    monkeypatch.setattr(file_checks, "_look", lambda file, limit: looked.append(file.name) or real(file, limit))
+    real = file_checks._decode_and_hash
+    monkeypatch.setattr(
+        file_checks, "_decode_and_hash", lambda file, limit: looked.append(file.name) or real(file, limit)
+    )
     before = {file: file.stat().st_mtime_ns for file in photos.rglob("*")}
     first = folder().describe()
     assert len(looked) == 60
