@@ -37,14 +37,14 @@ def check_between(owner: object, name: str, value: float, low: float, high: floa
     """Check that a setting of an object is a number in [low, high], which NaN is not; else raise a `UserError`."""
     if not isinstance(value, int | float) or not low <= value <= high:
         bounds = f"of at least {low:g}" if high == float("inf") else f"between {low:g} and {high:g}"
-        raise UserError(f"{name} is {value!r}; {type(owner).__name__} takes a number {bounds}")
+        raise UserError(f"{name} is {value!r}: {type(owner).__name__} takes a number {bounds}")
 
 
 def check_pixels(owner: object, name: str, value: int, low: int) -> None:
     """Check that a setting is a whole number of pixels, at least ``low``; see `check_between`."""
     check_between(owner, name, value, low, float("inf"))
     if not isinstance(value, int):
-        raise UserError(f"{name} is {value!r}; {type(owner).__name__} takes a whole number of pixels")
+        raise UserError(f"{name} is {value!r}: {type(owner).__name__} takes a whole number of pixels")
 
 
 def check_range(owner: object, name: str, low: float, high: float, least: float, most: float) -> None:
@@ -52,4 +52,4 @@ def check_range(owner: object, name: str, low: float, high: float, least: float,
     check_between(owner, f"{name}_low", low, least, most)
     check_between(owner, f"{name}_high", high, least, most)
     if low > high:
-        raise UserError(f"{name}_low is {low:g}; {type(owner).__name__} takes at most {name}_high, which is {high:g}")
+        raise UserError(f"{name}_low is {low:g}: {type(owner).__name__} takes at most {name}_high, which is {high:g}")

@@ -30,7 +30,7 @@ class RandomCrop(Transform):
         super().__init__()
         check_pixels(self, "padding", padding, 0)
         if mode not in ("zero", "reflect"):
-            raise UserError(f"mode is {mode!r}; RandomCrop takes zero or reflect")
+            raise UserError(f"mode is {mode!r}: RandomCrop takes zero or reflect")
         self.padding = padding
         self.mode = mode
 

@@ -84,7 +84,7 @@ def test_bytes_and_floats_agree(transform):
 
 @pytest.mark.parametrize(("name", "settings"), [(n, s) for n, all_ in BAD_SETTINGS.items() for s in all_])
 def test_settings_are_checked(name, settings):
-    with pytest.raises(ValueError, match=f"is .*; {name} takes"):
+    with pytest.raises(ValueError, match=f"is .*: {name} takes"):
         getattr(transforms, name)(**settings)
 
 

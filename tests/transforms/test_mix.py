@@ -106,5 +106,5 @@ def test_mixup_refuses_bytes():
 @pytest.mark.parametrize("settings", [{"alpha": 0}, {"alpha": -1}, {"p": 1.1}, {"p": -0.1}, {"p": float("nan")}])
 def test_settings_are_checked(mix, settings):
     name = next(iter(settings))
-    with pytest.raises(ValueError, match=f"{name} is .*; {mix.__name__} takes"):
+    with pytest.raises(ValueError, match=f"{name} is .*: {mix.__name__} takes"):
         mix(**settings)
