@@ -27,14 +27,14 @@ from cnnkit.cli.parsing.classes import (
 )
 from cnnkit.cli.parsing.hints import class_names, suggest_key
 from cnnkit.cli.parsing.parser import LINKED
-from cnnkit.cli.parsing.typed import SPEC, type_values
+from cnnkit.cli.parsing.typed import PASSED, SPEC, type_values
 from cnnkit.cli.parsing.written import WrittenValues
 from cnnkit.errors import UserError
 from cnnkit.optim import find_length_default
 from cnnkit.scalars import PlainScalar, as_word, plain
 from cnnkit.suggest import suggest
 
-_PASSED = {*LINKED, "params", "optimizer"}  # arguments that nobody writes
+_PASSED = {*LINKED, *PASSED}
 _TOP = (
     "seed_everything",
     "trainer",

@@ -81,6 +81,7 @@ def load_configuration(line: CommandLine) -> Configuration:
         raise
     except (Exception, SystemExit) as error:
         refuse(written, arguments, error)
+    _drop_default_objects(values)
     configuration = Configuration(line.command, written, parser, strip_marks(values, (Text,)))
     check_values(configuration.values)
     for note in written.notes if is_first_process() else ():
@@ -93,14 +94,7 @@ def load_configuration(line: CommandLine) -> Configuration:
 
 def _as_plain(value: Any) -> Any:
     if isinstance(value, Namespace):
-        parts = dict(vars(value))
-        if "class_path" not in parts:
-            return {name: _as_plain(part) for name, part in parts.items()}
-        if isinstance(arguments := parts.get("init_args"), Namespace):
-            known = list_arguments(str(parts["class_path"]))
-            kept = {n: v for n, v in vars(arguments).items() if not _is_default_object(v, known.get(n))}
-            parts["init_args"] = {name: _as_plain(part) for name, part in kept.items()}
-        return {name: part if name == "init_args" else _as_plain(part) for name, part in parts.items()}
+        value = vars(value)
     if isinstance(value, Mapping):
         return {key: _as_plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -112,6 +106,18 @@ def _as_plain(value: Any) -> Any:
     if isinstance(value, str):
         return str(plain(value))
     return import_path(value) if callable(value) and hasattr(value, "__qualname__") else str(value)
+
+
+def _drop_default_objects(value: Any) -> None:
+    """Remove, in place, objects that a class has as defaults: the class knows them, and no file can hold them."""
+    for part in value if isinstance(value, list) else vars(value).values() if isinstance(value, Namespace) else ():
+        _drop_default_objects(part)
+    arguments = value.get("init_args") if isinstance(value, Namespace) else None
+    if isinstance(arguments, Namespace):
+        known = list_arguments(str(value["class_path"]))
+        for name, given in list(vars(arguments).items()):
+            if _is_default_object(given, known.get(name)):
+                arguments.pop(name)
 
 
 def _is_default_object(value: Any, argument: Any) -> bool:

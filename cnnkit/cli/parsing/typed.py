@@ -27,6 +27,7 @@ from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar, plain, read_scalar
 
 SPEC = {"class_path", "init_args", "dict_kwargs"}
+PASSED = {"params", "optimizer"}  # arguments that nobody writes
 _NUMBERS = (int, float, bool)
 _UNTYPED = (Any, object, inspect.Parameter.empty)
 _TOO_LARGE = 2**63  # for torch
@@ -71,6 +72,8 @@ def type_values(value: Any, kind: Any, key: str, default: Any = None) -> Any:
     if isinstance(value, str):
         try:
             return read_as(value, kind) if isinstance(value, PlainScalar) else _type_text(value, kind, key, default)
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(f"{key}: {error}") from None
     if isinstance(value, list):
@@ -111,9 +114,12 @@ def _type_class(value: dict[str, Any], bases: tuple[type, ...], key: str, defaul
             spec[part] = type_arguments(spec[part], arguments, key)
     if isinstance(default, type) and written is not None and found is not default:
         # jsonargparse would keep what the default class has and this one takes as well, such as a learning rate.
-        own = {name: argument.parameter.default for name, argument in arguments.items()}
-        plain_ones = {name: given for name, given in own.items() if _is_plain_default(given)}
-        spec["init_args"] = {**plain_ones, **(spec.get("init_args") or {})}
+        kept = list_arguments(default).keys() - PASSED
+        shared = {name: argument for name, argument in arguments.items() if name in kept}
+        given = spec.get("init_args") or {}
+        if missing := [name for name, argument in shared.items() if argument.is_required and name not in given]:
+            raise UserError(f"{key}.{missing[0]}: is required and was not given; add --{key}.{missing[0]} VALUE")
+        spec["init_args"] = {**{name: shared[name].parameter.default for name in shared if name not in given}, **given}
     return spec if has_spec else spec["init_args"]
 
 
@@ -125,10 +131,6 @@ def type_arguments(values: Mapping[str, Any], arguments: Mapping[str, Argument],
         kind, default = (argument.type, argument.parameter.default) if argument else (Any, None)
         typed[name] = type_values(value, kind, f"{key}.{name}" if key else name, default)
     return typed
-
-
-def _is_plain_default(value: Any) -> bool:
-    return value is None or (isinstance(value, (bool, int, float, str)) and not isinstance(value, enum.Enum))
 
 
 def read_as(scalar: PlainScalar, kind: Any) -> Any:
