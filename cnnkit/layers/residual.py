@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torchvision.ops import StochasticDepth
 
 from cnnkit.layers.activation import ActivationName, get_activation
 from cnnkit.layers.norm import NormName, make_norm
@@ -88,7 +87,11 @@ class ResidualBlock(nn.Module):
         self.activate = get_activation(activation)
         self._build(in_channels, channels, stride, norm)
         self.squeeze_excite = SqueezeExcite(out_channels) if squeeze_excite else nn.Identity()
-        self.drop_path = StochasticDepth(drop_path, "row") if drop_path else nn.Identity()
+        self.drop_path: nn.Module = nn.Identity()
+        if drop_path:
+            from torchvision.ops import StochasticDepth  # here, because it takes a second
+
+            self.drop_path = StochasticDepth(drop_path, "row")
         self.shortcut: nn.Module | None = None
         if residual:
             its_norm: NormName = "none" if type(self) is PreActBlock else norm
