@@ -1,9 +1,10 @@
 """Explanations of images as files: read or taken from a run's test images, predicted, drawn, written."""
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from cnnkit.reporting.grids import encode_png
 from cnnkit.tasks import ClassificationTask
 from cnnkit.transforms import Normalize
 
-AT_ONCE = 8  # images explained together
+BATCH_SIZE = 8
 TOP = 3  # classes named above a picture
 
 
@@ -33,9 +34,8 @@ class Source(NamedTuple):
     label: str | None = None
 
 
-@dataclass
-class Explained:
-    """What is said of an image."""
+class ExplainedImage(NamedTuple):
+    """The classes of an image, and the files that explain them."""
 
     path: str
     label: str | None  # the true class, where it is known
@@ -44,15 +44,22 @@ class Explained:
     picture: Path
     maps: Path | None
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        explained = dict(zip(("class", "probability"), self.explained, strict=True))
+        name, probability = self.top[0]
+        values = {**self._asdict(), "class": name, "probability": probability, "top": dict(self.top)}
+        return {**values, "explained": explained, "picture": str(self.picture), "maps": self.maps and str(self.maps)}
+
 
 @dataclass
-class Request:
-    """What is to be drawn, and where to.
+class Drawing:
+    """What is drawn, and where.
 
     Args:
         output: a folder, or a .png for all images.
-        label: the class to explain; none given: the predicted one.
-        module: where Grad-CAM looks; none given: the block around the last convolution.
+        label: the class to explain; by default the predicted one.
+        module: the module of Grad-CAM; by default the block around the last convolution.
         maps: whether to draw the feature maps, too.
         taken: files that must not be written to.
     """
@@ -64,32 +71,29 @@ class Request:
     taken: set[Path] = field(default_factory=set)
 
     @property
-    def on_one_sheet(self) -> bool:
-        """Whether all images come into one picture."""
+    def is_one_sheet(self) -> bool:
+        """Whether all images are drawn in one picture."""
         return self.output.suffix.lower() == ".png"
 
-    def names(self, stem: str) -> tuple[Path, Path]:
+    def name_files(self, stem: str) -> tuple[Path, Path]:
         """New names for a picture and for one of feature maps."""
-        if self.on_one_sheet:
+        if self.is_one_sheet:
             return self.output, self.output.with_name(f"{self.output.stem}_maps.png")
-        number = 1
-        while True:
-            start = stem if number == 1 else f"{stem}-{number}"
-            both = self.output / f"{start}_explained.png", self.output / f"{start}_maps.png"
-            if not self.taken & {path.resolve() for path in both}:
-                self.taken |= {path.resolve() for path in both}
-                return both
-            number += 1
+        names = (self.output / (stem if n == 1 else f"{stem}-{n}") for n in itertools.count(1))
+        pairs = ((Path(f"{name}_explained.png"), Path(f"{name}_maps.png")) for name in names)
+        pair = next(pair for pair in pairs if not self.taken & {path.resolve() for path in pair})
+        self.taken |= {path.resolve() for path in pair}
+        return pair
 
 
-def from_files(files: Sequence[Path], data: Preprocessing, unread: list[str]) -> Iterator[list[Source]]:
+def read_files(files: Sequence[Path], data: Preprocessing, unread: list[str]) -> Iterator[list[Source]]:
     """The images of files, a few at a time; what cannot be read, and why, is added to ``unread``."""
-    for batch in data.decode(files, AT_ONCE):
+    for batch in data.decode(files, BATCH_SIZE):
         unread += [str(pixels) for _, pixels in batch if isinstance(pixels, UnreadableImage)]
         yield [Source(str(file), file.stem, pixels) for file, pixels in batch if isinstance(pixels, Tensor)]
 
 
-def from_test_set(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[list[Source]]:
+def read_test_images(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[list[Source]]:
     """The test images of a run's own data by their numbers, a few at a time.
 
     Raises:
@@ -101,8 +105,7 @@ def from_test_set(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[list[
     count = len(store.test_labels)
     if max(numbers) >= count:
         raise UserError(f"test image {max(numbers)}: there are {count:,}, numbered from 0 to {count - 1}")
-    for start in range(0, len(numbers), AT_ONCE):
-        index = torch.tensor(numbers[start : start + AT_ONCE])
+    for index in torch.split(torch.tensor(numbers), BATCH_SIZE):
         images, labels = store.test_images.index_select(0, index), store.test_labels[index].tolist()
         yield [
             Source(f"test image {number}", f"test_{number:05d}", pixels, store.class_names[label])
@@ -110,51 +113,44 @@ def from_test_set(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[list[
         ]
 
 
-def explain_images(
-    task: ClassificationTask, data: Preprocessing, batches: Iterable[list[Source]], request: Request
-) -> Iterator[Explained]:
+def draw_explanations(
+    task: ClassificationTask, data: Preprocessing, batches: Iterable[list[Source]], drawing: Drawing
+) -> Iterator[ExplainedImage]:
     """Explain images and write their pictures; those of one batch are in memory at a time, or all of a sheet.
 
     Raises:
-        UserError: the net does not fit the names of its classes, Grad-CAM has nowhere to look, or a file cannot be
+        UserError: the net does not fit the names of its classes, Grad-CAM has no module to look at, or a file cannot be
             written.
     """
-    normalize = Normalize(data.mean, data.std)
-    target = None if request.label is None else data.class_names.index(request.label)
+    names, normalize = data.class_names, Normalize(data.mean, data.std)
+    target = None if drawing.label is None else names.index(drawing.label)
     sheet: list[Explanation] = []
     for sources in filter(None, batches):
         images = normalize(torch.stack([source.pixels for source in sources]).to(task.device))
-        probabilities = predict_probabilities(task, images, data.class_names)
-        found = attribution_maps(task.net, images, data.mean, data.std, target, request.module)
-        stages = feature_maps(task.net, images) if request.maps else {}
-        for index, source in enumerate(sources):
-            picture, maps = request.names(source.stem)
-            result = _explained(source, probabilities[index], data.class_names, target, picture)
-            row = Explanation(source.pixels, _title(result), {name: each[index] for name, each in found.items()})
-            if request.on_one_sheet:
+        probabilities = predict_probabilities(task, images, names)
+        tops = top_classes(probabilities, names, TOP)
+        attributions = attribution_maps(task.net, images, data.mean, data.std, target, drawing.module)
+        stages = feature_maps(task.net, images) if drawing.maps else {}
+        for index, (source, top) in enumerate(zip(sources, tops, strict=True)):
+            picture, maps = drawing.name_files(source.stem)
+            explained = top[0] if target is None else (names[target], float(probabilities[index, target]))
+            image = ExplainedImage(source.name, source.label, top, explained, picture, maps if drawing.maps else None)
+            row = Explanation(source.pixels, _title(image), {name: each[index] for name, each in attributions.items()})
+            if drawing.is_one_sheet:
                 sheet.append(row)
             else:
                 write_bytes(picture, png_bytes(explanation_figure([row])))
-            if request.maps:
-                result.maps = maps
+            if drawing.maps:
                 write_bytes(maps, encode_png(feature_picture(stages, index)))
-            yield result
+            yield image
     if sheet:
-        write_bytes(request.output, png_bytes(explanation_figure(sheet)))
+        write_bytes(drawing.output, png_bytes(explanation_figure(sheet)))
 
 
-def _explained(
-    source: Source, probabilities: Tensor, names: Sequence[str], target: int | None, picture: Path
-) -> Explained:
-    (top,) = top_classes(probabilities[None], names, TOP)
-    explained = top[0] if target is None else (names[target], float(probabilities[target]))
-    return Explained(source.name, source.label, top, explained, picture, None)
-
-
-def _title(result: Explained) -> str:
-    name = result.path if len(result.path) <= 50 else f"…{result.path[-49:]}"
-    known = f" (true: {short(result.label)})" if result.label is not None else ""
-    top = [result.top[0], *((name, share) for name, share in result.top[1:] if share >= 0.0005)]  # 0.0% says nothing
+def _title(image: ExplainedImage) -> str:
+    name = image.path if len(image.path) <= 50 else f"…{image.path[-49:]}"
+    known = f" (true: {short(image.label)})" if image.label is not None else ""
+    top = [image.top[0], *((name, share) for name, share in image.top[1:] if share >= 0.0005)]  # not those of 0.0 %
     classes = ", ".join(f"{short(name)} {share:.1%}" for name, share in top)
-    other = f"; explained: {short(result.explained[0])}" if result.explained != result.top[0] else ""
+    other = f"; explained: {short(image.explained[0])}" if image.explained != image.top[0] else ""
     return f"{short(name, 50)}{known}\n{classes}{other}"
