@@ -30,7 +30,7 @@ def test_two_runs(cli: Cli, two: list[str]) -> None:
     assert "A runs/a/1 CNN 1 95.00 % 93.96 % to 95.87 %" in lines
     assert any(line.startswith("A - B -0.20 -0.45 to +0.") and "1 5 McNemar 0.219" in line for line in lines)
     assert lines[lines.index("images B right B wrong") + 1 :][:2] == ["A right 1,899 1", "A wrong 5 95"]
-    assert "not told apart" in ended.out
+    assert "not significantly different" in ended.out
     assert "trained nets, not methods" in ended.out
     assert "Holm" not in ended.out
     assert "6 of 2,000 images are answered differently" in lines
@@ -102,7 +102,7 @@ def test_the_same_answers_everywhere(cli: Cli) -> None:
         fake_run(f"runs/{name}/1", correct=rightly(50, [3]))
     ended = cli("compare", "runs/a/1", "runs/b/1", "-o", "differ.png")
     assert (ended.code, ended.err) == (0, "note: no picture: all give the same answers\n")
-    assert "1.000  not told apart" in ended.out
+    assert "1.000  not significantly different" in ended.out
 
 
 @pytest.mark.parametrize(
