@@ -16,8 +16,9 @@ from cnnkit.stats.comparison import Pair, agreement, compare, rank_disagreements
 
 TEST_NAMES = {"mcnemar": "McNemar", "welch": "Welch", "none": "none"}
 CAPTIONS = {
-    "mcnemar": "McNemar: exact, image by image; interval: bootstrap over images. It compares nets, not methods:\n"
-    "the effect of another seed is not in it. To compare methods, train each with several seeds.",
+    "mcnemar": "McNemar: exact, image by image; interval: bootstrap over images. "
+    "It compares trained nets, not methods:\nthe effect of another seed is not in it. To compare methods, train each "
+    "with several seeds.",
     "welch": "Welch: t test over the runs, each one accuracy; interval: of the difference of the means.",
 }
 
