@@ -42,9 +42,6 @@ class ImageFiles:
         # Shared with the workers of every epoch, so that each broken file is named once.
         self._named = torch.zeros(len(files), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
 
-    def __len__(self) -> int:
-        return len(self.files)
-
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """(N, C, H, W)."""

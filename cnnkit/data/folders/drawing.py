@@ -141,9 +141,7 @@ class PartRecord:
             try:
                 stack.enter_context(lock(self.path.with_suffix(".lock")))
             except UserError:
-                say(
-                    f"{self.path.parent}: cannot be written, so the split is not recorded; set data.data_dir to keep it"
-                )
+                say(f"{self.path.parent}: cannot be written, so no split is recorded; set data.data_dir to keep it")
             yield
 
     def write(self, known: Drawn) -> None:

@@ -53,11 +53,11 @@ def format_path(file: Path, root: Path) -> str:
     return printable(file.relative_to(root).as_posix())
 
 
-def format_list(names: Iterable[object], count: int = 3) -> str:
-    """Format the first names as valid text.
+def format_list(names: Iterable[object]) -> str:
+    """Format the first three names as valid text.
 
     >>> format_list(["ant", "bee", "cat", "dog"])
     'ant, bee, cat ...'
     """
     names = list(names)
-    return ", ".join(map(printable, names[:count])) + " ..." * (len(names) > count)
+    return ", ".join(map(printable, names[:3])) + " ..." * (len(names) > 3)
