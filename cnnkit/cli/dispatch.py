@@ -4,11 +4,10 @@ Such a module imports nothing heavy at its top and has two functions: ``argument
 and ``run(asked)``, which returns the exit code.
 """
 
-import sys
-import traceback
 from importlib import import_module
 from typing import Any
 
+from cnnkit.cli.errors.exit_codes import describe_briefly, run_to_exit_code
 from cnnkit.errors import UserError
 from cnnkit.suggest import suggest
 
@@ -35,23 +34,15 @@ CLASSROOM = {
 
 def run_view_command(command: str, words: list[str], *, debug: bool = False) -> int:
     """Run one of them and turn what goes wrong into an exit code and at most three lines."""
-    try:
-        name = command.replace("-", "_")
+
+    def run() -> int:
+        name, rest = command.replace("-", "_"), words
         if command == "classroom":
-            name, words = f"classroom.{_choose_lesson(words)}", words[1:]
+            name, rest = f"classroom.{_choose_lesson(words)}", words[1:]
         module: Any = import_module(f"cnnkit.cli.commands.{name}")
-        return int(module.run(module.arguments().read(words)))
-    except SystemExit as end:  # --help
-        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        code, lines = describe_error(error)
-        print("\n".join(lines), file=sys.stderr)
-        return code
+        return int(module.run(module.arguments().read(rest)))
+
+    return run_to_exit_code(run, describe_briefly, debug=debug)
 
 
 def list_commands(commands: dict[str, tuple[str, str]]) -> str:
@@ -68,13 +59,3 @@ def _choose_lesson(words: list[str]) -> str:
     if name not in CLASSROOM:
         raise UserError(f"classroom: unknown command {name!r}{suggest(name, CLASSROOM)}")
     return name
-
-
-def describe_error(error: Exception) -> tuple[int, list[str]]:
-    """Exit code and at most three lines for an exception."""
-    if isinstance(error, UserError):
-        return 2, f"error: {error}".splitlines()[:3]
-    if isinstance(error, OSError) and error.filename is not None:
-        return 2, [f"error: {error.filename}: {error.strerror}"]
-    text = " ".join(str(error).split())[:240]
-    return 1, [f"error: {type(error).__name__}: {text}", "--debug shows where it was raised"]

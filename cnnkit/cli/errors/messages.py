@@ -7,6 +7,7 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from cnnkit.callbacks import Diverged
+from cnnkit.cli.errors.exit_codes import Description, describe_bug
 from cnnkit.cli.errors.library_errors import shorten_error
 from cnnkit.cli.errors.lost_workers import describe_lost_workers
 from cnnkit.cli.parsing.hints import Origin
@@ -16,7 +17,7 @@ from cnnkit.suggest import suggest
 ABOVE = ("trainer", "data", "model", "model.net")  # what arguments that messages name stand below
 
 
-def describe_error(error: BaseException, origin: Origin | None = None) -> tuple[int, list[str]]:
+def describe_error(error: BaseException, origin: Origin | None = None) -> Description:
     """Exit code and at most three lines for an exception.
 
     Args:
@@ -39,7 +40,7 @@ def describe_error(error: BaseException, origin: Origin | None = None) -> tuple[
         return 1, [f"error: {lost}"]
     if isinstance(error, torch.OutOfMemoryError):
         return 1, ["error: the GPU's memory is full; lower data.batch_size, or set data.resident to host"]
-    return 1, [f"error: {type(error).__name__}: {_shorten(text)}", "--debug shows where it was raised"]
+    return describe_bug(error)
 
 
 def _with_place(text: str, origin: Origin) -> str:
@@ -50,8 +51,3 @@ def _with_place(text: str, origin: Origin) -> str:
     keys = [named[1]] if "." in named[1] else [named[1], *(f"{above}.{named[1]}" for above in ABOVE)]
     given = [key for key in keys if origin.has(key)]
     return f"{origin.where(given[0])}{given[0]}{text[named.end() :]}" if len(given) == 1 else text
-
-
-def _shorten(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) < 240 else line[:237] + "..."

@@ -8,11 +8,7 @@ from typing import Any
 
 
 class FaultTolerantStream:
-    """Hands on to a stream until that fails, and drops the rest.
-
-    Args:
-        stream: such as `sys.stdout`.
-    """
+    """Hands on to a stream until that fails, and drops the rest."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream

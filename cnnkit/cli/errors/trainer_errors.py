@@ -25,9 +25,6 @@ REMEDIES = {
 def name_trainer_argument(given: Mapping[str, Any]) -> Iterator[None]:
     """Turn what the trainer refuses into one line with the key of the argument.
 
-    Args:
-        given: the trainer's arguments by name.
-
     Raises:
         UserError: for any error but those that have a message of their own.
     """
@@ -43,12 +40,7 @@ def name_trainer_argument(given: Mapping[str, Any]) -> Iterator[None]:
 
 
 def find_argument(text: str, given: Mapping[str, Any]) -> str:
-    """The argument that an error is about: one that it names, else one whose value it names, else all that differ.
-
-    Args:
-        text: of the error.
-        given: the trainer's arguments by name.
-    """
+    """The argument that an error is about: one that it names, else one whose value it names, else all that differ."""
     lowered = text.lower()
     differ = [name for name, argument in ARGUMENTS.items() if given.get(name) != argument.default and name in given]
     for names in (differ, list(ARGUMENTS)):
@@ -67,11 +59,6 @@ def name_callback(trainer: L.Trainer, given: Sequence[Callback], config: Mapping
     """Turn an error before the first step into one line, if a user's callback or an argument of the trainer raised it.
 
     Some callbacks look at their own arguments later: a value that is refused then is named as well.
-
-    Args:
-        trainer: whose fit this is around.
-        given: the user's callbacks.
-        config: the trainer's arguments by name.
 
     Raises:
         UserError: naming the callback or the argument.

@@ -71,13 +71,7 @@ def build_callbacks(
 
 
 def collect_facts(line: CommandLine, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
-    """What the manifest says of how the run was started.
-
-    Args:
-        line: the command.
-        resolved: the configuration with all defaults.
-        precision_reason: why this precision.
-    """
+    """What the manifest says of how the run was started."""
     return {
         "command": quote_command(line.command, *line.typed),
         "versions": versions(),

@@ -1,8 +1,6 @@
 """One command, from the words to the exit code."""
 
 import logging
-import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from lightning.pytorch.callbacks import Callback
 
 from cnnkit import callbacks
 from cnnkit.cli.commands.predict import asks_for_images, predict_images
+from cnnkit.cli.errors.exit_codes import run_to_exit_code
 from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
@@ -29,33 +28,22 @@ def run_command(
         watching: callbacks of the caller, which no configuration names.
     """
     origin = None
-    quieten()
-    try:
+
+    def run() -> int:
+        nonlocal origin
         if command == "predict" and asks_for_images(args):
             return predict_images(args)
         line = read_command_line(command, args)
         origin = line.origin
-        Session(line, began, watching).execute()
-    except callbacks.StopRequested as stop:
-        return 128 + stop.signum
-    except KeyboardInterrupt:
-        return _interrupted()
-    except SystemExit as end:  # --print_config, --model.help
-        if isinstance(end.__context__, KeyboardInterrupt):  # Lightning turns one into the other
-            return _interrupted()
-        return int(end.code or 0) if isinstance(end.code, int) or end.code is None else 2
-    except Exception as error:
-        if debug:
-            traceback.print_exc()
-        code, lines = describe_error(error, origin)
-        print("\n".join(lines), file=sys.stderr)
-        return code
-    return 0
+        try:
+            Session(line, began, watching).execute()
+        except callbacks.StopRequested as stop:
+            return 128 + stop.signum
+        return 0
 
-
-def _interrupted() -> int:
-    print("stopped; there is nothing to resume", file=sys.stderr)
-    return 130
+    quieten()
+    nothing = "stopped; there is nothing to resume"
+    return run_to_exit_code(run, lambda error: describe_error(error, origin), debug=debug, stopped=nothing)
 
 
 def quieten() -> None:

@@ -66,13 +66,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
 
 
 def print_trial(trainer: Any, what: str, seconds: float) -> None:
-    """The end of a fit that writes nothing: what it did, and that it leaves nothing.
-
-    Args:
-        trainer: the trainer, after its fit.
-        what: the trainer's argument that asked for it.
-        seconds: since the process began.
-    """
+    """The end of a fit that writes nothing: what it did, and that it leaves nothing."""
     scores = {key: format_metric(key, float(value)) for key, value in trainer.callback_metrics.items()}
     steps, epochs = trainer.global_step, trainer.current_epoch
     rows = {what: f"{steps} step{'s' * (steps != 1)} in {epochs} epoch{'s' * (epochs != 1)}, no error", **scores}

@@ -34,11 +34,7 @@ def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tupl
 
 
 def score(session: "Session") -> None:
-    """Run ``validate`` or ``test``; what is measured on all images is recorded in the run folder.
-
-    Args:
-        session: the command.
-    """
+    """Run ``validate`` or ``test``; what is measured on all images is recorded in the run folder."""
     command, asked = session.command, session.config.trainer
     limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
     whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch

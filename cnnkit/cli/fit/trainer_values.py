@@ -41,9 +41,6 @@ _COPIES = re.compile(r".*_(spawn|fork|notebook)")
 def check_trainer(given: Mapping[str, Any]) -> None:
     """Refuse values of the trainer's arguments that would have no effect, or another one.
 
-    Args:
-        given: the trainer's arguments by name.
-
     Raises:
         UserError: naming the argument, its value and what to give instead.
     """
@@ -69,9 +66,6 @@ def check_trainer(given: Mapping[str, Any]) -> None:
 
 def check_length(given: Mapping[str, Any]) -> None:
     """Refuse a fit that would have no step, or no end that somebody has named.
-
-    Args:
-        given: the trainer's arguments by name.
 
     Raises:
         UserError: naming the argument.
@@ -101,11 +95,7 @@ def check_length(given: Mapping[str, Any]) -> None:
 
 
 def describe_ignored_limits(given: Mapping[str, Any]) -> list[str]:
-    """What is to be said of limits that Lightning does not look at beside ``overfit_batches``.
-
-    Args:
-        given: the trainer's arguments by name.
-    """
+    """What is to be said of limits that Lightning does not look at beside ``overfit_batches``."""
     overfit = given.get("overfit_batches")
     limits = [name for name in ("limit_train_batches", "limit_val_batches") if given.get(name) is not None]
     if not overfit or not limits:
@@ -136,9 +126,6 @@ def _check_names(given: Mapping[str, Any]) -> None:
 
 def check_device(given: Mapping[str, Any]) -> None:
     """Refuse an accelerator that the machine does not have.
-
-    Args:
-        given: the trainer's arguments by name.
 
     Raises:
         UserError: naming the argument.

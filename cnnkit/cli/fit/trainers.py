@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 
 def fit_trainer(session: "Session") -> L.Trainer:
-    """The trainer of a fit, with our loggers, callbacks and checkpoint files beside the user's.
-
-    Args:
-        session: the command.
-    """
+    """The trainer of a fit, with our loggers, callbacks and checkpoint files beside the user's."""
     asked = vars(session.objects.trainer)
     check_length(asked)
     given = [*as_list(asked["callbacks"]), *session.watching]
@@ -52,11 +48,7 @@ def fit_trainer(session: "Session") -> L.Trainer:
 
 
 def plain_trainer(session: "Session") -> L.Trainer:
-    """The trainer of validate, test and predict: nothing is logged or saved, and only callbacks for this act.
-
-    Args:
-        session: the command.
-    """
+    """The trainer of validate, test and predict: nothing is logged or saved, and only callbacks for this act."""
     asked, terminal = vars(session.objects.trainer), sys.stderr.isatty()
     quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False, "barebones": False}
     quiet |= {"enable_progress_bar": terminal, "fast_dev_run": False}
@@ -68,11 +60,7 @@ def plain_trainer(session: "Session") -> L.Trainer:
 
 
 def train(session: "Session") -> None:
-    """Fit, and say at the start and at the end what there is to say.
-
-    Args:
-        session: the command.
-    """
+    """Fit, and say at the start and at the end what there is to say."""
     asked, trainer = vars(session.objects.trainer), session.trainer
     if session.run is not None and is_first_process():
         precision = f"{trainer.precision} ({session.precision_reason})"
@@ -136,12 +124,7 @@ def _fit_callbacks(session: "Session", run: RunFolder, given: Sequence[Callback]
 
 
 def record_tuned(session: "Session", found: dict[str, Any]) -> None:
-    """Write what a finder has set into config.yaml in place of what was asked for, and the finder out of it.
-
-    Args:
-        session: the fit.
-        found: values by key, such as ``data.batch_size``.
-    """
+    """Write what a finder has set into config.yaml in place of what was asked for, and the finder out of it."""
     config = session.config
     for key, value in found.items():
         part, *middle, last = key.split(".")

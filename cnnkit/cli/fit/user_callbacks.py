@@ -24,10 +24,6 @@ FINDERS = (LearningRateFinder, BatchSizeFinder)
 def refuse_silent(given: Sequence[Callback], max_time: Any = None) -> None:
     """Refuse callbacks whose effect no checkpoint, score or test would see, or that do something else than they say.
 
-    Args:
-        given: the user's callbacks.
-        max_time: the trainer's argument.
-
     Raises:
         UserError: naming the callback and what does the same and is saved.
     """
@@ -84,11 +80,7 @@ def _acts(callback: Callback, stage: str) -> bool:
 
 
 def remove_finders(configured: Any) -> Any:
-    """A configuration's list of callbacks without Lightning's finders: what they have found is written down instead.
-
-    Args:
-        configured: ``trainer.callbacks``, a list, one callback, or None.
-    """
+    """A configuration's list of callbacks without Lightning's finders: what they have found is written down instead."""
     if configured is None:
         return None
     names = {

@@ -56,10 +56,6 @@ def from_config(words: Sequence[str], *, pretrained: bool = False) -> Built:
 
 
 def build_data(run: Any) -> L.LightningDataModule:
-    """Build the data module that a run was trained with; of image files, it keeps to the run's parts.
-
-    Args:
-        run: its `RunFolder`.
-    """
+    """Build the data module that a run was trained with; of image files, it keeps to the run's parts."""
     with follow_split(run.split):
         return from_config(["--config", str(run.config)]).data

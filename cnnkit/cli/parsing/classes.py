@@ -54,7 +54,7 @@ def resolve_class(name: str, bases: tuple[Any, ...] = ()) -> Any:
         bases: a short name means a subclass of one of these, if there are any.
 
     Returns:
-        None where there is no such thing, or its module fails; why: see `cnnkit.cli.errors.broken_modules`.
+        None where there is no such thing, or its module fails; why: see `cnnkit.cli.errors.own_code`.
     """
     module, _, last = name.rpartition(".")
     for home in [module] if module else HOMES:
@@ -191,22 +191,10 @@ def takes(kind: Any, *wanted: Any) -> bool:
     return any(_origin(member) in wanted for member in list_members(kind))
 
 
-def takes_list(owner: Any, name: str) -> bool:
-    """Whether an argument of a class can be a list of things."""
+def takes_argument(owner: Any, name: str, *wanted: Any) -> bool:
+    """Whether an argument of a class can be of one of the wanted types; see `takes`."""
     argument = list_arguments(owner).get(name)
-    return argument is not None and takes(argument.type, list, tuple, Sequence)
-
-
-def takes_mapping(owner: Any, name: str) -> bool:
-    """Whether an argument of a class can be a mapping."""
-    argument = list_arguments(owner).get(name)
-    return argument is not None and takes(argument.type, dict, Mapping)
-
-
-def takes_text(owner: Any, name: str) -> bool:
-    """Whether an argument of a class can be text."""
-    argument = list_arguments(owner).get(name)
-    return argument is not None and takes(argument.type, str)
+    return argument is not None and takes(argument.type, *wanted)
 
 
 def item_types(kind: Any, count: int) -> list[Any]:

@@ -83,7 +83,7 @@ def load_configuration(line: CommandLine) -> Configuration:
         refuse(written, arguments, error)
     _drop_default_objects(values)
     configuration = Configuration(line.command, written, parser, strip_marks(values, (Text,)))
-    check_values(configuration.values)
+    check_values(values, configuration.as_dict())
     for note in written.notes if is_first_process() else ():
         print(note, file=sys.stderr)
     if "--print_config" in words:

@@ -7,7 +7,7 @@ these are torch's, Lightning's and everybody else's.
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from cnnkit.cli.errors.own_code import passes_own_code
 from cnnkit.cli.parsing.classes import list_parameters, resolve_class, short_name
 from cnnkit.cli.parsing.configuration import Configuration
 from cnnkit.cli.parsing.typed import strip_marks
-from cnnkit.cli.parsing.written import arguments_in, class_paths
+from cnnkit.cli.parsing.written import arguments_in, class_paths, find_classes
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
 from cnnkit.upstream import private
@@ -111,7 +111,7 @@ class Construction:
 
     def _key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
         """Where in the configuration the object stands: the place of that class, and of these arguments."""
-        places = [(key, node) for key, node in _class_nodes(self.config) if resolve_class(node["class_path"]) is kind]
+        places = [(key, node) for key, node in find_classes(self.config) if resolve_class(node["class_path"]) is kind]
         fitting = [key for key, node in places if _agree(arguments_in(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
@@ -201,18 +201,6 @@ def is_about_value(error: Exception) -> bool:
     if isinstance(error, NameError):
         return False
     return not passes_own_code(error)
-
-
-def _class_nodes(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every node of a resolved configuration that names a class, with its key."""
-    if isinstance(node, list):
-        for part in node:
-            yield from _class_nodes(part, key)
-    if isinstance(node, dict):
-        if isinstance(node.get("class_path"), str):
-            yield key, node
-        for name, part in arguments_in(node).items():
-            yield from _class_nodes(part, f"{key}.{name}" if key else name)
 
 
 def _agree(written: dict[str, Any], kwargs: dict[str, Any]) -> bool:

@@ -4,13 +4,13 @@ The tree holds what somebody wrote and nothing else; the defaults of the classes
 "given" is never mistaken for "default", and what happens where one class takes another's place is decided here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from cnnkit.cli.parsing.class_change import ClassChange
-from cnnkit.cli.parsing.classes import is_same_class, takes_list, takes_mapping, takes_text
+from cnnkit.cli.parsing.classes import is_same_class, takes_argument
 from cnnkit.cli.parsing.hints import Origin
 from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar, plain
@@ -102,21 +102,13 @@ class WrittenValues:
             self._put(base, name, value, key, owner)
 
     def _put(self, place: dict[str, Any], name: str, value: Any, above: str, owner: str) -> None:
-        """Set an argument; a name that ends with ``+`` appends to a list, or keeps what fits of the class before.
-
-        Args:
-            place: the arguments.
-            name: which.
-            value: what it becomes.
-            above: the key of the arguments.
-            owner: the class that they are for.
-        """
-        is_part = isinstance(value, str) and value.endswith((".yaml", ".yml")) and not takes_text(owner, name)
+        """Set an argument; a name that ends with ``+`` appends to a list, or keeps what fits of the class before."""
+        is_part = isinstance(value, str) and value.endswith((".yaml", ".yml")) and not takes_argument(owner, name, str)
         if is_part and Path(value).is_file():  # --model.net net.yaml
             value = read_yaml(Path(value))
         keep, name = name.endswith("+"), name.removesuffix("+")
         before, key = place.get(name), f"{above}.{name}" if above else name
-        if keep and (isinstance(before, list) or takes_list(owner, name)):
+        if keep and (isinstance(before, list) or takes_argument(owner, name, list, tuple, Sequence)):
             target = name if before is not None else f"{name}+"  # to append to a default is for the type to know
             place[target] = [*_as_list(place.get(target)), *_as_list(deepcopy(value))]
         elif (
@@ -130,7 +122,7 @@ class WrittenValues:
             place[name] = self._merge_class(_as_spec(before), value, key, keep=keep)
         elif isinstance(before, dict) and _is_spec(value):  # arguments of the default class
             place[name] = self._merge_class({"init_args": before}, value, key, keep=keep)
-        elif isinstance(before, dict) and isinstance(value, dict) and not takes_mapping(owner, name):
+        elif isinstance(before, dict) and isinstance(value, dict) and not takes_argument(owner, name, dict, Mapping):
             self._merge(before, value, key, OWNERS.get(key, ""))
         else:
             place.pop(f"{name}+", None)
@@ -165,6 +157,18 @@ def arguments_in(node: Any) -> dict[str, Any]:
         return {}
     found = node.get("init_args") or {} if node.keys() & _SPEC else node
     return found if isinstance(found, dict) else {}
+
+
+def find_classes(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every mapping in a configuration that names a class, with its key."""
+    if isinstance(node, list):
+        for part in node:
+            yield from find_classes(part, key)
+    if isinstance(node, dict):
+        if isinstance(node.get("class_path"), str):
+            yield key, node
+        for name, part in arguments_in(node).items():
+            yield from find_classes(part, f"{key}.{name}" if key else name)
 
 
 def _find(place: Any, key: str) -> Any:
