@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and readers that never wait for a pipe."""
+"""Atomic writing of files, and reading that never waits for a pipe."""
 
 import contextlib
 import errno
@@ -50,13 +50,13 @@ def replacing(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 @contextlib.contextmanager
 def writing_output(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
-    """`replacing` for a file that the user has named on the command line; its folder is made.
+    """`replacing` for an output file of the command line; its folder is made.
 
     Raises:
         UserError: it cannot be written, or is a pipe, a device or a folder.
     """
-    with contextlib.suppress(OSError):  # what is not there, or cannot be looked at, is told below
-        check_regular(path)  # a rename would put a file in the place of a device or pipe
+    with contextlib.suppress(OSError):  # a missing file is fine; other errors follow below
+        check_regular(path)  # a rename would replace a device or pipe by a file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, mode) as file:
@@ -72,7 +72,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def sweep_temporaries(folder: Path) -> None:
-    """Delete what `replacing` has left in a folder for processes that were killed."""
+    """Delete temporary files that killed processes have left in a folder."""
     for file in folder.glob(".*.tmp"):
         name = _TEMPORARY.fullmatch(file.name)
         if name and not is_alive(int(name[1])):
@@ -81,20 +81,20 @@ def sweep_temporaries(folder: Path) -> None:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of this machine has the number; on Windows, where asking is dangerous, only this one."""
+    """Whether a process of this machine has the number; on Windows only this one is known."""
     if pid == os.getpid() or os.name != "posix":
         return pid == os.getpid()
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # it is another user's
+    except OSError:  # another user's
         return True
     return True
 
 
-def report_not_written(path: Path | str, error: OSError, consequence: str = "") -> None:
-    """Say once for each file that it could not be written, and remember it for the exit code."""
+def note_not_written(path: Path | str, error: OSError, consequence: str = "") -> None:
+    """Print once for each file that it could not be written, and remember it for the exit code."""
     if str(path) not in _not_written:
         reason = error.strerror or type(error).__name__
         _not_written[str(path)] = reason
@@ -110,12 +110,12 @@ def not_written() -> dict[str, str]:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """See that a path is a file: a pipe or device would be waited for, perhaps for ever.
+    """Check that a path is a file: reading a pipe or device could wait for ever.
 
     Raises:
-        UserError: it is anything else.
-        FileNotFoundError: there is nothing.
-        OSError: it cannot be looked at.
+        UserError: it is something else.
+        FileNotFoundError: it does not exist.
+        OSError: it cannot be inspected.
     """
     mode = Path(path).stat().st_mode
     if not stat.S_ISREG(mode):

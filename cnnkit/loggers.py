@@ -1,4 +1,4 @@
-"""The run's numbers, for TensorBoard and as a table that any spreadsheet reads."""
+"""Loggers: TensorBoard, and a CSV table that any spreadsheet reads."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.loggers.logger import Logger
 
 from cnnkit.errors import UserError
-from cnnkit.files import open_regular, report_not_written, write_atomically
+from cnnkit.files import note_not_written, open_regular, write_atomically
 
 _EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..*)")
 
@@ -23,11 +23,11 @@ _EVENTS = re.compile(r"(events\.out\.tfevents\.)(\d+)(\..*)")
 class TensorBoard(TensorBoardLogger):
     """TensorBoard events straight into a run folder, without Lightning's empty hparams.yaml.
 
-    A full disk or a lost folder ends the events, not the run.
+    A full disk or a lost folder stops the events, not the run.
 
     Args:
         folder: the run folder.
-        resume_step: the first step that is to come; what was written of it and later ones is hidden.
+        resume_step: the first step after a resume; earlier records of it and later ones are hidden.
     """
 
     def __init__(self, folder: Path, resume_step: int | None = None) -> None:
@@ -46,29 +46,27 @@ class TensorBoard(TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """As Lightning's, at times that never go back, whatever the clock does."""
+        """Log at times that never go back, whatever the clock does."""
         moment = self._wall + time.monotonic() - self._began
         try:
             for name, value in metrics.items():
                 self.experiment.add_scalar(name, float(value), step, walltime=moment)
         except OSError as error:
-            report_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
+            note_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
 
     @rank_zero_only
     def save(self) -> None:
-        """Hand what is buffered to the file."""
         try:
             self.experiment.flush()
         except OSError as error:
-            report_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
+            note_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """As Lightning's."""
         try:
             super().finalize(status)
         except OSError as error:
-            report_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
+            note_not_written(self._folder / "events.out.tfevents", error, "; metrics.csv has the numbers")
 
 
 def rename_future_events(folder: Path) -> float:
@@ -90,12 +88,12 @@ class MetricsCSV(Logger):
     """Writes everything that is logged to a CSV file with one row a step and one column a name.
 
     Unlike Lightning's CSVLogger it keeps what an earlier part of the same run wrote, and never leaves half a file.
-    While the file cannot be written the rows are kept, to be written as soon as it can.
+    While the file cannot be written, the rows stay in memory and are written later.
 
     Args:
         path: the file.
-        resume_step: the first step that is to come; a file that is there keeps its rows before it. None given: start
-            a new file.
+        resume_step: the first step after a resume; an existing file keeps its rows before it. By default a new file
+            starts.
     """
 
     def __init__(self, path: Path, resume_step: int | None = None) -> None:
@@ -110,17 +108,15 @@ class MetricsCSV(Logger):
 
     @property
     def name(self) -> str:
-        """The file's name."""
         return self.path.name
 
     @property
     def version(self) -> str:
-        """Runs have folders, not versions."""
+        """Empty: runs have folders, not versions."""
         return ""
 
     @property
     def log_dir(self) -> str:
-        """The run folder."""
         return str(self.path.parent)
 
     @rank_zero_only
@@ -129,7 +125,6 @@ class MetricsCSV(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add to the row of this step."""
         self.rows.setdefault(step or 0, {"step": step or 0}).update({k: float(v) for k, v in metrics.items()})
         self._unsaved = True
 
@@ -140,7 +135,7 @@ class MetricsCSV(Logger):
             self.write()
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """Let no row before a checkpoint be lost: the next `save` writes."""
+        """Write at the next `save`, so that no row before a checkpoint is lost."""
         self._save_took = 0.0
 
     @rank_zero_only
@@ -153,23 +148,22 @@ class MetricsCSV(Logger):
         writer.writeheader()
         writer.writerows(row for _, row in sorted(self.rows.items()))
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed the folder
+            self.path.parent.mkdir(parents=True, exist_ok=True)  # the folder may be gone
             write_atomically(self.path, text.getvalue())
             self._unsaved = False
         except OSError as error:
-            report_not_written(self.path, error, "; the run goes on, and tries again")
+            note_not_written(self.path, error, "; the run goes on, and tries again")
         self._saved_at = time.monotonic()
         self._save_took = self._saved_at - began
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is left."""
         if self._unsaved:
             self.write()
 
 
 def _read_rows(path: Path) -> dict[int, dict[str, Any]]:
-    """The rows by step; what is no row of numbers is left out, and the file then kept beside the new one."""
+    """The rows by step; other lines are left out, and the old file is then kept beside the new one."""
     rows: dict[int, dict[str, Any]] = {}
     damaged = 0
     try:

@@ -1,4 +1,4 @@
-"""What a metric's name says: whether lower is better, and how people read its values. Standard library only."""
+"""What a metric's name says: whether lower is better, and how to format its values. Standard library only."""
 
 import math
 import re
@@ -6,12 +6,12 @@ from typing import Literal
 
 Mode = Literal["auto", "max", "min"]
 
-MONITOR = "val/acc"  # what the best checkpoint is chosen by if nothing else is asked for
+MONITOR = "val/acc"  # the default metric that chooses the best checkpoint
 _LOWER = {"err", "ece", "mce", "nll", "brier", "mae", "mse", "rmse", "perplexity", "entropy", "distance", "cost"}
 
 
 def is_lower_better(name: str) -> bool:
-    """Whether a metric of this name is the better the lower it is: losses, errors, calibration errors.
+    """Whether lower values of a metric are better: losses, errors, calibration errors.
 
     Example:
         >>> [is_lower_better(name) for name in ("val/loss", "val/top1_error", "val/ece", "val/acc", "val/f1")]
@@ -26,7 +26,7 @@ def resolve_mode(name: str, mode: Mode = "auto") -> Literal["max", "min"]:
 
 
 def is_percentage(name: str) -> bool:
-    """Whether people read the metric in percent: accuracies.
+    """Whether a metric is given in percent: accuracies.
 
     Example:
         >>> [is_percentage(name) for name in ("val/acc", "val/top5_acc", "train/acc_aux/4a", "val/ece", "val/vacuum")]
@@ -36,7 +36,7 @@ def is_percentage(name: str) -> bool:
 
 
 def format_metric(name: str, value: float) -> str:
-    """A value as people read it.
+    """Format a value.
 
     Example:
         >>> format_metric("val/acc", 0.91234), format_metric("val/f1", 0.8), format_metric("images_per_second", 1234.5)
@@ -48,11 +48,11 @@ def format_metric(name: str, value: float) -> str:
 
 
 def describe_best_score(name: str, mode: str | None = None) -> str:
-    """What the best value of a metric is called in tables for people.
+    """Describe the best value of a metric for tables.
 
     Args:
         name: the metric.
-        mode: which values the run took for better, ``min`` or ``max``; None if it is not known.
+        mode: ``min`` or ``max`` in the run; None if unknown.
 
     Example:
         >>> describe_best_score("val/acc"), describe_best_score("val/f1"), describe_best_score("val/loss", "max")

@@ -1,4 +1,4 @@
-"""Lines about what was found, for the user: each once a command, and by one process. Standard library only."""
+"""Notices for the user: each once a command, and from one process. Standard library only."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ def say(line: str) -> None:
     """Print a line to stderr, unless this command has printed it already or another rank does.
 
     Args:
-        line: what is to be known; control characters and invalid bytes in it are escaped.
+        line: control characters and invalid bytes in it are escaped.
     """
     rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
     if rank != "0" or line in _said:
@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def one_command() -> Iterator[None]:
-    """Within it `say` prints no line twice; a command within a command, as in a study, belongs to the outer one."""
+    """Within it `say` prints no line twice; a command within a command, as in a study, counts to the outer one."""
     global _depth
     if not _depth:
         _said.clear()

@@ -1,8 +1,8 @@
-"""Words without quotes: numbers, booleans and nulls, or names, as the key that they are given for wants it.
+"""Words without quotes: numbers, booleans, nulls or names, by the type of their key.
 
 YAML 1.1 makes numbers, booleans and nulls of words that people mean as names (``1e3``, ``no``, ``0123``, ``1:30``), and
 strings of what they mean as numbers (``1e-3``). Here such a word is a `PlainScalar`: its text, and the value that it
-stands for where no text is due. A key that takes text gets the text, every other key the value.
+stands for. A key that takes text gets the text, every other key the value.
 """
 
 import json
@@ -18,16 +18,16 @@ _MOST_DIGITS = 300
 
 
 class PlainScalar(str):
-    """A word without quotes that stands for a number or a boolean, unless text is due."""
+    """A word without quotes that stands for a number or a boolean, unless its key takes text."""
 
     __slots__ = ()
 
     @property
     def value(self) -> Any:
-        """What it stands for.
+        """The value that it stands for.
 
         Raises:
-            ValueError: if people and YAML 1.1 mean different things by it, or it is no finite number.
+            ValueError: if its meaning differs between people and YAML 1.1, or it is no finite number.
         """
         text = str(self)
         if text.lower() in _BOOLS:
@@ -50,7 +50,7 @@ class PlainScalar(str):
 
 
 def read_scalar(text: str) -> Any:
-    """What a word without quotes is: None, a `PlainScalar`, or text."""
+    """Read a word without quotes: None, a `PlainScalar`, or text."""
     if text in ("", "~") or text.lower() == "null":
         return None
     number = len(text) <= _MOST_DIGITS and any(p.fullmatch(text) for p in (_WHOLE, _REAL, _BASE_60))
@@ -58,7 +58,7 @@ def read_scalar(text: str) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Nested values with every `PlainScalar` replaced by what it stands for; by its text where that is ambiguous."""
+    """Replace every `PlainScalar` in nested values by its value, or by its text where that is ambiguous."""
     if isinstance(value, PlainScalar):
         try:
             return value.value
@@ -70,7 +70,7 @@ def plain(value: Any) -> Any:
 
 
 def as_word(value: Any) -> str:
-    """A value as one word of a command line, which `read_word` reads as the same value."""
+    """Format a value as one word of a command line; `read_word` reads it as the same value."""
     if not isinstance(value, str):
         return _as_flow(value)
     return json.dumps(value, ensure_ascii=False) if read_scalar(value) is None or value[0] in "\"'" else str(value)

@@ -1,6 +1,6 @@
-"""YAML as people write it: read strictly and within limits, so that no file takes longer than a second.
+"""Read and write YAML: strictly, and within limits, so that no file takes longer than a second.
 
-Words without quotes come as `cnnkit.scalars.PlainScalar` where only the key's type can decide what they are.
+A word without quotes becomes a `cnnkit.scalars.PlainScalar` where only the key's type decides what it is.
 """
 
 import codecs
@@ -21,11 +21,11 @@ _PLAIN = (True, False)
 
 
 def read_word(text: str, key: str) -> Any:
-    """The value of a word of the command line: a list or mapping in flow style, else a scalar.
+    """Read a word of the command line: a list or mapping in flow style, else a scalar.
 
     Args:
         text: the word.
-        key: what it is given for, to name in an error.
+        key: its key, to name in an error.
     """
     text = text.strip()
     for left, right in ("“”", "‘’", "„“"):  # quotes that a text program made typographic
@@ -55,13 +55,13 @@ class YamlFile(NamedTuple):
 
         Args:
             keys: from the outermost to the innermost.
-            whole: None, and not the line of the innermost that is there, where the last key is not there.
+            whole: return None if the last key is missing; by default the line of the innermost existing key.
         """
         return _find_line(self.node, keys, whole)
 
 
 def read_yaml(file: Path) -> Any:
-    """The value of a file.
+    """Read the value of a file.
 
     Raises:
         UserError: if it is missing, no text, too large, no YAML, or has a key twice.
@@ -83,7 +83,7 @@ def _as_mapping(found: Any, file: Path) -> dict[str, Any]:
 
 
 def read_text(file: Path) -> str:
-    """The text of a file that is no larger than a configuration can be, in UTF-8 or, with its mark, UTF-16."""
+    """Read the text of a file of at most `MAX_BYTES`, in UTF-8 or, with its mark, UTF-16."""
     try:
         with open_regular(file, "rb") as stream:
             content: bytes = stream.read(MAX_BYTES + 1)
@@ -100,7 +100,7 @@ def read_text(file: Path) -> str:
 
 
 def read_dump(file: Path) -> dict[str, Any]:
-    """The mapping in a file that a program has written, such as a run's config.yaml: YAML's own values, within limits.
+    """Read the mapping in a file that a program has written, such as config.yaml: YAML's own values, within limits.
 
     Raises:
         UserError: as `read_file`.
@@ -115,7 +115,7 @@ def read_dump(file: Path) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """YAML's safe one, which writes without quotes what another reader, or YAML 1.2, takes for a number."""
+    """YAML's safe dumper, which quotes text that another reader, or YAML 1.2, takes for a number."""
 
     def represent_scalar(self, tag: str, value: str, style: str | None = None) -> yaml.ScalarNode:
         is_text = tag.endswith(":str") and isinstance(read_scalar(value), PlainScalar)
@@ -123,7 +123,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def dump_yaml(value: Any) -> str:
-    """Plain values as YAML that every reader takes for the same values."""
+    """Format plain values as YAML that every reader reads as the same values."""
     dumped: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False)
     return dumped
 
@@ -165,7 +165,7 @@ def _at(name: str, mark: Any) -> str:
 
 
 def _check_limits(text: str, name: str) -> None:
-    """Look at the text without keeping anything of it."""
+    """Check the depth and the number of values of a text."""
     depth = 0
     for number, event in enumerate(yaml.parse(text, _LOADER)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)

@@ -73,7 +73,6 @@ def describe_missing_metric(key: str, name: str | None, names: Iterable[str]) ->
 
     Args:
         key: the setting that names the metric.
-        name: of the metric.
         names: of the metrics that are logged.
     """
     of_epochs = sorted((n for n in names if not n.endswith("_step")), key=lambda n: (not n.startswith("val/"), n))

@@ -11,7 +11,7 @@ from cnnkit.callbacks.best import find_best_checkpoint
 from cnnkit.callbacks.early_stop import describe_early_stop
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.callbacks.used_images import count_used_images
-from cnnkit.files import report_not_written
+from cnnkit.files import note_not_written
 from cnnkit.loggers import MetricsCSV
 from cnnkit.runs import RunFolder
 from cnnkit.upstream import private
@@ -21,7 +21,6 @@ class Record(Callback):
     """Writes the settings, the machine and the results of a run into manifest.json.
 
     Args:
-        run: the run folder.
         facts: entries that the caller knows: command, versions, seed, precision.
     """
 
@@ -55,7 +54,7 @@ class Record(Callback):
             try:
                 save_split(self.run.split)
             except OSError as error:
-                report_not_written(self.run.split, error, "; without it the run cannot be scored later")
+                note_not_written(self.run.split, error, "; without it the run cannot be scored later")
         facts_of_data = describe() if describe else {}
         parameters = list(pl_module.parameters())
         self._start = dict(
@@ -146,7 +145,7 @@ class Record(Callback):
         try:
             self.run.update_manifest(**entries)
         except OSError as error:
-            report_not_written(self.run.manifest_file, error)
+            note_not_written(self.run.manifest_file, error)
 
 
 def _now() -> str:

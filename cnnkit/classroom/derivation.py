@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from cnnkit.inspection.complexity import Complexity, Row
+from cnnkit.inspection.complexity import Complexity, LayerRow
 from cnnkit.layers import DilatedAvgPool2d, MinPool2d, Subsample2d, SumPool2d
 from cnnkit.sizes import expand_size
 
@@ -38,7 +38,7 @@ def derive_rows(summary: Complexity) -> list[str]:
     return lines
 
 
-def derive_row(row: Row) -> str:
+def derive_row(row: LayerRow) -> str:
     """Derive one row: its shape by the rule for its kind of layer, its parameters by counting weights."""
     for kinds, rule in _RULES:
         if isinstance(row.module, kinds) and row.takes is not None:
@@ -50,7 +50,7 @@ def derive_row(row: Row) -> str:
     return f"{made}; parameters {' + '.join(counts) if counts else ''}{' = ' if counts else ''}{row.parameters:,}"
 
 
-def _derive_conv(row: Row) -> str:
+def _derive_conv(row: LayerRow) -> str:
     layer = row.module
     assert isinstance(layer, nn.Conv2d)
     assert row.takes is not None
@@ -69,7 +69,7 @@ def _derive_conv(row: Row) -> str:
     )
 
 
-def _derive_transposed(row: Row) -> str:
+def _derive_transposed(row: LayerRow) -> str:
     layer = row.module
     assert isinstance(layer, nn.ConvTranspose2d)
     assert row.takes is not None
@@ -85,7 +85,7 @@ def _derive_transposed(row: Row) -> str:
     )
 
 
-def _derive_pool(row: Row) -> str:
+def _derive_pool(row: LayerRow) -> str:
     layer = row.module
     kernel, stride, padding = (getattr(layer, name) for name in ("kernel_size", "stride", "padding"))
     ceil = bool(getattr(layer, "ceil_mode", False))
@@ -93,12 +93,12 @@ def _derive_pool(row: Row) -> str:
     return f"{sizes}; each of the {row.shape[0]} maps separately; 0 parameters"
 
 
-def _derive_flatten(row: Row) -> str:
+def _derive_flatten(row: LayerRow) -> str:
     assert row.takes is not None
     return f"{'*'.join(map(str, row.takes))} = {math.prod(row.takes):,} values in one vector; 0 parameters"
 
 
-def _derive_linear(row: Row) -> str:
+def _derive_linear(row: LayerRow) -> str:
     layer = row.module
     assert isinstance(layer, nn.Linear)
     bias = layer.bias is not None
@@ -110,17 +110,17 @@ def _derive_linear(row: Row) -> str:
     )
 
 
-def _derive_batch_norm(row: Row) -> str:
+def _derive_batch_norm(row: LayerRow) -> str:
     maps = row.shape[0]
     return f"the shape stays {_format(row.shape)}; a scale and a shift for each map: 2*{maps} = {2 * maps:,} parameters"
 
 
-def _derive_mean(row: Row) -> str:
+def _derive_mean(row: LayerRow) -> str:
     assert row.takes is not None
     return f"each map of {_format(row.takes[1:])} becomes its mean: {_format(row.shape)}; 0 parameters"
 
 
-_RULES: tuple[tuple[type | tuple[type, ...], Callable[[Row], str]], ...] = (
+_RULES: tuple[tuple[type | tuple[type, ...], Callable[[LayerRow], str]], ...] = (
     (nn.Conv2d, _derive_conv),
     (nn.ConvTranspose2d, _derive_transposed),
     (_POOLS, _derive_pool),
@@ -132,7 +132,7 @@ _RULES: tuple[tuple[type | tuple[type, ...], Callable[[Row], str]], ...] = (
 
 
 def _derive_sides(
-    row: Row, kernel: object, stride: object, padding: object, dilation: object, ceil: bool = False
+    row: LayerRow, kernel: object, stride: object, padding: object, dilation: object, ceil: bool = False
 ) -> str:
     """Write out the rule of a window for the height and, if it differs, for the width."""
     assert row.takes is not None

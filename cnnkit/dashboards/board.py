@@ -127,7 +127,6 @@ def send_to_loggers(trainer: L.Trainer, values: Mapping[str, float], step: int |
     """Send values by name to the loggers alone, not to ``trainer.callback_metrics``: there can be hundreds.
 
     Args:
-        trainer: whose loggers.
         values: by name.
         step: the step of the values; by default the last one.
     """

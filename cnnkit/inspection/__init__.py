@@ -1,1 +1,1 @@
-"""What a net does: shapes and costs of its layers, what its units see, what decided an answer."""
+"""What a net does: shapes and costs of its layers, receptive fields, feature maps, reasons for a prediction."""

@@ -1,4 +1,4 @@
-"""Which pixels made a net decide: integrated gradients and occlusion, through captum (``cnnkit[explain]``).
+"""Which pixels decided a prediction: integrated gradients and occlusion, through captum (``cnnkit[explain]``).
 
 Integrated gradients: Sundararajan, Taly & Yan 2017, arXiv 1703.01365. Occlusion: Zeiler & Fergus 2013, arXiv 1311.2901,
 section 4.2. Both explain a logit, the number before the softmax: a probability also moves when another class's logit
@@ -19,7 +19,7 @@ from cnnkit.inspection.feature_maps import run_forward
 from cnnkit.layers.probing import evaluating
 
 Labels = Tensor | int | None
-AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together, lest memory runs out
+AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together: a limit on memory
 
 
 def normalize_black(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -38,12 +38,10 @@ def integrated_gradients(
 ) -> Tensor:
     """Integrated gradients (B, C, H, W): what every pixel adds to the logit on the way from a baseline to the image.
 
-    They are complete: their sum over an image is its logit minus the baseline's, up to the error of the numerical
-    integral. A pixel that equals the baseline gets nothing: with a black baseline, black pixels never count.
+    Their sum over an image is its logit minus the baseline's, up to the error of the numerical integral. A pixel that
+    equals the baseline gets 0: with a black baseline, black pixels never count.
 
     Args:
-        net: any net.
-        images: as the net takes them, (B, C, H, W).
         baseline: an image without information, (1, C, H, W): `normalize_black` makes the usual one.
         labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
         steps: points of the integral (Gauss-Legendre).
@@ -52,7 +50,7 @@ def integrated_gradients(
         UserError: captum is not installed.
     """
     attr = _captum("integrated gradients")
-    with evaluating(net), gradients():
+    with evaluating(net), computing_gradients():
         target = resolve_labels(labels, _logits(net, images))
         found: Tensor = attr.IntegratedGradients(net.forward).attribute(
             images.clone().requires_grad_(),
@@ -74,12 +72,10 @@ def occlusion(
 ) -> Tensor:
     """Occlusion (B, H, W): how far the logit falls when a square around a pixel is covered.
 
-    The square slides over the image; a pixel gets the mean over all squares that cover it. Negative values: without
-    this part the net would be surer.
+    The square slides over the image; a pixel gets the mean over all squares that cover it. A negative value means that
+    the logit is higher without this part.
 
     Args:
-        net: any net.
-        images: as the net takes them, (B, C, H, W).
         baseline: what the square shows, a part of this image (1, C, H, W), see `normalize_black`; gray in the paper.
         labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
         window: side of the square in pixels; none given: a fifth of the image's shorter side.
@@ -110,7 +106,7 @@ def occlusion(
 
 
 def resolve_labels(labels: Labels, logits: Tensor) -> Tensor:
-    """The classes to explain, int64 (B,) where the logits (B, K) are; the predicted ones where none are given."""
+    """The classes to explain, int64 (B,), on the device of the logits (B, K); by default the predicted ones."""
     if labels is None:
         return logits.argmax(1)
     return torch.as_tensor(labels, device=logits.device).expand(len(logits))
@@ -127,7 +123,7 @@ def _logits(net: nn.Module, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def gradients() -> Iterator[None]:
+def computing_gradients() -> Iterator[None]:
     """Within it gradients are computed, whatever the caller's mode."""
     with torch.inference_mode(False), torch.enable_grad():
         yield

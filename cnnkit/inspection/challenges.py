@@ -1,8 +1,7 @@
 """The challenges of vision, each at five strengths: lighting, scale, rotation, occlusion and clutter.
 
-What makes the same object look different is the first page of every course on vision; the benchmark of Hendrycks &
-Dietterich 2019 (arXiv 1903.12261) measures nets by such changes. Here each one is a function of the image's number
-and a strength, so that all nets see the same changed images.
+Hendrycks & Dietterich 2019 (arXiv 1903.12261) measure nets by such changes. Here each change is a function of the
+image's number and a strength, so that all nets see the same changed images.
 """
 
 import math
@@ -24,28 +23,28 @@ GREY = 128  # of a patch that hides
 
 
 def change_lighting(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
-    """Pixels divided by the factor, and multiplied by it, with what is too bright cut off at white."""
+    """Divide and multiply the pixels by the factor; values above white are clipped."""
     for each in (1 / factor, factor):
         yield (images.float() * each).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def change_scale(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
-    """The picture made smaller by the factor, with black around it, and larger, with its borders lost."""
+    """Shrink the picture by the factor, with a black border, and enlarge it, without its borders."""
     for each in (1 / factor, factor):
         yield warp(images, 0.0, each)
 
 
 def rotate_both_ways(images: Tensor, index: Tensor, degrees: float) -> Iterator[Tensor]:
-    """The picture turned to either side about its center; what comes in is black."""
+    """Rotate the picture in both directions about its center; the corners are black."""
     for sign in (1, -1):
         yield warp(images, sign * degrees, 1.0)
 
 
 def warp(images: Tensor, degrees: float, scale: float) -> Tensor:
-    """Rotate clockwise and magnify images about their center, bilinear, black beyond; uint8 in and out.
+    """Rotate clockwise and scale images uint8 (B, C, H, W) about their center, bilinear, with black outside.
 
     Args:
-        images: uint8 (B, C, H, W).
+        images: uint8.
         degrees: angle.
         scale: magnification; below 1 the picture shrinks.
     """
@@ -59,7 +58,7 @@ def warp(images: Tensor, degrees: float, scale: float) -> Tensor:
 
 
 def occlude(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
-    """A gray square, whose side is this share of the smaller side, somewhere in the picture."""
+    """Cover a random place with a gray square, whose side is this share of the image's smaller side."""
     side = max(1, round(share * min(images.shape[-2:])))
     counter = Counter(0, 0, index)
     top, left = (counter.integers(salt, 0, length - side) for salt, length in enumerate(images.shape[-2:]))
@@ -76,7 +75,7 @@ def _boxes(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
 
 
 class Clutter:
-    """Pieces of other images at the border: squares of a quarter of the side, cut from the others' middle.
+    """Pastes pieces of other images at the border: squares of a quarter of the side, from the others' center.
 
     Args:
         images: all test images, uint8 (N, C, H, W), or what has their ``index_select``.
@@ -104,7 +103,7 @@ class Clutter:
 
 
 def _paste(images: Tensor, source: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """The middle of each source at the place of its image."""
+    """Paste the center of each source into its image."""
     height, width = images.shape[-2:]
     rows = (torch.arange(height, device=images.device) - top[:, None] + (height - side) // 2).clamp(0, height - 1)
     columns = (torch.arange(width, device=images.device) - left[:, None] + (width - side) // 2).clamp(0, width - 1)
@@ -128,12 +127,7 @@ class Challenge:
     views: Views | None = None
 
     def build_views(self, images: Any, count: int) -> Views:
-        """The function that changes a batch.
-
-        Args:
-            images: all test images.
-            count: how many.
-        """
+        """The function that changes a batch, for all test images and their count."""
         return self.views or Clutter(images, count)
 
 

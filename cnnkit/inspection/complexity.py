@@ -1,4 +1,4 @@
-"""What a net costs: parameters, multiply-accumulates and memory, layer by layer."""
+"""The cost of a net: parameters, multiply-accumulates and memory, layer by layer."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,27 +15,27 @@ FLOAT = 4  # bytes
 
 
 @dataclass(frozen=True)
-class Row:
+class LayerRow:
     """One run of a layer, on one image."""
 
     name: str
     type: str
     shape: tuple[int, ...]
-    """Of its output, without the batch."""
+    """The shape of its output, without the batch."""
     parameters: int
-    """All that no row above it has counted: a layer that runs twice has its parameters in one row."""
+    """Those that no row above has counted: a layer that runs twice has its parameters in one row."""
     frozen: int
-    """Those of them that do not train."""
+    """The parameters that do not train."""
     macs: int
     field: Field | None
-    """Of one value of its output; None if it is not known."""
+    """The receptive field of one output value; None if unknown."""
     module: nn.Module
     takes: tuple[int, ...] | None
     """The shape of its input, without the batch; None if its first argument is no tensor."""
 
     @property
     def megabytes(self) -> float:
-        """Of its output and of the gradient of it, in float32."""
+        """The size of its output and of the output's gradient, in float32."""
         return 2 * FLOAT * math.prod(self.shape) / MEGABYTE
 
 
@@ -45,11 +45,11 @@ class Complexity:
 
     Multiply-accumulates are half the operations that `torch.utils.flop_counter` counts: those of convolutions, matrix
     products and attention. Megabytes (1024² bytes) are counted as torchsummary does, in float32: outputs of modules,
-    once forward and once backward, without those of `nn.Sequential`, `nn.ModuleList` and `nn.Identity`. So the outputs
-    of whole blocks count, too, in place of the sums that no module does.
+    once forward and once backward, without those of `nn.Sequential`, `nn.ModuleList` and `nn.Identity`. The outputs of
+    whole blocks count too, in place of the sums outside modules.
     """
 
-    rows: list[Row]
+    rows: list[LayerRow]
     image: tuple[int, int, int]
     parameters: int
     frozen: int
@@ -58,17 +58,17 @@ class Complexity:
 
     @property
     def input_megabytes(self) -> float:
-        """Of one image."""
+        """The size of one image."""
         return FLOAT * math.prod(self.image) / MEGABYTE
 
     @property
     def parameter_megabytes(self) -> float:
-        """Of all parameters."""
+        """The size of all parameters."""
         return FLOAT * self.parameters / MEGABYTE
 
     @property
     def megabytes(self) -> float:
-        """Of image, outputs and parameters together."""
+        """The size of image, outputs and parameters together."""
         return self.input_megabytes + self.forward_backward_megabytes + self.parameter_megabytes
 
     @property
@@ -91,12 +91,11 @@ def complexity(
 ) -> Complexity:
     """Run a net once on a black image and count.
 
-    A row is a module without modules below it, or one with parameters of its own, without what the rows of modules
-    below it count. What no module does, such as the sum at the end of a residual block, has no row; its
-    multiply-accumulates, if any, count in the total. Placeholders (`nn.Identity`) are left out.
+    A row is a module without submodules, or one with parameters of its own, without the counts of its submodules' rows.
+    An operation outside modules, such as the sum at the end of a residual block, has no row; its multiply-accumulates
+    count in the total. Placeholders (`nn.Identity`) are left out.
 
     Args:
-        net: any net for images.
         image: the image's shape (C, H, W); by default what the net says, see `cnnkit.layers.probing.image_shape`.
         depth: show modules down to that depth, 1 for the net's direct parts, with all that is below them in one row.
         parts: as for `cnnkit.inspection.trace.trace`.
@@ -128,8 +127,8 @@ def complexity(
 _UNCOUNTED = (nn.Sequential, nn.ModuleList, nn.Identity)
 
 
-def _rows(calls: Sequence[Call], depth: int | None) -> list[Row]:
-    rows: list[Row] = []
+def _rows(calls: Sequence[Call], depth: int | None) -> list[LayerRow]:
+    rows: list[LayerRow] = []
     macs = [0] * len(calls)  # that the call's own row counts
     counted: set[int] = set()
     for index, call in enumerate(calls):
@@ -141,7 +140,7 @@ def _rows(calls: Sequence[Call], depth: int | None) -> list[Row]:
         total, frozen = (sum(p.numel() for p in ps) for ps in (new, [p for p in new if not p.requires_grad]))
         field = compute_field(call.geometry) if call.geometry else None
         what = type(call.module).__name__
-        rows.append(Row(call.name, what, call.shape, total, frozen, macs[index], field, call.module, call.takes))
+        rows.append(LayerRow(call.name, what, call.shape, total, frozen, macs[index], field, call.module, call.takes))
     return rows
 
 

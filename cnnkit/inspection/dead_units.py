@@ -1,4 +1,4 @@
-"""Units that a ReLU has silenced: what is zero for every image has no gradient and learns nothing more."""
+"""Units that a ReLU has silenced: a unit that is zero for every image has no gradient and stops learning."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -21,8 +21,7 @@ def dead_relus(net: nn.Module, images: Tensor) -> dict[str, float]:
     the second one in the same module ``name (2)``. The net runs once, in evaluation mode, and is left as it was.
 
     Args:
-        net: any net.
-        images: (B, C, H, W), as the net takes them; the more there are, the fewer units seem dead.
+        images: (B, C, H, W), as the net takes them; with more images fewer units seem dead.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(1, 2, bias=False), nn.ReLU())
@@ -44,7 +43,7 @@ def dead_relus(net: nn.Module, images: Tensor) -> dict[str, float]:
 
 
 class _ReLUs(TorchDispatchMode):
-    """Looks at what every ReLU makes."""
+    """Watches the output of every ReLU."""
 
     def __init__(self) -> None:
         super().__init__()

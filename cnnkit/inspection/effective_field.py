@@ -1,4 +1,4 @@
-"""The effective receptive field: how much each pixel of its field really moves a unit.
+"""The effective receptive field: how much each pixel of the field really changes a unit.
 
 Luo, Li, Urtasun & Zemel 2016, arXiv 1701.04128: nearly a Gaussian, much smaller than the field itself.
 """
@@ -20,7 +20,7 @@ from cnnkit.inspection.receptive_field import find_layer
 from cnnkit.layers.probing import as_plain_code, image_shape
 from cnnkit.sizes import ImageSize
 
-LARGEST = 256  # pixels of the image; larger fields are shown in part
+LARGEST = 256  # pixels of the image; of larger fields a part is shown
 
 
 def effective_receptive_field(
@@ -36,10 +36,7 @@ def effective_receptive_field(
 
     Args:
         net: any net for images, trained or not.
-        layer: as for `cnnkit.inspection.receptive_field.receptive_field`.
-        images: how many.
         image_size: as there.
-        seed: of the images.
 
     Returns:
         Float64 (H, W), 1 at the pixel that counts most.
@@ -78,12 +75,12 @@ def effective_size(gradient: np.ndarray) -> float:
 
 
 def draw_effective_field(gradient: np.ndarray, path: Path, title: str) -> None:
-    """Write a picture of it, with the theoretical field as its frame where all of that is shown.
+    """Write a picture of it; its frame is the theoretical field if all of that is shown.
 
     Args:
         gradient: what `effective_receptive_field` gave.
-        path: the file, PNG or what else matplotlib writes by its suffix.
-        title: what stands above it, such as the layer's name.
+        path: a PNG file, or another format that matplotlib writes, by its suffix.
+        title: such as the layer's name.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The explanation of a prediction as a figure: the image, and beside it what each method says of its pixels."""
+"""The explanation of a prediction as a figure: the image, and beside it the map of each method."""
 
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ _HEAD = 0.62  # inches above the panels of an image
 
 @dataclass(frozen=True)
 class Explanation:
-    """An image, what the net says of it, and why.
+    """An image, the prediction for it, and the maps that explain it.
 
     Args:
-        image: uint8 (C, H, W), grey or RGB.
+        image: uint8 (C, H, W), gray or RGB.
         title: one line or two.
-        maps: (H, W) by the name of the method; of those that can be negative, positive values speak for the class.
+        maps: (H, W) by the name of the method; in maps with a sign, positive values support the class.
     """
 
     image: Tensor
@@ -41,7 +41,7 @@ def has_captum() -> bool:
 
 
 def has_convolution(net: nn.Module) -> bool:
-    """Whether Grad-CAM has something to look at."""
+    """Whether the net has a convolution, which Grad-CAM needs."""
     return any(isinstance(module, nn.Conv2d) for module in net.modules())
 
 
@@ -53,12 +53,11 @@ def attribution_maps(
     labels: Labels = None,
     module: str | None = None,
 ) -> dict[str, Tensor]:
-    """Every method's map (B, H, W); what has a value for each channel is summed over them.
+    """Every method's map (B, H, W), summed over the channels.
 
-    Without captum it is Grad-CAM alone; a net without convolutions has none, as long as there are other maps.
+    Without captum there is Grad-CAM alone; a net without convolutions has only the other maps.
 
     Args:
-        net: any net.
         images: normalized, (B, C, H, W).
         mean: that was subtracted from every channel; with ``std`` it says what is black, which stands for "nothing".
         std: that every channel was divided by.
@@ -107,7 +106,6 @@ def feature_picture(maps: Maps, index: int = 0, columns: int = 16, limit: int = 
     Args:
         maps: (B, C, H, W) by module, as `cnnkit.inspection.feature_maps.feature_maps` gives them.
         index: the image's place in the batch.
-        columns: maps in a row.
         limit: maps shown of a stage, the first ones.
     """
     captions = []
@@ -125,7 +123,7 @@ def _show(axes: Any, image: Tensor) -> None:
 
 def _draw_map(axes: Any, image: Tensor, found: Tensor, *, signed: bool) -> None:
     if signed:
-        largest = float(found.abs().flatten().quantile(0.995)) or float(found.abs().max()) or 1.0  # one pixel rules not
+        largest = float(found.abs().flatten().quantile(0.995)) or float(found.abs().max()) or 1.0  # not one pixel alone
         axes.imshow(found.numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
         axes.spines[:].set_visible(True)
         axes.spines[:].set_color("0.8")

@@ -1,4 +1,4 @@
-"""What a net's layers make of an image: their outputs, caught by hooks that are gone afterwards."""
+"""The outputs of a net's layers for an image, caught by temporary hooks."""
 
 import itertools
 from collections import Counter
@@ -24,8 +24,6 @@ def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None =
     The net runs in evaluation mode, without gradients, and is left as it was.
 
     Args:
-        net: any net.
-        images: as the net takes them, (B, C, H, W).
         modules: dotted names, such as ``features.3``; none given: the stages, as `stages` finds them.
 
     Returns:
@@ -62,14 +60,12 @@ def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None =
 def stages(net: nn.Module, images: Tensor) -> list[str]:
     """The stages of a net: its first part, and every part after which the maps have another size; the last one, too.
 
-    One rule for any net. The net is opened, and what lies in it are its parts. A part is opened in turn if it gives no
-    maps (a whole backbone that ends in a vector), if it is a Sequential without a number at the end of its name
-    (``features``, but not ``layer1``: that is one of a series), or if it is the only one. Maps of a single pixel do not
-    count.
+    One rule serves any net: its children are its parts. A part is replaced by its own children if it gives no maps (a
+    backbone that ends in a vector), if it is a Sequential without a number at the end of its name (``features``, but
+    not ``layer1``, which is one of a series), or if it is the only one. Maps of a single pixel do not count.
 
     Args:
-        net: any net.
-        images: what to run it on; the first is enough.
+        images: (B, C, H, W); the first is enough.
 
     Raises:
         UserError: the net has no maps, as an MLP.

@@ -30,7 +30,7 @@ class Field(NamedTuple):
 
 
 class LostTrackError(Exception):
-    """An operation whose effect on fields is not known."""
+    """An operation whose effect on fields is unknown."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Geometry:
 
     @property
     def moving(self) -> set[int | None]:
-        """The directions in which some dimension moves."""
+        """The image directions along which some dimension lies."""
         return {axis for factors in self.dims for _, axis in factors} - {None}
 
     def axis(self, dim: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What each operation of torch does to the fields of its inputs; see `cnnkit.inspection.geometry`."""
+"""The effect of each operation of torch on the fields of its inputs; see `cnnkit.inspection.geometry`."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -114,7 +114,7 @@ def _reduce(
 
 
 def _view(g: Geometry, shape: tuple[int, ...], *_: Any) -> Geometry:
-    """The same values in other dimensions: parts of the old ones, put together anew."""
+    """The same values in other dimensions: parts of the old ones, combined in a new way."""
     factors = [factor for dim in g.dims for factor in dim if factor != (1, None)]
     dims: list[tuple[Factor, ...]] = []
     for size in shape:

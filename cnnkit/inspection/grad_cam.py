@@ -1,4 +1,4 @@
-"""Grad-CAM, and where in a net to look for it.
+"""Grad-CAM, and the layers that it uses.
 
 Selvaraju et al. 2016, arXiv 1610.02391. How far such maps can be believed: Adebayo et al. 2018, arXiv 1810.03292.
 """
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.attribution import Labels, gradients, resolve_labels
+from cnnkit.inspection.attribution import Labels, computing_gradients, resolve_labels
 from cnnkit.inspection.feature_maps import run_forward, watching
 from cnnkit.layers.probing import evaluating, find_module, run_on_black_image
 
@@ -21,7 +21,6 @@ def last_convolution(net: nn.Module, images: Tensor | None = None) -> tuple[str,
     One whose maps have a single pixel, as in squeeze-and-excitation, does not count where there are others.
 
     Args:
-        net: any net.
         images: what to run it on; none given: one black image of the net's ``in_channels`` and ``image_size``.
 
     Raises:
@@ -39,11 +38,10 @@ def last_block(net: nn.Module, images: Tensor | None = None) -> tuple[str, nn.Mo
     """The block that ends with the last convolution, as (dotted name, module): where Grad-CAM looks by default.
 
     It is the outermost module around the last convolution whose maps still have the size of that convolution's. In a
-    plain net it is the convolution itself, in a ResNet its last stage, the sum of both ways; in GoogLeNet the last
-    stage, of whose branches the last convolution is but one.
+    plain net it is the convolution itself, in a ResNet its last stage, with its skip connections; in GoogLeNet
+    the last stage with all its branches.
 
     Args:
-        net: any net.
         images: as for `last_convolution`.
 
     Raises:
@@ -69,14 +67,12 @@ def grad_cam(
     module: str | nn.Module | None = None,
     upsample: bool = True,
 ) -> Tensor:
-    """Grad-CAM: where a module's maps speak for a class, float (B, H, W), never negative.
+    """Grad-CAM of images (B, C, H, W): where a module's maps speak for a class, float (B, H, W), never negative.
 
     Every map of the module is weighed by its mean gradient, d logit / d pixel of the map; of the weighted sum the
     positive part is kept. The values are not scaled: those of two images can be compared.
 
     Args:
-        net: any net with maps in it.
-        images: as the net takes them, (B, C, H, W).
         labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
         module: a module of the net or its dotted name; none given: what `last_block` finds. Of a module that runs
             several times the last run counts.
@@ -97,13 +93,13 @@ def grad_cam(
     def cut(part: nn.Module, inputs: Any, output: Any) -> Tensor:
         if not torch.is_tensor(output) or output.ndim != 4:
             raise UserError(f"{name} of {type(net).__name__} gives no maps (B, C, H, W): name another module")
-        runs.append(output.detach().requires_grad_())  # gradients end here: frozen layers before it do not matter
+        runs.append(output.detach().requires_grad_())  # gradients stop here, so layers before it may be frozen
         return runs[-1].clone()  # what comes next may change it in place
 
     handle = net.get_submodule(name).register_forward_hook(cut)
     try:
-        with evaluating(net), gradients():
-            logits = run_forward(net, images.clone())  # a copy that remembers nothing of inference mode
+        with evaluating(net), computing_gradients():
+            logits = run_forward(net, images.clone())  # a copy that is no inference tensor
             chosen = logits.gather(1, resolve_labels(labels, logits)[:, None]).sum()
             if runs and chosen.requires_grad:
                 (gradient,) = torch.autograd.grad(chosen, runs[-1], allow_unused=True)

@@ -1,4 +1,4 @@
-"""What a net's last layer is given: the features in which it tells the classes apart."""
+"""The input of a net's last layer: the features that separate the classes."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -17,7 +17,6 @@ def penultimate(net: nn.Module, images: Tensor) -> Tensor:
     not run.
 
     Args:
-        net: any net.
         images: (B, C, H, W), as the net takes them.
 
     Raises:

@@ -17,7 +17,6 @@ def receptive_field(net: nn.Module, layer: str | None = None, image_size: ImageS
     depends on the image's size, as in TensorFlow's nets in timm, the field's place does too; its size does not.
 
     Args:
-        net: any net for images.
         layer: name of a module as in ``net.named_modules()``; if it runs more than once, the last run counts.
             By default the last layer whose output is a map.
         image_size: pixels of the image that the net is run on, one number or (height, width); by default the net's

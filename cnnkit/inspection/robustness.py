@@ -1,4 +1,4 @@
-"""Accuracy of a net on test images that are changed more and more: the engine behind `translation` and `challenges`."""
+"""Accuracy of a net on test images under increasing changes, for `translation` and `challenges`."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,8 +52,8 @@ def accuracy_under_change(
 ) -> list[Point]:
     """Accuracy of a net on changed images, a point a strength.
 
-    The views of an image count alike. They show the same images, so n is the number of images and not that of the
-    views: the interval is that of one view, and rather too wide than too narrow for their mean.
+    The views of an image have equal weights. They show the same images, so n is the number of images, not of views: the
+    interval is that of one view, which is rather too wide for their mean.
 
     Args:
         net: images to logits (B, K), in evaluation mode, on `device`.
@@ -64,7 +64,7 @@ def accuracy_under_change(
         strengths: of the change.
         batch_size: images at a time.
         device: where the net is.
-        progress: wraps the numbers of the batches' first images, to show how far it is.
+        progress: wraps the iteration over batches, to show the progress.
 
     Raises:
         UserError: there are no images.
@@ -108,7 +108,6 @@ def draw_curves(axes: "Axes", curves: Mapping[str, Sequence[Point]]) -> None:
     """Draw accuracy against strength, a line a name, into axes of a figure; bands are the 95 % intervals.
 
     Args:
-        axes: where.
         curves: the points of each name, in the order of their strengths.
     """
     from cnnkit.reporting.figures import BLUE, GREEN, GREY, ORANGE, PINK, short

@@ -1,7 +1,7 @@
-"""One forward pass of a net on a black image, and what every module of it did.
+"""One forward pass of a net on a black image, and what each of its modules computed.
 
-Followed are the operations that torch executes, so it does not matter how the net's code is written: residual sums and
-means over pixels count though no module does them.
+It follows the operations that torch executes, so the style of the net's code does not matter: residual sums and means
+over pixels count, though no module computes them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -35,18 +35,18 @@ class Call:
     shape: tuple[int, ...]
     """Of its output, without the batch."""
     macs: int
-    """Multiply-accumulates of one image in all that it ran."""
+    """Multiply-accumulates of one image in it and all modules inside."""
     inside: int
     """How many of the calls before this one ran inside it."""
     depth: int
-    """0 for the net, 1 for its direct parts and for what is watched beside the net."""
+    """0 for the net, 1 for its direct parts and for other watched modules."""
     geometry: Geometry | None
     """Which pixels its output depends on; None if that is not known."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a pass did: its modules in the order in which they were done, and all its multiply-accumulates."""
+    """One pass: its modules in the order in which they ended, and its multiply-accumulates."""
 
     calls: list[Call]
     macs: int
@@ -88,12 +88,12 @@ def trace(
             with torch.no_grad(), torch.random.fork_rng(devices=[]), watcher:
                 (run or net)(images)
         except (RuntimeError, AssertionError) as error:  # timm asserts
-            raise UserError(_explain(net, image, watcher.inside, error)) from error
+            raise UserError(_describe_refusal(net, image, watcher.inside, error)) from error
     return Trace(watcher.calls, watcher.macs, image)
 
 
 class _Watcher(TorchDispatchMode):
-    """Counts what torch executes, and knows of every tensor which pixels it depends on."""
+    """Counts the operations, and follows which pixels every tensor depends on."""
 
     def __init__(self, images: Tensor) -> None:
         super().__init__()
@@ -160,13 +160,13 @@ class _Watcher(TorchDispatchMode):
         return hook
 
 
-def _explain(
+def _describe_refusal(
     net: nn.Module,
     image: tuple[int, int, int],
     at: tuple[str, nn.Module, tuple[int, ...] | None] | None,
     error: Exception,
 ) -> str:
-    """Why a net does not take an image, and what to change."""
+    """Describe why a net does not take an image, and what to change."""
     size = "x".join(map(str, image))
     if at and isinstance(at[1], nn.Linear) and at[2] and at[2][-1] != at[1].in_features:
         built = getattr(net, "image_size", None)
@@ -189,10 +189,7 @@ def _explain(
 
 @contextmanager
 def _padded_with_zeros(net: nn.Module) -> Iterator[None]:
-    """Within it, convolutions pad with zeros: torch copies the other side of an image in ways that cannot be followed.
-
-    Neither shapes nor costs nor fields depend on what is padded.
-    """
+    """Within it, convolutions pad with zeros: circular padding cannot be followed. Shapes and fields stay the same."""
     convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.padding_mode == "circular"]
     for convolution in convolutions:
         convolution.padding_mode = "zeros"

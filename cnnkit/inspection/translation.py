@@ -1,4 +1,4 @@
-"""Accuracy against shift: how far the images may move until a net no longer knows them."""
+"""Accuracy against shift: how far images may move until a net fails."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,10 +16,9 @@ DIRECTIONS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}  
 
 
 def translate(images: Tensor, dx: int, dy: int) -> Tensor:
-    """Move images; what leaves is lost, what comes in is black (0), so this comes before normalizing.
+    """Move images; new pixels are black (0), so this comes before normalizing.
 
     Args:
-        images: (B, C, H, W).
         dx: pixels to the right; to the left below 0.
         dy: pixels down; up below 0.
 
@@ -29,25 +28,23 @@ def translate(images: Tensor, dx: int, dy: int) -> Tensor:
     """
     height, width = images.shape[-2:]
     moved = torch.zeros_like(images)
-    to_rows, to_columns = _kept(dy, height), _kept(dx, width)
-    from_rows, from_columns = _kept(-dy, height), _kept(-dx, width)
+    to_rows, to_columns = _kept_range(dy, height), _kept_range(dx, width)
+    from_rows, from_columns = _kept_range(-dy, height), _kept_range(-dx, width)
     moved[..., to_rows, to_columns] = images[..., from_rows, from_columns]
     return moved
 
 
-def _kept(offset: int, size: int) -> slice:
-    """Where the pixels that stay come to lie."""
+def _kept_range(offset: int, size: int) -> slice:
+    """The range of the pixels that stay in the image."""
     return slice(min(max(offset, 0), size), max(size + min(offset, 0), 0))
 
 
 def shifted_views(images: Tensor, index: Tensor, shift: float) -> Iterator[Tensor]:
     """The images moved up, down, left and right, for `cnnkit.inspection.robustness.accuracy_under_change`.
 
-    A net that averages over all places, and only such a net, has a flat curve as long as no object leaves the picture.
+    Only a net that averages over all places has a flat curve, as long as no object leaves the picture.
 
     Args:
-        images: (B, C, H, W).
-        index: not used.
         shift: pixels, a whole number.
 
     Raises:

@@ -125,7 +125,11 @@ def class_accuracy_figure(matrix: np.ndarray, names: Sequence[str]) -> "Figure":
     accuracy = np.diagonal(matrix)[present] / totals[present]
     order = np.argsort(accuracy, kind="stable")[:BARS]
     shown = [short(names[k]) for k in present[order]]
-    figure, axes, _ = _bars(shown, accuracy[order], BLUE)
+    figure, axes = new_figure(4.6, 0.8 + 0.22 * max(len(shown), 2))
+    axes.barh(range(len(shown)), accuracy[order], 0.75, color=BLUE)
+    axes.set_yticks(range(len(shown)), shown, fontsize=8, parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    axes.invert_yaxis()
     for k, value in enumerate(accuracy[order]):  # within the bar, where the line cannot cross it
         inside = {"x": 0.01, "color": "white"} if value > 0.15 else {"x": value + 0.01, "color": INK}
         axes.text(y=k, s=f"{value:.1%}", va="center", fontsize=7, **inside)
@@ -139,30 +143,8 @@ def class_accuracy_figure(matrix: np.ndarray, names: Sequence[str]) -> "Figure":
     return figure
 
 
-def bar_figure(values: Sequence[float], names: Sequence[str], label: str, color: str = BLUE) -> "Figure":
-    """Named values as horizontal bars, in the order given; the first 40 where there are more.
-
-    Args:
-        values: what the bars show.
-        names: of the values.
-        label: what they are.
-        color: of the bars.
-    """
-    shown = [f"{value:,}" if isinstance(value, int) else f"{value:.4g}" for value in values[:BARS]]
-    figure, axes, bars = _bars([short(name) for name in names[:BARS]], values[:BARS], color)
-    axes.bar_label(bars, shown, padding=2, fontsize=7, color=INK)
-    axes.margins(x=0.15)
-    label_axes(axes, label + (f" (the first {BARS} of {len(values)})" if len(values) > BARS else ""), "")
-    return figure
-
-
 def png_bytes(figure: "Figure", dpi: int = 150) -> bytes:
-    """The figure as a PNG file, the same bytes for the same figure.
-
-    Args:
-        figure: to draw.
-        dpi: pixels an inch.
-    """
+    """The figure as a PNG file, the same bytes for the same figure."""
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # then there is a box in its place
@@ -198,16 +180,6 @@ def new_figures(width: float, height: float, rows: int = 1, columns: int = 1, **
         axes.tick_params(labelsize=8, colors=INK, color=GREY, length=3)
         axes.set_axisbelow(True)
     return figure, panels
-
-
-def _bars(names: Sequence[str], values: Any, color: str) -> "tuple[Figure, Axes, Any]":
-    """Horizontal bars, the first on top."""
-    figure, axes = new_figure(4.6, 0.8 + 0.22 * max(len(names), 2))
-    bars = axes.barh(range(len(names)), values, 0.75, color=color)
-    axes.set_yticks(range(len(names)), names, fontsize=8, parse_math=False)
-    axes.tick_params(axis="y", length=0)
-    axes.invert_yaxis()
-    return figure, axes, bars
 
 
 def label_axes(axes: "Axes", x: str, y: str, title: str = "") -> None:

@@ -83,10 +83,6 @@ def kernel_grid(weight: Tensor, columns: int = 8) -> Tensor:
     by its own largest absolute weight. The kernels of three channels are shown in RGB, so that a filter for red is red.
     Those of other numbers of channels are averaged over them: what the filter does to a grey image.
 
-    Args:
-        weight: of `nn.Conv2d`.
-        columns: kernels in a row.
-
     Example:
         >>> kernel_grid(torch.randn(64, 3, 3, 3)).shape  # 8 by 8 kernels of 24 pixels, gaps of 2
         torch.Size([3, 210, 210])
@@ -104,8 +100,6 @@ def map_grid(maps: Tensor, columns: int = 8, limit: int = 64) -> Tensor:
     Each map goes from black, its least value, to white, its greatest. One with the same value everywhere is black.
 
     Args:
-        maps: as a module gave them.
-        columns: maps in a row.
         limit: maps shown, the first ones.
 
     Example:
@@ -128,7 +122,6 @@ def captioned_grid(
         images: uint8 (B, C, H, W), grey or RGB.
         captions: one an image; may have several lines, each of which is cut off after 40 letters. Pillow's own font
             knows Latin letters; what it does not know, such as an arrow, becomes a box.
-        columns: images in a row.
         scale: how many times larger the images are drawn.
         colors: of the captions, as Pillow names them, such as ``red``; black if not given.
 

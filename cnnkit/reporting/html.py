@@ -29,11 +29,8 @@ def render_page(title: str, subtitle: str, head: Iterable[Block], sections: Sequ
     """The page as text.
 
     Args:
-        title: of the page and its first heading.
-        subtitle: a sentence below it.
         head: what comes before the first section.
         sections: with links to them on top.
-        footer: a sentence at the end.
     """
     from jinja2 import Environment, StrictUndefined
 

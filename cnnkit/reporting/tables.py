@@ -72,7 +72,6 @@ def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table, its columns as wide as their widest cell, those that hold only numbers set to the right.
 
     Args:
-        head: names of the columns.
         lines: a cell a column; a ``|`` in a cell is escaped.
 
     Example:

@@ -19,7 +19,6 @@ def print_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     """Columns side by side, those of numbers to the right; where there is no terminal, a row is always one line.
 
     Args:
-        head: names of the columns.
         lines: a cell a column.
     """
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""What is to be compared: runs, and folders of runs that differ by their seeds alone, with their predictions."""
+"""The candidates of a comparison: runs, and folders of runs that differ by their seeds alone, with predictions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ from cnnkit.shell import quote_command
 
 @dataclass(frozen=True)
 class Candidate:
-    """One of those that are compared: a single run, or repetitions of it with other seeds.
+    """One candidate: a single run, or repetitions of it with other seeds.
 
     Args:
         name: the folder.
         runs: one a seed.
-        predictions: what each said of the test images, in the same order.
+        predictions: of each run, for the same test images in the same order.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Candidate:
 
     @property
     def accuracies(self) -> list[float]:
-        """One a run."""
+        """The accuracy of each run."""
         return [found.accuracy for found in self.predictions]
 
     @property
     def answers(self) -> np.ndarray:
-        """The classes that the runs predict together, by their mean probabilities, (N,)."""
+        """The classes with the highest mean probability over the runs, (N,)."""
         if len(self.predictions) == 1:
             return self.predictions[0].predicted
         return np.asarray(np.mean([p.probabilities for p in self.predictions], axis=0, dtype=np.float32).argmax(1))
@@ -49,23 +49,23 @@ class Candidate:
 
 
 def read_candidates(paths: Sequence[str | Path]) -> tuple[list[Candidate], list[str]]:
-    """The sides that paths stand for, in that order, and notes about runs that were left out.
+    """Read the candidates at some paths, in that order, and notes about runs that were left out.
 
-    Each folder of repetitions is a side, see `read_repetitions`.
+    Each folder of repetitions is one candidate, see `read_repetitions`.
 
     Raises:
-        UserError: there are fewer than two sides, a run is missing or not tested, or the sides cannot be compared.
+        UserError: there are fewer than two candidates, a run is missing or not tested, or they cannot be compared.
     """
     notes: list[str] = []
-    sides = [_load_candidate(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
-    if len(sides) < 2:
+    candidates = [_load_candidate(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
+    if len(candidates) < 2:
         raise UserError(f"{paths[0]}: this is one side; name at least two runs, or folders of runs, to compare")
-    places = [record.path.resolve() for side in sides for record in side.runs]
+    places = [record.path.resolve() for candidate in candidates for record in candidate.runs]
     if twice := next((place for place in places if places.count(place) > 1), None):
         raise UserError(f"{twice}: is named twice; compare different runs")
-    sides = keep_common_images(sides, notes)
-    check_comparable(sides, notes)
-    return sides, notes
+    candidates = keep_common_images(candidates, notes)
+    check_comparable(candidates, notes)
+    return candidates, notes
 
 
 def _load_candidate(name: Path, records: list[RunRecord]) -> Candidate:
@@ -77,43 +77,41 @@ def _load_candidate(name: Path, records: list[RunRecord]) -> Candidate:
     return Candidate(str(name), tuple(records), loaded)
 
 
-def keep_common_images(sides: list[Candidate], notes: list[str]) -> list[Candidate]:
-    """The predictions of the images that every run was tested on, in one order, where images are known by content.
+def keep_common_images(candidates: list[Candidate], notes: list[str]) -> list[Candidate]:
+    """Keep the predictions of the images that every run was tested on, in one order, if images have a content hash.
 
-    A folder of image files changes; what two runs were both tested on can still be compared, image by image.
+    A folder of image files may change; the common test images of two runs can still be compared.
 
     Args:
-        sides: as they were read.
-        notes: gets a line if there are images that some run was not tested on.
+        candidates: see `read_candidates`.
+        notes: gets a line if some run was not tested on all images.
 
     Raises:
         UserError: there is no such image.
     """
-    runs = [found for side in sides for found in side.predictions]
+    runs = [found for candidate in candidates for found in candidate.predictions]
     if len({found.probabilities.shape[1] for found in runs}) > 1:
         raise UserError(
-            f"{sides[0].runs[0].path}: the runs have different numbers of classes; compare runs of the same"
+            f"{candidates[0].runs[0].path}: the runs have different numbers of classes; compare runs of the same"
         )
     keys = [image_keys(found) for found in runs if found.identity is not None]
     if len(keys) < len(runs) or all(np.array_equal(keys[0], other) for other in keys[1:]):
-        return sides
+        return candidates
     common = keys[0]
     for other in keys[1:]:
         common = np.intersect1d(common, other)
     if not len(common):
         raise UserError(
-            f"{sides[0].runs[0].path}: has no test image in common with the others; compare runs of one folder"
+            f"{candidates[0].runs[0].path}: has no test image in common with the others; compare runs of one folder"
         )
     if max(map(len, keys)) > len(common):
         counts = " and ".join(f"{count:,}" for count in sorted({len(each) for each in keys}))
         notes.append(f"tested on {counts} images that are not the same: compared are the {len(common):,} common ones")
-    return [
-        replace(side, predictions=tuple(_select_images(found, common) for found in side.predictions)) for side in sides
-    ]
+    return [replace(c, predictions=tuple(_select_images(found, common) for found in c.predictions)) for c in candidates]
 
 
 def image_keys(found: Predictions) -> np.ndarray:
-    """Content and class of each image, and which copy of them it is: the same image has the same key in every run."""
+    """A key for each image from its content, its class and a count of copies: it is the same in every run."""
     assert found.identity is not None
     pairs = np.stack([found.identity, found.labels.astype(np.uint64)], 1)
     _, group = np.unique(pairs, axis=0, return_inverse=True)
@@ -135,17 +133,21 @@ def _select_images(found: Predictions, keys: np.ndarray) -> Predictions:
     return found.take(places)
 
 
-def check_comparable(sides: Sequence[Candidate], notes: list[str]) -> None:
-    """See that all were tested on the same images, and chose their best epochs by the same validation images.
+def check_comparable(candidates: Sequence[Candidate], notes: list[str]) -> None:
+    """Check that all were tested on the same images, and chose their best epochs by the same validation images.
 
     Args:
-        sides: at least one.
-        notes: gets a line if they were trained on different numbers of images, which may be the very question.
+        candidates: at least one.
+        notes: gets a line if they were trained on different numbers of images, which may be the question.
 
     Raises:
-        UserError: for the first two runs of which it does not hold.
+        UserError: for the first two runs that differ.
     """
-    pairs = [(record, found) for side in sides for record, found in zip(side.runs, side.predictions, strict=True)]
+    pairs = [
+        (record, found)
+        for candidate in candidates
+        for record, found in zip(candidate.runs, candidate.predictions, strict=True)
+    ]
     first, expected = pairs[0]
     for record, found in pairs[1:]:
         both = f"{first.path} and {record.path}"
@@ -168,10 +170,10 @@ def check_comparable(sides: Sequence[Candidate], notes: list[str]) -> None:
                 notes.append(note)
         elif not _same_validation(first, record):
             raise UserError(
-                f"{both} chose their best epochs by different validation images; train one of them anew with the "
+                f"{both} chose their best epochs by different validation images; train one of them again with the "
                 "other's data.val_size and data.split_seed"
             )
-    counts = [side.runs[0].get("data.train_images") for side in sides]
+    counts = [candidate.runs[0].get("data.train_images") for candidate in candidates]
     if len(set(counts)) > 1:
         notes.append(f"trained on different numbers of images: {', '.join(str(count) for count in counts)}")
 

@@ -1,4 +1,4 @@
-"""Which run a path stands for: itself, or the newest one of a name that serves."""
+"""The run that a path names: the folder itself, or the newest suitable run of a name."""
 
 import contextlib
 import datetime
@@ -13,16 +13,16 @@ from cnnkit.runs.lock import find_writer
 
 
 def find(path: str | Path) -> RunFolder:
-    """The run at ``path``, or the newest of the runs below it, whatever became of it.
+    """Find the run at ``path``, or the newest of the runs below it, whatever its status.
 
     Raises:
         UserError: if there is none.
     """
-    return _candidates(path)[0]
+    return _list_runs(path)[0]
 
 
 def choose_finished(path: str | Path) -> RunFolder:
-    """The run at ``path``, or the newest finished one of a name; of several, one line says which.
+    """Choose the run at ``path``, or the newest finished one of a name; of several, a line names it.
 
     Args:
         path: a run folder, a folder of runs of one name, or the name.
@@ -31,51 +31,51 @@ def choose_finished(path: str | Path) -> RunFolder:
         UserError: there is none, or the path holds runs of several names.
     """
 
-    def hindrance(run: RunFolder) -> str:
-        status = _status(run)
+    def reason_to_skip(run: RunFolder) -> str:
+        status = _read_status(run)
         return "" if status == "finished" else status
 
-    return _choose(path, hindrance, "finished")
+    return _choose(path, reason_to_skip, "finished")
 
 
 def choose_resumable(path: str | Path) -> RunFolder:
-    """The same for the newest run that has a checkpoint to go on from.
+    """Choose the run at ``path``, or the newest of a name that has a checkpoint to resume from.
 
     Raises:
         UserError: there is none, or the path holds runs of several names.
     """
 
-    def hindrance(run: RunFolder) -> str:
-        # One that is under way is not passed over: who takes it is told so by the lock.
+    def reason_to_skip(run: RunFolder) -> str:
+        # A running one is not skipped: its lock then refuses the resume.
         if any(run.checkpoints.glob("*.ckpt")) or find_writer(run.path):
             return ""
-        return f"{_status(run)}, without a checkpoint"
+        return f"{_read_status(run)}, without a checkpoint"
 
-    return _choose(path, hindrance, "resumable")
+    return _choose(path, reason_to_skip, "resumable")
 
 
-def choose_checkpoint(run: RunFolder | None, asked: str | None) -> Path:
-    """The file that ``--ckpt_path`` means.
+def choose_checkpoint(run: RunFolder | None, wanted_file: str | None) -> Path:
+    """Choose the file that ``--ckpt_path`` names.
 
     Args:
-        run: the run that the command is about, if it is about one.
-        asked: ``best``, ``last``, a file, or the name of one among the run's checkpoints; None: the best.
+        run: the run of the command, if it has one.
+        wanted_file: ``best``, ``last``, a file, or the name of one among the run's checkpoints; None: the best.
 
     Raises:
         UserError: there is no such file.
     """
-    if asked is not None and "://" in asked:
-        raise UserError(f"{asked}: checkpoints are read from local files only; download it first")
+    if wanted_file is not None and "://" in wanted_file:
+        raise UserError(f"{wanted_file}: checkpoints are read from local files only; download it first")
     if run is None:
-        if asked is None:
+        if wanted_file is None:
             raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
-        if asked in ("best", "last"):
-            raise UserError(f"ckpt_path is {asked!r}, which is a file of a run: name the run, too (--run RUN)")
-        places = [Path(asked)]
-    elif asked in (None, "best", "last"):
-        places = [run.last if asked == "last" else run.best]
+        if wanted_file in ("best", "last"):
+            raise UserError(f"ckpt_path is {wanted_file!r}, which is a file of a run: name the run, too (--run RUN)")
+        places = [Path(wanted_file)]
+    elif wanted_file in (None, "best", "last"):
+        places = [run.last if wanted_file == "last" else run.best]
     else:
-        places = [Path(str(asked)), run.checkpoints / str(asked), run.checkpoints / f"{asked}.ckpt"]
+        places = [Path(str(wanted_file)), run.checkpoints / str(wanted_file), run.checkpoints / f"{wanted_file}.ckpt"]
     for place in places:
         if place.exists():
             return place
@@ -84,38 +84,38 @@ def choose_checkpoint(run: RunFolder | None, asked: str | None) -> Path:
     raise UserError(f"{places[0]}: no such checkpoint{hint}")
 
 
-def _choose(path: str | Path, hindrance: Callable[[RunFolder], str], wanted: str) -> RunFolder:
-    candidates = _candidates(path)
-    if candidates[0].path == _place(path):
-        return candidates[0]
-    names = sorted({str(run.path.parent) for run in candidates})
+def _choose(path: str | Path, reason_to_skip: Callable[[RunFolder], str], wanted: str) -> RunFolder:
+    runs = _list_runs(path)
+    if runs[0].path == _locate(path):
+        return runs[0]
+    names = sorted({str(run.path.parent) for run in runs})
     if len(names) > 1:
         listed = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         raise UserError(f"{path}: holds runs of {len(names)} names; name one of them: {listed}")
     passed_over: list[str] = []
-    for run in candidates:
-        reason = hindrance(run)
+    for run in runs:
+        reason = reason_to_skip(run)
         if not reason:
             newer = f"; passed over, newer: {', '.join(passed_over)}" if passed_over else ""
-            if len(candidates) > 1 and os.environ.get("LOCAL_RANK", "0") == "0":  # one of several ranks says it
+            if len(runs) > 1 and os.environ.get("LOCAL_RANK", "0") == "0":  # one of several ranks says it
                 print(f"run: {run}{newer}", file=sys.stderr)
             return run
         passed_over.append(f"{run.path.name} ({reason})")
     raise UserError(
-        f"{path}: none of its {len(candidates)} runs is {wanted}; the newest is {passed_over[0]}; "
-        f"name a run folder in full, such as {candidates[0]}"
+        f"{path}: none of its {len(runs)} runs is {wanted}; the newest is {passed_over[0]}; "
+        f"name a run folder in full, such as {runs[0]}"
     )
 
 
-def _place(path: str | Path) -> Path:
-    """The path, or the folder of that name below the root of runs."""
+def _locate(path: str | Path) -> Path:
+    """The path, or the folder of that name below ``runs``."""
     path = Path(path)
     return Path(ROOT) / path if not path.exists() and not path.is_absolute() and (Path(ROOT) / path).exists() else path
 
 
-def _candidates(path: str | Path) -> list[RunFolder]:
-    """The run at a path alone, or the runs below it, the newest first."""
-    path = _place(path)
+def _list_runs(path: str | Path) -> list[RunFolder]:
+    """The run at a path, or the runs below it, the newest first."""
+    path = _locate(path)
     if (path / "config.yaml").is_file():
         return [RunFolder(path)]
     if not path.exists():
@@ -125,11 +125,11 @@ def _candidates(path: str | Path) -> list[RunFolder]:
     below = [RunFolder(file.parent) for file in path.glob("**/config.yaml") if file.is_file()]
     if not below:
         raise UserError(f"{path}: not a run folder (it has no config.yaml), nor are there any below it")
-    return sorted(below, key=_activity, reverse=True)
+    return sorted(below, key=_last_activity, reverse=True)
 
 
-def _activity(run: RunFolder) -> tuple[str, float]:
-    """When it was worked on last: its folder's name keeps the order even if the clock was set back."""
+def _last_activity(run: RunFolder) -> tuple[str, float]:
+    """The time of the last work on a run: its folder's name keeps the order even if the clock was set back."""
     changed = run.config.stat().st_mtime
     stamp, manifest = STAMP.fullmatch(run.path.name), {}
     with contextlib.suppress(UserError):
@@ -146,7 +146,7 @@ def _activity(run: RunFolder) -> tuple[str, float]:
     return max(found, default=""), changed
 
 
-def _status(run: RunFolder) -> str:
+def _read_status(run: RunFolder) -> str:
     try:
         status = str(run.manifest().get("status") or "not started")
     except UserError:

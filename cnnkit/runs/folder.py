@@ -1,4 +1,4 @@
-"""A run's files by name, and new folders for new runs."""
+"""The files of a run by name, and new folders for new runs."""
 
 import contextlib
 import datetime
@@ -24,7 +24,7 @@ class RunFolder:
     """A run's files by name.
 
     Args:
-        path: the folder; see `create`, `find`, `choose_finished` and `choose_resumable` for how to come by one.
+        path: the folder; `create`, `find`, `choose_finished` and `choose_resumable` return one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class RunFolder:
 
     @property
     def split(self) -> Path:
-        """Which image files train, validate and test; not there for data that are no image files."""
+        """Which image files train, validate and test; only for folders of images."""
         return self.path / "split.json"
 
     @property
@@ -50,7 +50,7 @@ class RunFolder:
 
     @property
     def manifest_file(self) -> Path:
-        """What was run on what, and what came out."""
+        """Settings, machine and results."""
         return self.path / "manifest.json"
 
     @property
@@ -88,7 +88,7 @@ class RunFolder:
             raise UserError(f"{error}; delete it or name another run") from None
 
     def manifest_if_readable(self) -> dict[str, Any]:
-        """The manifest, or an empty dict where there is none that can be read, for those who can do without."""
+        """The manifest, or an empty dict if there is none or it cannot be read."""
         try:
             return self.manifest()
         except UserError:
@@ -112,11 +112,13 @@ class RunFolder:
     def edit_manifest(self) -> Iterator[dict[str, Any]]:
         """The manifest, to change in place; it is written at the end of the block, by one process at a time.
 
-        One that cannot be read is set aside as ``manifest.json.damaged``. A folder that somebody has removed is
-        made again. Entries that are None are left out.
+        A damaged one is kept as ``manifest.json.damaged``. A missing folder is made again. Entries that are None are
+        left out.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with hold_lock(self.path / ".manifest.lock"):
+        lock = self.path / ".manifest.lock"
+        busy = f"{lock}: another process has held it for a minute; stop that process"
+        with hold_lock(lock, lambda: busy, seconds=60):
             try:
                 manifest = self._load_manifest()
             except ValueError as error:
@@ -136,7 +138,7 @@ class RunFolder:
                 manifest[key] = {**manifest[key], **value} if merge else value
 
     def discard(self) -> None:
-        """Remove what a run writes before its first checkpoint, and the folder and its parents if they are empty."""
+        """Remove the files that a run writes before its first checkpoint, and its folders if they are empty."""
         names = (LOCK, NOTE, ".manifest.lock", "config.yaml", "manifest.json", "split.json", "metrics.csv")
         for file in (*(self.path / name for name in names), *self.path.glob("events.out.tfevents.*")):
             file.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Keys of a configuration by what they decide: what a resume may change, what does not change a run's numbers.
+"""Groups of configuration keys: those that a resume may change, and those that do not change a run's numbers.
 
-Named as on the command line, without ``init_args``; a key stands for those below it, too.
+Keys are named as on the command line, without ``init_args``; a key includes those below it.
 """
 
 # Where a run stands, not what it is.
@@ -63,5 +63,5 @@ def covers(listed: tuple[str, ...], key: str) -> bool:
 
 
 def list_may_change() -> str:
-    """The published list as text, a line for each kind."""
+    """Format the list of `MAY_CHANGE`, a line for each kind."""
     return "\n".join(f"  {kind}: {', '.join(keys)}" for kind, keys in MAY_CHANGE.items()) + "\n"

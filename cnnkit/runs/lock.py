@@ -1,11 +1,11 @@
-"""One writer at a time: locks that the system releases when their process ends, however it ends."""
+"""Locks that the system releases when their process ends, however it ends: one writer at a time."""
 
 import contextlib
 import datetime
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,81 +16,90 @@ LOCK, NOTE = ".writer.lock", ".writer.json"
 
 
 @contextlib.contextmanager
-def hold_writer_lock(folder: Path, command: str) -> Iterator[None]:
-    """Be the only process that trains in a run folder; sweeps what killed ones have left there.
-
-    Where the file system has no locks, filelock falls back to a file that names its process.
+def hold_lock(file: Path, busy: Callable[[], str], seconds: float = 0) -> Iterator[None]:
+    """Hold a lock; where the file system has none, filelock falls back to a file that names its process.
 
     Args:
-        folder: the run folder.
-        command: said to those who are refused.
+        file: the lock's file.
+        busy: makes the error message if another process holds the lock.
+        seconds: how long to wait for it.
 
     Raises:
-        UserError: another process is at it, or the folder cannot be written to.
+        UserError: another process holds it.
+        OSError: the file cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
+    lock = FileLock(file, timeout=seconds, thread_local=False)
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(f"{folder}: {_describe(folder)} is writing to it; wait for it, or stop it") from None
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written to ({error.strerror}); make it writable, or copy the run"
-        ) from None
+        raise UserError(busy()) from None
     try:
-        for place in (folder, folder / "checkpoints"):
-            sweep_temporaries(place)
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        about = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": now}
-        write_atomically(folder / NOTE, json.dumps(about) + "\n")
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone
-            (folder / NOTE).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
             lock.release()
 
 
-def refuse_if_written(folder: Path) -> None:
-    """See that no process is training in a run folder.
+@contextlib.contextmanager
+def hold_writer_lock(folder: Path, command: str) -> Iterator[None]:
+    """Be the only process that trains in a run folder; delete what killed processes have left there.
+
+    Args:
+        folder: the run folder.
+        command: named in the error of a second process.
 
     Raises:
-        UserError: one is.
+        UserError: another process trains in it, or the folder cannot be written to.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(hold_lock(folder / LOCK, lambda: _describe_busy(folder, _describe_writer(folder))))
+        except OSError as error:
+            raise UserError(
+                f"{folder}: cannot be written to ({error.strerror}); make it writable, or copy the run"
+            ) from None
+        try:
+            for place in (folder, folder / "checkpoints"):
+                sweep_temporaries(place)
+            now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            about = {"pid": os.getpid(), "host": socket.gethostname(), "command": command, "since": now}
+            write_atomically(folder / NOTE, json.dumps(about) + "\n")
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (folder / NOTE).unlink(missing_ok=True)
+
+
+def refuse_if_written(folder: Path) -> None:
+    """Check that no process trains in a run folder.
+
+    Raises:
+        UserError: one does.
     """
     if (writer := find_writer(folder)) is not None:
-        raise UserError(f"{folder}: {writer} is writing to it; wait for it, or stop it")
+        raise UserError(_describe_busy(folder, writer))
 
 
 def find_writer(folder: Path) -> str | None:
-    """Who is training in a run folder, in words; None if nobody is, though a killed process may have left its name."""
-    from filelock import FileLock, Timeout
-
+    """Describe the process that trains in a run folder; None if there is none, though a killed one left its name."""
     if not (folder / LOCK).exists():
         return None
     try:
-        with FileLock(folder / LOCK, timeout=0, thread_local=False):
+        with hold_lock(folder / LOCK, str):
             return None
-    except Timeout:
-        return _describe(folder)
-    except OSError:  # not ours to lock: then who writes cannot be known
+    except UserError:
+        return _describe_writer(folder)
+    except OSError:  # without permission the writer is unknown
         return None
 
 
-@contextlib.contextmanager
-def hold_lock(file: Path) -> Iterator[None]:
-    """Wait for a lock that is held for the time of one small write."""
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(file, timeout=60, thread_local=False):
-            yield
-    except Timeout:
-        raise UserError(f"{file}: another process has held it for a minute; stop that process") from None
+def _describe_busy(folder: Path, writer: str) -> str:
+    return f"{folder}: {writer} is writing to it; wait for it, or stop it"
 
 
-def _describe(folder: Path) -> str:
+def _describe_writer(folder: Path) -> str:
     found: dict[str, Any] = {}
     with contextlib.suppress(OSError, ValueError), open_regular(folder / NOTE) as file:
         found = json.load(file)

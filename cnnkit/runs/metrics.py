@@ -7,14 +7,9 @@ from pathlib import Path
 from cnnkit.errors import UserError
 from cnnkit.files import open_regular
 
-Row = Mapping[str, float]
-
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The rows of the table, each with what was logged at its step; an empty list where there is no file yet.
-
-    Args:
-        path: of metrics.csv.
 
     Raises:
         UserError: if the file is no table of numbers with a column ``step``.
@@ -36,12 +31,10 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def series(rows: Iterable[Row], name: str, by: str = "epoch") -> tuple[list[float], list[float]]:
+def series(rows: Iterable[Mapping[str, float]], name: str, by: str = "epoch") -> tuple[list[float], list[float]]:
     """One column against another, as far as both were logged at the same step.
 
     Args:
-        rows: of `read_metrics`.
-        name: of the column.
         by: of the other: ``epoch``, counted from 0 as it is logged, or ``step``.
 
     Example:
@@ -53,7 +46,7 @@ def series(rows: Iterable[Row], name: str, by: str = "epoch") -> tuple[list[floa
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
-def quantities(rows: Sequence[Row]) -> list[str]:
+def quantities(rows: Sequence[Mapping[str, float]]) -> list[str]:
     """Names of what was logged of training or validation once an epoch, without ``train/`` and ``val/``.
 
     Example:

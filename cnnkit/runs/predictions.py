@@ -1,4 +1,4 @@
-"""What a run predicted for every test image; NumPy alone, so that reading it costs no import of torch."""
+"""The predictions of a run for every test image; NumPy alone, so that reading them needs no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +41,7 @@ class Predictions:
         return float(self.correct.mean())
 
     def take(self, places: np.ndarray) -> "Predictions":
-        """Those of some images, in that order.
-
-        Args:
-            places: rows, int64 (M,).
-        """
+        """The predictions of some images, by their rows, int64 (M,)."""
         identity = None if self.identity is None else self.identity[places]
         return Predictions(
             self.probabilities[places], self.predicted[places], self.labels[places], self.index[places], identity
@@ -73,4 +69,4 @@ def load_predictions(path: Path) -> Predictions:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; `{quote_command('test', '--run', path.parent)}` writes it") from None
     except (SafetensorError, KeyError, OSError) as error:
-        raise UserError(f"{path}: no file of predictions ({error}); `test --run` writes it anew") from None
+        raise UserError(f"{path}: no file of predictions ({error}); `test --run` writes it again") from None

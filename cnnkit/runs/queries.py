@@ -1,4 +1,4 @@
-"""Which runs, in which order: conditions such as ``val/acc>0.9``, and sorting with the best one first."""
+"""Conditions on runs such as ``val/acc>0.9``, and sorting with the best run first."""
 
 import math
 import re
@@ -22,17 +22,17 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """What a run must be like, see `read_condition`."""
+    """A condition on a run, see `read_condition`."""
 
     key: str
     sign: str
     value: str
 
     def holds(self, record: RunRecord) -> bool:
-        """Whether it is so. What is missing, or no number where one is asked for, is neither more nor less."""
+        """Whether a run meets the condition. A missing value, or text in place of a number, is never above or below."""
         found, number = record.get(self.key), _number(self.value)
         if self.sign in ("=", "==", "!="):
-            return _is(found, self.value, number) is (self.sign != "!=")
+            return _equals(found, self.value, number) is (self.sign != "!=")
         if isinstance(found, str):  # such as when>2026-11-20
             return _ORDERS[self.sign](found, self.value)
         if not isinstance(found, int | float):
@@ -43,9 +43,9 @@ class Condition:
 
 
 def read_condition(text: str) -> Condition:
-    """A condition from its text: a key, one of = != < <= > >=, a value; numbers are compared as numbers.
+    """Read a condition from text: a key, one of = != < <= > >=, a value; numbers are compared as numbers.
 
-    ``null`` is the value of what is not there. Of a class, its last name is enough.
+    A missing value is ``null``. The last name of a class is enough.
 
     Raises:
         UserError: for anything else.
@@ -60,7 +60,7 @@ def read_condition(text: str) -> Condition:
     return Condition(*parts.groups())
 
 
-def _is(found: Any, text: str, number: float | None) -> bool:
+def _equals(found: Any, text: str, number: float | None) -> bool:
     if isinstance(found, bool) or found is None:
         return text.lower() == {True: "true", False: "false", None: "null"}[found]
     if isinstance(found, int | float):
@@ -77,7 +77,7 @@ def _number(text: str) -> float | None:
 
 
 def sort_records(records: Iterable[RunRecord], key: str, reverse: bool = False) -> list[RunRecord]:
-    """Sorted by a key, the best first: numbers from the highest down, those of a loss from the lowest up, text A to Z.
+    """Sort by a key, the best first: numbers from the highest, losses from the lowest, text from A to Z.
 
     Args:
         records: the runs; those without a value come last.
@@ -93,17 +93,17 @@ def sort_records(records: Iterable[RunRecord], key: str, reverse: bool = False) 
 
 
 def _rank(value: Any) -> tuple[int, float, str] | None:
-    """What can be compared, whatever the kinds."""
+    """A sort key for values of any type."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     return (0, float(value), "") if isinstance(value, int | float) else (1, 0.0, str(value))
 
 
 def check_keys(records: Sequence[RunRecord], keys: Iterable[str]) -> None:
-    """See that at least one run knows each of the keys.
+    """Check that at least one run has each of the keys.
 
     Raises:
-        UserError: none does; with the closest that there are.
+        UserError: no run has the key; the message has the closest ones.
     """
     for key in keys:
         if not records or any(key in r.facts or key in r.scores for r in records):

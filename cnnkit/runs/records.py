@@ -16,7 +16,7 @@ from cnnkit.yaml_files import read_dump
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What the files of a run folder say.
+    """The files of a run folder.
 
     Args:
         path: the folder.
@@ -30,7 +30,7 @@ class RunRecord:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What is most asked for, by name; what is not known is None."""
+        """The most used facts by name; unknown ones are None."""
         of, times = self.manifest.get, _dict(self.manifest.get("times"))
         net, data = _dict(of("net")), _dict(of("data"))
         seconds = times.get("train_seconds", times.get("fit_seconds"))
@@ -53,7 +53,7 @@ class RunRecord:
     @property
     def _status(self) -> str:
         status = self.manifest.get("status") or ("broken" if self.reason else "not started")
-        # Only who is killed at once leaves that word behind.
+        # Only a process that is killed leaves this status behind.
         return "killed" if status == "running" and find_writer(self.path) is None else str(status)
 
     @property
@@ -63,7 +63,7 @@ class RunRecord:
 
     @cached_property
     def scores(self) -> dict[str, float]:
-        """By name, such as ``val/acc``: of the best epoch where it is the one that counts, else of the last one."""
+        """Scores by name, such as ``val/acc``: of the best epoch, else of the last one."""
         parts = [_dict(self.manifest.get(part)) for part in ("last", "validate", "best", "test")]
         return {key: value for part in parts for key, value in part.items() if "/" in key}
 
@@ -76,18 +76,14 @@ class RunRecord:
             return {}
 
     def get(self, key: str) -> Any:
-        """A fact, a score, an entry of the manifest or of the configuration by its dotted name; None if there is none.
-
-        Args:
-            key: such as ``net``, ``val/acc``, ``machine.cpu``, ``model.optimizer.lr``.
-        """
+        """A fact, a score, or an entry of manifest or configuration by dotted name, such as ``model.optimizer.lr``."""
         for place in ("facts", "scores", "_entries", "config"):  # the configuration last: to read it takes longest
             if key in (found := getattr(self, place)):
                 return found[key]
         return None
 
     def keys(self) -> set[str]:
-        """All that `get` knows."""
+        """All keys of `get`."""
         return {*self.facts, *self.scores, *self._entries, *self.config}
 
     @cached_property
@@ -96,15 +92,12 @@ class RunRecord:
 
 
 def describe_stop(stop: Mapping[str, Any]) -> str:
-    """Who ended a run before its length, and why, from its manifest; empty for one of full length."""
+    """Describe what stopped a run early, from its manifest; empty for a run of full length."""
     return f"by {stop.get('by')}: {stop.get('reason')}" if stop else ""
 
 
 def score_columns(records: Sequence[RunRecord]) -> list[str]:
-    """What a table of these runs shows of scores: what their best epochs were chosen by, and the same in the test.
-
-    Accuracy where no run says otherwise.
-    """
+    """The scores in a table of runs: the monitored ones and the same in the test; accuracy by default."""
     monitored = list(dict.fromkeys(record.facts["monitor"] or MONITOR for record in records)) or [MONITOR]
     tested = [name.replace("val/", "test/", 1) for name in monitored if name.startswith("val/")]
     there = {name for record in records for name in record.scores}
@@ -112,7 +105,7 @@ def score_columns(records: Sequence[RunRecord]) -> list[str]:
 
 
 def lower_is_better(records: Sequence[RunRecord], key: str) -> bool:
-    """Whether the best run has the lowest value of a key: as the runs that monitor it say, else by its name."""
+    """Whether the best run has the lowest value of a key: by the runs that monitor it, else by its name."""
     modes = (_dict(record.manifest.get("monitor")) for record in records)
     said = next((mode.get("mode") for mode in modes if _same_score(mode.get("metric"), key)), None)
     return is_lower_better(key) if said is None else said == "min"
@@ -123,7 +116,7 @@ def _same_score(monitored: Any, key: str) -> bool:
 
 
 def read_record(path: Path) -> RunRecord:
-    """The record of a run folder; a manifest that cannot be read is no error but a reason."""
+    """Read the record of a run folder; a manifest that cannot be read is no error but a reason."""
     try:
         return RunRecord(path, RunFolder(path).manifest())
     except UserError as error:
@@ -135,7 +128,7 @@ def read_record(path: Path) -> RunRecord:
 
 
 def read_records(folder: Path) -> list[RunRecord]:
-    """All runs at and below a folder, the newest first."""
+    """Read all runs at and below a folder, the newest first."""
     found = []
     for place, below, files in os.walk(folder):
         below[:] = sorted(name for name in below if name != "checkpoints" and not name.startswith("."))
@@ -145,7 +138,7 @@ def read_records(folder: Path) -> list[RunRecord]:
 
 
 def flatten(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Dotted names to plain values, named as on the command line: ``init_args`` and ``class_path`` fall away.
+    """Flatten nested values to dotted names as on the command line, without ``init_args`` and ``class_path``.
 
     Example:
         >>> flatten({"model": {"class_path": "a.Task", "init_args": {"net": {"class_path": "b.CNN"}, "lr": 0.1}}})
@@ -158,14 +151,14 @@ def flatten(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping) and value:
             found |= flatten(value, name)
         elif isinstance(value, list):
-            found[name] = [_brief(part) for part in value]
+            found[name] = [_format_object(part) for part in value]
         elif not (dropped and key == "init_args"):  # empty
             found[name] = value
     return found
 
 
-def _brief(value: Any) -> Any:
-    """An object in a list, as one writes it in Python."""
+def _format_object(value: Any) -> Any:
+    """Format an object in a list as a Python call."""
     if not isinstance(value, Mapping):
         return value
     arguments = flatten(value, "x")
@@ -184,7 +177,7 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[A
 
 
 def config_differences(a: RunRecord, b: RunRecord) -> dict[str, tuple[Any, Any]]:
-    """The keys in which the configurations of two runs differ, but for where the runs stand."""
+    """The keys in which the configurations of two runs differ, without those of places."""
     return {key: values for key, values in differences(a.config, b.config).items() if key not in PLACES}
 
 

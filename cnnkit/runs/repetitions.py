@@ -1,4 +1,4 @@
-"""Repetitions: the runs that differ by their seeds alone, by the folders that they stand in."""
+"""Repetitions: runs in one folder that differ by their seeds alone."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ _FREE = ("seed_everything", *WITHOUT_EFFECT)
 
 
 def read_repetitions(path: str | Path, notes: list[str]) -> list[tuple[Path, list[RunRecord]]]:
-    """The runs that a path stands for: by folder, the repetitions of one configuration.
+    """Read the runs at a path: by folder, the repetitions of one configuration.
 
-    A run folder is alone. A folder of run folders has the finished runs with the configuration and code of the newest
-    one, one a seed. A folder of such folders, as a study makes it, is as many. A folder with a ``study.yaml`` stands
-    for the runs of that study.
+    A run folder gives one run. A folder of run folders gives the finished runs with the configuration and code of the
+    newest one, one a seed. A folder of such folders, as a study makes it, gives one group each. A folder with a
+    ``study.yaml`` gives the runs of that study.
 
     Args:
         path: one of these.
@@ -29,13 +29,13 @@ def read_repetitions(path: str | Path, notes: list[str]) -> list[tuple[Path, lis
     return [
         (name, [read_record(folder) for folder in folders])
         if folders == [name]
-        else (name, _repetitions(name, [read_record(folder) for folder in folders], notes))
-        for name, folders in _groups(Path(path))
+        else (name, _select_repetitions(name, [read_record(folder) for folder in folders], notes))
+        for name, folders in _group_folders(Path(path))
     ]
 
 
-def _groups(path: Path) -> list[tuple[Path, list[Path]]]:
-    """Names and run folders of the sides that a path stands for."""
+def _group_folders(path: Path) -> list[tuple[Path, list[Path]]]:
+    """Names and run folders of the groups at a path."""
     if (path / "config.yaml").is_file():
         return [(path, [path])]
     if (path / "study.yaml").is_file():
@@ -55,8 +55,8 @@ def _groups(path: Path) -> list[tuple[Path, list[Path]]]:
     return found
 
 
-def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list[RunRecord]:
-    """The finished runs that are like the newest one but for their seed, the newest of each seed, in order of seeds."""
+def _select_repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list[RunRecord]:
+    """The finished runs that differ from the newest one by their seed alone, the newest of each, sorted by seed."""
     finished = sorted((r for r in records if r.get("status") == "finished"), key=lambda r: str(r.get("when")))
     if not finished:
         raise UserError(
@@ -66,9 +66,11 @@ def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list
         notes.append(f"{name}: {len(records) - len(finished)} of {len(records)} runs are not finished: left out")
     newest = finished[-1]
     _refuse_two_precisions(name, finished)
-    others = {record.path: reason for record in finished if (reason := _unlike(record, newest))}
+    others = {record.path: reason for record in finished if (reason := _describe_differences(record, newest))}
     if others:
-        notes.append(f"{name}: {len(others)} finished runs are unlike {newest.path.name}, left out: {_first(others)}")
+        place, reason = next(iter(others.items()))
+        unlike = f"{len(others)} finished runs are unlike {newest.path.name}"
+        notes.append(f"{name}: {unlike}, left out: {place.name} in {reason}")
     alike = {record.get("seed"): record for record in finished if record.path not in others}
     if repeated := len(finished) - len(others) - len(alike):
         notes.append(f"{name}: {repeated} older runs with a seed that was used again: left out")
@@ -76,11 +78,11 @@ def _repetitions(name: Path, records: list[RunRecord], notes: list[str]) -> list
 
 
 def _refuse_two_precisions(name: Path, records: list[RunRecord]) -> None:
-    """See that runs that would be repetitions of the newest one were computed in its precision."""
+    """Refuse runs that would be repetitions of the newest one but have another precision."""
     of_precision = ("trainer.precision", "precision.value")
     newest = records[-1]
-    unlike = {record.path: {*_unlike_in(record, newest)} for record in records}
-    repeated = {record.get("seed") for record in records if not unlike[record.path]}  # what they replace is left out
+    unlike = {record.path: {*_list_differences(record, newest)} for record in records}
+    repeated = {record.get("seed") for record in records if not unlike[record.path]}  # these replace older runs
     odd = [r for r in records if unlike[r.path] and unlike[r.path] <= {*of_precision} and r.get("seed") not in repeated]
     if odd:
         a, b = (f"{r.path.name} in {r.get('precision.value')}" for r in (odd[0], newest))
@@ -90,17 +92,12 @@ def _refuse_two_precisions(name: Path, records: list[RunRecord]) -> None:
         )
 
 
-def _unlike(record: RunRecord, other: RunRecord) -> str:
-    """In what two runs differ besides the seed, or nothing."""
-    return ", ".join(_unlike_in(record, other)[:3])
+def _describe_differences(record: RunRecord, other: RunRecord) -> str:
+    """The first differences of two runs besides the seed, as text."""
+    return ", ".join(_list_differences(record, other)[:3])
 
 
-def _unlike_in(record: RunRecord, other: RunRecord) -> list[str]:
+def _list_differences(record: RunRecord, other: RunRecord) -> list[str]:
     keys = [key for key in config_differences(record, other) if not covers(_FREE, key)]
     facts = ("code", "precision.value", "data.fingerprint", "data.split")
     return keys + [key for key in facts if record.get(key) != other.get(key)]
-
-
-def _first(reasons: dict[Path, str]) -> str:
-    place, reason = next(iter(reasons.items()))
-    return f"{place.name} in {reason}"

@@ -1,4 +1,4 @@
-"""Whether a net's probabilities mean what they say: of the predictions made with 80 %, are 80 % right?
+"""Calibration of a net's probabilities: of the predictions made with 80 %, are 80 % right?
 
 Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv 1706.04599.
 """
@@ -55,7 +55,7 @@ def calibration(probabilities: Any, labels: Any, bins: int = 15) -> Calibration:
 
 
 def bin_predictions(confidence: Any, correct: Any, bins: int = 15) -> Calibration:
-    """Calibration of predictions of which only that is known.
+    """Calibration from the confidence and correctness of predictions.
 
     Args:
         confidence: probability of each predicted class (N,).

@@ -2,7 +2,7 @@
 
 Two questions must not be mixed up. Whether one *trained net* is better than another: both saw the same test images, so
 the images are paired (`bootstrap_difference`, `mcnemar_exact`). Whether one *method* is better than another: each was
-trained with several seeds, and what varies is the run (`summarize`, `t_test_welch`, `paired_t_test`).
+trained with several seeds, and what varies is the run (`summarize`, `t_test_welch`).
 
 The tests and intervals are SciPy's. It is imported where it is used, for that costs a second.
 """
@@ -64,9 +64,7 @@ def summarize(values: Sequence[float], level: float = 0.95) -> Summary:
 
 
 def summarize_shares(values: Sequence[float], level: float = 0.95) -> Summary:
-    """`summarize` for accuracies and other shares: what Student's interval has beyond 0 and 1 is cut off.
-
-    Few runs that differ much make such an interval, which says that they tell little.
+    """`summarize` for accuracies and other shares: Student's interval is clipped to 0 and 1.
 
     Example:
         >>> found = summarize_shares([0.1, 0.1, 0.6])
@@ -107,7 +105,7 @@ def bootstrap_difference(
 ) -> tuple[float, float]:
     """Percentile interval of the difference in accuracy, a less b, over test sets like this one.
 
-    The images are drawn anew with replacement, each with what both nets say of it. Only how many of them fall among
+    The images are drawn with replacement, each with the predictions of both nets. Only how many of them fall among
     those that one net alone gets right matters, so these counts are drawn, from their multinomial distribution. Efron
     1979, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7.
 

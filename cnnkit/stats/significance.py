@@ -8,7 +8,7 @@ import statistics
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cnnkit.errors import UserError
 
@@ -48,58 +48,25 @@ def t_test_welch(a: Sequence[float], b: Sequence[float], level: float = 0.95) ->
         return Difference(statistics.fmean(a) - statistics.fmean(b) if a and b else NAN, NAN, NAN, NAN)
     mean = statistics.fmean(a) - statistics.fmean(b)
     if len(set(a)) == len(set(b)) == 1:
-        return _without_spread(mean)
+        return Difference(mean, mean, mean, 0.0 if mean else 1.0)  # SciPy divides by zero here
     from scipy.stats import ttest_ind
 
     with warnings.catch_warnings():  # that one of the two samples does not vary, which is right
         warnings.simplefilter("ignore", RuntimeWarning)
-        return _difference(mean, ttest_ind(a, b, equal_var=False), level)
-
-
-def paired_t_test(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Difference:
-    """Mean difference of values that belong together, such as those of the same seed; Student 1908.
-
-    Raises:
-        UserError: there are not equally many of both.
-
-    Example:
-        >>> found = paired_t_test([0.91, 0.93, 0.95], [0.90, 0.91, 0.94])
-        >>> f"{found.mean:.4f}, p = {found.p:.4f}"
-        '0.0133, p = 0.0572'
-    """
-    if len(a) != len(b):
-        raise UserError(f"{len(a)} values and {len(b)}: pairs need equally many")
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if len(differences) < 2:
-        return Difference(differences[0] if differences else NAN, NAN, NAN, NAN)
-    mean = statistics.fmean(differences)
-    if len(set(differences)) == 1:
-        return _without_spread(mean)
-    from scipy.stats import ttest_rel
-
-    return _difference(mean, ttest_rel(a, b), level)
-
-
-def _difference(mean: float, found: Any, level: float) -> Difference:
-    """What SciPy's result of a t test says."""
-    low, high = found.confidence_interval(level)
+        found = ttest_ind(a, b, equal_var=False)
+        low, high = found.confidence_interval(level)
     return Difference(mean, float(low), float(high), float(found.pvalue))
-
-
-def _without_spread(mean: float) -> Difference:
-    """Of values that do not vary at all; SciPy divides by zero there."""
-    return Difference(mean, mean, mean, 0.0 if mean else 1.0)
 
 
 def compare_with_best(
     scores: Mapping[Key, Sequence[float]], highest: bool = True, level: float = 0.05
 ) -> tuple[Key | None, list[Key]]:
-    """The variant with the best mean, and those that the runs do not tell from it.
+    """Find the variant with the best mean, and those that are not significantly different from it.
 
-    Each other variant is held against the best one by Welch's t test; Holm's correction keeps the probability of one
-    false difference or more, over all of them, below ``level``. A variant of a single run, or a best one of a single
-    run, decides nothing and so counts as not told apart. That the best one was found by the same scores favors it
-    slightly: read the marks as a sieve, not as a proof.
+    Welch's t test compares each other variant with the best one; Holm's correction keeps the probability of one false
+    difference or more, over all of them, below ``level``. A single run decides nothing, so it counts as not
+    significantly different. The best one was chosen by the same scores, which favors it slightly: use the marks as a
+    filter, not as a proof.
 
     Args:
         scores: by variant, one score a run. A variant without scores takes no part.
@@ -107,7 +74,7 @@ def compare_with_best(
         level: of significance, for all the tests together.
 
     Returns:
-        The best variant, None if there are no scores, and all that are not told apart from it, itself among them.
+        The best variant, None if there are no scores, and all that are not significantly different, itself included.
 
     Example:
         >>> compare_with_best({"cnn": [0.91, 0.92], "wide": [0.92, 0.93], "mlp": [0.60, 0.61]})
@@ -119,8 +86,8 @@ def compare_with_best(
     best = (max if highest else min)(scored, key=lambda key: statistics.fmean(scored[key]))
     p_values = {key: t_test_welch(scored[best], values).p for key, values in scored.items() if key != best}
     decided = {key: p for key, p in p_values.items() if not math.isnan(p)}
-    told_apart = {key for key, p in zip(decided, holm(list(decided.values())), strict=True) if p < level}
-    return best, [key for key in scored if key not in told_apart]
+    different = {key for key, p in zip(decided, holm(list(decided.values())), strict=True) if p < level}
+    return best, [key for key in scored if key not in different]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

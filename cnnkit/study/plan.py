@@ -1,4 +1,4 @@
-"""What a study asks: ``study.yaml`` to the list of its runs."""
+"""The plan of a study: ``study.yaml`` to the list of its runs."""
 
 import itertools
 import re
@@ -48,20 +48,20 @@ class Variant:
 
 @dataclass(frozen=True)
 class Planned:
-    """A run that is asked for."""
+    """A planned run."""
 
     variant: Variant
     seed: int
 
     @property
     def title(self) -> str:
-        """For people."""
+        """The variant and the seed as text."""
         return f"{', '.join(self.variant.levels.values()) or self.variant.name}, seed {self.seed}"
 
 
 @dataclass
 class Plan:
-    """A study as it was written down; see `read_plan`."""
+    """A study as ``study.yaml`` describes it; see `read_plan`."""
 
     folder: Path
     question: str
@@ -79,7 +79,7 @@ class Plan:
 
     @property
     def runs(self) -> list[Planned]:
-        """Seed by seed, so that a study that is stopped has something of every variant."""
+        """All runs, seed by seed, so that a stopped study has runs of every variant."""
         return [Planned(variant, seed) for seed in self.seeds for variant in self.variants]
 
 
@@ -87,7 +87,7 @@ def read_plan(folder: str | Path) -> Plan:
     """Read ``study.yaml`` of a folder, or the file itself.
 
     Raises:
-        UserError: if it is missing or says something that cannot be carried out.
+        UserError: if it is missing or has a key or value that is not valid.
     """
     path = Path(folder)
     file = path if path.is_file() else path / FILE
@@ -96,9 +96,9 @@ def read_plan(folder: str | Path) -> Plan:
     said = read_yaml(file)
     if not isinstance(said, dict):
         raise UserError(f"{file}: not a mapping of keys to values; docs/experiments.md shows what one looks like")
-    said = {key: _as_due(key, value) for key, value in said.items()}
+    said = {key: _convert_value(key, value) for key, value in said.items()}
     _check(file, said)
-    config = _beside(file.parent, said.get("config"), file)
+    config = _find_config(file.parent, said.get("config"), file)
     common = dict(said.get("overrides") or {})
     variants = [
         Variant({f: name for f, name, _ in combination}, _words(file, config, common, [o for _, _, o in combination]))
@@ -120,8 +120,8 @@ def read_plan(folder: str | Path) -> Plan:
     )
 
 
-def _as_due(key: str, value: Any) -> Any:
-    """A value by what the key takes; what goes to the command line of `fit` stays as it was written."""
+def _convert_value(key: str, value: Any) -> Any:
+    """Convert a value to the type of its key; overrides and factors stay as they are written, for the command line."""
     if key in ("overrides", "factors"):
         return value
     return str(value) if KEYS.get(key) is str and isinstance(value, str) else plain(value)
@@ -175,14 +175,14 @@ def _words(file: Path, config: Path, common: dict[str, Any], levels: list[dict[s
             overrides.pop(key, None)  # a later one wins, and comes later on the command line
             overrides[key] = value
     if "config" in overrides:
-        config = _beside(file.parent, overrides.pop("config"), file)
+        config = _find_config(file.parent, overrides.pop("config"), file)
     for key in ("seed_everything", "name", "trainer.default_root_dir"):
         if key in overrides:
             raise UserError(f"{file}: {key} cannot be overridden: the study sets it")
     return ("--config", str(config), *(f"--{key}={as_word(value)}" for key, value in overrides.items()))
 
 
-def _beside(folder: Path, name: Any, file: Path) -> Path:
+def _find_config(folder: Path, name: Any, file: Path) -> Path:
     """Find a configuration: a path from here, from the study's folder or a folder above it, or a card's name."""
     above = [each / str(name) for each in (folder, *folder.resolve().parents)]
     tried = [Path(str(name)), *above, find_config(str(name))]

@@ -1,4 +1,4 @@
-"""One precision for all runs of a study, which leaves it to the machine: scores of two are not pooled."""
+"""One precision for all runs of a study that names none: scores of two precisions are not pooled."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -9,15 +9,15 @@ from cnnkit.precision import PrecisionChoice
 
 
 def choose_precision(place: Path, earlier: Iterable[str], choices: Sequence[PrecisionChoice]) -> PrecisionChoice:
-    """The precision that all runs of a study share: that of the runs there are, else what suits every variant.
+    """Choose the precision of all runs of a study: that of the existing runs, else one that suits every variant.
 
     Args:
         place: folder of the runs.
-        earlier: precisions of the runs that a study goes on from.
-        choices: what machine and net say for each variant that names no precision; where they differ: ``32-true``.
+        earlier: precisions of the existing runs.
+        choices: the default of the machine and the net for each variant; if they differ, ``32-true`` is chosen.
 
     Raises:
-        UserError: the runs there are were computed in more than one.
+        UserError: the existing runs have more than one precision.
     """
     counts = Counter(earlier)
     if len(counts) > 1:

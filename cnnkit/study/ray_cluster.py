@@ -1,4 +1,4 @@
-"""The runs of a study on a Ray cluster: Ray schedules, the runs are the ordinary commands.
+"""The runs of a study on a Ray cluster: Ray schedules the ordinary commands.
 
 Needs ``pip install 'cnnkit[ray]'`` and, on more than one machine, the project, its data and the folder of runs under
 the same paths everywhere. ``RAY_ADDRESS`` names the cluster; without it one is started on this machine.
@@ -16,7 +16,7 @@ from cnnkit.study.engine import CommandResult, Execute
 
 
 def connect_ray() -> tuple[Execute, int]:
-    """What runs a command somewhere in the cluster and waits for it, and how many the cluster can run at a time.
+    """Connect to the cluster: return a function that runs a command in it, and the number of commands at a time.
 
     Raises:
         UserError: if Ray is missing.
@@ -39,7 +39,7 @@ def connect_ray() -> tuple[Execute, int]:
 
 
 def _run(words: list[str], folder: str, environment: dict[str, str]) -> tuple[int, str]:
-    """In a worker of the cluster."""
+    """Run a command in a worker of the cluster."""
     command = [sys.executable, "-m", "cnnkit", *words]
     variables = {**os.environ, **environment, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What a study found out: a row a run, a row a variant with its interval, a picture, and the table in the README."""
+"""The results of a study: a row a run, a row a variant with its interval, a plot, and the table in the README."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ from cnnkit.study.engine import Outcome, ResolvedVariant
 from cnnkit.study.plan import Plan
 
 RESULTS, TABLE, PLOT, MARKER = "results.csv", "table.md", "plot.png", "results"
-Row = dict[str, str]
+RunRow = dict[str, str]
 
 
-def build_rows(plan: Plan, outcomes: Sequence[Outcome], resolved: dict[str, ResolvedVariant]) -> list[Row]:
-    """One row for every planned run, done or not, in plain text as the CSV holds it."""
+def build_rows(plan: Plan, outcomes: Sequence[Outcome], resolved: dict[str, ResolvedVariant]) -> list[RunRow]:
+    """Build one row for every planned run, done or not, as text for the CSV."""
     return [_row(plan, outcome, resolved[outcome.planned.variant.name]) for outcome in outcomes]
 
 
-def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> Row:
+def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
     manifest: dict[str, Any] = outcome.found.manifest if outcome.found is not None else {}
     scores = {**manifest.get("last", {}), **manifest.get("best", {}), **manifest.get("test", {})}
     state = "done" if outcome.done else "failed" if outcome.reason or manifest.get("status") == "failed" else "to do"
@@ -58,44 +58,44 @@ def _text(value: Any) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def is_whole(plan: Plan, rows: Sequence[Row]) -> bool:
-    """Whether the rows are those of the whole study as it was written down, each done or failed."""
+def is_whole(plan: Plan, rows: Sequence[RunRow]) -> bool:
+    """Whether the rows cover the whole study of study.yaml, each run done or failed."""
     from cnnkit.study.plan import read_plan
 
     written = read_plan(plan.folder)
-    asked = {(*run.variant.levels.values(), str(run.seed)) for run in written.runs}
+    planned = {(*run.variant.levels.values(), str(run.seed)) for run in written.runs}
     factors = list(written.variants[0].levels)
     there = {(*(row[f] for f in factors), row["seed"]) for row in rows if row["status"] != "to do"}
-    return asked <= there
+    return planned <= there
 
 
-def group_by_variant(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
-    """The rows of each variant, by its levels."""
-    found: dict[tuple[str, ...], list[Row]] = {}
+def group_by_variant(rows: Sequence[RunRow]) -> dict[tuple[str, ...], list[RunRow]]:
+    """Group the rows by the levels of their variants."""
+    found: dict[tuple[str, ...], list[RunRow]] = {}
     for row in rows:
         found.setdefault(tuple(row[factor] for factor in factor_names(row)), []).append(row)
     return found
 
 
-def factor_names(row: Row) -> list[str]:
-    """Names of the columns that tell the variants apart: those before ``seed``."""
+def factor_names(row: RunRow) -> list[str]:
+    """The names of the factors: the columns before ``seed``."""
     return list(row)[: list(row).index("seed")]
 
 
-def metric_name(row: Row) -> str:
-    """Name of the study's metric: the column after ``status``."""
+def metric_name(row: RunRow) -> str:
+    """The study's metric: the column after ``status``."""
     return list(row)[list(row).index("status") + 1]
 
 
-def collect_scores(rows: Sequence[Row]) -> list[float]:
-    """The metric of the runs that have one."""
+def collect_scores(rows: Sequence[RunRow]) -> list[float]:
+    """Collect the metric of the finished runs."""
     return [float(row[metric_name(row)]) for row in rows if row["status"] == "done" and row[metric_name(row)]]
 
 
-def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Head and lines of the table: a line a variant, the best one bold, those like it marked.
+def build_table(rows: Sequence[RunRow]) -> tuple[list[str], list[list[str]]]:
+    """Build the head and the lines of the table: a line a variant, the best one bold.
 
-    A variant is like the best one if Welch's t test with Holm's correction does not tell them apart at 5 %.
+    A variant is marked as like the best if Welch's t test with Holm's correction finds no significant difference (5 %).
     """
     variants, metric = group_by_variant(rows), metric_name(rows[0])
     scores = {levels: collect_scores(of) for levels, of in variants.items()}
@@ -132,13 +132,13 @@ def _score(summary: Summary, as_percent: bool) -> list[str]:
     return [f"{summary.mean:.4g}{deviation}", f"{summary.low:.4g} to {summary.high:.4g}" if summary.n > 1 else ""]
 
 
-def _minutes(rows: Sequence[Row]) -> str:
+def _minutes(rows: Sequence[RunRow]) -> str:
     seconds = [float(row["train_seconds"]) for row in rows if row["train_seconds"]]
     return f"{median(seconds) / 60:.1f}" if seconds else ""
 
 
-def caption(rows: Sequence[Row]) -> str:
-    """What the table's figures are, in a line."""
+def build_caption(rows: Sequence[RunRow]) -> str:
+    """Describe the columns of the table in a line."""
     done = [row for row in rows if row["status"] == "done"]
     machines = sorted({f"{row['cpu']}, {_threads(row['threads'])}, {row['precision']}" for row in done})
     text = (
@@ -152,28 +152,27 @@ def _threads(number: str) -> str:
     return "1 thread" if number == "1" else f"{number} threads"
 
 
-def markdown(rows: Sequence[Row]) -> str:
-    """The table and its caption in Markdown."""
-    return f"{markdown_table(*table(rows))}\n\n{caption(rows)}\n"
+def format_markdown(rows: Sequence[RunRow]) -> str:
+    """Format the table and its caption in Markdown."""
+    return f"{markdown_table(*build_table(rows))}\n\n{build_caption(rows)}\n"
 
 
-def write_results(plan: Plan, rows: Sequence[Row], place: Path) -> Path:
+def write_results(plan: Plan, rows: Sequence[RunRow], place: Path) -> Path:
     """Write results.csv, table.md and plot.png, and the table into a README.md that has the markers.
 
     Args:
-        plan: the study.
         rows: see `build_rows`.
-        place: the folder: the study's own, or that of its runs if they are a part of it.
+        place: the study's folder, or the folder of its runs if the rows are only a part of the study.
     """
     place.mkdir(parents=True, exist_ok=True)
     with replacing(place / RESULTS) as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    text = markdown(rows)
+    text = format_markdown(rows)
     write_atomically(place / TABLE, text)
     picture = io.BytesIO()
-    figure(plan.question, rows).savefig(picture, format="png", dpi=100)
+    draw_figure(plan.question, rows).savefig(picture, format="png", dpi=100)
     with replacing(place / PLOT, "wb") as file:
         file.write(picture.getvalue())
     readme = place / "README.md"
@@ -182,14 +181,14 @@ def write_results(plan: Plan, rows: Sequence[Row], place: Path) -> Path:
     return place
 
 
-def read_rows(file: Path) -> list[Row]:
+def read_rows(file: Path) -> list[RunRow]:
     """The rows of a results.csv."""
     with file.open(newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
-def figure(title: str, rows: Sequence[Row]) -> Any:
-    """A dot for every run, and the mean with its interval for every variant."""
+def draw_figure(title: str, rows: Sequence[RunRow]) -> Any:
+    """Draw a dot for every run, and the mean with its interval for every variant."""
     from cnnkit.reporting.figures import new_figure
 
     variants, metric = group_by_variant(rows), metric_name(rows[0])
@@ -214,8 +213,8 @@ def figure(title: str, rows: Sequence[Row]) -> Any:
     return drawn
 
 
-def print_results(plan: Plan, rows: Sequence[Row]) -> None:
-    """The question and its table on a terminal."""
-    head, lines = table(rows)
+def print_results(plan: Plan, rows: Sequence[RunRow]) -> None:
+    """Print the question and the table."""
+    head, lines = build_table(rows)
     print(f"\n{shown(plan.question)}")
     print_table(head, [[cell.replace("**", "") for cell in line] for line in lines])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnnkit.study.plan import read_plan
-from cnnkit.study.results import factor_names, markdown, read_rows
+from cnnkit.study.results import factor_names, format_markdown, read_rows
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 FOLDERS = sorted(path.parent for path in EXPERIMENTS.glob("*/README.md"))
@@ -15,7 +15,7 @@ ANSWERED = [folder for folder in FOLDERS if (folder / "results.csv").exists()]
 
 @pytest.mark.parametrize("folder", ANSWERED, ids=lambda folder: folder.name)
 def test_the_table_of_the_page_is_that_of_the_results(folder: Path) -> None:
-    text = markdown(read_rows(folder / "results.csv"))
+    text = format_markdown(read_rows(folder / "results.csv"))
     assert (folder / "table.md").read_text(encoding="utf-8") == text
     readme = (folder / "README.md").read_text(encoding="utf-8")
     between = re.search(r"<!-- results -->\n(.*)\n?<!-- /results -->", readme, re.DOTALL)

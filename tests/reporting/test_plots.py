@@ -55,7 +55,6 @@ def test_any_name_can_be_drawn(name: str, recwarn: pytest.WarningsRecorder) -> N
     for figure in (
         plots.confusion_figure(matrix, [name, "b"]),
         plots.class_accuracy_figure(matrix, [name, "b"]),
-        plots.bar_figure([1, 2], [name, "b"], "images"),
     ):
         assert plots.png_bytes(figure, 30).startswith(b"\x89PNG")
         shown = {*labels(figure.axes[0].get_yticklabels())}

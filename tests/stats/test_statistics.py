@@ -14,7 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from cnnkit.errors import UserError
 from cnnkit.stats.intervals import bootstrap_difference, summarize, summarize_shares, wilson_interval
-from cnnkit.stats.significance import compare_with_best, holm, mcnemar_exact, paired_t_test, t_test_welch
+from cnnkit.stats.significance import compare_with_best, holm, mcnemar_exact, t_test_welch
 
 SCORES = np.random.default_rng(7).normal(0.9, [[0.01], [0.002], [0.03]], (3, 6))
 
@@ -49,30 +49,24 @@ def test_one_run_or_none_has_no_interval() -> None:
 
 
 @pytest.mark.parametrize(("k", "size"), [(1, 6), (2, 6), (1, 2), (2, 3)])
-def test_welchs_and_the_paired_test_are_scipys(k: int, size: int) -> None:
+def test_welchs_test_is_scipys(k: int, size: int) -> None:
     a, b = SCORES[0, :5], SCORES[k, :size]
     found, expected = t_test_welch(a.tolist(), b.tolist()), scipy.stats.ttest_ind(a, b, equal_var=False)
     interval = expected.confidence_interval(0.95)
     assert (found.mean, found.p) == pytest.approx((a.mean() - b.mean(), expected.pvalue), abs=1e-10)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-10)
-    a = SCORES[0, :size]
-    paired, expected = paired_t_test(a.tolist(), b.tolist()), scipy.stats.ttest_rel(a, b)
-    interval = expected.confidence_interval(0.95)
-    assert (paired.mean, paired.p) == pytest.approx(((a - b).mean(), expected.pvalue), abs=1e-10)
-    assert (paired.low, paired.high) == pytest.approx((interval.low, interval.high), abs=1e-10)
 
 
 def test_a_single_run_decides_nothing() -> None:
-    for found in (t_test_welch([0.9], [0.5, 0.51, 0.52]), paired_t_test([0.9], [0.5])):
-        assert found.mean == pytest.approx(0.9 - (0.51 if found.mean < 0.395 else 0.5))
-        assert all(map(math.isnan, (found.low, found.high, found.p)))
+    found = t_test_welch([0.9], [0.5, 0.51, 0.52])
+    assert found.mean == pytest.approx(0.39)
+    assert all(map(math.isnan, (found.low, found.high, found.p)))
     assert compare_with_best({"a": [0.9], "b": [0.1]}) == ("a", ["a", "b"])
 
 
 def test_samples_without_spread() -> None:
     assert t_test_welch([0.5, 0.5], [0.5, 0.5]).p == 1
     assert t_test_welch([0.6, 0.6], [0.5, 0.5]).p == 0
-    assert paired_t_test([0.6, 0.6], [0.5, 0.5]).p == 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = t_test_welch([0.6, 0.7, 0.8], [0.5, 0.5, 0.5])  # then it is the t test of one sample
@@ -86,11 +80,6 @@ def test_far_tails_keep_their_digits() -> None:
     df = 10
     c = math.gamma((df + 1) / 2) / math.sqrt(df * math.pi) / math.gamma(df / 2) * df ** ((df + 1) / 2)
     assert t_test_welch(a, b).p == pytest.approx(2 * c * t**-df / df, rel=1e-4)
-
-
-def test_pairs_need_equally_many() -> None:
-    with pytest.raises(UserError, match="2 values and 1"):
-        paired_t_test([1, 2], [1])
 
 
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (0, 1), (0, 20), (3, 3), (2, 9), (40, 61), (500, 430), (4000, 4300)])

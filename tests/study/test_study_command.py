@@ -12,7 +12,7 @@ from small_runs import Cli
 
 from cnnkit.runs import RunFolder
 from cnnkit.runs.predictions import load_predictions
-from cnnkit.study.results import markdown, read_rows
+from cnnkit.study.results import format_markdown, read_rows
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 STUDY = f"""
@@ -65,7 +65,7 @@ def test_a_study_runs_once_and_answers(cli: Cli) -> None:
         run = RunFolder(place)
         assert load_predictions(run.predictions).accuracy == pytest.approx(run.manifest()["test"]["test/acc"], abs=1e-6)
     readme = (folder / "README.md").read_text()
-    assert markdown(rows) in readme
+    assert format_markdown(rows) in readme
     assert readme.endswith("The end.\n")
     assert (folder / "plot.png").stat().st_size > 1000
 

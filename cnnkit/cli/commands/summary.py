@@ -12,7 +12,7 @@ from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 
 if TYPE_CHECKING:
-    from cnnkit.inspection.complexity import Complexity, Row
+    from cnnkit.inspection.complexity import Complexity, LayerRow
 
 _DESCRIPTION = """\
 Prints, for one image, the layers in the order in which they run: the shape of the output, parameters,
@@ -164,7 +164,7 @@ def _print(found: "Complexity", title: str, notes: list[str]) -> None:
         print("\n".join(notes), flush=True)
 
 
-def _cells(row: "Row") -> list[str]:
+def _cells(row: "LayerRow") -> list[str]:
     frozen = "" if not row.frozen else " frozen" if row.frozen == row.parameters else f" ({row.frozen:,} frozen)"
     return [
         row.name or "(the net)",

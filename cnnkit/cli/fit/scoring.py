@@ -9,7 +9,7 @@ from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoi
 from cnnkit.cli.fit.data_identity import check_data_identity
 from cnnkit.cli.fit.output import print_scores, write_predictions
 from cnnkit.errors import UserError
-from cnnkit.files import report_not_written
+from cnnkit.files import note_not_written
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def score(session: "Session") -> None:
             session.predictions.kept.save(run.predictions)
         record_scores(run, command, path, moment, scores, of_run=of_run)
     except OSError as error:
-        report_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
+        note_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
 
 
 def record_scores(

@@ -140,7 +140,7 @@ class Session:
                 command = quote_command("fit", "--config", self.run.config)
                 files.write_atomically(self.run.config, f"# {command}\n{text}")
             except OSError as error:
-                files.report_not_written(self.run.config, error)
+                files.note_not_written(self.run.config, error)
 
     @contextlib.contextmanager
     def _leave_no_empty_folder(self) -> Iterator[None]:
