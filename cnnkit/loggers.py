@@ -39,7 +39,7 @@ class TensorBoard(TensorBoardLogger):
         else:
             self._ahead = rename_future_events(folder)
             # Within one second the process number would decide which file is read first, and a resume could be read
-            # before what it goes on from.
+            # before the run that it resumes.
             while any(folder.glob(f"events.out.tfevents.{int(time.time())}.*")):
                 time.sleep(0.05)
         self._wall, self._began = time.time() + self._ahead, time.monotonic()

@@ -92,7 +92,7 @@ class EMA(EMAWeightAveraging):
             checkpoint["state_dict"] = own
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Load both sets of weights, but only when training goes on.
+        """Load both sets of weights, but only to resume training.
 
         Lightning's own hook always loads the raw weights: `Trainer.test` after `Trainer.fit` would test the wrong ones.
         """

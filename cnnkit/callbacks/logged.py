@@ -58,7 +58,7 @@ def find_task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str
 
 
 def higher_is_better(module: L.LightningModule, name: str) -> bool | None:
-    """What a task's own metric, such as ``val/f1``, says of itself; None if it says nothing."""
+    """The attribute of a task's own metric, such as ``val/f1``; None if it has none."""
     scores: Any = getattr(module, "scores", None)
     if not isinstance(scores, torch.nn.ModuleDict) or "val_scores" not in scores:
         return None

@@ -7,7 +7,7 @@ from torchmetrics.wrappers import Running
 class SpikeDetection(LightningSpikeDetection):
     """Ends a run whose loss jumps, and writes down which batches to leave out; see Lightning's class of this name.
 
-    Lightning's looks for its running mean under another name when a run goes on. The mean itself starts again there.
+    After a resume Lightning's class looks for its running mean under another name. The mean itself starts again.
     """
 
     @property

@@ -43,7 +43,7 @@ def integrated_gradients(
 
     Args:
         baseline: an image without information, (1, C, H, W): `normalize_black` makes the usual one.
-        labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
+        labels: the classes to explain, (B,), or one for all; by default the class that the net predicts.
         steps: points of the integral (Gauss-Legendre).
 
     Raises:
@@ -77,9 +77,9 @@ def occlusion(
 
     Args:
         baseline: what the square shows, a part of this image (1, C, H, W), see `normalize_black`; gray in the paper.
-        labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
-        window: side of the square in pixels; none given: a fifth of the image's shorter side.
-        stride: pixels from one square to the next; none given: half a window, about a hundred squares.
+        labels: the classes to explain, (B,), or one for all; by default the class that the net predicts.
+        window: side of the square in pixels; by default a fifth of the image's shorter side.
+        stride: pixels from one square to the next; by default half a window, about a hundred squares.
 
     Raises:
         UserError: captum is not installed, or the window does not fit into the image.

@@ -119,7 +119,7 @@ class Challenge:
     Args:
         what: in words, for the plot.
         strengths: in that unit, the weakest first; 0 would be no change.
-        views: see `cnnkit.inspection.robustness.Views`; none given: `Clutter`, which needs the other images.
+        views: see `cnnkit.inspection.robustness.Views`; by default `Clutter`, which needs the other images.
     """
 
     what: str

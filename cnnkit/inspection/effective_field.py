@@ -124,7 +124,7 @@ class _LayerReached(Exception):
 
 
 def run_until(net: nn.Module, layer: str, run: int, images: Tensor) -> Tensor:
-    """Run a net until a layer has run so many times, and return its output.
+    """Run a net until a layer has run ``run`` times, and return its output.
 
     The layers after it do not run, so the images may have any size.
     """

@@ -61,8 +61,8 @@ def attribution_maps(
         images: normalized, (B, C, H, W).
         mean: that was subtracted from every channel; with ``std`` it says what is black, which stands for "nothing".
         std: that every channel was divided by.
-        labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
-        module: where Grad-CAM looks; none given: the block around the last convolution.
+        labels: the classes to explain, (B,), or one for all; by default the class that the net predicts.
+        module: where Grad-CAM looks; by default the block around the last convolution.
 
     Raises:
         UserError: Grad-CAM has nowhere to look.

@@ -24,7 +24,7 @@ def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None =
     The net runs in evaluation mode, without gradients, and is left as it was.
 
     Args:
-        modules: dotted names, such as ``features.3``; none given: the stages, as `stages` finds them.
+        modules: dotted names, such as ``features.3``; by default the stages, as `stages` finds them.
 
     Returns:
         Maps by the module's name; the second run of a module that runs several times is ``name (2)``.

@@ -21,7 +21,7 @@ def last_convolution(net: nn.Module, images: Tensor | None = None) -> tuple[str,
     One whose maps have a single pixel, as in squeeze-and-excitation, does not count where there are others.
 
     Args:
-        images: what to run it on; none given: one black image of the net's ``in_channels`` and ``image_size``.
+        images: what to run it on; by default one black image of the net's ``in_channels`` and ``image_size``.
 
     Raises:
         UserError: the net has no convolution, as an MLP, or runs none.
@@ -73,8 +73,8 @@ def grad_cam(
     positive part is kept. The values are not scaled: those of two images can be compared.
 
     Args:
-        labels: the classes to explain, (B,), or one for all; none given: the class that the net predicts.
-        module: a module of the net or its dotted name; none given: what `last_block` finds. Of a module that runs
+        labels: the classes to explain, (B,), or one for all; by default the class that the net predicts.
+        module: a module of the net or its dotted name; by default what `last_block` finds. Of a module that runs
             several times the last run counts.
         upsample: bilinearly to the size of the images; else the map has the size of the module's.
 

@@ -43,7 +43,7 @@ def tile(images: Tensor, columns: int = 8, gap: int = GAP, fill: int = WHITE) ->
 
 
 def enlarge(images: Tensor, least: int = LEAST) -> Tensor:
-    """Repeat the pixels of images (..., H, W) until the longer side has at least so many.
+    """Repeat the pixels of images (..., H, W) until the longer side has at least ``least``.
 
     Example:
         >>> enlarge(torch.zeros(1, 3, 3)).shape
