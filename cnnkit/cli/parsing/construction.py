@@ -23,6 +23,7 @@ from cnnkit.cli.parsing.configuration import Configuration
 from cnnkit.cli.parsing.typed import strip_marks
 from cnnkit.cli.parsing.written import arguments_in, class_paths, find_classes
 from cnnkit.errors import UserError
+from cnnkit.layers.probing import evaluating
 from cnnkit.scalars import as_word, plain
 from cnnkit.upstream import private
 
@@ -182,11 +183,9 @@ def show_one_image(net: nn.Module, channels: int, size: Any, classes: int | None
     Raises:
         UserError: it gives another number of logits than there are classes.
     """
-    was_training = net.training
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        logits = net.eval()(torch.zeros(1, channels, height, width))
-    net.train(was_training)
+    with evaluating(net), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        logits = net(torch.zeros(1, channels, height, width))
     if torch.is_tensor(logits) and classes is not None and logits.shape != (1, classes):
         raise UserError(
             f"the net maps an image to {tuple(logits.shape)}, and the data has {classes} classes: "
