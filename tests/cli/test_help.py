@@ -31,6 +31,7 @@ def test_every_command_and_option_is_told_of(cli: Cli) -> None:
     ("words", "expected"),
     [
         (["--model.net.help", "CNN"], "--net.channels"),
+        (["--model.net.help", "ResNet"], "--net.depth"),
         (["--data.help", "CIFAR10"], "--data.init_args.batch_size"),
     ],
 )

@@ -19,7 +19,7 @@ from cnnkit.cli.errors.diagnosis import refuse
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing.checks import check_values
-from cnnkit.cli.parsing.classes import import_path, list_arguments
+from cnnkit.cli.parsing.classes import import_path, list_arguments, resolve_class
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
 from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
@@ -72,7 +72,7 @@ def load_configuration(line: CommandLine) -> Configuration:
     parser = build_parser(line.command)
     if any(word.partition("=")[0].endswith(".help") for word in words):
         parser.set_defaults(DEFAULTS)
-        parser.parse_args(words)  # prints and stops
+        parser.parse_args(_with_whole_names(words))  # prints and stops
     arguments = list_command_arguments(line.command)
     written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"]))
     try:
@@ -90,6 +90,19 @@ def load_configuration(line: CommandLine) -> Configuration:
         print(configuration.as_yaml(), end="")
         raise SystemExit(0)
     return configuration
+
+
+def _with_whole_names(words: list[str]) -> list[str]:
+    """Give classes after ``--key.help`` their dotted names: torchvision, too, has a ResNet."""
+    whole = list(words)
+    for place, word in enumerate(words):
+        key, _, name = word.partition("=")
+        if key.endswith(".help"):
+            name = name or next(iter(words[place + 1 : place + 2]), "")
+            if (found := resolve_class(name) if name else None) is not None:
+                whole[place : place + (1 if "=" in word else 2)] = [f"{key}={import_path(found)}"]
+                return whole
+    return whole
 
 
 def _as_plain(value: Any) -> Any:
