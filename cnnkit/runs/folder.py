@@ -29,50 +29,22 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.config = path / "config.yaml"  # the resolved configuration
+        self.split = path / "split.json"  # of a folder of images: which files train, validate and test
+        self.metrics = path / "metrics.csv"  # the logged numbers, a row a step
+        self.manifest_file = path / "manifest.json"  # settings, machine and results
+        self.predictions = path / "test_predictions.safetensors"  # of `test`, for every test image
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.ckpt"  # the newest checkpoint
 
     def __str__(self) -> str:
         return str(self.path)
-
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.yaml"
-
-    @property
-    def split(self) -> Path:
-        """Which image files train, validate and test; only for folders of images."""
-        return self.path / "split.json"
-
-    @property
-    def metrics(self) -> Path:
-        """The logged numbers, a row a step."""
-        return self.path / "metrics.csv"
-
-    @property
-    def manifest_file(self) -> Path:
-        """Settings, machine and results."""
-        return self.path / "manifest.json"
-
-    @property
-    def predictions(self) -> Path:
-        """What `test` predicted for every test image."""
-        return self.path / "test_predictions.safetensors"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The folder of the checkpoints."""
-        return self.path / "checkpoints"
 
     @property
     def best(self) -> Path:
         """The checkpoint with the best validation score; the last one if nothing was validated."""
         best = self.checkpoints / "best.ckpt"
         return best if best.exists() else self.last
-
-    @property
-    def last(self) -> Path:
-        """The newest checkpoint."""
-        return self.checkpoints / "last.ckpt"
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, or an empty dict where there is none yet.
