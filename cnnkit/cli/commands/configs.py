@@ -24,15 +24,15 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the table, or one file."""
     names = card_names()
-    if asked.name is not None and asked.name not in names:
-        raise UserError(f"no configuration {asked.name!r} comes with cnnkit{suggest(asked.name, names)}")
-    cards = [read_card(name) for name in ([asked.name] if asked.name else names)]
-    if asked.json:
+    if args.name is not None and args.name not in names:
+        raise UserError(f"no configuration {args.name!r} comes with cnnkit{suggest(args.name, names)}")
+    cards = [read_card(name) for name in ([args.name] if args.name else names)]
+    if args.json:
         print(json.dumps([{**asdict(card), "file": str(card.file)} for card in cards], indent=2))
-    elif asked.name:
+    elif args.name:
         print(cards[0].file.read_text(encoding="utf-8"), end="")
     else:
         print_table(["name", "net and data", "test accuracy"], [[c.name, c.about, _short(c.result)] for c in cards])

@@ -52,45 +52,45 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Print what is asked for."""
-    words = asked.what
+def run(args: argparse.Namespace) -> int:
+    """Print the table, one run, or the differences of two."""
+    words = args.what
     if words[:1] in (["show"], ["diff"]):
-        _check_words(asked, *words)
-        (_show if words[0] == "show" else _diff)(words[1:], asked.json)
+        _check_words(args, *words)
+        (_show if words[0] == "show" else _diff)(words[1:], args.json)
     elif len(words) > 1:
         raise UserError(f"{words[1]}: give one folder; `runs show RUN` and `runs diff A B` look closer")
     else:
-        _list(Path(words[0] if words else runs.ROOT), asked)
+        _list(Path(words[0] if words else runs.ROOT), args)
     return 0
 
 
-def _check_words(asked: argparse.Namespace, what: str, *named: str) -> None:
+def _check_words(args: argparse.Namespace, what: str, *named: str) -> None:
     wanted, example = (1, "one, as in `runs show RUN`") if what == "show" else (2, "two, as in `runs diff A B`")
     if len(named) != wanted:
         raise UserError(f"runs {what}: {len(named)} runs are named; name {example}")
     for flag in ("sort", "reverse", "where", "limit", "columns"):
-        if getattr(asked, flag):
+        if getattr(args, flag):
             raise UserError(f"--{flag}: is for the table of runs; leave it out with {what}")
 
 
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 
-def _list(folder: Path, asked: argparse.Namespace) -> None:
+def _list(folder: Path, args: argparse.Namespace) -> None:
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that your runs are in")
     records = read_records(folder)
-    conditions = [read_condition(text) for text in asked.where]
-    columns = [key.strip() for key in asked.columns.split(",") if key.strip()] if asked.columns else []
-    check_keys(records, [*(c.key for c in conditions), *([asked.sort] if asked.sort else []), *columns])
+    conditions = [read_condition(text) for text in args.where]
+    columns = [key.strip() for key in args.columns.split(",") if key.strip()] if args.columns else []
+    check_keys(records, [*(c.key for c in conditions), *([args.sort] if args.sort else []), *columns])
     chosen = [record for record in records if all(condition.holds(record) for condition in conditions)]
-    if asked.sort:
-        chosen = sort_records(chosen, asked.sort, asked.reverse)
-    elif asked.reverse:
+    if args.sort:
+        chosen = sort_records(chosen, args.sort, args.reverse)
+    elif args.reverse:
         chosen.reverse()
-    shown = chosen[: asked.limit]
-    if asked.json:
+    shown = chosen[: args.limit]
+    if args.json:
         print(json.dumps([_as_json(record, columns) for record in shown], indent=2))
         return
     reasons = ["reason"] if not columns and any(record.facts["reason"] for record in shown) else []

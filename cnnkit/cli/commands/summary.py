@@ -36,23 +36,23 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the table, or the same figures as JSON."""
-    if asked.layer and not asked.effective:
+    if args.layer and not args.effective:
         raise UserError("--layer names the layer that --effective draws: give both")
-    task, image = _load_from_run(asked) if asked.run else _build_from_config(asked)
-    if asked.image_size:
-        image = (image[0], *asked.image_size)
-    found = _count(task, image, asked.depth)
+    task, image = _load_from_run(args) if args.run else _build_from_config(args)
+    if args.image_size:
+        image = (image[0], *args.image_size)
+    found = _count(task, image, args.depth)
     from cnnkit.classroom.derivation import derive_rows
 
-    why = derive_rows(found) if asked.explain else []
-    if asked.json:
-        print(json.dumps(_as_json(found) | ({"why": why} if asked.explain else {}), indent=2))
+    why = derive_rows(found) if args.explain else []
+    if args.json:
+        print(json.dumps(_as_json(found) | ({"why": why} if args.explain else {}), indent=2))
     else:
         _print(found, _title(task, image), _notes(task, found) + (["", *why] if why else []))
-    if asked.effective:
-        _draw(task, asked.layer, image, Path(asked.effective), say=not asked.json)
+    if args.effective:
+        _draw(task, args.layer, image, Path(args.effective), say=not args.json)
     return 0
 
 
@@ -66,21 +66,21 @@ def _size(text: str) -> tuple[int, int]:
 # ---- the net ---------------------------------------------------------------------------------------------------------
 
 
-def _build_from_config(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     """The task of a configuration and the shape of its images."""
     from cnnkit.cli.parsing.build import from_config
 
-    task, data, _ = from_config([word for file in asked.config for word in ("--config", file)] + asked.others)
+    task, data, _ = from_config([word for file in args.config for word in ("--config", file)] + args.others)
     return task, _image(task, getattr(data, "shape", None) or {})
 
 
-def _load_from_run(asked: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     from cnnkit.cli.task_loading import load_task
 
-    if asked.others:
-        raise UserError(f"{asked.others[0]}: the net of a run is what it is; give a --config FILE to change it")
-    run = runs.choose_finished(asked.run)
-    task, checkpoint = load_task(run.best, [run.config, *map(find_config, asked.config)])
+    if args.others:
+        raise UserError(f"{args.others[0]}: the net of a run is what it is; give a --config FILE to change it")
+    run = runs.choose_finished(args.run)
+    task, checkpoint = load_task(run.best, [run.config, *map(find_config, args.config)])
     return task, _image(task, checkpoint.get("data") or {})
 
 

@@ -22,12 +22,12 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Measure every run under every change, print the tables, write the plot."""
-    measurement = robustness.Measurement(asked, "strength")
+    measurement = robustness.Measurement(args, "strength")
     from cnnkit.inspection.challenges import CHALLENGES, challenges_figure
 
-    chosen = {name: CHALLENGES[name] for name in NAMES if name in asked.only}
+    chosen = {name: CHALLENGES[name] for name in NAMES if name in args.only}
     images, count = measurement.images, len(measurement.labels)
     curves = measurement.measure(
         {name: (each.build_views(images, count), (0, *each.strengths)) for name, each in chosen.items()}

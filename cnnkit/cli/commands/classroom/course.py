@@ -22,24 +22,24 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print one example, or their names."""
     from cnnkit.classroom.lessons import LESSONS
 
-    output = check_png(asked.output) if asked.output else None
-    if asked.name is None:
+    output = check_png(args.output) if args.output else None
+    if args.name is None:
         if output:
             raise UserError(f"--output draws one example: name it, one of {', '.join(LESSONS)}")
         summaries = {name: (lesson.__doc__ or "").strip() for name, lesson in LESSONS.items()}
-        print(json.dumps(summaries, indent=2) if asked.json else _as_table(summaries))
+        print(json.dumps(summaries, indent=2) if args.json else _as_table(summaries))
         return 0
-    if asked.name not in LESSONS:
-        raise UserError(f"there is no example {asked.name!r}{suggest(asked.name, LESSONS)}")
-    lesson = LESSONS[asked.name]()
+    if args.name not in LESSONS:
+        raise UserError(f"there is no example {args.name!r}{suggest(args.name, LESSONS)}")
+    lesson = LESSONS[args.name]()
     if output and lesson.draw is None:
-        raise UserError(f"--output: the example {asked.name} has no picture; leave it out")
-    if asked.json:
-        print(json.dumps({"name": asked.name, "lines": lesson.lines, "picture": output and str(output)}, indent=2))
+        raise UserError(f"--output: the example {args.name} has no picture; leave it out")
+    if args.json:
+        print(json.dumps({"name": args.name, "lines": lesson.lines, "picture": output and str(output)}, indent=2))
     else:
         print("\n".join(lesson.lines))
     if output and lesson.draw:

@@ -45,25 +45,25 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Write the filtered image, or list the filters."""
-    if asked.list:
-        return _list(as_json=asked.json)
-    if asked.name is None or asked.image is None:
+    if args.list:
+        return _list(as_json=args.json)
+    if args.name is None or args.image is None:
         raise UserError("name a filter and an image, such as `sobel photo.jpg -o edges.png`; --list shows all filters")
-    image, output = Path(asked.image), Path(asked.output or f"{Path(asked.image).stem}_{asked.name}.png")
-    _check(asked.name, image, output)
+    image, output = Path(args.image), Path(args.output or f"{Path(args.image).stem}_{args.name}.png")
+    _check(args.name, image, output)
     from cnnkit.classroom.filters import ImageFilter
     from cnnkit.data.images.decode import read_image
 
-    image_filter = ImageFilter(asked.name, asked.size, asked.sigma)
+    image_filter = ImageFilter(args.name, args.size, args.sigma)
     pixels = read_image(image, 3, None)
     if (pixels == pixels[:1]).all():
         pixels = pixels[:1]  # grey
     result = image_filter.render(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
     _write(result, output)
-    if asked.json:
-        print(json.dumps({"filter": asked.name, "image": str(image), "picture": str(output), "shape": result.shape}))
+    if args.json:
+        print(json.dumps({"filter": args.name, "image": str(image), "picture": str(output), "shape": result.shape}))
     else:
         print(output)
     return 0

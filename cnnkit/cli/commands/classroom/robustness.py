@@ -45,22 +45,22 @@ class Measurement:
     """Accuracy of some runs on the test images that they share; one net is in memory at a time.
 
     Args:
-        asked: the words of the command.
+        args: the words of the command.
         strength: the name of a point's strength in tables and JSON.
 
     Raises:
         UserError: the output is no PNG, a run is not there, or the runs have different test images.
     """
 
-    def __init__(self, asked: argparse.Namespace, strength: str) -> None:
-        self.asked, self.strength, self.output = asked, strength, check_png(asked.output)
+    def __init__(self, args: argparse.Namespace, strength: str) -> None:
+        self.args, self.strength, self.output = args, strength, check_png(args.output)
         self.notes: list[str] = []
-        self.folders = find_runs(asked.run, self.notes)
+        self.folders = find_runs(args.run, self.notes)
         self.paths = {name: [str(run) for run in runs] for name, runs in self.folders.items()}
         self.runs = {str(run): run for runs in self.folders.values() for run in runs}  # each once
         self.data = load_test_data(list(self.runs.values()))
         self.images = self.data[0].store.test_images
-        self.labels = self.data[0].store.test_labels[: asked.images]
+        self.labels = self.data[0].store.test_labels[: args.images]
 
     def measure(self, changes: "Mapping[str, tuple[Views, Sequence[float]]]") -> "dict[str, dict[str, list[Point]]]":
         """The curve of each change and name.
@@ -101,18 +101,18 @@ class Measurement:
         from cnnkit.reporting.figures import png_bytes
 
         write_bytes(self.output, png_bytes(figure))
-        if self.asked.csv:
+        if self.args.csv:
             text = io.StringIO()
             writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-            write_bytes(Path(self.asked.csv), text.getvalue().encode())
+            write_bytes(Path(self.args.csv), text.getvalue().encode())
 
     def print_json(self, **found: Any) -> bool:
         """Print JSON if ``--json`` was given, and return whether it was."""
-        if self.asked.json:
+        if self.args.json:
             print(json.dumps({**found, "notes": self.notes, "picture": str(self.output)}, indent=2))
-        return bool(self.asked.json)
+        return bool(self.args.json)
 
     def print_end(self) -> None:
         """Print where the plot is, and which runs were left out."""

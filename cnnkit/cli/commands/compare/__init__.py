@@ -27,22 +27,22 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
-    """Print the comparison, and draw the images if that is asked for."""
-    output = check_png(asked.output) if asked.output else None
+def run(args: argparse.Namespace) -> int:
+    """Print the comparison, and draw the images if -o names a file."""
+    output = check_png(args.output) if args.output else None
     from cnnkit.cli.commands.compare.comparison import Comparison
     from cnnkit.runs.candidates import read_candidates
 
-    comparison = Comparison(*read_candidates(asked.runs))
-    if not asked.json:
+    comparison = Comparison(*read_candidates(args.runs))
+    if not args.json:
         comparison.print()
-    picture = comparison.draw(output, asked.images) if output else None
-    if asked.json:
+    picture = comparison.draw(output, args.images) if output else None
+    if args.json:
         print(json.dumps(comparison.as_json(picture), indent=2))
         return 0
     for note in comparison.notes:
         print(f"note: {note}", file=sys.stderr)
     if picture:
         count = len(comparison.places)
-        print(f"{min(count, asked.images):,} of the {count:,} images: {picture}")
+        print(f"{min(count, args.images):,} of the {count:,} images: {picture}")
     return 0

@@ -42,18 +42,18 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Explain the images, print a table; 3 if some files could not be read."""
-    if not asked.images and not asked.test_images:
+    if not args.images and not args.test_images:
         raise UserError("no images: name files (--images photo.jpg) or some of the run's test images (--test_images 0)")
-    run = runs.choose_finished(asked.run)
+    run = runs.choose_finished(args.run)
     from cnnkit.cli.image_files import list_images
 
-    files = list_images(asked.images)
-    output = Path(asked.output) if asked.output else run.path / "explanations"
-    numbers = list(dict.fromkeys(asked.test_images))
+    files = list_images(args.images)
+    output = Path(args.output) if args.output else run.path / "explanations"
+    numbers = list(dict.fromkeys(args.test_images))
     taken = {file.resolve() for file in files}
-    _check_output(output, taken, len(files) + len(numbers), maps=asked.maps)
+    _check_output(output, taken, len(files) + len(numbers), maps=args.maps)
 
     from cnnkit.cli.commands.explain import images
     from cnnkit.cli.inference import move_to_accelerator, read_preprocessing, track
@@ -61,14 +61,14 @@ def run(asked: argparse.Namespace) -> int:
 
     task, checkpoint = load_task(run.best, [run.config])
     data = read_preprocessing(checkpoint, run.best)
-    if asked.label is not None and asked.label not in data.class_names:
-        raise UserError(f"class {asked.label!r} is none of the net's{suggest(asked.label, data.class_names)}")
+    if args.label is not None and args.label not in data.class_names:
+        raise UserError(f"class {args.label!r} is none of the net's{suggest(args.label, data.class_names)}")
     unread: list[str] = []
     batches = itertools.chain(images.read_test_images(run, numbers), images.read_files(files, data, unread))
-    drawing = images.Drawing(output, asked.label, asked.module, asked.maps, taken)
+    drawing = images.Drawing(output, args.label, args.module, args.maps, taken)
     explained = images.draw_explanations(move_to_accelerator(task), data, batches, drawing)
     found = list(track(explained, len(files) + len(numbers), "explaining"))
-    if asked.json:
+    if args.json:
         values = {"run": str(run), "images": [each.as_json() for each in found], "unreadable": unread}
         print(json.dumps(values, indent=2))
     elif found:

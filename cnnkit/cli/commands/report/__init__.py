@@ -11,7 +11,7 @@ from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import print_rows
 
 if TYPE_CHECKING:
-    from cnnkit.cli.commands.report.findings import Found
+    from cnnkit.cli.commands.report.report_data import ReportData
 
 DESCRIPTION = """\
 Write one HTML page about a run: figures, curves, confusion matrix, accuracy of the classes, reliability, the images
@@ -32,36 +32,37 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Write the page, print its main figures and where it is."""
-    run = runs.choose_finished(asked.run)
-    output = Path(asked.output) if asked.output else run.path / "report.html"
+    run = runs.choose_finished(args.run)
+    output = Path(args.output) if args.output else run.path / "report.html"
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
         raise UserError(f"output is {output}: give a file that ends in .html")
-    from cnnkit.cli.commands.report.findings import gather
-    from cnnkit.cli.commands.report.page import headline, write_page
+    from cnnkit.cli.commands.report.page import format_headline, render_report
+    from cnnkit.cli.commands.report.report_data import collect_report_data
 
-    found = gather(run)
+    report = collect_report_data(run)
     with files.writing_output(output, "w") as file:
-        file.write(write_page(found))
-    for note in found.notes:
+        file.write(render_report(report))
+    for note in report.notes:
         print(note, file=sys.stderr)
-    _print(found, headline(found), output, as_json=asked.json)
-    if asked.open == "yes":
+    _print(report, format_headline(report), output, as_json=args.json)
+    if args.open == "yes":
         import webbrowser
 
         if not webbrowser.open(output.resolve().as_uri()):
-            print(f"no browser to be found; open {output} in one", file=sys.stderr)
+            print(f"no browser found; open {output} in one", file=sys.stderr)
     return 0
 
 
-def _print(found: "Found", figures: dict[str, str], output: Path, *, as_json: bool) -> None:
+def _print(report: "ReportData", figures: dict[str, str], output: Path, *, as_json: bool) -> None:
     if as_json:
         import json
 
-        of_predictions = {} if found.predictions is None else {"accuracy": found.predictions.accuracy}
-        of_predictions |= {} if found.calibration is None else {"calibration_error": float(found.calibration.error)}
-        values = {"report": str(output), "test": found.tested or None, "best": found.manifest.get("best")}
-        print(json.dumps({**values, "predictions_of": found.part or None, **of_predictions}, indent=2))
+        values = {"report": str(output), "test": report.tested or None, "best": report.manifest.get("best")}
+        values["predictions_of"] = report.part or None
+        if report.predictions is not None and report.calibration is not None:
+            values |= {"accuracy": report.predictions.accuracy, "calibration_error": float(report.calibration.error)}
+        print(json.dumps(values, indent=2))
         return
     print_rows({**figures, "report": str(output)})

@@ -1,14 +1,14 @@
-"""The HTML page about a run, section by section, from what was found of it."""
+"""The HTML page about a run, section by section, from its data."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnkit.cli.commands.report.findings import Found
+from cnnkit.cli.commands.report.report_data import ReportData
 from cnnkit.inspection.complexity import complexity
 from cnnkit.metric_names import describe_best_score, format_metric
 from cnnkit.reporting import figures as plots
@@ -16,6 +16,7 @@ from cnnkit.reporting import html
 from cnnkit.reporting.grids import encode_png, kernel_grid
 from cnnkit.reporting.html import Block, Section
 from cnnkit.runs.metrics import quantities
+from cnnkit.runs.records import flatten
 from cnnkit.shell import quote_command
 
 WORST = 24  # wrong images shown
@@ -23,35 +24,35 @@ KERNELS = 64  # kernels shown
 LISTED = 200  # classes in the table
 
 
-def write_page(found: Found) -> str:
+def render_report(report: ReportData) -> str:
     """The whole page as text."""
-    folder = found.run.path.resolve()
-    net, data = found.manifest.get("net", {}), found.manifest.get("data", {})
+    folder = report.run.path.resolve()
+    net, data = report.manifest.get("net", {}), report.manifest.get("data", {})
     about = f"{net.get('class', 'a net')} on {data.get('name', 'images')}"
-    when = f", started {found.manifest['started']}" if "started" in found.manifest else ""
-    status = found.manifest.get("status", "of unknown state")
-    sections = [part for part in _sections(found) if part.body]
-    version = found.manifest.get("versions", {}).get("cnnkit", "")
+    when = f", started {report.manifest['started']}" if "started" in report.manifest else ""
+    status = report.manifest.get("status", "of unknown state")
+    sections = [part for part in _sections(report) if part.body]
+    version = report.manifest.get("versions", {}).get("cnnkit", "")
     return html.render_page(
         f"{folder.parent.name}/{folder.name}",
         f"{about}{when}, {status}.",
-        _head(found),
+        _head(report),
         sections,
         f"Written by cnnkit report; the run was made by cnnkit {version}.",
     )
 
 
-def headline(found: Found) -> dict[str, str]:
+def format_headline(report: ReportData) -> dict[str, str]:
     """The run's main figures by name, as they are printed."""
-    manifest, best, times = found.manifest, found.manifest.get("best", {}), found.manifest.get("times", {})
-    values = {"test accuracy": f"{found.tested['test/acc']:.2%}" if "test/acc" in found.tested else "not tested"}
-    if (monitor := found.monitor) in best:
+    manifest, best, times = report.manifest, report.manifest.get("best", {}), report.manifest.get("times", {})
+    values = {"test accuracy": f"{report.tested['test/acc']:.2%}" if "test/acc" in report.tested else "not tested"}
+    if (monitor := report.monitor) in best:
         values[describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(
             monitor, best[monitor]
         )
         values["in epoch"] = f"{best.get('epoch', '?')} of {manifest.get('epochs', '?')}"
-    if found.calibration is not None:
-        values[f"calibration error ({found.part})"] = f"{found.calibration.error:.3f}"
+    if report.calibration is not None:
+        values[f"calibration error ({report.part})"] = f"{report.calibration.error:.3f}"
     if "parameters" in manifest.get("net", {}):
         values["parameters"] = f"{manifest['net']['parameters']:,}"
     if "train_seconds" in times:
@@ -59,56 +60,56 @@ def headline(found: Found) -> dict[str, str]:
     return values
 
 
-def _head(found: Found) -> Iterator[Block]:
-    yield html.figures(headline(found))
-    if not found.tested:
+def _head(report: ReportData) -> Iterator[Block]:
+    yield html.figures(format_headline(report))
+    if not report.tested:
         yield html.paragraph(
             f"Not tested: this page says nothing of the test images. "
-            f"{quote_command('test', '--run', found.run)} scores "
+            f"{quote_command('test', '--run', report.run)} scores "
             "them; make the page again after it.",
             note=True,
         )
-    if found.part == "validation":
-        lost = "What was predicted for the test images was not kept; test again to see it. " if found.tested else ""
+    if report.part == "validation":
+        lost = "What was predicted for the test images was not kept; test again to see it. " if report.tested else ""
         yield html.paragraph(
-            f"{lost}Shown are the predictions for the validation images, computed anew in float32. By these images the "
+            f"{lost}Shown are the predictions for the validation images, computed in float32. By these images the "
             "best epoch was chosen, so they look a little better than test images would.",
             note=True,
         )
-    for note in found.notes:
+    for note in report.notes:
         yield html.paragraph(note, note=True)
 
 
-def _sections(found: Found) -> Iterator[Section]:
-    yield Section("curves", "Training", list(_curves(found)))
-    of = {"test": "the test images", "validation": "the validation images"}.get(found.part, "")
-    yield Section("classes", f"Classes, on {of}", list(_classes(found)))
-    yield Section("calibration", f"Confidence, on {of}", list(_confidence(found)))
-    yield Section("errors", f"Most confidently wrong, of {of}", list(_errors(found)))
-    yield Section("kernels", "First layer", list(_kernels(found)))
-    yield Section("net", "Layers", list(_layers(found)))
-    config = found.run.config.read_text(encoding="utf-8", errors="replace")
+def _sections(report: ReportData) -> Iterator[Section]:
+    yield Section("curves", "Training", list(_curves(report)))
+    of = {"test": "the test images", "validation": "the validation images"}.get(report.part, "")
+    yield Section("classes", f"Classes, on {of}", list(_classes(report)))
+    yield Section("calibration", f"Confidence, on {of}", list(_confidence(report)))
+    yield Section("errors", f"Most confidently wrong, of {of}", list(_errors(report)))
+    yield Section("kernels", "First layer", list(_kernels(report)))
+    yield Section("net", "Layers", list(_layers(report)))
+    config = report.run.config.read_text(encoding="utf-8", errors="replace")
     yield Section("configuration", "Configuration", [html.code(config)])
-    yield Section("facts", "What was run, and where", [html.table(["entry", "value"], _flat(found.manifest))])
+    yield Section("facts", "What was run, and where", [html.table(["entry", "value"], _facts(report.manifest))])
 
 
-def _curves(found: Found) -> Iterator[Block]:
-    names, own = quantities(found.rows), found.monitor.partition("/")[2]
+def _curves(report: ReportData) -> Iterator[Block]:
+    names, own = quantities(report.rows), report.monitor.partition("/")[2]
     if not (keys := [key for key in dict.fromkeys(("loss", "acc", own)) if key in names]):
         return
-    ends = [row for row in found.rows if any(name.startswith("val/") or name == "train/loss" for name in row)]
+    ends = [row for row in report.rows if any(name.startswith("val/") or name == "train/loss" for name in row)]
     alt = f"{', '.join(keys)} of training and validation over {len(ends)} epochs; the last figures are in the table."
-    yield html.picture(plots.png_bytes(plots.curves_figure(found.rows, keys)), alt, width=690, kind="drawing")
+    yield html.picture(plots.png_bytes(plots.curves_figure(report.rows, keys)), alt, width=690, kind="drawing")
     columns = [name for name in ends[-1] if name.startswith(("train/", "val/")) and not name.endswith("_step")]
     if len(ends) <= 100:
         cells = [[f"{row['epoch'] + 1:.0f}", *(f"{row.get(name, np.nan):.4f}" for name in columns)] for row in ends]
         yield html.table(["epoch", *columns], cells)
 
 
-def _classes(found: Found) -> Iterator[Block]:
-    if found.predictions is None:
+def _classes(report: ReportData) -> Iterator[Block]:
+    if report.predictions is None:
         return
-    matrix, names = found.matrix, found.names
+    matrix, names = report.matrix, report.names
     side = 520 if len(names) <= 14 else 900
     alt = "Counts of each true class (row) and predicted class (column); the table below has the main figures."
     confusion = plots.png_bytes(plots.confusion_figure(matrix, names))
@@ -135,12 +136,12 @@ def _class_row(matrix: np.ndarray, names: Sequence[str], k: int) -> list[str]:
     return [names[k], f"{total:,}", f"{right:,}", f"{right / total:.2%}" if total else "", *taken]
 
 
-def _confidence(found: Found) -> Iterator[Block]:
-    if found.calibration is None:
+def _confidence(report: ReportData) -> Iterator[Block]:
+    if report.calibration is None:
         return
-    error = found.calibration.error
+    error = report.calibration.error
     yield html.picture(
-        plots.png_bytes(plots.reliability_figure(found.calibration)),
+        plots.png_bytes(plots.reliability_figure(report.calibration)),
         f"Reliability diagram: accuracy for each range of confidence. Expected calibration error {error:.3f}.",
         "A net whose confidence can be believed has its bars end on the diagonal; bars below it mean overconfidence. "
         "The calibration error is the mean distance, weighted by the number of images.",
@@ -149,19 +150,19 @@ def _confidence(found: Found) -> Iterator[Block]:
     )
 
 
-def _errors(found: Found) -> Iterator[Block]:
-    if found.predictions is None:
+def _errors(report: ReportData) -> Iterator[Block]:
+    if report.predictions is None:
         return
-    wrong = np.flatnonzero(~found.predictions.correct)
-    confidence = found.predictions.probabilities.max(1).astype(np.float64)
+    wrong = np.flatnonzero(~report.predictions.correct)
+    confidence = report.predictions.probabilities.max(1).astype(np.float64)
     order = wrong[np.argsort(-confidence[wrong], kind="stable")][:WORST]
-    total = len(found.predictions.labels)
+    total = len(report.predictions.labels)
     yield html.paragraph(
         f"{len(wrong):,} of {total:,} images were taken for another class, these {len(order)} with the most confidence."
     )
-    places = found.predictions.index[order]
-    pairs = [(found.names[found.predictions.predicted[k]], found.names[found.predictions.labels[k]]) for k in order]
-    if found.images is None:
+    places = report.predictions.index[order]
+    pairs = [(report.names[report.predictions.predicted[k]], report.names[report.predictions.labels[k]]) for k in order]
+    if report.images is None:
         rows = (
             zip(places, *zip(*pairs, strict=True), (f"{confidence[k]:.1%}" for k in order), strict=True)
             if pairs
@@ -169,7 +170,7 @@ def _errors(found: Found) -> Iterator[Block]:
         )
         yield html.table(["image", "predicted", "true", "confidence"], rows)
         return
-    pixels = found.images(torch.from_numpy(places.astype(np.int64)))
+    pixels = report.images(torch.from_numpy(places.astype(np.int64)))
     shown = []
     for image, k, (predicted, true), place in zip(pixels, order, pairs, places, strict=True):
         text = f"{predicted}, {confidence[k]:.1%}; in truth {true}"
@@ -178,8 +179,8 @@ def _errors(found: Found) -> Iterator[Block]:
     yield html.gallery(shown)
 
 
-def _kernels(found: Found) -> Iterator[Block]:
-    weight = None if found.net is None else first_kernels(found.net, found.input_size)
+def _kernels(report: ReportData) -> Iterator[Block]:
+    weight = None if report.net is None else first_kernels(report.net, report.input_size)
     if weight is None:
         return
     shown, kind = weight[:KERNELS], "Kernels" if weight.shape[-1] < 16 else "Weights"
@@ -211,10 +212,10 @@ def first_kernels(net: nn.Module, input_size: tuple[int, int, int] | None) -> Te
     return None
 
 
-def _layers(found: Found) -> Iterator[Block]:
-    if found.net is None or found.input_size is None:
+def _layers(report: ReportData) -> Iterator[Block]:
+    if report.net is None or report.input_size is None:
         return
-    costs = complexity(found.net, found.input_size)
+    costs = complexity(report.net, report.input_size)
     header = ["layer", "type", "output", "parameters", "MACs", "receptive field"]
     rows = [
         [
@@ -236,10 +237,6 @@ def _field(size: tuple[float, float]) -> str:
     return "all" if math.inf in size else "x".join(f"{n:g}" for n in size)
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Nested plain values as pairs of a dotted name and a text."""
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _flat(part, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, "; ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    facts = {name: value for name, value in flatten(manifest).items() if value != {}}
+    return [(name, "; ".join(map(str, v)) if isinstance(v, list) else str(v)) for name, v in facts.items()]

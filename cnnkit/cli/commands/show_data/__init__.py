@@ -35,21 +35,21 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the figures, draw the picture, and say where it is."""
-    output = check_png(asked.output)
+    output = check_png(args.output)
     from cnnkit.cli.commands.show_data.picture import draw_data
     from cnnkit.cli.parsing.build import from_config
     from cnnkit.data import ImageDataModule
 
-    data = from_config([word for file in asked.config for word in ("--config", file)] + asked.others)[1]
+    data = from_config([word for file in args.config for word in ("--config", file)] + args.others)[1]
     if not isinstance(data, ImageDataModule):
         raise UserError(f"{type(data).__name__} is no ImageDataModule: show-data cannot tell where its images are")
     data.setup()
     figures = describe(data)
     with writing_output(output) as file:
         draw_data(data).save(file, "png", optimize=True)
-    if asked.json:
+    if args.json:
         print(json.dumps({**figures, "picture": str(output)}, indent=2))
     else:
         _print(figures, output)

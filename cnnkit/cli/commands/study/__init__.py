@@ -40,23 +40,23 @@ def arguments() -> Options:
     return options
 
 
-def run(asked: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Carry a study out; 0 done, 1 some runs failed, 128 + n stopped by signal n."""
     from cnnkit.cli.commands.study.variants import make_engine
     from cnnkit.study.results import build_rows, is_whole, print_results, write_results
 
-    plan = read_plan(asked.folder)
-    root = Path(asked.root) / plan.name
-    planned = _chosen(plan, asked)
+    plan = read_plan(args.folder)
+    root = Path(args.root) / plan.name
+    planned = _chosen(plan, args)
     if plan.search:
-        return _search(plan, root, asked)
+        return _search(plan, root, args)
     processes = Processes()
     with lock_study(root):
-        execute, jobs = _executor(plan, asked.jobs, processes)
+        execute, jobs = _executor(plan, args.jobs, processes)
         engine = make_engine(plan, planned, root, execute)
         before = {each: engine.find(each) for each in planned}
-        left = [p for p, found in before.items() if found is None or found.state != "done"][: asked.limit]
-        if asked.dry_run:
+        left = [p for p, found in before.items() if found is None or found.state != "done"][: args.limit]
+        if args.dry_run:
             _list(plan, before)
             return 0
         print(f"{plan.question}\n{len(planned)} runs, {len(left)} of them to do; {plan.budget or 'no budget named'}")
@@ -70,7 +70,7 @@ def run(asked: argparse.Namespace) -> int:
             failed = {outcome.planned: outcome for outcome in outcomes if not outcome.done}
         except (Interrupted, KeyboardInterrupt) as stop:
             code = stop.code if isinstance(stop, Interrupted) else 130
-            print(f"stopped; go on with: {_again(asked)}", file=sys.stderr)
+            print(f"stopped; go on with: {_again(args)}", file=sys.stderr)
         everything = [failed.get(p) or Outcome(p, engine.find(p)) for p in planned]
         rows = build_rows(plan, everything, engine.resolved)
         place = write_results(plan, rows, plan.folder if is_whole(plan, rows) else root)
@@ -81,40 +81,40 @@ def run(asked: argparse.Namespace) -> int:
     return code or int(bool(failed))
 
 
-def _again(asked: argparse.Namespace) -> str:
+def _again(args: argparse.Namespace) -> str:
     """The command that goes on with a stopped one."""
-    words = [word for level in asked.only for word in ("--only", level)]
+    words = [word for level in args.only for word in ("--only", level)]
     for name, default in (("jobs", None), ("limit", None), ("seeds", None), ("root", ROOT)):
-        value = getattr(asked, name)
+        value = getattr(args, name)
         words += [] if value == default else [f"--{name}", str(value)]
-    return quote_command("study", asked.folder, *words)
+    return quote_command("study", args.folder, *words)
 
 
-def _search(plan: Plan, root: Path, asked: argparse.Namespace) -> int:
+def _search(plan: Plan, root: Path, args: argparse.Namespace) -> int:
     from cnnkit.cli.commands.study.variants import settle_search
     from cnnkit.study.search import search
 
-    if asked.only or asked.dry_run:
+    if args.only or args.dry_run:
         raise UserError("--only and --dry_run are for a study without search; --limit N is the number of trials now")
     try:
         settle_search(plan, root)
-        return search(plan, root, _fit_watched, trials=asked.limit)
+        return search(plan, root, _fit_watched, trials=args.limit)
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"stopped; go on with: {_again(asked)}", file=sys.stderr)
+        print(f"stopped; go on with: {_again(args)}", file=sys.stderr)
         return stop.code if isinstance(stop, Interrupted) else 130
 
 
-def _chosen(plan: Plan, asked: argparse.Namespace) -> list[Planned]:
-    if asked.seeds is not None:
-        parts = asked.seeds.replace(",", " ").split()
+def _chosen(plan: Plan, args: argparse.Namespace) -> list[Planned]:
+    if args.seeds is not None:
+        parts = args.seeds.replace(",", " ").split()
         if not parts or not all(part.isdecimal() for part in parts):
-            raise UserError(f"--seeds: expected whole numbers such as 0,1, got {asked.seeds!r}")
+            raise UserError(f"--seeds: expected whole numbers such as 0,1, got {args.seeds!r}")
         plan.seeds = [int(part) for part in dict.fromkeys(parts)]
     names = {level for variant in plan.variants for level in variant.levels.values()}
-    for level in asked.only:
+    for level in args.only:
         if level not in names:
             raise UserError(f"--only: there is no level {level!r}; there are {', '.join(sorted(names))}")
-    return [p for p in plan.runs if set(asked.only) <= set(p.variant.levels.values())]
+    return [p for p in plan.runs if set(args.only) <= set(p.variant.levels.values())]
 
 
 def _executor(plan: Plan, jobs: int | None, processes: Processes) -> tuple[Execute, int]:

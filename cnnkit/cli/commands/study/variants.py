@@ -27,7 +27,7 @@ def make_engine(plan: Plan, planned: Sequence[Planned], root: Path, execute: Exe
 
     Args:
         plan: the study.
-        planned: the runs that are asked for.
+        planned: the runs to do.
         root: folder of the run folders.
         execute: see `Engine`.
 
