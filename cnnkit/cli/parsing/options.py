@@ -15,7 +15,7 @@ class Options(argparse.ArgumentParser):
     Args:
         command: the command's name.
         description: what it does and prints; its help is made of this and of the arguments.
-        passes_on: let pass, as ``asked.others``, the words that are keys of a configuration, such as ``--model.net``.
+        passes_on: let pass, as ``args.others``, the words that are keys of a configuration, such as ``--model.net``.
     """
 
     def __init__(self, command: str, description: str, *, passes_on: bool = False) -> None:
@@ -36,13 +36,13 @@ class Options(argparse.ArgumentParser):
         """
         if not self.passes_on:
             return self.parse_args(words)
-        asked, others = self.parse_known_args(words)
+        args, others = self.parse_known_args(words)
         stray = [word for word in others if word.startswith("--") and not re.match(r"--(\w+\.|model|data)", word)]
         stray = [word for word in stray if not re.match(r"--(name|seed_everything)\b", word)]
         if stray:
             self.error(f"unrecognized arguments: {stray[0]}")
-        asked.others = others
-        return asked
+        args.others = others
+        return args
 
     def error(self, message: str) -> NoReturn:
         """Raise a `UserError` instead of printing the usage."""
