@@ -77,14 +77,17 @@ def _check_arguments(
     for written, value in values.items():
         name = written.removesuffix("+")
         key = f"{above}.{name}" if above else name
-        if name in arguments:
+        if name in arguments and not (name in PASSED and name == next(iter(arguments))):
             yield from _check_value(value, arguments[name].type, key, arguments[name].parameter.default)
         else:
             yield key, _describe_unknown(key, above, name, owner) if above else _describe_unknown_top(name)
     left_open = {*_PASSED, *find_length_default(owner)} if above else arguments
     for name, argument in arguments.items():
+        key = f"{above}.{name}" if above else name
         if argument.is_required and name not in values and name not in left_open:
-            yield f"{above}.{name}", f"{_MISSING}; add --{above}.{name} VALUE"
+            yield key, f"{_MISSING}; add --{key} VALUE"
+        elif argument.is_required and name in values and values[name] is None:
+            yield key, " is null; give a value" + " or leave it out" * (name in left_open)
 
 
 def _check_value(value: Any, kind: Any, key: str, default: Any) -> Iterator[Problem]:

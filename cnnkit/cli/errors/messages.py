@@ -29,6 +29,8 @@ def describe_error(error: BaseException, origin: Origin | None = None) -> Descri
         return 2, f"error: {_with_place(text, origin or Origin())}".splitlines()[:3]
     if isinstance(error, Diverged):
         return 1, [f"error: {text}"]
+    if text.startswith("`devices` selected with"):
+        return 2, ["error: trainer.devices: give the number of devices, such as 1; leave it out for all GPUs or 1 CPU"]
     if monitor := re.match(r"(\w+) .*conditioned on metric `?([\w/]+)`? which is not available(.*)", text):
         there = [n for n in re.findall(r"[`']([\w/-]+)[`']", monitor[3]) if n not in (monitor[1], "monitor")]
         return 2, [f"error: monitor: nothing is logged as {monitor[2]!r}{suggest(monitor[2], there)}"]

@@ -113,7 +113,9 @@ def _check_names(given: Mapping[str, Any]) -> None:
     for name, names in known.items():
         value = given.get(name)
         if isinstance(value, str) and value not in names:
-            raise UserError(f"trainer.{name}: there is no {value!r}{suggest(value, names)}")
+            raise UserError(
+                f"trainer.{name}: there is no {value!r}{suggest(value, names) or '; there are auto, ddp, fsdp'}"
+            )
     if _COPIES.fullmatch(strategy := str(given.get("strategy"))):
         raise UserError(
             f"trainer.strategy is {strategy}, which copies a running process and is meant for notebooks: give "
