@@ -30,7 +30,7 @@ def main(args: list[str] | None = None) -> int:
         args: the words after the program's name; none given: ``sys.argv``.
 
     Returns:
-        The exit code: 0 done, 1 the run failed, 2 a mistake in what was asked for, 3 some images could not
+        The exit code: 0 done, 1 the run failed, 2 a mistake of the user, 3 some images could not
         be read, 4 done, but something could not be written, 128 + n stopped by signal n.
     """
     began = time.perf_counter()
@@ -43,10 +43,10 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _is_another_ranks_business() -> bool:
-    """Whether a script that runs several commands was started again as one of the processes of another command.
+    """Whether a script that runs several commands was started again as a process of another command.
 
-    Lightning starts the script as it was for each further device; of its commands only the one that asked for them is
-    theirs.
+    Lightning starts the script as it was for each further device; such a process runs only that one of the commands that
+    started it.
     """
     global _commands
     _commands += 1

@@ -1,4 +1,4 @@
-"""A trained task from its checkpoint alone, without its data and without running code that a checkpoint names.
+"""Loads a trained task from its checkpoint alone, without its data and without running code that a checkpoint names.
 
 A checkpoint holds class paths and arguments, and importing a class runs code. So a checkpoint gets the classes of
 cnnkit's and torch's nets, tasks and optimizers, and besides them only those that a configuration file names too, the

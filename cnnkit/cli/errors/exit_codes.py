@@ -15,7 +15,7 @@ def run_to_exit_code(
     """Run a command.
 
     Args:
-        run: returns the exit code of a command that comes to its end.
+        run: returns the exit code of a command that has finished.
         describe: says what an error means.
         debug: print the traceback of an error, too.
         stopped: the line after an interrupt.

@@ -1,4 +1,4 @@
-"""The text of a library's error as a sentence for people."""
+"""Shortens the text of a library's error to a sentence."""
 
 import re
 

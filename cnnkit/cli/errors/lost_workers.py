@@ -1,4 +1,4 @@
-"""What torch says when a process that decodes or gathers batches is lost, as people need it."""
+"""Explains what torch raises when a data worker is lost."""
 
 import re
 

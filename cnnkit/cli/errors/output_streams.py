@@ -1,4 +1,4 @@
-"""Standard output and error that may end before the work does: ``| head``, a full disk, a closed terminal."""
+"""Lets a command finish when its output cannot be written: ``| head``, a full disk, a closed terminal."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What a fit is given besides data and model: loggers, callbacks, and the facts that its manifest records."""
+"""Builds the loggers and callbacks of a fit, and collects the facts that its manifest records."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is settled once net and data are known and before the trainer is made: the configuration says what is used."""
+"""Chooses precision and monitor once net and data are known, so that the configuration says what is used."""
 
 import sys
 from typing import Any
@@ -19,7 +19,7 @@ def choose_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[st
     Args:
         trainer: the trainer's configuration, its objects built.
         model: the task.
-        announce: say on stderr that it is another than was asked for.
+        announce: say on stderr that it differs from the configuration.
     """
     accelerator = trainer.accelerator if isinstance(trainer.accelerator, str) else trainer.accelerator.name()
     if trainer.precision is None:

@@ -1,4 +1,4 @@
-"""One command, from the words to the exit code."""
+"""Runs fit, validate, test or predict, from the words to the exit code."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""Whether the data are those that a run was trained on. Image files are compared one by one, by their data module."""
+"""Checks that data are those of a run's training. A data module of image files compares its files itself."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a command says when it is done."""
+"""Prints what a command has done, and writes predictions.csv."""
 
 import csv
 import shlex

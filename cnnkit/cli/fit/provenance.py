@@ -1,4 +1,4 @@
-"""What a run's numbers depend on besides its configuration: versions, machine, the code in the working folder."""
+"""Collects what a run's numbers depend on besides its configuration: versions, machine, code in the working folder."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""Which of several processes of one fit speaks and keeps the run folder."""
+"""Tells which of several processes of one fit prints and keeps the run folder."""
 
 import os
 

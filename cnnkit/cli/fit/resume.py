@@ -1,4 +1,4 @@
-"""``fit --resume``: which checkpoint, what may change, and that everything fits before anything on disk is touched."""
+"""Prepares ``fit --resume``: finds the checkpoint and checks what changed, before anything on disk is touched."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -73,7 +73,7 @@ def prepare_resume(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any
 
 
 def find_changes(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Old and new value of every key that differs between a run's configuration and the one that is asked for.
+    """Old and new value of every key that differs between a run's configuration and the present one.
 
     A key that the run's file does not have counts if somebody gave it now; else a newer version of a class has it.
     """
@@ -136,7 +136,7 @@ def _others(line: CommandLine) -> list[str]:
 
 
 def _load(run: RunFolder, asked: str | None) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint to go on from: the one asked for, the last one, or the newest that can be read."""
+    """The checkpoint to resume from: the named one, the last one, or the newest that can be read."""
     first = run.last if asked is None else choose_checkpoint(run, asked)
     if first.resolve().parent != run.checkpoints.resolve():
         raise UserError(f"{first}: no checkpoint of {run}; a resume goes on from one of its own: last, best or a file")

@@ -1,4 +1,4 @@
-"""``validate``, ``test`` and ``predict`` on a data module: which weights, and what of it becomes the run's record."""
+"""Scores a data module with ``validate``, ``test`` and ``predict``, and records the scores of a run."""
 
 import contextlib
 import datetime

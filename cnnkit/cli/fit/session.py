@@ -144,7 +144,7 @@ class Session:
 
     @contextlib.contextmanager
     def _leave_no_empty_folder(self) -> Iterator[None]:
-        """Discard the folder of a run that came to no step, or was interrupted before its first checkpoint."""
+        """Discard the folder of a run that did no step, or was interrupted before its first checkpoint."""
         try:
             yield
         except BaseException as error:

@@ -1,4 +1,4 @@
-"""Values of the trainer's arguments that Lightning takes, to do nothing with them or to fail in the middle of a run."""
+"""Refuses arguments of the trainer that Lightning would take, and then ignore or fail on in the middle of a run."""
 
 import datetime
 import math

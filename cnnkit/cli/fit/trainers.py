@@ -1,4 +1,4 @@
-"""The trainer of each command, and a fit from its start to its closing lines."""
+"""Builds the trainer of each command, and runs a fit from its start to its closing lines."""
 
 import sys
 import time
@@ -124,7 +124,7 @@ def _fit_callbacks(session: "Session", run: RunFolder, given: Sequence[Callback]
 
 
 def record_tuned(session: "Session", found: dict[str, Any]) -> None:
-    """Write what a finder has set into config.yaml in place of what was asked for, and the finder out of it."""
+    """Write the value that a finder has set into config.yaml, and remove the finder from it."""
     config = session.config
     for key, value in found.items():
         part, *middle, last = key.split(".")

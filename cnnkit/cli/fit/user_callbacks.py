@@ -1,4 +1,4 @@
-"""A user's callbacks beside ours: which are refused, which take the place of ours, which belong to a command."""
+"""Refuses callbacks whose effect is lost, and selects those that act in a command."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where one class takes the place of another: which of the arguments that were given for it stay."""
+"""Decides which arguments stay where one class takes the place of another."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ class ClassChange:
 
     Arguments that were written for the class before are dropped: a weight decay for AdamW is none for Adam. Two kinds
     stay: where one of the classes is a subclass of the other, the arguments that both take from one definition, such as
-    the net of a task; and what fits the new class, if that is asked for (``--model.optimizer+=torch.optim.SGD``).
+    the net of a task; and, with ``+``, what fits the new class (``--model.optimizer+=torch.optim.SGD``).
 
     Args:
         key: dotted, without ``init_args``.
@@ -21,7 +21,7 @@ class ClassChange:
         after: path of the class that stands now.
         kept: arguments that stay.
         dropped: arguments that do not.
-        asked: whether keeping was asked for.
+        asked: whether ``+`` was written.
     """
 
     key: str

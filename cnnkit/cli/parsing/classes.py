@@ -198,7 +198,7 @@ def takes_argument(owner: Any, name: str, *wanted: Any) -> bool:
 
 
 def item_types(kind: Any, count: int) -> list[Any]:
-    """List the types of the items of a list that is given for a type."""
+    """List the types of the items of a list whose type is given."""
     for member in list_members(kind):
         if _origin(member) in LISTS and (args := get_args(member)):
             if _origin(member) is tuple and args[-1] is not Ellipsis:
@@ -208,7 +208,7 @@ def item_types(kind: Any, count: int) -> list[Any]:
 
 
 def value_type(kind: Any) -> Any:
-    """Return the type of the values of a mapping that is given for a type."""
+    """Return the type of the values of a mapping whose type is given."""
     for member in list_members(kind):
         if _origin(member) in (dict, Mapping) and len(get_args(member)) == 2:
             return get_args(member)[1]

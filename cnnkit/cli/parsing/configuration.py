@@ -59,7 +59,7 @@ class Configuration:
 
 
 def load_configuration(line: CommandLine) -> Configuration:
-    """Merge and check what a command line and its files say; where help is asked for, print it and stop.
+    """Merge and check what a command line and its files say; ``--help`` prints the help and stops.
 
     Raises:
         UserError: for anything that is not right.

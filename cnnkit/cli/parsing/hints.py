@@ -1,4 +1,4 @@
-"""Where a key stands, and which known name is closest to a mistyped one."""
+"""Finds where a key stands, and the known name that is closest to a mistyped one."""
 
 import difflib
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The words after a command that only looks at things, such as ``summary``; standard library only."""
+"""Parses the options of commands such as ``summary``. Standard library only."""
 
 import argparse
 import re

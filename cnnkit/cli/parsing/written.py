@@ -1,7 +1,7 @@
-"""One tree of what was given: the program's own classes, then the files, then the words of the command line.
+"""Merges what was written into one tree: the default classes, then the files, then the command line.
 
 The tree holds what somebody wrote and nothing else; the defaults of the classes come in when the types are checked. So
-"given" is never mistaken for "default", and what happens where one class takes another's place is decided here.
+"written" is never mistaken for "default", and what happens where one class takes another's place is decided here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
