@@ -45,7 +45,7 @@ def main(args: list[str] | None = None) -> int:
 def _is_another_ranks_business() -> bool:
     """Whether a script that runs several commands was started again as a process of another command.
 
-    Lightning starts the script as it was for each further device; such a process runs only that one of the commands that
+    Lightning starts the same script once more for each further device. Such a process runs only the command that
     started it.
     """
     global _commands
