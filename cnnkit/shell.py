@@ -4,10 +4,10 @@ import shlex
 
 
 def quote_command(*words: object) -> str:
-    """Return ``python -m cnnkit`` with these words, each quoted where a shell would take it apart.
+    """Return ``cnnkit`` with these words, each quoted where a shell would take it apart.
 
     Example:
         >>> quote_command("test", "--run", "runs/my photos")
-        "python -m cnnkit test --run 'runs/my photos'"
+        "cnnkit test --run 'runs/my photos'"
     """
-    return shlex.join(["python", "-m", "cnnkit", *map(str, words)])
+    return shlex.join(["cnnkit", *map(str, words)])

@@ -10,7 +10,8 @@ import cnnkit
 from cnnkit.cli import main
 from cnnkit.runs import find
 
-FILLED_IN = re.compile(r"python -m cnnkit [^\"\n;]*\{(?!command\})")
+COMMANDS = "fit|test|validate|predict|summary|explain|report|show-data|runs|compare|study"
+FILLED_IN = re.compile(rf"cnnkit ({COMMANDS}) [^\"\n;]*\{{")
 
 
 def test_no_command_is_put_together_without_quoting() -> None:
@@ -25,12 +26,10 @@ def test_what_a_fit_prints_runs_as_it_is(cli: Cli) -> None:
     ended = cli("fit", "--config", "my card.yaml", *SMALL, "--trainer.limit_val_batches=1", "--name=n")
     assert ended.code == 0, ended.err
     run = find("my runs")
-    command = next(line for line in ended.out.splitlines() if line.startswith("test it")).partition(
-        "python -m cnnkit "
-    )[2]
+    command = next(line for line in ended.out.splitlines() if line.startswith("test it")).partition("cnnkit ")[2]
     assert shlex.split(command) == ["test", "--run", str(run.path)]
     assert main(shlex.split(command)) == 0
     head = run.config.read_text().splitlines()[0]
-    assert shlex.split(head.removeprefix("# python -m cnnkit ")) == ["fit", "--config", str(run.config)]
+    assert shlex.split(head.removeprefix("# cnnkit ")) == ["fit", "--config", str(run.config)]
     board = next(line for line in ended.out.splitlines() if "tensorboard" in line).partition("tensorboard ")[2]
     assert shlex.split(board) == ["--logdir", "my runs/n"]

@@ -44,14 +44,12 @@ def _group_folders(path: Path) -> list[tuple[Path, list[Path]]]:
             raise UserError(f"{path}: {made} has no runs of this study; {quote_command('study', path)} makes them")
         path = made
     if not path.is_dir():
-        raise UserError(f"{path}: no such run folder; `python -m cnnkit runs` lists those there are")
+        raise UserError(f"{path}: no such run folder; `cnnkit runs` lists those there are")
     places = [path, *sorted(child for child in path.iterdir() if child.is_dir())]
     groups = [(place, [file.parent for file in sorted(place.glob("*/config.yaml"))]) for place in places]
     found = [(place, runs) for place, runs in groups if runs]
     if not found:
-        raise UserError(
-            f"{path}: not a run folder, nor a folder of runs; `python -m cnnkit runs` lists those there are"
-        )
+        raise UserError(f"{path}: not a run folder, nor a folder of runs; `cnnkit runs` lists those there are")
     return found
 
 

@@ -79,7 +79,7 @@ class Engine:
     Args:
         root: folder of its run folders, ``<root>/<variant>/<when>-<id>``.
         resolved: by the variants' names.
-        execute: runs ``python -m cnnkit`` with these words.
+        execute: runs ``cnnkit`` with these words.
     """
 
     def __init__(self, root: Path, resolved: dict[str, ResolvedVariant], execute: Execute) -> None:

@@ -140,7 +140,7 @@ def test_a_study_stands_for_its_variants(tmp_path: Path, monkeypatch: pytest.Mon
     study = Path("experiments/why")
     study.mkdir(parents=True)
     (study / "study.yaml").touch()
-    with pytest.raises(UserError, match="runs/why has no runs of this study; python -m cnnkit study experiments/why"):
+    with pytest.raises(UserError, match="runs/why has no runs of this study; cnnkit study experiments/why"):
         read_candidates([study])
     for name in ("plain", "wide"):
         seeds(Path(ROOT) / "why" / name, [0.8, 0.9])
@@ -172,7 +172,7 @@ def test_other_labels_are_another_test_set(tmp_path: Path) -> None:
     fewer = fake_run(tmp_path / "b/1", correct=rightly(IMAGES - 1, [0]))
     other = fake_run(tmp_path / "c/1", correct=rightly(IMAGES, [0]), labels=np.arange(IMAGES) % 4)
     for path in (fewer, other):
-        with pytest.raises(UserError, match=f"different images .*python -m cnnkit test --run {path}"):
+        with pytest.raises(UserError, match=f"different images .*cnnkit test --run {path}"):
             read_candidates([a, path])
 
 
@@ -188,7 +188,7 @@ def test_runs_must_be_there_and_tested(tmp_path: Path) -> None:
     untested = fake_run(tmp_path / "b/1")
     (tmp_path / "empty").mkdir()
     expected = {
-        (untested,): f"{untested}: not tested; python -m cnnkit test --run {untested}",
+        (untested,): f"{untested}: not tested; cnnkit test --run {untested}",
         (tmp_path / "none",): "no such run folder",
         (tmp_path / "empty",): "not a run folder, nor a folder of runs",
         (a,): "is named twice",

@@ -153,6 +153,6 @@ def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Cli) -> Non
         process.send_signal(signal.SIGTERM)  # to the study alone
         _, said = process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
-    assert "stopped; go on with: python -m cnnkit study signalled --jobs 2" in said
+    assert "stopped; go on with: cnnkit study signalled --jobs 2" in said
     runs = [RunFolder(file.parent) for file in Path("runs/signalled").glob("*/*/manifest.json")]
     assert {run.manifest()["status"] for run in runs} == {"stopped"}

@@ -153,7 +153,7 @@ def test_an_untested_run_shows_its_validation_images_and_says_so(
     assert ended.code == 0, ended.err
     page = parsed(untested.path / "report.html")
     assert figures(page)["test accuracy"] == "not tested"
-    assert any("python -m cnnkit test --run runs/untested" in text for text in page.texts["p"])
+    assert any("cnnkit test --run runs/untested" in text for text in page.texts["p"])
     assert "Classes, on the validation images" in page.texts["h2"]
     by_class = cells(untested.path / "report.html", "class")
     assert sum(int(row[1]) for row in by_class) == 1000

@@ -29,7 +29,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_the_manifest_tells_what_ran_on_what_and_what_came_out(trained_once: RunFolder) -> None:
     manifest = json.loads(trained_once.manifest_file.read_text())
     facts = FashionMNISTSample().describe()
-    assert manifest["command"].startswith("python -m cnnkit fit '--model.net.channels=[4,8]'")
+    assert manifest["command"].startswith("cnnkit fit '--model.net.channels=[4,8]'")
     assert {"python", "torch", "lightning", "cnnkit"} <= manifest["versions"].keys()
     assert manifest["data"]["fingerprint"] == facts["fingerprint"]
     assert manifest["data"]["split"] == facts["split"]
@@ -93,7 +93,7 @@ def test_another_seed_gives_other_weights(fit: Callable[..., RunFolder]) -> None
 def test_the_report_says_what_to_type_next(cli: Cli) -> None:
     ended = cli("fit", *SMALL, "--name=told")
     run = find("runs/told")
-    assert f"python -m cnnkit test --run {Path('runs/told') / run.path.name}" in ended.out
+    assert f"cnnkit test --run {Path('runs/told') / run.path.name}" in ended.out
     assert "tensorboard --logdir runs/told" in ended.out
     assert "best validation accuracy" in ended.out
     assert f"{run.manifest()['best']['val/acc']:.2%} in epoch 1" in ended.out

@@ -56,8 +56,8 @@ def test_what_would_make_it_another_run_is_refused_and_nothing_is_touched(
 def test_the_way_out_that_is_printed_works(cli: Cli, run: RunFolder) -> None:
     ended = cli("fit", "--resume", "runs/a/1", "--model.optimizer.lr=0", "--name=b c".replace(" ", "_"))
     line = ended.err.splitlines()[-1]
-    assert line.startswith("for a new run from these weights: python -m cnnkit fit --config runs/a/1/config.yaml")
-    words = shlex.split(line.split("python -m cnnkit ")[1])
+    assert line.startswith("for a new run from these weights: cnnkit fit --config runs/a/1/config.yaml")
+    words = shlex.split(line.split("cnnkit ")[1])
     assert main([*words, "--trainer.max_epochs=1", "--trainer.limit_val_batches=1"]) == 0
     new = find("runs/b_c")
     assert yaml.safe_load(new.config.read_text())["weights"] == str(run.last)

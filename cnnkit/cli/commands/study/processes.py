@@ -25,7 +25,7 @@ class Processes:
         """Run a command in a process of its own.
 
         Args:
-            words: after ``python -m cnnkit``.
+            words: after ``cnnkit``.
             threads: for arithmetic.
         """
         with self._lock:
