@@ -17,7 +17,6 @@ def test_a_name_that_is_gone_says_why_it_was_needed(monkeypatch: pytest.MonkeyPa
         private("torch.nn.Linear._no_such")
 
 
-@pytest.mark.xfail(reason="names are being gathered", strict=False)
 def test_few_names_and_in_one_place() -> None:
     found = House(ROOT).private_names()
     assert {(name, file.name) for name, file in found if file.name != "upstream.py"} == set()

@@ -50,7 +50,7 @@ class Options(argparse.ArgumentParser):
             word = unknown[1].partition("=")[0]
             if word == "--ckpt_path":
                 raise UserError(f"{word}: {self.prog.split()[-1]} takes the run's best checkpoint; leave it out")
-            known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+            known = re.findall(r"--[\w-]+", self.format_usage())
             raise UserError(f"{word}: unknown word{suggest(word, known)}")
         raise UserError(re.sub(r"^argument ([^:]+):", r"\1:", message) + f" ({self.prog} --help tells more)")
 
