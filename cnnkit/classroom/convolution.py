@@ -30,19 +30,8 @@ def corr1d(
 ) -> Tensor:
     """Cross-correlate a signal: ``out[t]`` is the sum over a of ``kernel[a] * signal[t + a]``.
 
-    Args:
-        signal: (L), or (C, L).
-        kernel: (k), or (O, C, k).
-        stride: as for `corr2d`.
-        padding: zeros on both sides, ``same`` or ``valid``.
-        dilation: samples between two weights of the kernel.
-        mode: the values of the padding.
-
-    Returns:
-        (L') or (O, L'). In torch: `torch.nn.functional.conv1d`.
-
-    Raises:
-        UserError: the shapes do not match, or the kernel does not fit.
+    A signal (L) goes with a kernel (k), a signal (C, L) with a kernel (O, C, k); all else is as in `corr2d`. In torch:
+    `torch.nn.functional.conv1d`.
 
     Example:
         >>> corr1d(torch.tensor([0, 1, 2, 3, 4, 5, 6]), torch.tensor([1, 2])).tolist()
@@ -89,19 +78,8 @@ def corr3d(
 ) -> Tensor:
     """Cross-correlate a volume: the kernel also moves in depth.
 
-    Args:
-        volume: (D, H, W), or (C, D, H, W).
-        kernel: (kd, kh, kw), or (O, C, kd, kh, kw).
-        stride: as for `corr2d`.
-        padding: voxels on every side, ``same`` or ``valid``.
-        dilation: voxels between two weights of the kernel.
-        mode: the values of the padding.
-
-    Returns:
-        (D', H', W') or (O, D', H', W'). In torch: `torch.nn.functional.conv3d`.
-
-    Raises:
-        UserError: the shapes do not match, or the kernel does not fit.
+    A volume (D, H, W) goes with a kernel (kd, kh, kw), a volume (C, D, H, W) with a kernel (O, C, kd, kh, kw); all else
+    is as in `corr2d`. In torch: `torch.nn.functional.conv3d`.
 
     Example:
         >>> corr3d(torch.arange(27).view(3, 3, 3), torch.ones(2, 2, 2, dtype=torch.long)).flatten().tolist()
