@@ -11,7 +11,7 @@ from typing import Any, NoReturn, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
-from cnnkit.cli.errors.own_code import find_fault
+from cnnkit.cli.errors.exceptions import find_fault
 from cnnkit.cli.parsing.classes import (
     LISTS,
     Argument,

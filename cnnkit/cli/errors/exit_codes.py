@@ -12,14 +12,7 @@ Description = tuple[int, list[str]]  # an exit code, and lines
 def run_to_exit_code(
     run: Callable[[], int], describe: Callable[[Exception], Description], *, debug: bool, stopped: str = "stopped"
 ) -> int:
-    """Run a command.
-
-    Args:
-        run: returns the exit code of a command that has finished.
-        describe: says what an error means.
-        debug: print the traceback of an error, too.
-        stopped: the line after an interrupt.
-    """
+    """Run a command; `debug` prints an error's traceback, too, and `stopped` is the line after an interrupt."""
     try:
         return run()
     except (KeyboardInterrupt, SystemExit) as end:

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
 class FaultTolerantStream:
-    """Hands on to a stream until that fails, and drops the rest."""
+    """Passes text on to a stream until that fails, and drops the rest."""
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -16,28 +16,25 @@ class FaultTolerantStream:
 
     def write(self, text: str) -> int:
         """As the stream's."""
-        if self.error is None:
-            try:
-                return int(self.stream.write(text))
-            except OSError as error:
-                self._end(error)
+        self._attempt(self.stream.write, text)
         return len(text)
 
     def flush(self) -> None:
         """As the stream's."""
-        if self.error is None:
-            try:
-                self.stream.flush()
-            except OSError as error:
-                self._end(error)
+        self._attempt(self.stream.flush)
 
-    def _end(self, error: OSError) -> None:
-        self.error = error
-        # What the stream still holds would fail once more when Python ends: let it go nowhere.
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+    def _attempt(self, action: Callable[..., Any], *args: Any) -> None:
+        if self.error is not None:
+            return
+        try:
+            action(*args)
+        except OSError as error:
+            self.error = error
+            # What the stream still holds would fail once more when Python ends: let it go nowhere.
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, self.stream.fileno())
+                os.close(nowhere)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)

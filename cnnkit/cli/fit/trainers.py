@@ -70,7 +70,7 @@ def train(session: "Session") -> None:
             *describe_slow_precision(str(trainer.precision), asked["accelerator"]),
         ]:
             print(f"note: {note}", file=sys.stderr)
-    with name_callback(trainer, as_list(asked["callbacks"]), asked):
+    with name_callback(trainer, as_list(asked["callbacks"])):
         checkpoint = str(session.resume.checkpoint) if session.resume else None
         trainer.fit(session.model, session.datamodule, ckpt_path=checkpoint, weights_only=session.config.weights_only)
     if trainer.global_step == 0:

@@ -54,7 +54,7 @@ def resolve_class(name: str, bases: tuple[Any, ...] = ()) -> Any:
         bases: a short name means a subclass of one of these, if there are any.
 
     Returns:
-        None where there is no such thing, or its module fails; why: see `cnnkit.cli.errors.own_code`.
+        None where there is no such thing, or its module fails; why: see `cnnkit.cli.errors.exceptions`.
     """
     module, _, last = name.rpartition(".")
     for home in [module] if module else HOMES:

@@ -16,8 +16,7 @@ import torch
 from jsonargparse import Namespace
 from torch import nn
 
-from cnnkit.cli.errors.library_errors import shorten_error
-from cnnkit.cli.errors.own_code import passes_own_code
+from cnnkit.cli.errors.exceptions import passes_own_code, shorten_error
 from cnnkit.cli.parsing.classes import list_parameters, resolve_class, short_name
 from cnnkit.cli.parsing.configuration import Configuration
 from cnnkit.cli.parsing.typed import strip_marks
