@@ -14,12 +14,12 @@ from cnnkit.precision import default_precision, resolve_device, resolve_precisio
 
 
 def choose_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[str | None, str]:
-    """The precision that Lightning will compute in, and why; None where a plugin or strategy object brings its own.
+    """Return the precision that Lightning will compute in, and why; None where a plugin or strategy brings its own.
 
     Args:
         trainer: the trainer's configuration, its objects built.
         model: the task.
-        announce: say on stderr that it differs from the configuration.
+        announce: print on stderr that it differs from the configuration.
     """
     accelerator = trainer.accelerator if isinstance(trainer.accelerator, str) else trainer.accelerator.name()
     if trainer.precision is None:
@@ -27,25 +27,25 @@ def choose_precision(trainer: Namespace, model: Any, announce: bool) -> tuple[st
             return None, "brought by a plugin"
         return default_precision(accelerator, getattr(model, "net", model))
     used = resolve_precision(trainer.precision, accelerator)
-    asked = str(trainer.precision)
-    if used == asked or not used.startswith("bf16") or asked.startswith("bf16"):  # "32" is only short for 32-true
+    configured = str(trainer.precision)
+    if used == configured or not used.startswith("bf16") or configured.startswith("bf16"):  # "32" is short for 32-true
         return used, "asked for"
-    reason = f"{asked} was asked for; on the {resolve_device(accelerator).upper()} Lightning computes in {used} instead"
+    reason = f"{configured} was requested; on the {resolve_device(accelerator).upper()} Lightning computes in {used}"
     if announce:
         print(f"precision {used}: {reason}", file=sys.stderr)
     return used, reason
 
 
 def choose_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
-    """What the best checkpoint is chosen by; None by default where nothing is validated.
+    """Return what the best checkpoint is chosen by; None by default where nothing is validated.
 
     Raises:
         UserError: it is a score of the test set, or of a validation that there is none of.
     """
     if monitor.startswith("test/"):
         raise UserError(f"monitor is {monitor}: a choice by the test set is not honest; give a score of val/")
-    overfits = bool(trainer.overfit_batches)  # validates on what it trains on
-    validated = overfits or (getattr(data, "val_size", 1) > 0 and trainer.limit_val_batches != 0)
+    # overfit_batches validates on what it trains on.
+    validated = trainer.overfit_batches or (getattr(data, "val_size", 1) > 0 and trainer.limit_val_batches != 0)
     if validated or not monitor.startswith("val/"):
         return monitor
     if monitor != MONITOR:
@@ -54,7 +54,7 @@ def choose_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
     return None
 
 
-_OF_FIT = {
+_FIT_OPTIONS = {
     "--monitor": "the best checkpoint was chosen in training; --ckpt_path names another",
     "--mode": "the best checkpoint was chosen in training; --ckpt_path names another",
     "--trainer.overfit_batches": "a score is of all images; --trainer.limit_val_batches takes fewer",
@@ -62,10 +62,10 @@ _OF_FIT = {
 
 
 def refuse_fit_options(line: CommandLine, trainer: Namespace) -> None:
-    """Refuse what is for training alone, and score all images of a run that was to fit only a few batches."""
+    """Refuse options of training alone, and score all images of a run that trained on only a few batches."""
     for flag in line.flags:
-        if flag in _OF_FIT:
-            raise UserError(f"{flag} is for fit: {_OF_FIT[flag]}")
+        if flag in _FIT_OPTIONS:
+            raise UserError(f"{flag} is for fit: {_FIT_OPTIONS[flag]}")
     trainer.overfit_batches = 0.0
     if not any(flag.startswith("--trainer.profiler") for flag in line.flags):
         trainer.profiler = None  # the training's, which a score need not print
@@ -74,5 +74,6 @@ def refuse_fit_options(line: CommandLine, trainer: Namespace) -> None:
 def _brings_precision(trainer: Namespace) -> bool:
     plugins = trainer.plugins if isinstance(trainer.plugins, (list, tuple)) else [trainer.plugins]
     strategy = trainer.strategy
-    of_strategy = isinstance(strategy, Strategy) and type(strategy.precision_plugin) is not Precision
-    return of_strategy or any(isinstance(plugin, Precision) for plugin in plugins)
+    if isinstance(strategy, Strategy) and type(strategy.precision_plugin) is not Precision:
+        return True
+    return any(isinstance(plugin, Precision) for plugin in plugins)

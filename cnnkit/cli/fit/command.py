@@ -14,6 +14,8 @@ from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
 
+_NAMED_BY_USER = ("callbacks", "profilers", "tuner")  # parts of Lightning
+
 
 def run_command(
     command: str, args: list[str], *, began: float, debug: bool = False, watching: Sequence[Callback] = ()
@@ -42,8 +44,8 @@ def run_command(
         return 0
 
     quieten()
-    nothing = "stopped; there is nothing to resume"
-    return run_to_exit_code(run, lambda error: describe_error(error, origin), debug=debug, stopped=nothing)
+    stopped = "stopped; there is nothing to resume"
+    return run_to_exit_code(run, lambda error: describe_error(error, origin), debug=debug, stopped=stopped)
 
 
 def quieten() -> None:
@@ -58,12 +60,10 @@ def quieten() -> None:
         ".*is already saved during checkpointing.*",
         ".*Total length of `list` across ranks is zero.*",  # of a part without images, which the first lines say
         ".*exists and is not empty.*",
-        ".*Logging can impact raw speed so it is disabled.*",  # with barebones, which was asked for
+        ".*Logging can impact raw speed so it is disabled.*",  # with barebones
         r"\s*Unable to serialize instance.*",  # see cnnkit.cli.parsing.plain_values
         ".*You defined a `validation_step` but have no `val_dataloader`.*",
-    ):
-        warnings.filterwarnings("ignore", message=text)
-    for text in (  # Lightning looks for a checkpoint to go on from wherever a callback might have left one
+        # Lightning looks for a checkpoint to resume from wherever a callback might have left one.
         ".*was called without a model. The last model of the previous `fit` call.*",
         ".*is set, but there is no last checkpoint available.*",
     ):
@@ -72,16 +72,15 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    # Profilers, finders, summaries and timers report by INFO: what they say was asked for.
-    for part in ("callbacks", "profilers", "tuner"):
+    # Profilers, finders, summaries and timers report by INFO, and run only where the user names them.
+    for part in _NAMED_BY_USER:
         logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
     shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")
     shared.setLevel(logging.INFO)
-    if _is_asked_for not in shared.filters:
-        shared.addFilter(_is_asked_for)
+    if _is_shown not in shared.filters:
+        shared.addFilter(_is_shown)
 
 
-def _is_asked_for(record: logging.LogRecord) -> bool:
+def _is_shown(record: logging.LogRecord) -> bool:
     """Whether a message is a warning, or comes from something that the user has named, not from the trainer."""
-    asked = {"callbacks", "profilers", "tuner"}
-    return record.levelno > logging.INFO or bool(asked & set(Path(record.pathname).parts))
+    return record.levelno > logging.INFO or not set(_NAMED_BY_USER).isdisjoint(Path(record.pathname).parts)

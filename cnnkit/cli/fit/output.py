@@ -46,7 +46,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     elif any(name.startswith("val/") for name in last) and not manifest.get("monitor"):
         rows["last validation"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in last.items() if n[:4] == "val/")
     elif any(name.startswith("val/") for name in last):
-        rows[title] = "none: no validation came to a finite number"
+        rows[title] = "none: no validation gave a finite number"
     elif "train/acc" in last:
         rows["training accuracy"] = f"{last['train/acc']:.2%} (nothing was validated)"
     if stop := manifest.get("stopped_early"):

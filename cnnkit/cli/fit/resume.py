@@ -1,7 +1,7 @@
 """Prepares ``fit --resume``: finds the checkpoint and checks what changed, before anything on disk is touched."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -25,6 +25,7 @@ from cnnkit.weights import read_weights
 from cnnkit.yaml_files import read_dump
 
 _FREE = tuple(chain.from_iterable(MAY_CHANGE.values()))
+_UNCOMPARED = ("ckpt_path", "config")
 _DATA_PLACES = MAY_CHANGE["where the same data lie"]
 
 
@@ -32,65 +33,46 @@ _DATA_PLACES = MAY_CHANGE["where the same data lie"]
 class Resume:
     """Where a run goes on, and what was changed for it.
 
-    Args:
-        run: the run.
-        checkpoint: the file.
-        step: optimizer steps that were done.
-        epoch: epochs that were finished or begun, counted from 0.
-        shapes: of its weights by name.
-        changes: old and new value by key.
+    Attributes:
+        step: how many optimizer steps were done.
+        shapes: those of the checkpoint's weights, by name.
+        changes: old and new value, by key.
     """
 
     run: RunFolder
     checkpoint: Path
     step: int
-    epoch: int
     shapes: dict[str, tuple[int, ...]]
     changes: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
-def prepare_resume(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any], asked: str | None) -> Resume:
-    """Accept a resume, or say why not.
-
-    Args:
-        line: the command.
-        run: which run goes on.
-        resolved: its configuration with all defaults.
-        asked: ``ckpt_path``; None: the last checkpoint.
+def prepare_resume(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any], wanted: str | None) -> Resume:
+    """Find the checkpoint that a run goes on from, `wanted` or else its last one, and check what changed.
 
     Raises:
         UserError: something differs that must not, or there is no checkpoint that can be read.
     """
-    changes = find_changes(line, run, resolved)
-    checkpoint, content = _load(run, asked)
-    step, epoch = content["global_step"], content["epoch"]
+    changes = _find_changes(line, run, resolved)
+    checkpoint, content = _load(run, wanted)
+    step = content["global_step"]
     _refuse_forbidden(line, run, changes, checkpoint)
-    for key, done, what in (("max_epochs", epoch + 1, "in epoch"), ("max_steps", step, "at step")):
+    for key, done, place in (("max_epochs", content["epoch"] + 1, "in epoch"), ("max_steps", step, "at step")):
         new = changes.get(f"trainer.{key}", (None, None))[1]
         if isinstance(new, int) and 0 <= new < done:
-            raise UserError(f"trainer.{key} is {new}, but {run} is {what} {done} already; give more, or --ckpt_path")
-    return Resume(run, checkpoint, step, epoch, weight_shapes(content), changes)
+            raise UserError(f"trainer.{key} is {new}, but {run} is {place} {done} already; give more, or --ckpt_path")
+    return Resume(run, checkpoint, step, weight_shapes(content), changes)
 
 
-def find_changes(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _find_changes(line: CommandLine, run: RunFolder, resolved: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Old and new value of every key that differs between a run's configuration and the present one.
 
-    A key that the run's file does not have counts if somebody gave it now; else a newer version of a class has it.
+    A key that the run's file does not have counts only if it is written now; else a newer version of a class has it.
     """
-    before, now = flatten(read_dump(run.config)), flatten(resolved)
-    given = set(_given(line))
-    found = differences(before, now)
-    for name in ("ckpt_path", "config"):
-        found.pop(name, None)
-    return {key: pair for key, pair in found.items() if key in before or covers(tuple(given), key)}
-
-
-def _given(line: CommandLine) -> Iterator[str]:
-    """Keys that the command line or a further file names."""
-    for flag in line.flags:
-        yield flag[2:].rstrip("+").replace(".init_args", "").replace(".class_path", "")
-    for file in line.files[1:]:
-        yield from flatten(file.values)
+    written = [flag[2:].rstrip("+").replace(".init_args", "").replace(".class_path", "") for flag in line.flags]
+    written += [key for file in line.files[1:] for key in flatten(file.values)]
+    before = flatten(read_dump(run.config))
+    found = {key: pair for key, pair in differences(before, flatten(resolved)).items() if key not in _UNCOMPARED}
+    return {key: pair for key, pair in found.items() if key in before or covers(tuple(written), key)}
 
 
 def _refuse_forbidden(
@@ -102,7 +84,7 @@ def _refuse_forbidden(
     key = next((k for k in forbidden if not any(k.startswith(f"{other}.") for other in forbidden)), forbidden[0])
     old, new = changes[key]
     more = f" (and {len(forbidden) - 1} more differ: {', '.join(k for k in forbidden if k != key)[:100]})"
-    if key == "name" or key in ("trainer.default_root_dir",):
+    if key in ("name", "trainer.default_root_dir"):
         raise UserError(f"{key} is {old!r} in {run} and cannot become {new!r}: a resumed run stays in its folder")
     words = ["fit", "--config", str(run.config)]
     # Another net has other weights; everything else can start from those that are there.
@@ -111,7 +93,7 @@ def _refuse_forbidden(
     raise UserError(
         f"{key} is {old!r} in {run} and cannot become {new!r} in a resume{more if len(forbidden) > 1 else ''}; "
         "`fit --help` lists what may change\n"
-        f"for a new run{' from these weights' if same_net else ''}: {quote_command(*words, *_others(line))}"
+        f"for a new run{' from these weights' if same_net else ''}: {quote_command(*words, *_drop_resume(line.typed))}"
     )
 
 
@@ -122,30 +104,24 @@ def _reshapes(key: str, pair: tuple[Any, Any]) -> bool:
     )
 
 
-def _others(line: CommandLine) -> list[str]:
-    """The words of the command without ``--resume RUN`` and ``--ckpt_path FILE``."""
-    kept, skip = [], False
-    for word in line.typed:
-        if skip:
-            skip = False
-        elif word in ("--resume", "--ckpt_path"):
-            skip = True
-        elif not word.startswith(("--resume=", "--ckpt_path=")):
-            kept.append(word)
-    return kept
+def _drop_resume(words: Sequence[str]) -> list[str]:
+    """Return the words of a command without ``--resume RUN`` and ``--ckpt_path FILE``."""
+    flags = ("--resume", "--ckpt_path")
+    with_word_before = zip(words, ["", *words], strict=False)
+    return [word for word, before in with_word_before if before not in flags and word.partition("=")[0] not in flags]
 
 
-def _load(run: RunFolder, asked: str | None) -> tuple[Path, dict[str, Any]]:
-    """The checkpoint to resume from: the named one, the last one, or the newest that can be read."""
-    first = run.last if asked is None else choose_checkpoint(run, asked)
+def _load(run: RunFolder, wanted: str | None) -> tuple[Path, dict[str, Any]]:
+    """Load the checkpoint to resume from: the named one, the last one, or the newest that can be read."""
+    first = run.last if wanted is None else choose_checkpoint(run, wanted)
     if first.resolve().parent != run.checkpoints.resolve():
         raise UserError(f"{first}: no checkpoint of {run}; a resume goes on from one of its own: last, best or a file")
-    others = [file for file in run.checkpoints.glob("*.ckpt") if file != first] if asked is None else []
+    others = [file for file in run.checkpoints.glob("*.ckpt") if file != first] if wanted is None else []
     try:
-        if not first.exists() and not others:
-            raise UserError(f"{first}: no such checkpoint; the run came to none and can only be started again")
         if first.exists():
             return first, _load_whole(first)
+        if not others:
+            raise UserError(f"{first}: no such checkpoint; the run saved none and can only be started again")
         reason = f"{first}: not there"
     except DamagedCheckpoint as error:
         reason = str(error).partition(";")[0]
@@ -171,35 +147,25 @@ def _load_whole(file: Path) -> dict[str, Any]:
 
 
 def check_start(resume: Resume | None, weights: str | None, model: Any, data: Any) -> None:
-    """See that weights and data fit, when the objects are built and nothing is written yet; load ``--weights``.
-
-    Args:
-        resume: how a run goes on; None for a new one.
-        weights: what a new run starts from, see `cnnkit.weights.read_weights`.
-        model: the task.
-        data: the data module.
+    """Check that weights and data fit, before anything is written; load the `weights` that a new run starts from.
 
     Raises:
         UserError: they do not fit.
     """
     if resume is not None:
-        again = quote_command("fit", "--config", resume.run.config)
-        check_weights_fit(
-            resume.shapes, model.state_dict(), resume.checkpoint, f"was the code changed since? For a new run: {again}"
-        )
+        remedy = f"was the code changed since? For a new run: {quote_command('fit', '--config', resume.run.config)}"
+        check_weights_fit(resume.shapes, model.state_dict(), resume.checkpoint, remedy)
         _check_data(resume, data)
     elif weights is not None:
         net, found = getattr(model, "net", model), read_weights(weights)
-        shapes = {name: tuple(value.shape) for name, value in found.items()}
-        check_weights_fit(
-            shapes, net.state_dict(), Path(weights), "for a backbone alone: TransferTask, --model.weights"
-        )
+        remedy = "for a backbone alone: TransferTask, --model.weights"
+        check_weights_fit(weight_shapes({"state_dict": found}), net.state_dict(), Path(weights), remedy)
         net.load_state_dict(found)
 
 
 def _check_data(resume: Resume, data: Any) -> None:
-    """The data must be those of the run, wherever they lie now."""
-    recorded = resume.run.manifest_if_readable().get("data") or {}
+    """Refuse other data than those of the run, wherever they lie now."""
+    recorded = resume.run.manifest_if_readable().get("data")
     recorded = recorded if isinstance(recorded, dict) else {}
     moved = [key for key in resume.changes if covers(_DATA_PLACES, key) and key.startswith("data.")]
     found = data.describe() if hasattr(data, "describe") else {}
@@ -207,11 +173,10 @@ def _check_data(resume: Resume, data: Any) -> None:
         raise UserError(
             f"{moved[0]}: cannot change in a resume, because there is no fingerprint of the data to compare"
         )
-    for key in ("fingerprint", "split"):
+    for key, name in (("fingerprint", "the data"), ("split", "the split into training and validation images")):
         old, new = recorded.get(key), found.get(key)
         if old is not None and new is not None and old != new:
-            what = {"fingerprint": "the data", "split": "the split into training and validation images"}[key]
             raise UserError(
-                f"{what} of {resume.run} had the fingerprint {old}, now it is {new}: a resume needs the same data; "
+                f"{name} of {resume.run} had the fingerprint {old}, now it is {new}: a resume needs the same data; "
                 "bring them back, or start a new run"
             )

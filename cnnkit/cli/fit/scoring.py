@@ -6,44 +6,76 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, weight_shapes
-from cnnkit.cli.fit.data_identity import check_data_identity
 from cnnkit.cli.fit.output import print_scores, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
+from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
 
 if TYPE_CHECKING:
     from cnnkit.cli.fit.session import Session
 
 
-def choose_weights(run: RunFolder | None, asked: str | None, model: Any) -> tuple[Path, dict[str, int]]:
-    """The checkpoint to score, checked against the net, with its epoch (from 1) and step.
+def _choose_weights(session: "Session") -> tuple[Path, dict[str, int]]:
+    """The checkpoint to score, checked against net and data, with its epoch (from 1) and step.
 
     Raises:
         UserError: there is none, it cannot be read, or it does not fit.
     """
-    path = choose_checkpoint(run, asked)
+    path = choose_checkpoint(session.run, session.config.ckpt_path)
     content = load_checkpoint(path)
     remedy = (
         "name the run that it belongs to (--run RUN), or the configuration that it was trained with (--config FILE)"
     )
-    if run is not None:
+    if session.run is not None:
         remedy = "a run is scored with the net and image size that it was trained with; leave out what changes them"
-    check_weights_fit(weight_shapes(content), model.state_dict(), path, remedy)
+    check_weights_fit(weight_shapes(content), session.model.state_dict(), path, remedy)
+    _check_data_identity(session.command, session.run, session.datamodule)
     return path, {"epoch": content["epoch"] + 1, "step": content["global_step"]}
+
+
+def _check_data_identity(command: str, run: RunFolder | None, data: Any) -> None:
+    """Compare the data's fingerprint and split with those in the run's manifest, before anything is scored.
+
+    A data module of image files compares its files itself; one without ``describe`` cannot be compared.
+
+    Raises:
+        UserError: the run would be scored on images that it was trained on.
+    """
+    trained = (run.manifest_if_readable().get("data") if run is not None else None) or {}
+    if run is None or not hasattr(data, "describe") or "fingerprint" not in trained:
+        return
+    if hasattr(data, "save_split") and trained.get("name") == type(data).__name__:  # image files
+        if not run.split.exists() and command != "predict":
+            raise UserError(
+                f"{run}: is older and does not say which images it was trained on; they could be among those to score, "
+                "so train again"
+            )
+        return
+    here = data.describe()
+    other = [key for key in ("fingerprint", "split") if trained.get(key, here[key]) != here[key]]
+    if not other:
+        return
+    names = f"{trained.get('name')} ({trained['fingerprint']}) then, {here['name']} ({here['fingerprint']}) now"
+    if "fingerprint" in other:
+        say(f"the data are not those that {run} was trained on: {names}")
+    elif command == "validate":
+        raise UserError(
+            f"{run}: data.val_size, data.split_seed or data.train_fraction differ from its training, so images that it "
+            "was trained on would validate it; leave them as they were"
+        )
 
 
 def score(session: "Session") -> None:
     """Run ``validate`` or ``test``; what is measured on all images is recorded in the run folder."""
-    command, asked = session.command, session.config.trainer
-    limit = asked.limit_test_batches if command == "test" else asked.limit_val_batches
+    command = session.command
+    limited = "limit_test_batches" if command == "test" else "limit_val_batches"
+    limit = session.config.trainer[limited]
     whole = limit is None or (isinstance(limit, float) and limit == 1)  # the integer 1 is one batch
     run: RunFolder | None = session.run if whole else None
     if run is not None:
         refuse_if_written(run.path)
-    path, moment = choose_weights(session.run, session.config.ckpt_path, session.model)
-    if session.run is not None:
-        check_data_identity(command, session.run, session.datamodule)
+    path, moment = _choose_weights(session)
     method = getattr(session.trainer, command)
     options = {"ckpt_path": str(path), "verbose": False, "weights_only": session.config.weights_only}
     found = method(session.model, datamodule=session.datamodule, **options)
@@ -52,8 +84,7 @@ def score(session: "Session") -> None:
         return
     print_scores(command, path, scores)
     if not whole:
-        key = "trainer.limit_test_batches" if command == "test" else "trainer.limit_val_batches"
-        print(f"scores of a part of the images ({key} is {limit}), so not recorded")
+        print(f"scores of a part of the images (trainer.{limited} is {limit}), so not recorded")
         if session.run is not None and command == "test":
             with contextlib.suppress(OSError), session.run.edit_manifest() as manifest:
                 _count_look(manifest)  # to look at a part is to look
@@ -63,12 +94,12 @@ def score(session: "Session") -> None:
     try:
         if of_run and session.predictions.kept is not None:
             session.predictions.kept.save(run.predictions)
-        record_scores(run, command, path, moment, scores, of_run=of_run)
+        _record_scores(run, command, path, moment, scores, of_run=of_run)
     except OSError as error:
         note_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
 
 
-def record_scores(
+def _record_scores(
     run: RunFolder, command: str, path: Path, moment: dict[str, int], scores: dict[str, float], *, of_run: bool
 ) -> None:
     """Enter scores into the manifest: as the run's if they are of its best checkpoint, else under ``other_scores``.
@@ -100,9 +131,7 @@ def predict(session: "Session") -> None:
     """Write the class probabilities of the test images to predictions.csv."""
     if session.run is not None:
         refuse_if_written(session.run.path)
-    path, _ = choose_weights(session.run, session.config.ckpt_path, session.model)
-    if session.run is not None:
-        check_data_identity("predict", session.run, session.datamodule)
+    path, _ = _choose_weights(session)
     found = session.trainer.predict(
         session.model,
         datamodule=session.datamodule,

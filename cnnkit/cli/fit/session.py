@@ -59,14 +59,13 @@ class Session:
             if self.command == "fit":
                 self._prepare_fit()
             follows = follow_split(self._trained_split(), exact=self.command == "fit")
-            with skip_pretrained(self._loads_weights()), follows:
+            loads_weights = self.command != "fit" or self.resume is not None or self.config.weights is not None
+            with skip_pretrained(loads_weights), follows:
                 self.objects = build_objects(self.configuration)
                 self.model, self.datamodule = self.objects.model, self.objects.data
                 self.trainer = self._build_trainer()
             commands: dict[str, Callable[[], None]] = {"fit": self._fit, "predict": lambda: predict(self)}
             commands.get(self.command, lambda: score(self))()
-
-    # ---- the objects ---------------------------------------------------------------------------------------------
 
     def _prepare_fit(self) -> None:
         wanted, run = self.config.ckpt_path, self.line.run
@@ -83,15 +82,11 @@ class Session:
         self.resume = prepare_resume(self.line, run, resolved, wanted)
 
     def _trained_split(self) -> Path | None:
-        """Where the run that goes on or is scored keeps which images it was trained on; a checkpoint tells its run."""
+        """The split file of the run that is resumed or scored, which may be named by a checkpoint of it."""
         if self.line.run is not None:
             return self.line.run.split
         checkpoint = self.config.ckpt_path if self.command != "fit" else None
         return RunFolder(Path(checkpoint).parent.parent).split if checkpoint else None
-
-    def _loads_weights(self) -> bool:
-        """Whether a checkpoint, or a file for the whole net, will bring the net's weights."""
-        return self.command != "fit" or self.resume is not None or self.config.weights is not None
 
     def _build_trainer(self) -> L.Trainer:
         refuse_contradictions(arguments_in(self.configuration.written.get("model.net")), self.datamodule)
@@ -106,13 +101,11 @@ class Session:
 
     def _settle_precision(self) -> None:
         """Decide on the precision, so that the saved configuration says what was used."""
-        trainer, scores = self.objects.trainer, self.command != "fit"
-        precision, self.precision_reason = choose_precision(trainer, self.model, scores and is_first_process())
+        trainer, announce = self.objects.trainer, self.command != "fit" and is_first_process()
+        precision, self.precision_reason = choose_precision(trainer, self.model, announce)
         trainer.precision = self.config.trainer.precision = precision
         if self.resume is not None:
             self.precision_reason = "as the run began"
-
-    # ---- the run folder ------------------------------------------------------------------------------------------
 
     def new_run(self) -> RunFolder:
         """Make the run folder, and hold its lock."""
@@ -134,13 +127,14 @@ class Session:
 
     def write_config(self) -> None:
         """Write config.yaml."""
-        if self.run is not None and is_first_process():
-            text = self.configuration.as_yaml(**self._folder_values())
-            try:
-                command = quote_command("fit", "--config", self.run.config)
-                files.write_atomically(self.run.config, f"# {command}\n{text}")
-            except OSError as error:
-                files.note_not_written(self.run.config, error)
+        if self.run is None or not is_first_process():
+            return
+        command = quote_command("fit", "--config", self.run.config)
+        text = f"# {command}\n{self.configuration.as_yaml(**self._folder_values())}"
+        try:
+            files.write_atomically(self.run.config, text)
+        except OSError as error:
+            files.note_not_written(self.run.config, error)
 
     @contextlib.contextmanager
     def _leave_no_empty_folder(self) -> Iterator[None]:
@@ -152,9 +146,9 @@ class Session:
             trained = trainer is not None and trainer.global_step > 0
             # Lightning turns an interrupt into a SystemExit; without checkpoints the numbers are what was wanted.
             interrupted = not isinstance(error, Exception) and bool(trainer and trainer.checkpoint_callback)
-            mine = self.run if self.made and is_first_process() and (interrupted or not trained) else None
-            if mine is not None and not any(mine.checkpoints.glob("*.ckpt")):
-                mine.discard()
+            discards = self.made and is_first_process() and (interrupted or not trained)
+            if discards and self.run is not None and not any(self.run.checkpoints.glob("*.ckpt")):
+                self.run.discard()
             raise
 
     def _fit(self) -> None:

@@ -35,106 +35,106 @@ SHARES = (
     "overfit_batches",
     "val_check_interval",
 )
+_GPUS = ("cuda", "mps")
 _COPIES = re.compile(r".*_(spawn|fork|notebook)")
 
 
-def check_trainer(given: Mapping[str, Any]) -> None:
+def check_trainer(arguments: Mapping[str, Any]) -> None:
     """Refuse values of the trainer's arguments that would have no effect, or another one.
 
     Raises:
         UserError: naming the argument, its value and what to give instead.
     """
     for name, least in LEAST.items():
-        value = given.get(name)
+        value = arguments.get(name)
         if isinstance(value, (int, float)) and not value >= least:
             meaning = " (-1 is no limit)" if least == -1 else ""
             raise UserError(f"trainer.{name} is {value}: give a number of at least {least}{meaning}")
     for name in SHARES:
-        value = given.get(name)
+        value = arguments.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             continue
         if not 0 <= value < math.inf or (value > 1 and value != int(value)):
             raise UserError(f"trainer.{name} is {value}: give a share from 0.0 to 1.0, or a whole number of batches")
-    if given.get("val_check_interval") == 0:
+    if arguments.get("val_check_interval") == 0:
         raise UserError("trainer.val_check_interval is 0: for no validation at all give trainer.limit_val_batches=0")
-    if given.get("model_registry") is not None:
+    if arguments.get("model_registry") is not None:
         raise UserError(
             "trainer.model_registry is for a service of Lightning's; checkpoints here are files: leave it out"
         )
-    _check_names(given)
+    _check_names(arguments)
 
 
-def check_length(given: Mapping[str, Any]) -> None:
-    """Refuse a fit that would have no step, or no end that somebody has named.
+def check_length(arguments: Mapping[str, Any]) -> None:
+    """Refuse a fit that would have no step, or no named end.
 
     Raises:
         UserError: naming the argument.
     """
     for name in ("limit_train_batches", "max_epochs", "max_steps"):
-        if given.get(name) == 0:
+        if arguments.get(name) == 0:
             raise UserError(f"trainer.{name} is 0: there is no step to train; give at least 1, or leave it out")
-    time = given.get("max_time")
+    time = arguments.get("max_time")
     if isinstance(time, (str, int, float)) and not re.fullmatch(r"\d+:\d+:\d+:\d+", str(time)):
         raise UserError(f"trainer.max_time is {time}: give DD:HH:MM:SS, such as 00:00:05:00 for five minutes")
-    if time is not None and not _seconds(time) > 0:
+    if _is_zero(time):
         raise UserError("trainer.max_time is 0: there is no step to train; give DD:HH:MM:SS, or leave it out")
     for least, most in (("min_epochs", "max_epochs"), ("min_steps", "max_steps")):
-        few, many = given.get(least), given.get(most)
+        few, many = arguments.get(least), arguments.get(most)
         if few and many is not None and 0 <= many < few:
             raise UserError(f"trainer.{least} is {few}, above trainer.{most}, {many}, which wins: give less, or more")
-    if given.get("gradient_clip_algorithm") is not None and not given.get("gradient_clip_val"):
+    if arguments.get("gradient_clip_algorithm") is not None and not arguments.get("gradient_clip_val"):
         raise UserError(
-            f"trainer.gradient_clip_algorithm is {given['gradient_clip_algorithm']}, but nothing is clipped: give "
+            f"trainer.gradient_clip_algorithm is {arguments['gradient_clip_algorithm']}, but nothing is clipped: give "
             "trainer.gradient_clip_val, too"
         )
-    if given.get("max_epochs") is None and given.get("max_steps", -1) == -1 and time is None:
+    if arguments.get("max_epochs") is None and arguments.get("max_steps", -1) == -1 and time is None:
         raise UserError(
             "trainer.max_epochs is null, and neither trainer.max_steps nor trainer.max_time says when the run ends: "
             "give one of them (-1 epochs is a run without end)"
         )
 
 
-def describe_ignored_limits(given: Mapping[str, Any]) -> list[str]:
-    """What is to be said of limits that Lightning does not look at beside ``overfit_batches``."""
-    overfit = given.get("overfit_batches")
-    limits = [name for name in ("limit_train_batches", "limit_val_batches") if given.get(name) is not None]
+def describe_ignored_limits(arguments: Mapping[str, Any]) -> list[str]:
+    """Describe the limits that Lightning ignores beside ``overfit_batches``."""
+    overfit = arguments.get("overfit_batches")
+    limits = [name for name in ("limit_train_batches", "limit_val_batches") if arguments.get(name) is not None]
     if not overfit or not limits:
         return []
-    named = " and ".join(f"trainer.{name} ({given[name]})" for name in limits)
+    named = " and ".join(f"trainer.{name} ({arguments[name]})" for name in limits)
     return [f"trainer.overfit_batches ({overfit}) takes the place of {named}"]
 
 
-def _check_names(given: Mapping[str, Any]) -> None:
-    """Refuse names of accelerators and strategies that there are not, and devices that are no number."""
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    """Refuse unknown names of accelerators and strategies, and devices that are no number."""
     known = {
         "accelerator": ["auto", "gpu", *AcceleratorRegistry.available_accelerators()],
         "strategy": ["auto", *StrategyRegistry.available_strategies()],
     }
     for name, names in known.items():
-        value = given.get(name)
+        value = arguments.get(name)
         if isinstance(value, str) and value not in names:
             raise UserError(
                 f"trainer.{name}: there is no {value!r}{suggest(value, names) or '; there are auto, ddp, fsdp'}"
             )
-    if _COPIES.fullmatch(strategy := str(given.get("strategy"))):
+    if _COPIES.fullmatch(strategy := str(arguments.get("strategy"))):
         raise UserError(
             f"trainer.strategy is {strategy}, which copies a running process and is meant for notebooks: give "
             f"{strategy.rsplit('_', 1)[0]}"
         )
-    devices = given.get("devices")
+    devices = arguments.get("devices")
     if isinstance(devices, str) and not re.fullmatch(r"auto|-?\d+([, ]+\d+)*,?", devices):
         raise UserError("trainer.devices: give the number of devices, such as 1; leave it out for all GPUs or 1 CPU")
 
 
-def check_device(given: Mapping[str, Any]) -> None:
+def check_device(arguments: Mapping[str, Any]) -> None:
     """Refuse an accelerator that the machine does not have.
 
     Raises:
         UserError: naming the argument.
     """
-    name = given.get("accelerator")
-    names = ("cuda", "mps") if name == "gpu" else (name,) if isinstance(name, str) and name != "auto" else ()
-    if names and not any(map(_is_available, names)):
+    name = arguments.get("accelerator")
+    if isinstance(name, str) and name != "auto" and not any(map(_is_available, _GPUS if name == "gpu" else (name,))):
         raise UserError(
             "trainer.accelerator asks for a device that this machine does not have; leave it out, or give cpu"
         )
@@ -147,11 +147,9 @@ def _is_available(accelerator: str) -> bool:
         return False
 
 
-def _seconds(time: Any) -> float:
-    """Length of a time in any form that `lightning.Trainer` takes; a wrong one counts as long, to be refused there."""
-    if isinstance(time, Mapping):
-        time = datetime.timedelta(**time)
-    if isinstance(time, datetime.timedelta):
-        return time.total_seconds()
-    parts = str(time).split(":")
-    return 1.0 if not all(part.isdecimal() for part in parts) else float(any(int(part) for part in parts))
+def _is_zero(time: Any) -> bool:
+    """Whether a time, in any form that `lightning.Trainer` takes, has no length."""
+    if isinstance(time, str):
+        return not any(int(part) for part in time.split(":"))
+    length = datetime.timedelta(**time) if isinstance(time, Mapping) else time
+    return isinstance(length, datetime.timedelta) and length <= datetime.timedelta()

@@ -10,12 +10,19 @@ from lightning.pytorch.callbacks import Callback, ProgressBar
 
 from cnnkit import callbacks
 from cnnkit.cli.errors.trainer_errors import name_callback, name_trainer_argument
-from cnnkit.cli.fit.callbacks import build_callbacks, build_loggers, collect_facts, flatten_hparams
+from cnnkit.cli.fit.callbacks import (
+    build_callbacks,
+    build_loggers,
+    collect_facts,
+    flatten_hparams,
+    refuse_ineffective,
+    remove_finders,
+    select_for_command,
+)
 from cnnkit.cli.fit.choices import choose_monitor
 from cnnkit.cli.fit.output import print_fit_report, print_fit_start, print_trial
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.trainer_values import check_length, describe_ignored_limits
-from cnnkit.cli.fit.user_callbacks import refuse_silent, remove_finders, select_for_command
 from cnnkit.errors import UserError
 from cnnkit.precision import describe_slow_precision
 from cnnkit.reporting.terminal import print_rows
@@ -26,51 +33,50 @@ if TYPE_CHECKING:
 
 
 def fit_trainer(session: "Session") -> L.Trainer:
-    """The trainer of a fit, with our loggers, callbacks and checkpoint files beside the user's."""
-    asked = vars(session.objects.trainer)
-    check_length(asked)
-    given = [*as_list(asked["callbacks"]), *session.watching]
-    refuse_silent(given, asked["max_time"])
-    plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
-    with name_trainer_argument(asked):
-        if leaves_nothing(asked):
-            shown = {} if _draws(given) or asked["barebones"] else {"enable_progress_bar": sys.stderr.isatty()}
-            return L.Trainer(**{**asked, "callbacks": given, "plugins": plugins, **shown})
+    """Build the trainer of a fit, with our loggers, callbacks and checkpoint files beside the user's."""
+    arguments = vars(session.objects.trainer)
+    check_length(arguments)
+    users = [*_as_list(arguments["callbacks"]), *session.watching]
+    refuse_ineffective(users, arguments["max_time"])
+    plugins = [*_as_list(arguments["plugins"]), callbacks.SafeCheckpointIO()]
+    with name_trainer_argument(arguments):
+        if arguments["fast_dev_run"] or arguments["barebones"]:  # a trial of the code, or of the speed, writes nothing
+            if not arguments["barebones"] and not any(isinstance(callback, ProgressBar) for callback in users):
+                arguments = {**arguments, "enable_progress_bar": sys.stderr.isatty()}
+            return L.Trainer(**{**arguments, "callbacks": users, "plugins": plugins})
         session.made = session.run is None
         run = session.run = session.run or session.new_run()
         ours: dict[str, Any] = {
-            "logger": build_loggers(run, asked["logger"], session.resume.step if session.resume else None),
-            "callbacks": _fit_callbacks(session, run, given),
+            "logger": build_loggers(run, arguments["logger"], session.resume.step if session.resume else None),
+            "callbacks": _fit_callbacks(session, run, users),
             "plugins": plugins,
             "default_root_dir": str(run.path),
         }
-        return L.Trainer(**{**asked, **ours})
+        return L.Trainer(**{**arguments, **ours})
 
 
 def plain_trainer(session: "Session") -> L.Trainer:
-    """The trainer of validate, test and predict: nothing is logged or saved, and only callbacks for this act."""
-    asked, terminal = vars(session.objects.trainer), sys.stderr.isatty()
+    """Build the trainer of validate, test and predict, which logs and saves nothing."""
+    arguments, terminal = vars(session.objects.trainer), sys.stderr.isatty()
     quiet = {"logger": False, "enable_model_summary": False, "enable_checkpointing": False, "barebones": False}
     quiet |= {"enable_progress_bar": terminal, "fast_dev_run": False}
-    theirs = select_for_command(as_list(asked["callbacks"]), session.command, terminal)
+    theirs = select_for_command(_as_list(arguments["callbacks"]), session.command, terminal)
     theirs += [session.predictions] if session.command == "test" else []
-    plugins = [*as_list(asked["plugins"]), callbacks.SafeCheckpointIO()]
-    with name_trainer_argument(asked):
-        return L.Trainer(**{**asked, **quiet, "plugins": plugins, "callbacks": theirs})
+    plugins = [*_as_list(arguments["plugins"]), callbacks.SafeCheckpointIO()]
+    with name_trainer_argument(arguments):
+        return L.Trainer(**{**arguments, **quiet, "plugins": plugins, "callbacks": theirs})
 
 
 def train(session: "Session") -> None:
-    """Fit, and say at the start and at the end what there is to say."""
-    asked, trainer = vars(session.objects.trainer), session.trainer
+    """Train, and print what is used at the start and the results at the end."""
+    arguments, trainer = vars(session.objects.trainer), session.trainer
     if session.run is not None and is_first_process():
         precision = f"{trainer.precision} ({session.precision_reason})"
         print_fit_start(session.run, session.model, session.datamodule, precision, trainer)
-        for note in [
-            *describe_ignored_limits(asked),
-            *describe_slow_precision(str(trainer.precision), asked["accelerator"]),
-        ]:
+        slow = describe_slow_precision(str(trainer.precision), arguments["accelerator"])
+        for note in [*describe_ignored_limits(arguments), *slow]:
             print(f"note: {note}", file=sys.stderr)
-    with name_callback(trainer, as_list(asked["callbacks"])):
+    with name_callback(trainer, _as_list(arguments["callbacks"])):
         checkpoint = str(session.resume.checkpoint) if session.resume else None
         trainer.fit(session.model, session.datamodule, ckpt_path=checkpoint, weights_only=session.config.weights_only)
     if trainer.global_step == 0:
@@ -81,58 +87,46 @@ def train(session: "Session") -> None:
         return
     seconds = time.perf_counter() - session.began
     if session.run is None:
-        print_trial(trainer, "barebones" if asked["barebones"] else "fast_dev_run", seconds)
+        print_trial(trainer, "barebones" if arguments["barebones"] else "fast_dev_run", seconds)
         return
-    if not session.run.config.exists():  # somebody has removed the folder; the rest of it is there again
+    if not session.run.config.exists():  # the folder was removed; all other files are there again
         session.write_config()
     print_fit_report(session.run, seconds)
     if session.resume is not None and trainer.global_step == session.resume.step:
         print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
 
 
-def leaves_nothing(asked: dict[str, Any]) -> bool:
-    """Whether the trainer's arguments ask for a fit that writes nothing: a trial of the code, or of the speed."""
-    return bool(asked["fast_dev_run"] or asked["barebones"])
+def _as_list(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def as_list(value: Any) -> list[Any]:
-    """A list of what may be one, several, or none."""
-    if value is None:
-        return []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
-
-
-def _draws(given: Sequence[Callback]) -> bool:
-    return any(isinstance(callback, ProgressBar) for callback in given)
-
-
-def _fit_callbacks(session: "Session", run: RunFolder, given: Sequence[Callback]) -> list[Callback]:
+def _fit_callbacks(session: "Session", run: RunFolder, users: Sequence[Callback]) -> list[Callback]:
     trainer, watch = session.config.trainer, session.objects.watch
     monitor = choose_monitor(session.config.monitor, trainer, session.datamodule)
     facts = collect_facts(session.line, session.resolved(), session.precision_reason)
     if session.resume is not None:
         facts["changes"] = session.resume.changes
     hparams = flatten_hparams(session.configuration.as_dict())
-    ours = build_callbacks(run, trainer, watch, given, facts, hparams, monitor, session.config.mode)
+    ours = build_callbacks(run, trainer, watch, users, facts, hparams, monitor, session.config.mode)
 
     def record(found: dict[str, Any]) -> None:
         facts["tuned"] = found
         hparams.update(found)
-        record_tuned(session, found)
+        _record_tuned(session, found)
 
     return [callbacks.Tuned(record), *ours]
 
 
-def record_tuned(session: "Session", found: dict[str, Any]) -> None:
+def _record_tuned(session: "Session", found: dict[str, Any]) -> None:
     """Write the value that a finder has set into config.yaml, and remove the finder from it."""
     config = session.config
     for key, value in found.items():
         part, *middle, last = key.split(".")
-        held = config[part]
+        spec = config[part]
         for name in middle:
-            held = held.init_args[name]
-        before = held.init_args.get(last)
-        held.init_args[last] = value
-        print_rows({key: f"{value:.4g}, found; {'none' if before is None else f'{before:.4g}'} was asked for"})
+            spec = spec.init_args[name]
+        before = spec.init_args.get(last)
+        spec.init_args[last] = value
+        print_rows({key: f"{value:.4g}, found; it was {'none' if before is None else f'{before:.4g}'}"})
     config.trainer.callbacks = remove_finders(config.trainer.callbacks)
     session.write_config()

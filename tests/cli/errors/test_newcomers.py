@@ -81,7 +81,7 @@ def test_small_things_are_said(cli: Cli) -> None:
         ended = cli(command, "--run", "runs/r", "--ckpt_path", "last")
         assert f"--ckpt_path: {command} takes the run's best checkpoint; leave it out" in ended.err
     ended = cli(*FIT, "--trainer.max_epochs=1", "--trainer.enable_checkpointing=false")
-    assert "no validation came to a finite number" not in ended.out
+    assert "no validation gave a finite number" not in ended.out
 
 
 OWN = """from torch import nn

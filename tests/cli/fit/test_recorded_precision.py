@@ -16,13 +16,13 @@ from cnnkit.study.precision import choose_precision
 def test_float16_on_a_cpu_is_recorded_as_the_bfloat16_that_it_runs_in(cli: Cli) -> None:
     ended = cli("fit", *SMALL, "--trainer.accelerator=cpu", "--trainer.precision=16-mixed")
     assert ended.code == 0, ended.err
-    said = "bf16-mixed (16-mixed was asked for; on the CPU Lightning computes in bf16-mixed instead)"
+    said = "bf16-mixed (16-mixed was requested; on the CPU Lightning computes in bf16-mixed)"
     assert ended.out.count(said) == 1
     run = find("runs")
     assert run.manifest()["precision"]["value"] == "bf16-mixed"
     assert yaml.safe_load(run.config.read_text())["trainer"]["precision"] == "bf16-mixed"
     tested = cli("test", "--run", str(run), "--trainer.precision=16-mixed", "--trainer.accelerator=cpu")
-    assert tested.err.count("16-mixed was asked for") == 1
+    assert tested.err.count("16-mixed was requested") == 1
 
 
 def test_a_precision_plugin_is_not_contradicted_by_the_default(cli: Cli) -> None:

@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import EarlyStopping, LearningRateFinder, TQDMP
 from small_runs import SMALL, Cli
 
 from cnnkit.callbacks import SpikeDetection, load_checkpoint
-from cnnkit.cli.fit.user_callbacks import select_for_command
+from cnnkit.cli.fit.callbacks import select_for_command
 from cnnkit.runs import RunFolder
 
 
