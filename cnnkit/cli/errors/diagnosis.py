@@ -64,7 +64,7 @@ def refuse(written: WrittenValues, arguments: Mapping[str, Argument], error: Bas
     problems = list(_check_arguments(written.tree, arguments, "", None))
     if problems:  # what is missing may be what another key was meant to be
         key, reason = next((p for p in problems if not p[1].startswith(_MISSING)), problems[0])
-        raise UserError(f"{written.origin.where(key)}{key}{reason}") from error
+        raise UserError(f"{written.origin.locate(key)}{reason}") from error
     if not isinstance(error, ArgumentError):
         raise error
     text = " ".join(str(error).split())

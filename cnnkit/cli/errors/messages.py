@@ -67,4 +67,4 @@ def _add_place(text: str, origin: Origin) -> str:
         return text
     keys = [named[1]] if "." in named[1] else [named[1], *(f"{above}.{named[1]}" for above in ABOVE)]
     written = [key for key in keys if origin.has(key)]
-    return f"{origin.where(written[0])}{written[0]}{text[named.end() :]}" if len(written) == 1 else text
+    return f"{origin.locate(written[0])}{text[named.end() :]}" if len(written) == 1 else text

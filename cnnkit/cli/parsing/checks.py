@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from typing import Any
 
 from jsonargparse import Namespace
@@ -15,34 +16,32 @@ from cnnkit.scalars import as_word, plain
 
 
 def check_values(values: Namespace, config: dict[str, Any]) -> None:
-    """Refuse what no object can be built from.
-
-    Args:
-        values: of the configuration.
-        config: the same as plain values.
+    """Refuse values of a configuration that no object can be built from; `config` holds them as plain values.
 
     Raises:
         UserError: naming the key and its value.
     """
-    refuse_seed(values.seed_everything)
-    for part in ("trainer", "model", "data"):
-        refuse_empty_values(config[part], part)
+    seed = values.seed_everything
+    if type(seed) is not int or not 0 <= seed < 2**32:  # NumPy takes no other
+        raise UserError(f"seed_everything is {as_word(seed)}: give a whole number from 0 to {2**32 - 1}")
+    refuse_empty_values({part: config[part] for part in ("trainer", "model", "data")})
     check_trainer(vars(values.trainer))
 
 
-def refuse_empty_values(config: Any, above: str) -> None:
+def refuse_empty_values(config: dict[str, Any]) -> None:
     """Refuse null and infinity where they mean nothing; jsonargparse lets them pass, to fail far away.
 
     Raises:
-        UserError: for a null given to an argument that has another default and is not said to take None; for an
-            infinite number given to a class of cnnkit or torch whose own default is a finite one.
+        UserError: for a null of an argument that has another default and whose type does not allow None; for an
+            infinite argument of a class of cnnkit or torch whose own default is finite.
     """
-    for key, node in find_classes(config, above):
+    for key, node in find_classes(config):
         known = list_parameters(node["class_path"])
         ours = node["class_path"].partition(".")[0] in ("cnnkit", "torch")
         for name, value in arguments_in(node).items():
             default: Any = known[name].default if name in known else None
-            if value is None and default is not None and _means_nothing(known[name]):
+            optional = default is None or re.search("None|Optional", str(known[name].annotation))
+            if value is None and not optional and default is not inspect.Parameter.empty:
                 default = getattr(default, "__name__", repr(default))
                 raise UserError(f"{key}.{name} is null; leave it out for {default}, or give another value")
             finite = type(default) in (int, float) and math.isfinite(float(default))
@@ -50,33 +49,17 @@ def refuse_empty_values(config: Any, above: str) -> None:
                 raise UserError(f"{key}.{name} is {value}: give a finite number")
 
 
-def _means_nothing(argument: inspect.Parameter) -> bool:
-    """Whether null is no value that the argument's type allows."""
-    optional = "None" in str(argument.annotation) or "Optional" in str(argument.annotation)
-    return not optional and argument.default is not inspect.Parameter.empty
-
-
-def refuse_seed(seed: Any) -> None:
-    """Refuse what NumPy takes for no seed.
-
-    Raises:
-        UserError: naming the key and the range.
-    """
-    if type(seed) is not int or not 0 <= seed < 2**32:
-        raise UserError(f"seed_everything is {as_word(seed)}: give a whole number from 0 to {2**32 - 1}")
-
-
-def refuse_contradictions(asked: dict[str, Any], datamodule: Any) -> None:
-    """The data's shape overrides what was asked of the net; say so instead of doing something else than asked.
+def refuse_contradictions(arguments: dict[str, Any], data: Any) -> None:
+    """Refuse written arguments of the net that differ from the data's shape, which would override them.
 
     Raises:
         UserError: if an argument contradicts the data.
     """
-    for name, value in plain({name: value for name, value in asked.items() if name in LINKED}).items():
-        of_data = getattr(datamodule, LINKED[name], value)
-        of_data = list(of_data) if isinstance(of_data, tuple) else of_data
-        if value not in (of_data, [of_data, of_data]):
+    for name, value in plain({name: value for name, value in arguments.items() if name in LINKED}).items():
+        present = getattr(data, LINKED[name], value)
+        present = list(present) if isinstance(present, tuple) else present
+        if value not in (present, [present, present]):
             raise UserError(
-                f"model.net.{name} is {value}, but the images of {type(datamodule).__name__} have {of_data}; "
+                f"model.net.{name} is {value}, but the images of {type(data).__name__} have {present}; "
                 "leave it out: the data says it"
             )

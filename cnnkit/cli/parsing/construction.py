@@ -1,7 +1,7 @@
 """Builds the objects of a configuration one by one, so that a value which a class refuses names its key.
 
-It finds out what a class refuses by building it again without one argument at a time, not from the words of the error:
-these are torch's, Lightning's and everybody else's.
+To find the argument that a class refuses, it builds the object again without one argument at a time. It does not
+search the text of the error, which can come from any library.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class Construction:
 
     def __call__(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
         """Build an object of a class, or call a function that does."""
-        return self.build(partial(self._make, kind), kind, args, strip_marks(kwargs))
+        return self._build(partial(self._make, kind, *args), kind, strip_marks(kwargs))
 
     def build_task(self, kind: Any, *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any) -> Any:
         """Build the task; a checkpoint of it will say how to build it again, with what the data have set."""
@@ -79,11 +79,11 @@ class Construction:
             values["net"] = {**net, "init_args": {**net.get("init_args", {}), **linked}}
         save = private("lightning.pytorch.core.mixins.hparams_mixin._given_hyperparameters_context")
 
-        def make(*args: Any, **kwargs: Any) -> Any:
+        def make(**kwargs: Any) -> Any:
             with save(hparams=values, instantiator="lightning.pytorch.cli.instantiate_module"):
                 return kind(*args, **kwargs)
 
-        return self.build(make, kind, args, strip_marks(kwargs))
+        return self._build(make, kind, strip_marks(kwargs))
 
     def _make(self, kind: Any, *args: Any, **kwargs: Any) -> Any:
         made = kind(*args, **kwargs)
@@ -91,32 +91,32 @@ class Construction:
             show_one_image(made, kwargs["in_channels"], kwargs["image_size"], kwargs.get("num_classes"))
         return made
 
-    def build(self, make: Callable[..., Any], kind: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """As a call, where another function than the class itself makes the object.
+    def _build(self, make: Callable[..., Any], kind: Any, kwargs: dict[str, Any]) -> Any:
+        """Call `make`, which returns an object of a class.
 
         Raises:
             ConstructionFailed: with a `UserError` if the class refuses an argument, else with what was raised.
         """
         began = time.monotonic()
         try:
-            return make(*args, **kwargs)
+            return make(**kwargs)
         except Exception as error:
-            key = self._key(kind, kwargs)
+            key = self._find_key(kind, kwargs)
             if key is None or isinstance(error, torch.OutOfMemoryError) or not is_about_value(error):
                 raise ConstructionFailed(error) from None
-            patient = time.monotonic() - began < _PATIENCE / 2
-            refusal = UserError(self._describe(error, make, kind, key, args, kwargs, patient))
+            is_quick = time.monotonic() - began < _PATIENCE / 2
+            refusal = UserError(self._describe(error, kind, key, kwargs, make if is_quick else None))
             refusal.__cause__ = error
             raise ConstructionFailed(refusal) from None
 
-    def _key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
+    def _find_key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
         """Where in the configuration the object stands: the place of that class, and of these arguments."""
         places = [(key, node) for key, node in find_classes(self.config) if resolve_class(node["class_path"]) is kind]
         fitting = [key for key, node in places if _agree(arguments_in(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
-    def _written(self, kind: Any, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that somebody wrote for an object; in a list, for the one that they agree with."""
+    def _find_written(self, kind: Any, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments that are written for an object; in a list, for the one that they agree with."""
         there = self.written.get(key)
         listed = there if isinstance(there, list) else [there]
         nodes = [
@@ -126,36 +126,28 @@ class Construction:
         return {name: value for name, value in written.items() if name in kwargs}
 
     def _describe(
-        self,
-        error: Exception,
-        make: Callable[..., Any],
-        kind: Any,
-        key: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        patient: bool,
+        self, error: Exception, kind: Any, key: str, kwargs: dict[str, Any], make: Callable[..., Any] | None
     ) -> str:
-        """A sentence with the argument that is to blame, if there is one."""
-        ours = isinstance(error, UserError)  # it names reason and remedy, so none of it is cut
-        reason = " ".join(str(error).split()) if ours else shorten_error(error)
-        reason = reason if ours or len(reason) <= 200 else f"{reason[:197]}..."
-        written = self._written(kind, key, kwargs)
-        if ours and any(isinstance(value, str) and value and reason.startswith(value) for value in written.values()):
-            return reason  # it begins with the file or folder that it is about
-        named = re.match(r"\w+", reason)
-        if ours and named is not None and named[0] in written:
-            return f"{self.written.origin.where(f'{key}.{named[0]}')}{key}.{reason}"
-        culprits = _culprits(make, args, kwargs, list(written)) if patient else []
+        """A sentence with the argument that is to blame, if there is one; None for `make` if it takes too long."""
+        locate, written = self.written.origin.locate, self._find_written(kind, key, kwargs)
+        if isinstance(error, UserError):  # it names reason and remedy, so none of it is cut
+            reason = " ".join(str(error).split())
+            if any(isinstance(value, str) and value and reason.startswith(value) for value in written.values()):
+                return reason  # it begins with the file or folder that it is about
+            if (word := re.match(r"\w+", reason)) and word[0] in written:
+                return locate(f"{key}.{word[0]}") + reason.removeprefix(word[0])
+        else:
+            reason = shorten_error(error)
+            reason = reason if len(reason) <= 200 else f"{reason[:197]}..."
+        culprits = _find_culprits(make, kwargs, list(written)) if make is not None else []
         if not culprits and len(written) == 1 and _is_needed(kind, *written):
             culprits = list(written)
         if len(culprits) == 1:
-            name = culprits[0]
-            return f"{self.written.origin.where(f'{key}.{name}')}{key}.{name} is {as_word(written[name])}: {reason}"
-        simple = [
-            f"{name}={as_word(written[name])}" for name in culprits or written if not isinstance(written[name], dict)
-        ]
-        given = f" with {', '.join(simple)}" if simple else ""
-        return f"{self.written.origin.where(key)}{key}: {short_name(kind.__name__)} cannot be built{given}: {reason}"
+            return f"{locate(f'{key}.{culprits[0]}')} is {as_word(written[culprits[0]])}: {reason}"
+        simple = [name for name in culprits or written if not isinstance(written[name], dict)]
+        values = ", ".join(f"{name}={as_word(written[name])}" for name in simple)
+        with_values = f" with {values}" if values else ""
+        return f"{locate(key)}: {short_name(kind.__name__)} cannot be built{with_values}: {reason}"
 
 
 def _is_needed(kind: Any, name: str) -> bool:
@@ -163,7 +155,7 @@ def _is_needed(kind: Any, name: str) -> bool:
     return parameter is not None and parameter.default is parameter.empty
 
 
-def _culprits(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], written: list[str]) -> list[str]:
+def _find_culprits(make: Callable[..., Any], kwargs: dict[str, Any], written: list[str]) -> list[str]:
     """The arguments without any one of which the object can be built."""
     found: list[str] = []
     end = time.monotonic() + _PATIENCE
@@ -171,7 +163,7 @@ def _culprits(make: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
         if time.monotonic() > end:
             break
         with contextlib.suppress(Exception):  # it is refused for another one, or needs this one
-            make(*args, **{other: value for other, value in kwargs.items() if other != name})
+            make(**{other: value for other, value in kwargs.items() if other != name})
             found.append(name)
     return found
 
@@ -193,12 +185,10 @@ def show_one_image(net: nn.Module, channels: int, size: Any, classes: int | None
 
 
 def is_about_value(error: Exception) -> bool:
-    """Whether an error of a constructor is about a value, and not a bug in somebody's own code."""
+    """Whether an error of a constructor is about a value, and not a bug in the user's own code."""
     if isinstance(error, (ValueError, MemoryError)):
         return True
-    if isinstance(error, NameError):
-        return False
-    return not passes_own_code(error)
+    return not isinstance(error, NameError) and not passes_own_code(error)
 
 
 def _agree(written: dict[str, Any], kwargs: dict[str, Any]) -> bool:

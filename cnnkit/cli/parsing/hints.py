@@ -57,6 +57,10 @@ class Origin:
                     return f"{file.path}, line {line}: "
         return ""
 
+    def locate(self, key: str) -> str:
+        """Return a key with the place where it is written before it, if there is one."""
+        return f"{self.where(key)}{key}"
+
     def has(self, key: str) -> bool:
         """Whether the key itself was typed, or stands in a file."""
         parts = tuple(_parts(key))

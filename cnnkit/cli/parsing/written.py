@@ -1,9 +1,10 @@
 """Merges what was written into one tree: the default classes, then the files, then the command line.
 
-The tree holds what somebody wrote and nothing else; the defaults of the classes come in when the types are checked. So
+The tree holds the written values and nothing else; the defaults of the classes come in when the types are checked. So
 "written" is never mistaken for "default", and what happens where one class takes another's place is decided here.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -30,7 +31,7 @@ _SPEC = {"class_path", "init_args", "dict_kwargs"}
 
 
 class WrittenValues:
-    """The values that somebody wrote, merged, and where each comes from.
+    """The values of files and command line, merged, and where each comes from.
 
     Args:
         origin: where values come from: files, of which the last one wins.
@@ -54,25 +55,27 @@ class WrittenValues:
         for key, default in DEFAULTS.items():
             if plain(self.tree.get(key)) is None:
                 name = str(default["class_path"]).rpartition(".")[2]
-                raise UserError(
-                    f"{self.origin.where(key)}{key} is null; leave it out for {name}, or give another class"
-                )
+                raise UserError(f"{origin.locate(key)} is null; leave it out for {name}, or give another class")
         for key in OWNERS:
             if not isinstance(group := self.tree.get(key, {}), dict):
                 raise UserError(f"{key} is {group}: it is a group of keys; give those of them that you mean")
-        self._refuse_unknown_parts(self.tree, "")
+        for key, node in _walk(self.tree):
+            for unknown in node.keys() - _SPEC if _is_spec(node) else ():
+                key = key.replace("+", "")
+                where = origin.where(f"{key}.{unknown}")
+                raise UserError(f"{where}{key}: unknown key {unknown!r}{suggest(unknown, _SPEC)}")
 
     @property
     def notes(self) -> list[str]:
         """A line for every class change that took arguments along or lost them."""
-        lines = []
-        for key, change in self._changes.items():
-            unsaid = arguments_in(_find(DEFAULTS, key))
-            lines.append(change.describe(arguments_in(self.get(key)), unsaid))
+        lines = [
+            change.describe(arguments_in(self.get(key)), arguments_in(_find(DEFAULTS, key)))
+            for key, change in self._changes.items()
+        ]
         return [line for line in lines if line]
 
     def get(self, key: str) -> Any:
-        """What was given for a dotted key without ``init_args``; None if nothing was."""
+        """Return what is written for a dotted key without ``init_args``; None if nothing is."""
         return _find(self.tree, key)
 
     def _set(self, key: str, value: Any) -> None:
@@ -83,19 +86,6 @@ class WrittenValues:
             owner = str(node.get("class_path", "")) or OWNERS.get(part, "")
             place = node.setdefault("init_args", {}) if node.keys() & _SPEC and part != "dict_kwargs" else node
         self._put(place, last, value, ".".join(above), owner)
-
-    def _refuse_unknown_parts(self, node: Any, key: str) -> None:
-        """See that nothing stands beside ``class_path`` and ``init_args``."""
-        if isinstance(node, list):
-            for part in node:
-                self._refuse_unknown_parts(part, key)
-        if not isinstance(node, dict):
-            return
-        for unknown in node.keys() - _SPEC if _is_spec(node) else ():
-            where = self.origin.where(f"{key}.{unknown}")
-            raise UserError(f"{where}{key}: unknown key {unknown!r}{suggest(unknown, _SPEC)}")
-        for name, part in arguments_in(node).items():
-            self._refuse_unknown_parts(part, f"{key}.{name}".strip(".+"))
 
     def _merge(self, base: dict[str, Any], new: dict[str, Any], key: str, owner: str) -> None:
         for name, value in new.items():
@@ -111,17 +101,8 @@ class WrittenValues:
         if keep and (isinstance(before, list) or takes_argument(owner, name, list, tuple, Sequence)):
             target = name if before is not None else f"{name}+"  # to append to a default is for the type to know
             place[target] = [*_as_list(place.get(target)), *_as_list(deepcopy(value))]
-        elif (
-            isinstance(before, dict)
-            and _is_spec(before)
-            and isinstance(value, (dict, str))
-            and not isinstance(value, PlainScalar)
-        ):
-            place[name] = self._merge_class(before, _as_spec(value), key, keep=keep)
-        elif isinstance(before, str) and _is_spec(value) and not isinstance(before, PlainScalar):
-            place[name] = self._merge_class(_as_spec(before), value, key, keep=keep)
-        elif isinstance(before, dict) and _is_spec(value):  # arguments of the default class
-            place[name] = self._merge_class({"init_args": before}, value, key, keep=keep)
+        elif (_is_spec(before) or _is_spec(value)) and _may_name_class(before) and _may_name_class(value):
+            place[name] = self._merge_class(_as_spec(before), _as_spec(value), key, keep=keep)
         elif isinstance(before, dict) and isinstance(value, dict) and not takes_argument(owner, name, dict, Mapping):
             self._merge(before, value, key, OWNERS.get(key, ""))
         else:
@@ -133,7 +114,7 @@ class WrittenValues:
         after = str(new.get("class_path", old))
         spec = before
         if not is_same_class(old, after):
-            change = ClassChange.between(key, old, after, before.get("init_args") or {}, keep=keep)
+            change = ClassChange(key, old, after, before.get("init_args") or {}, keep)
             if key in self._changes:
                 change.dropped = {**self._changes[key].dropped, **change.dropped}
             self._changes[key] = change
@@ -145,7 +126,7 @@ class WrittenValues:
 
 
 def class_paths(node: Any) -> list[str]:
-    """The names of classes in a node that is one or a list of them."""
+    """List the names of classes in a node that is one or a list of them."""
     nodes = node if isinstance(node, list) else [node]
     paths = [part.get("class_path") if isinstance(part, dict) else part for part in nodes]
     return [path for path in paths if isinstance(path, str) and not isinstance(path, PlainScalar)]
@@ -159,16 +140,20 @@ def arguments_in(node: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def find_classes(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def find_classes(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every mapping in a configuration that names a class, with its key."""
+    yield from ((key, part) for key, part in _walk(node) if isinstance(part.get("class_path"), str))
+
+
+def _walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every mapping in a configuration, with its key."""
     if isinstance(node, list):
         for part in node:
-            yield from find_classes(part, key)
+            yield from _walk(part, key)
     if isinstance(node, dict):
-        if isinstance(node.get("class_path"), str):
-            yield key, node
+        yield key, node
         for name, part in arguments_in(node).items():
-            yield from find_classes(part, f"{key}.{name}" if key else name)
+            yield from _walk(part, f"{key}.{name}" if key else name)
 
 
 def _find(place: Any, key: str) -> Any:
@@ -178,14 +163,15 @@ def _find(place: Any, key: str) -> Any:
     return place
 
 
-def _classes_first(given: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """What names a class stands before the arguments for it, wherever it was written."""
+def _classes_first(pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Put what names a class before the arguments for it, wherever it is written."""
 
-    def names_class(key: str) -> bool:
-        return not key.endswith("+") and any(other.startswith(f"{key}.") for other, _ in given)
+    def depth(pair: tuple[str, Any]) -> float:
+        key = pair[0]
+        names_class = not key.endswith("+") and any(other.startswith(f"{key}.") for other, _ in pairs)
+        return key.count(".") if names_class else math.inf
 
-    yield from sorted((pair for pair in given if names_class(pair[0])), key=lambda pair: pair[0].count("."))
-    yield from (pair for pair in given if not names_class(pair[0]))
+    return sorted(pairs, key=depth)
 
 
 def _node_at(place: dict[str, Any], name: str) -> dict[str, Any]:
@@ -195,14 +181,16 @@ def _node_at(place: dict[str, Any], name: str) -> dict[str, Any]:
     if isinstance(below, list) and below:
         node = below[-1] = _as_spec(below[-1])
         return node
-    is_name = isinstance(below, str) and not isinstance(below, PlainScalar)
-    node = _as_spec(below) if is_name else below if isinstance(below, dict) else {}
-    place[target] = node
+    node = place[target] = below if isinstance(below, dict) else _as_spec(below) if _may_name_class(below) else {}
     return node
 
 
 def _is_spec(value: Any) -> bool:
     return isinstance(value, dict) and bool(value.keys() & _SPEC)
+
+
+def _may_name_class(value: Any) -> bool:
+    return isinstance(value, (dict, str)) and not isinstance(value, PlainScalar)
 
 
 def _as_spec(value: Any) -> dict[str, Any]:
