@@ -27,14 +27,14 @@ def main(args: list[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        args: the words after the program's name; none given: ``sys.argv``.
+        args: the words after the program's name; those of ``sys.argv`` by default.
 
     Returns:
         The exit code: 0 done, 1 the run failed, 2 a mistake of the user, 3 some images could not
         be read, 4 done, but something could not be written, 128 + n stopped by signal n.
     """
     began = time.perf_counter()
-    if _is_another_ranks_business():
+    if _belongs_to_other_command():
         return 0
     not_written().clear()
     with keep_streams_open() as failed:
@@ -42,7 +42,7 @@ def main(args: list[str] | None = None) -> int:
     return NOT_WRITTEN if code == 0 and (failed or not_written()) else code
 
 
-def _is_another_ranks_business() -> bool:
+def _belongs_to_other_command() -> bool:
     """Whether a script that runs several commands was started again as a process of another command.
 
     Lightning starts the same script once more for each further device. Such a process runs only the command that

@@ -1,7 +1,7 @@
 """The commands that look at nets, runs and data, one module each in `cnnkit.cli.commands`.
 
 Such a module imports nothing heavy at its top and has two functions: ``arguments()``, its words and with them its help,
-and ``run(asked)``, which returns the exit code.
+and ``run(options)``, which returns the exit code.
 """
 
 from importlib import import_module
@@ -11,7 +11,7 @@ from cnnkit.cli.errors.exit_codes import describe_briefly, run_to_exit_code
 from cnnkit.errors import UserError
 from cnnkit.suggest import suggest
 
-# Command -> what the list of commands says of it, and an example.
+# Command -> its line in the list of commands, and an example.
 VIEW_COMMANDS = {
     "summary": ("layers, shapes, parameters, MACs, receptive fields", "summary --config configs/quickstart.yaml"),
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
@@ -33,7 +33,7 @@ CLASSROOM = {
 
 
 def run_view_command(command: str, words: list[str], *, debug: bool = False) -> int:
-    """Run one of them and turn what goes wrong into an exit code and at most three lines."""
+    """Run a command and turn what goes wrong into an exit code and at most three lines."""
 
     def run() -> int:
         name, rest = command.replace("-", "_"), words

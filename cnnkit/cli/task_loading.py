@@ -32,14 +32,11 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[ClassificationTask, dict[str, Any]]:
-    """Rebuild the task of a checkpoint, in evaluation mode, on the CPU, in float32.
+    """Rebuild the task of a checkpoint, in evaluation mode, on the CPU, in float32; return both.
 
     Args:
         path: a checkpoint of a run that was started from the command line.
         configs: configuration files whose classes may be imported.
-
-    Returns:
-        The task, and the checkpoint.
 
     Raises:
         UserError: if the file is missing or damaged, names a class that is not trusted, or does not say how to build
@@ -52,12 +49,11 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
             f"{path}: does not say how its net is built, because the run was not started from the command line; "
             "use ClassificationTask.load_from_checkpoint(file, net=...) in Python"
         )
-    named = set(_dotted(arguments))
-    asked_for = {name for config in configs for name in _dotted(read_config(Path(config)).values)}
-    eager: dict[str, Any] = (
-        {"compile_net": False} if arguments.get("compile_net") else {}
-    )  # compiling would take longer than predicting
-    with _only(_with_homes(named & asked_for)):
+    named = set(_find_paths(arguments))
+    trusted = {name for config in configs for name in _find_paths(read_config(Path(config)).values)}
+    # Compiling would take longer than predicting.
+    eager: dict[str, Any] = {"compile_net": False} if arguments.get("compile_net") else {}
+    with _allow_imports(_add_definitions(named & trusted)):
         try:
             with skip_pretrained():
                 # Called on Lightning's class: on ours it would drop the name of the task, for not being an argument.
@@ -65,38 +61,37 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
         except UserError:
             raise
         except Exception as error:  # jsonargparse, Lightning and torch each raise their own
-            raise UserError(f"{path}: {_reason(error)}") from error
+            raise UserError(f"{path}: {_describe(error)}") from error
     if not isinstance(task, ClassificationTask):
         raise UserError(f"{path}: its task, {type(task).__name__}, is no ClassificationTask; load it in Python")
     return task.eval(), checkpoint
 
 
-def _dotted(value: Any) -> Iterator[str]:
-    """All strings in nested plain values that could be import paths."""
-    if isinstance(value, dict):
-        for part in value.values():
-            yield from _dotted(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
-            yield from _dotted(part)
+def _find_paths(value: Any) -> Iterator[str]:
+    """Yield all strings in nested plain values that could be import paths."""
+    if isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _find_paths(part)
     elif isinstance(value, str) and _DOTTED.fullmatch(value):
         yield value
 
 
-def _with_homes(names: set[str]) -> list[str]:
-    """The names, imported, and with each the place where what it names is defined."""
+def _add_definitions(names: set[str]) -> list[str]:
+    """Import the names, and add to each the path where its object is defined."""
     found = set(names)
     for name in names:
         module, _, last = name.rpartition(".")
-        with contextlib.suppress(Exception, SystemExit):  # no import path after all, or told of when it is needed
+        with contextlib.suppress(
+            Exception, SystemExit
+        ):  # it is no import path, or its error is raised when it is needed
             there = getattr(import_module(module), last)
             found.add(f"{there.__module__}.{there.__qualname__}")
     return sorted(name for name in found if _DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))
 
 
 @contextlib.contextmanager
-def _only(names: Sequence[str]) -> Iterator[None]:
-    """Within it jsonargparse imports nothing else for the values that it reads."""
+def _allow_imports(names: Sequence[str]) -> Iterator[None]:
+    """Let jsonargparse import only these names, and those of `TRUSTED`, within the context."""
     settings = private("jsonargparse._common.parsing_settings")
     before = dict(settings)
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *names])
@@ -106,7 +101,7 @@ def _only(names: Sequence[str]) -> Iterator[None]:
         settings.update(before)
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     text = str(error)
     denied = re.search(r"Importing '([^']+)' is not allowed|The class '([^']+)' requested by the checkpoint", text)
     missing = re.search(r"No module named '([^']+)'", text)

@@ -6,6 +6,7 @@ by the same types; so the sentence is made of the key, the value and the type, n
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
+from itertools import accumulate
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -44,19 +45,16 @@ _TOP = (
     "watch",
     "weights",
     "ckpt_path",
-    *("config", "run", "resume"),
+    "config",
+    "run",
+    "resume",
 )
 _MISSING = ": is required and was not given"
 Problem = tuple[str, str]  # a key and what is wrong with it
 
 
 def refuse(written: WrittenValues, arguments: Mapping[str, Argument], error: BaseException) -> NoReturn:
-    """Say what is wrong with the values that were written.
-
-    Args:
-        written: the values.
-        arguments: the keys at the top, with their types.
-        error: what jsonargparse has raised.
+    """Explain an error of jsonargparse by the written values; `arguments` are the keys at the top.
 
     Raises:
         UserError: with the first key that is wrong, and with file and line if it stands in a file.
@@ -140,7 +138,7 @@ def _is_taken(value: Any, kind: Any) -> bool:
 
 
 def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) -> str:
-    """Say why a name is none of a class for a key; nothing if it is."""
+    """Explain why a name is not that of a class for a key; nothing if it is."""
     module, _, last = path.rpartition(".")
     if fault := find_fault(module):
         return f": {path} cannot be imported: {fault}"
@@ -161,13 +159,13 @@ def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) ->
 
 
 def _missing_module(module: str) -> str:
-    parts = module.split(".")
-    for end in range(1, len(parts) + 1):
+    for parent in accumulate(module.split("."), "{}.{}".format):
         try:
-            if find_spec(".".join(parts[:end])) is None:
-                return ".".join(parts[:end])
+            missing = find_spec(parent) is None
         except (ImportError, ValueError):
-            return ".".join(parts[:end])
+            missing = True
+        if missing:
+            return parent
     return ""
 
 

@@ -16,13 +16,7 @@ from cnnkit.weights import skip_pretrained
 
 
 class Built(NamedTuple):
-    """The objects of a configuration.
-
-    Attributes:
-        task: a `ClassificationTask`, or what the configuration names, on the CPU.
-        data: the data module, not set up.
-        config: the configuration with all defaults.
-    """
+    """The task of a configuration, its data module, which is not set up, and all values with their defaults."""
 
     task: Any
     data: L.LightningDataModule

@@ -34,7 +34,7 @@ LISTS = (list, tuple, set, frozenset, Sequence, Iterable)
 
 
 class Argument(NamedTuple):
-    """An argument of a class or function, the class whose ``__init__`` defines it, and its type."""
+    """An argument of a class or function; `owner` is the class whose ``__init__`` defines it."""
 
     owner: Any
     parameter: inspect.Parameter
@@ -80,17 +80,13 @@ def import_path(found: Any) -> str:
 
 
 def list_arguments(name: Any) -> dict[str, Argument]:
-    """List the arguments by name, those that an ``__init__`` hands on to the class above included.
-
-    Args:
-        name: of a class or function, or itself.
-    """
+    """List the arguments of a class or function, or of its name; includes those that go on to the class above."""
     found = resolve_class(name) if isinstance(name, str) else name
-    return {} if found is None else _arguments_of(found)
+    return {} if found is None else _collect_arguments(found)
 
 
 @functools.cache
-def _arguments_of(found: Any) -> dict[str, Argument]:
+def _collect_arguments(found: Any) -> dict[str, Argument]:
     arguments: dict[str, Argument] = {}
     for part in inspect.getmro(found) if isinstance(found, type) else [found]:
         if isinstance(part, type) and not {"__init__", "__new__"} & vars(part).keys():
@@ -106,7 +102,7 @@ def _arguments_of(found: Any) -> dict[str, Argument]:
             if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
         }
         arguments = {**named, **arguments}
-        if not any(p.kind == p.VAR_KEYWORD for p in own.values()):  # else it hands on to the class above
+        if not any(p.kind == p.VAR_KEYWORD for p in own.values()):  # else it passes them to the class above
             break
     return arguments
 
@@ -125,24 +121,15 @@ def list_parameters(name: Any) -> dict[str, inspect.Parameter]:
 
 def is_same_class(one: str, other: str) -> bool:
     """Whether two names, each dotted or short, are those of one class."""
-    if one == other:
-        return True
-    first, second = resolve_class(one), resolve_class(other)
-    return first is not None and first is second
+    return one == other or ((found := resolve_class(one)) is not None and found is resolve_class(other))
 
 
 def shared_arguments(one: str, other: str) -> set[str]:
-    """List arguments that mean the same to a class and its subclass.
-
-    Either one definition serves both, or both need one of the same type.
-    """
+    """List arguments that mean the same to a class and its subclass: of one definition, or of the same needed type."""
     first, second = resolve_class(one), resolve_class(other)
-    related = (
-        isinstance(first, type)
-        and isinstance(second, type)
-        and (issubclass(first, second) or issubclass(second, first))
-    )
-    if not related:
+    if not isinstance(first, type) or not isinstance(second, type):
+        return set()
+    if not issubclass(first, second) and not issubclass(second, first):
         return set()
     ours, theirs = list_arguments(first), list_arguments(second)
     return {name for name in ours.keys() & theirs.keys() if _is_shared(ours[name], theirs[name])}

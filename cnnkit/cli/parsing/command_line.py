@@ -82,10 +82,10 @@ def _choose_run(command: str, flag: str, name: str) -> RunFolder:
 
 
 def refuse_unquoted(words: Sequence[str]) -> None:
-    """Recognize a file's name with spaces that a shell has taken apart.
+    """Refuse a file's name with spaces that a shell has split: the first word and some of those after it.
 
     Raises:
-        UserError: the first word is no file, and with some of those after it is one.
+        UserError: the words together name a file.
     """
     for end in range(2, min(len(words), 8) + 1) if words and not Path(words[0]).exists() else ():
         if Path(name := " ".join(words[:end])).is_file():
@@ -104,16 +104,16 @@ def read_config(file: Path) -> YamlFile:
         UserError: also if it is missing, with what may have been meant.
     """
     if not file.exists():
-        raise UserError(f"{file}: no such configuration file{_near(file)}")
+        raise UserError(f"{file}: no such configuration file{_suggest_file(file)}")
     return read_file(file)
 
 
-def _near(file: Path) -> str:
+def _suggest_file(file: Path) -> str:
     there = {str(p): p for folder in (file.parent, Path("configs")) for p in sorted(folder.glob("*.yaml"))}
     there |= {name: Path(f"{name}.yaml") for name in card_names()}
-    close = difflib.get_close_matches(str(file), there, 1, 0.5)
-    if not close:
-        close = [path for path, p in there.items() if difflib.SequenceMatcher(None, p.name, file.name).ratio() > 0.6]
+    close = difflib.get_close_matches(str(file), there, 1, 0.5) or [
+        path for path, p in there.items() if difflib.SequenceMatcher(None, p.name, file.name).ratio() > 0.6
+    ]
     if close:
         return f"; did you mean {close[0]}?"
     return f"; there are {', '.join(list(there)[:5])}" if there else ""
@@ -130,7 +130,7 @@ def read_keys(words: Sequence[str]) -> list[tuple[str, Any]]:
     for word in rest:
         if not word.startswith("--") or word == "--":
             refuse_unquoted(words[list(words).index(word) :])
-            raise UserError(f"{word}: this word belongs to no --key{_guess(word, found)}")
+            raise UserError(f"{word}: this word belongs to no --key{_suggest_form(word, found)}")
         flag, equals, text = word.partition("=")
         if not equals:
             text = next(rest, "--")
@@ -144,7 +144,7 @@ def read_keys(words: Sequence[str]) -> list[tuple[str, Any]]:
     return found
 
 
-def _guess(word: str, before: list[tuple[str, Any]]) -> str:
+def _suggest_form(word: str, before: list[tuple[str, Any]]) -> str:
     if word.endswith((".yaml", ".yml")):
         return f"; did you mean --config {shlex.quote(word)}?"
     if word.startswith("-") or not before:

@@ -1,7 +1,6 @@
 """Holds the configuration of a command: its values with all defaults, checked, and where each was written."""
 
 import enum
-import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from cnnkit.cli.errors.diagnosis import refuse
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing.checks import check_values
-from cnnkit.cli.parsing.classes import import_path, list_arguments, resolve_class
+from cnnkit.cli.parsing.classes import import_path, list_parameters, resolve_class
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
 from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
@@ -28,6 +27,8 @@ from cnnkit.errors import UserError
 from cnnkit.scalars import plain
 from cnnkit.yaml_files import dump_yaml
 
+_WRITABLE = (bool, int, float, str, list, tuple, Mapping, Namespace)
+
 
 @dataclass
 class Configuration:
@@ -35,7 +36,7 @@ class Configuration:
 
     Attributes:
         command: such as ``fit``.
-        written: what somebody wrote, and where.
+        written: the values of files and command line.
         parser: what checked it, and builds from it.
         values: all values, with the defaults.
     """
@@ -62,7 +63,7 @@ def load_configuration(line: CommandLine) -> Configuration:
     """Merge and check what a command line and its files say; ``--help`` prints the help and stops.
 
     Raises:
-        UserError: for anything that is not right.
+        UserError: for any mistake.
         SystemExit: after ``--help`` and ``--print_config``.
     """
     words = list(line.words)
@@ -94,15 +95,13 @@ def load_configuration(line: CommandLine) -> Configuration:
 
 def _with_whole_names(words: list[str]) -> list[str]:
     """Give classes after ``--key.help`` their dotted names: torchvision, too, has a ResNet."""
-    whole = list(words)
     for place, word in enumerate(words):
-        key, _, name = word.partition("=")
+        key, equals, name = word.partition("=")
         if key.endswith(".help"):
-            name = name or next(iter(words[place + 1 : place + 2]), "")
-            if (found := resolve_class(name) if name else None) is not None:
-                whole[place : place + (1 if "=" in word else 2)] = [f"{key}={import_path(found)}"]
-                return whole
-    return whole
+            name, after = (name, place + 1) if equals else (next(iter(words[place + 1 :]), ""), place + 2)
+            if name and (found := resolve_class(name)) is not None:
+                return [*words[:place], f"{key}={import_path(found)}", *words[after:]]
+    return words
 
 
 def _as_plain(value: Any) -> Any:
@@ -127,15 +126,8 @@ def _drop_default_objects(value: Any) -> None:
         _drop_default_objects(part)
     arguments = value.get("init_args") if isinstance(value, Namespace) else None
     if isinstance(arguments, Namespace):
-        known = list_arguments(str(value["class_path"]))
-        for name, given in list(vars(arguments).items()):
-            if _is_default_object(given, known.get(name)):
+        for name, parameter in list_parameters(str(value["class_path"])).items():
+            default = parameter.default
+            can_be_written = default is None or callable(default) or isinstance(default, _WRITABLE)
+            if not can_be_written and name in arguments and arguments[name] is default:
                 arguments.pop(name)
-
-
-def _is_default_object(value: Any, argument: Any) -> bool:
-    """Whether a value is an object that the class has as its default, which no file can hold."""
-    held = value is None or isinstance(value, (bool, int, float, str, list, tuple, Mapping, Namespace))
-    if held or callable(value) or argument is None:
-        return False
-    return value is argument.parameter.default is not inspect.Parameter.empty

@@ -1,4 +1,4 @@
-"""Gives every value that was written down the type that its key wants, and every class its whole name.
+"""Gives every written value the type that its key wants, and every class its whole name.
 
 jsonargparse's YAML loader decides what a word is before the type is known. Here the type decides: ``1e3`` is a number
 for a float, and a name for a text. What comes out is read in one way only.
@@ -27,7 +27,7 @@ from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar, plain, read_scalar
 
 SPEC = {"class_path", "init_args", "dict_kwargs"}
-PASSED = {"params", "optimizer"}  # arguments that nobody writes
+PASSED = {"params", "optimizer"}  # arguments that no configuration has
 _NUMBERS = (int, float, bool)
 _UNTYPED = (Any, object, inspect.Parameter.empty)
 _TOO_LARGE = 2**63  # for torch
@@ -61,9 +61,9 @@ def type_values(value: Any, kind: Any, key: str, default: Any = None) -> Any:
     """Return a value with all numbers, texts and names of classes in it as their types want them.
 
     Args:
-        value: what was written: plain values and `PlainScalar`, classes as mappings with ``class_path``.
+        value: plain values and `PlainScalar`, classes as mappings with ``class_path``.
         kind: the type that it is for.
-        key: the key, to name in an error.
+        key: to name in an error.
         default: of the argument; where it is a class, a mapping without ``class_path`` is about this one.
 
     Raises:
@@ -116,10 +116,10 @@ def _type_class(value: dict[str, Any], bases: tuple[type, ...], key: str, defaul
         # jsonargparse would keep what the default class has and this one takes as well, such as a learning rate.
         kept = list_arguments(default).keys() - PASSED
         shared = {name: argument for name, argument in arguments.items() if name in kept}
-        given = spec.get("init_args") or {}
-        if missing := [name for name, argument in shared.items() if argument.is_required and name not in given]:
+        own = spec.get("init_args") or {}
+        if missing := [name for name, argument in shared.items() if argument.is_required and name not in own]:
             raise UserError(f"{key}.{missing[0]}: is required and was not given; add --{key}.{missing[0]} VALUE")
-        spec["init_args"] = {**{name: shared[name].parameter.default for name in shared if name not in given}, **given}
+        spec["init_args"] = {**{name: argument.parameter.default for name, argument in shared.items()}, **own}
     return spec if has_spec else spec["init_args"]
 
 
@@ -134,11 +134,7 @@ def type_arguments(values: Mapping[str, Any], arguments: Mapping[str, Argument],
 
 
 def read_as(scalar: PlainScalar, kind: Any) -> Any:
-    """Return what a word means for a key of a type.
-
-    Args:
-        scalar: the word.
-        kind: the type: text for ``str``, a number for ``float``; of a union a number where one fits, else text.
+    """Return what a word means for a key of a type; of a union a number where one fits, else text.
 
     Raises:
         ValueError: if a number is due and people and YAML mean different ones.
