@@ -17,9 +17,8 @@ from cnnkit.cli.fit.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.fit.scoring import predict, score
 from cnnkit.cli.fit.trainer_values import check_device
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
-from cnnkit.cli.parsing.checks import refuse_contradictions
 from cnnkit.cli.parsing.command_line import CommandLine, config_name
-from cnnkit.cli.parsing.configuration import load_configuration
+from cnnkit.cli.parsing.configuration import load_configuration, refuse_contradictions
 from cnnkit.cli.parsing.construction import build_objects
 from cnnkit.cli.parsing.written import arguments_in
 from cnnkit.data.folders.run_split import follow_split

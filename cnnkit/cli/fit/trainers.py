@@ -9,7 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback, ProgressBar
 
 from cnnkit import callbacks
-from cnnkit.cli.errors.trainer_errors import name_callback, name_trainer_argument
+from cnnkit.cli.errors.messages import name_callback, name_trainer_argument
 from cnnkit.cli.fit.callbacks import (
     build_callbacks,
     build_loggers,

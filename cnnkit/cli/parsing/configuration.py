@@ -1,6 +1,9 @@
 """Holds the configuration of a command: its values with all defaults, checked, and where each was written."""
 
 import enum
+import inspect
+import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +19,15 @@ import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit.cli.errors.diagnosis import refuse
 from cnnkit.cli.fit.ranks import is_first_process
+from cnnkit.cli.fit.trainer_values import check_trainer
 from cnnkit.cli.help import COMMANDS
-from cnnkit.cli.parsing.checks import check_values
 from cnnkit.cli.parsing.classes import import_path, list_parameters, resolve_class
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
 from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
-from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues
+from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, arguments_in, find_classes
 from cnnkit.errors import UserError
-from cnnkit.scalars import plain
+from cnnkit.scalars import as_word, plain
 from cnnkit.yaml_files import dump_yaml
 
 _WRITABLE = (bool, int, float, str, list, tuple, Mapping, Namespace)
@@ -84,7 +87,7 @@ def load_configuration(line: CommandLine) -> Configuration:
         refuse(written, arguments, error)
     _drop_default_objects(values)
     configuration = Configuration(line.command, written, parser, strip_marks(values, (Text,)))
-    check_values(values, configuration.as_dict())
+    _check_values(values, configuration.as_dict())
     for note in written.notes if is_first_process() else ():
         print(note, file=sys.stderr)
     if "--print_config" in words:
@@ -131,3 +134,53 @@ def _drop_default_objects(value: Any) -> None:
             can_be_written = default is None or callable(default) or isinstance(default, _WRITABLE)
             if not can_be_written and name in arguments and arguments[name] is default:
                 arguments.pop(name)
+
+
+def _check_values(values: Namespace, config: dict[str, Any]) -> None:
+    """Refuse values of a configuration that no object can be built from; `config` holds them as plain values.
+
+    Raises:
+        UserError: naming the key and its value.
+    """
+    seed = values.seed_everything
+    if type(seed) is not int or not 0 <= seed < 2**32:  # NumPy takes no other
+        raise UserError(f"seed_everything is {as_word(seed)}: give a whole number from 0 to {2**32 - 1}")
+    _refuse_empty_values({part: config[part] for part in ("trainer", "model", "data")})
+    check_trainer(vars(values.trainer))
+
+
+def _refuse_empty_values(config: dict[str, Any]) -> None:
+    """Refuse null and infinity where they mean nothing; jsonargparse lets them pass, to fail far away.
+
+    Raises:
+        UserError: for a null of an argument that has another default and whose type does not allow None; for an
+            infinite argument of a class of cnnkit or torch whose own default is finite.
+    """
+    for key, node in find_classes(config):
+        known = list_parameters(node["class_path"])
+        ours = node["class_path"].partition(".")[0] in ("cnnkit", "torch")
+        for name, value in arguments_in(node).items():
+            default: Any = known[name].default if name in known else None
+            optional = default is None or re.search("None|Optional", str(known[name].annotation))
+            if value is None and not optional and default is not inspect.Parameter.empty:
+                default = getattr(default, "__name__", repr(default))
+                raise UserError(f"{key}.{name} is null; leave it out for {default}, or give another value")
+            finite = type(default) in (int, float) and math.isfinite(float(default))
+            if isinstance(value, float) and not math.isfinite(value) and finite and ours:
+                raise UserError(f"{key}.{name} is {value}: give a finite number")
+
+
+def refuse_contradictions(arguments: dict[str, Any], data: Any) -> None:
+    """Refuse written arguments of the net that differ from the data's shape, which would override them.
+
+    Raises:
+        UserError: if an argument contradicts the data.
+    """
+    for name, value in plain({name: value for name, value in arguments.items() if name in LINKED}).items():
+        present = getattr(data, LINKED[name], value)
+        present = list(present) if isinstance(present, tuple) else present
+        if value not in (present, [present, present]):
+            raise UserError(
+                f"model.net.{name} is {value}, but the images of {type(data).__name__} have {present}; "
+                "leave it out: the data says it"
+            )

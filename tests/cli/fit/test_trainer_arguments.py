@@ -7,7 +7,7 @@ import pytest
 from small_runs import SMALL, Cli
 
 from cnnkit.cli.errors.exceptions import shorten_error
-from cnnkit.cli.errors.trainer_errors import find_argument
+from cnnkit.cli.errors.messages import find_argument
 from cnnkit.cli.fit.trainer_values import check_device, check_length, check_trainer
 from cnnkit.errors import UserError
 from cnnkit.runs import find
