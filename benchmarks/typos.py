@@ -24,7 +24,7 @@ from benchmarks.common import ROOT, Table
 from cnnkit.cli import main as cnnkit_main
 from cnnkit.cli.dispatch import VIEW_COMMANDS
 from cnnkit.cli.help import COMMANDS
-from cnnkit.cli.parsing.build import from_config
+from cnnkit.cli.parsing.build import build_from_config
 from cnnkit.errors import UserError
 
 ROUNDS = 1
@@ -169,7 +169,7 @@ def hint_for(typo: Typo, file: Path | None) -> str:
             words = ["--config", str(file)]
     try:
         with contextlib.redirect_stderr(io.StringIO()):
-            from_config(words)
+            build_from_config(words)
     except UserError as error:
         return str(error)
     except Exception as error:

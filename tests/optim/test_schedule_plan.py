@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-from cnnkit.cli.parsing.classes import class_bases, import_path, resolve_class
+from cnnkit.cli.parsing.classes import find_import_path, list_bases, resolve_class
 from cnnkit.errors import UserError
 from cnnkit.optim import (
     RunLength,
@@ -145,5 +145,5 @@ def test_a_part_of_no_rate_is_refused() -> None:
     ],
 )
 def test_a_name_alone_means_cnnkits_torchs_or_timms_class(kind: Any, name: str, path: str) -> None:
-    found = resolve_class(name, class_bases(kind))
-    assert (import_path(found) if found else name) == path
+    found = resolve_class(name, list_bases(kind))
+    assert (find_import_path(found) if found else name) == path

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cnnkit.cli.fit.provenance import git_state
+from cnnkit.cli.fit.provenance import read_git_state
 from cnnkit.loggers import TensorBoard, rename_future_events
 
 
@@ -62,7 +62,7 @@ def test_the_commit_of_the_working_folder_and_whether_it_was_changed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state() is None
+    assert read_git_state() is None
 
     def git(*words: str) -> str:
         names = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
@@ -72,14 +72,14 @@ def test_the_commit_of_the_working_folder_and_whether_it_was_changed(
         ).stdout.strip()
 
     git("init", "-q")
-    assert git_state() == {"commit": None, "changed": False}
+    assert read_git_state() == {"commit": None, "changed": False}
     Path("net.py").write_text("1")
     git("add", "net.py")
     git("commit", "-qm", "x")
     commit = git("rev-parse", "HEAD")
     Path("data.bin").write_text("git does not follow it")
-    assert git_state() == {"commit": commit, "changed": False}
+    assert read_git_state() == {"commit": commit, "changed": False}
     Path("net.py").write_text("2")
-    assert git_state() == {"commit": commit, "changed": True}
+    assert read_git_state() == {"commit": commit, "changed": True}
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_state() is None
+    assert read_git_state() is None

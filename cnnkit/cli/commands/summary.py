@@ -68,9 +68,9 @@ def _size(text: str) -> tuple[int, int]:
 
 def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
     """The task of a configuration and the shape of its images."""
-    from cnnkit.cli.parsing.build import from_config
+    from cnnkit.cli.parsing.build import build_from_config
 
-    task, data, _ = from_config([word for file in args.config for word in ("--config", file)] + args.others)
+    task, data, _ = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)
     return task, _image(task, getattr(data, "shape", None) or {})
 
 

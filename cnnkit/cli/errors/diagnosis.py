@@ -16,17 +16,17 @@ from cnnkit.cli.errors.exceptions import find_fault
 from cnnkit.cli.parsing.classes import (
     LISTS,
     Argument,
-    class_bases,
-    item_types,
     list_arguments,
+    list_bases,
     list_choices,
+    list_item_types,
     list_members,
     list_parameters,
     resolve_class,
-    short_name,
+    shorten_path,
     takes,
 )
-from cnnkit.cli.parsing.hints import class_names, suggest_key
+from cnnkit.cli.parsing.hints import list_class_names, suggest_key
 from cnnkit.cli.parsing.parser import LINKED
 from cnnkit.cli.parsing.typed import PASSED, SPEC, type_values
 from cnnkit.cli.parsing.written import WrittenValues
@@ -89,9 +89,9 @@ def _check_arguments(
 
 
 def _check_value(value: Any, kind: Any, key: str, default: Any) -> Iterator[Problem]:
-    bases = class_bases(kind)
+    bases = list_bases(kind)
     if isinstance(value, list) and takes(kind, *LISTS):
-        for part, member in zip(value, item_types(kind, len(value)), strict=True):
+        for part, member in zip(value, list_item_types(kind, len(value)), strict=True):
             yield from _check_value(part, member, key, None)
     elif isinstance(value, dict) and bases:
         yield from _check_class(value, bases, key, default)
@@ -149,7 +149,7 @@ def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) ->
             return _describe_type(path, None, bases, key)
         name = last if module.replace(".", "").isidentifier() and last.isidentifier() else path
         net = "; a net goes to model.net" if key == "model" else ""
-        return f": there is no class {name!r} for it{suggest(last, class_names(short_name(key)))}{net}"
+        return f": there is no class {name!r} for it{suggest(last, list_class_names(shorten_path(key)))}{net}"
     if isinstance(found, type):
         return "" if issubclass(found, bases) else f": {path} is a class of another kind{_list_classes(key)}"
     returned = get_type_hints(found).get("return")
@@ -170,7 +170,7 @@ def _missing_module(module: str) -> str:
 
 
 def _list_classes(key: str) -> str:
-    names = class_names(short_name(key))
+    names = list_class_names(shorten_path(key))
     return f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ""
 
 

@@ -19,8 +19,8 @@ from lightning.pytorch.callbacks import (
 )
 
 from cnnkit import callbacks, dashboards
-from cnnkit.cli.fit.output import flat
-from cnnkit.cli.fit.provenance import git_state, machine, versions
+from cnnkit.cli.fit.output import flatten_config
+from cnnkit.cli.fit.provenance import read_git_state, read_machine, read_versions
 from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.errors import UserError
 from cnnkit.loggers import MetricsCSV, TensorBoard
@@ -33,7 +33,7 @@ FINDERS = (LearningRateFinder, BatchSizeFinder)
 
 
 def build_loggers(run: RunFolder, logger: Any, resume_step: int | None) -> Any:
-    """TensorBoard and metrics.csv, and a user's own after them; none at all for ``false``."""
+    """Build TensorBoard and metrics.csv, and a user's own after them; none at all for ``false``."""
     if logger is False:
         return False
     own = [] if logger in (None, True) else list(logger) if isinstance(logger, Iterable) else [logger]
@@ -50,7 +50,7 @@ def build_callbacks(
     monitor: str | None,
     mode: Mode,
 ) -> list[Callback]:
-    """The user's callbacks first, then ours; one of the user's takes the place of ours of its kind.
+    """Build the list of callbacks: the user's first, then ours; one of the user's takes the place of ours of its kind.
 
     A user's checkpoint callbacks are added to ours instead. See `collect_facts` and `flatten_hparams`.
     """
@@ -77,23 +77,23 @@ def build_callbacks(
 
 
 def collect_facts(line: CommandLine, resolved: dict[str, Any], precision_reason: str) -> dict[str, Any]:
-    """What the manifest says of how the run was started."""
+    """Collect what the manifest records about the start of the run."""
     return {
         "command": quote_command(line.command, *line.typed),
-        "versions": versions(),
-        "machine": machine(),
+        "versions": read_versions(),
+        "machine": read_machine(),
         "code": code_version(resolved),
-        "git": git_state(),
+        "git": read_git_state(),
         "seed": resolved["seed_everything"],
         "precision": {"value": str(resolved["trainer"]["precision"]), "reason": precision_reason},
     }
 
 
 def flatten_hparams(config: dict[str, Any]) -> dict[str, Any]:
-    """The choices that TensorBoard's table compares runs by, flat."""
+    """Flatten the choices by which TensorBoard's table compares runs."""
     chosen = {key: config[key] for key in ("seed_everything", "model", "data")}
     trainer = {key: config["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}
-    return dict(flat({**chosen, "trainer": trainer}))
+    return dict(flatten_config({**chosen, "trainer": trainer}))
 
 
 def refuse_ineffective(users: Sequence[Callback], max_time: Any = None) -> None:
@@ -134,7 +134,7 @@ def _starts_late(callback: EMAWeightAveraging) -> bool:
 
 
 def select_for_command(users: Sequence[Callback], command: str, terminal: bool) -> list[Callback]:
-    """The user's callbacks that have something to do in ``validate``, ``test`` or ``predict``.
+    """Select the user's callbacks that act in ``validate``, ``test`` or ``predict``.
 
     Those that only train would look there for what a fit sets up: a logger, a restored state, an average.
 
@@ -152,7 +152,7 @@ def _acts(callback: Callback, stage: str) -> bool:
 
 
 def remove_finders(configured: Any) -> Any:
-    """A configuration's list of callbacks without Lightning's finders: what they have found is written down instead."""
+    """Remove Lightning's finders from a configuration's callbacks: their results are written into it instead."""
     if configured is None:
         return None
     names = {

@@ -16,7 +16,7 @@ from cnnkit.shell import quote_command
 
 
 def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str, trainer: Any) -> None:
-    """The start of a fit: where it writes to, what trains on what, how."""
+    """Print the start of a fit: run folder, net, data, precision."""
     overfit = getattr(trainer, "overfit_batches", 0)
     net = getattr(model, "net", model)
     rows = {"run": str(run), "net": f"{type(net).__name__}, {sum(p.numel() for p in net.parameters()):,} parameters"}
@@ -33,7 +33,7 @@ def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str,
 
 
 def print_fit_report(run: RunFolder, seconds: float) -> None:
-    """The end of a fit: best validation score, time, rate, checkpoint, and what to type next."""
+    """Print the end of a fit: best validation score, time, rate, checkpoint, and what to type next."""
     manifest = run.manifest_if_readable()
     best, last = manifest.get("best", {}), manifest.get("last", {})
     rows = {}
@@ -66,7 +66,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
 
 
 def print_trial(trainer: Any, what: str, seconds: float) -> None:
-    """The end of a fit that writes nothing: what it did, and that it leaves nothing."""
+    """Print the end of a fit that writes nothing."""
     scores = {key: format_metric(key, float(value)) for key, value in trainer.callback_metrics.items()}
     steps, epochs = trainer.global_step, trainer.current_epoch
     rows = {what: f"{steps} step{'s' * (steps != 1)} in {epochs} epoch{'s' * (epochs != 1)}, no error", **scores}
@@ -106,16 +106,14 @@ def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int
     print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
 
 
-def flat(value: Any, prefix: str = "") -> Any:
-    """Nested configuration to ``(dotted name, plain value)`` pairs, class names short."""
+def flatten_config(value: Any, prefix: str = "") -> Any:
+    """Yield ``(dotted name, plain value)`` pairs of a nested configuration, class names short."""
     if isinstance(value, dict):
         for key, part in value.items():
             name = {"init_args": prefix, "class_path": prefix}.get(key, f"{prefix}.{key}" if prefix else key)
-            yield from flat(part.rsplit(".", 1)[-1] if key == "class_path" else part, name)
+            yield from flatten_config(part.rsplit(".", 1)[-1] if key == "class_path" else part, name)
     elif isinstance(value, list):
-        yield (
-            prefix,
-            ", ".join(str(v.get("class_path", v)).rsplit(".", 1)[-1] if isinstance(v, dict) else str(v) for v in value),
-        )
+        names = [str(v.get("class_path", v)).rsplit(".", 1)[-1] if isinstance(v, dict) else str(v) for v in value]
+        yield prefix, ", ".join(names)
     elif value is not None:
         yield prefix, value

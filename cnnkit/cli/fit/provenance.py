@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides a run's numbers."""
+def read_versions() -> dict[str, str]:
+    """Read the versions of Python and of the packages that decide a run's numbers."""
     names = ("cnnkit", "torch", "torchvision", "lightning", "torchmetrics", "timm", "numpy")
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for name in names:
@@ -22,23 +22,23 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, Any]:
-    """What a run's speed depends on, beside the device."""
+def read_machine() -> dict[str, Any]:
+    """Read what a run's speed depends on, beside the device."""
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     cpu = names[0].partition(":")[2].strip() if names else platform.processor()
     return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
 
 
-def git_state() -> dict[str, Any] | None:
-    """The commit of the working folder, and whether files that git follows differ from it.
+def read_git_state() -> dict[str, Any] | None:
+    """Read the commit of the working folder, and whether files that git follows differ from it.
 
     Returns:
         ``commit`` (None before the first one) and ``changed``; None where there is no repository or no git, or git
         takes longer than two seconds.
     """
     try:
-        said = subprocess.run(
+        lines = subprocess.run(
             ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
             capture_output=True,
             text=True,
@@ -50,8 +50,8 @@ def git_state() -> dict[str, Any] | None:
         ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return None
-    commit = next((line.split()[-1] for line in said if line.startswith("# branch.oid ")), None)
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), None)
     return {
         "commit": None if commit == "(initial)" else commit,
-        "changed": any(not line.startswith("#") for line in said),
+        "changed": any(not line.startswith("#") for line in lines),
     }

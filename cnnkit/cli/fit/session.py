@@ -17,10 +17,10 @@ from cnnkit.cli.fit.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.fit.scoring import predict, score
 from cnnkit.cli.fit.trainer_values import check_device
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
-from cnnkit.cli.parsing.command_line import CommandLine, config_name
+from cnnkit.cli.parsing.command_line import CommandLine, derive_name
 from cnnkit.cli.parsing.configuration import load_configuration, refuse_contradictions
 from cnnkit.cli.parsing.construction import build_objects
-from cnnkit.cli.parsing.written import arguments_in
+from cnnkit.cli.parsing.written import read_arguments
 from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
@@ -88,7 +88,7 @@ class Session:
         return RunFolder(Path(checkpoint).parent.parent).split if checkpoint else None
 
     def _build_trainer(self) -> L.Trainer:
-        refuse_contradictions(arguments_in(self.configuration.written.get("model.net")), self.datamodule)
+        refuse_contradictions(read_arguments(self.configuration.written.get("model.net")), self.datamodule)
         self._settle_precision()
         if self.command != "fit":
             refuse_fit_options(self.line, self.objects.trainer)
@@ -111,7 +111,7 @@ class Session:
         root = self.config.trainer.default_root_dir or runs.ROOT
         if not is_first_process():  # the first one has made the folder and says where
             return RunFolder(Path(os.environ.get("CNNKIT_RUN", root)))
-        run = runs.create(root, self.config.name or config_name(self.line.files))
+        run = runs.create(root, self.config.name or derive_name(self.line.files))
         os.environ["CNNKIT_RUN"] = str(run.path)
         self.held.enter_context(runs.hold_writer_lock(run.path, "fit"))
         return run

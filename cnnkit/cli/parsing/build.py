@@ -23,7 +23,7 @@ class Built(NamedTuple):
     config: dict[str, Any]
 
 
-def from_config(words: Sequence[str], *, pretrained: bool = False) -> Built:
+def build_from_config(words: Sequence[str], *, pretrained: bool = False) -> Built:
     """Build the task and the data module of a configuration, as `fit` would.
 
     Args:
@@ -52,4 +52,4 @@ def from_config(words: Sequence[str], *, pretrained: bool = False) -> Built:
 def build_data(run: Any) -> L.LightningDataModule:
     """Build the data module that a run was trained with; of image files, it keeps to the run's parts."""
     with follow_split(run.split):
-        return from_config(["--config", str(run.config)]).data
+        return build_from_config(["--config", str(run.config)]).data

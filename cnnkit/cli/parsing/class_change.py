@@ -3,7 +3,7 @@
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
-from cnnkit.cli.parsing.classes import list_parameters, shared_arguments, short_name
+from cnnkit.cli.parsing.classes import list_parameters, shared_arguments, shorten_path
 from cnnkit.scalars import as_word, plain
 
 
@@ -46,7 +46,7 @@ class ClassChange:
         dropped, kept = self._choose(self.dropped, self.before), self._choose(self.kept, self.after)
         lost = {name: value for name, value in dropped.items() if name not in present and value != defaults.get(name)}
         stays = [n for n, value in kept.items() if not self.keep and value == present.get(n) != defaults.get(n)]
-        old, parts = short_name(self.before) or "the default", []
+        old, parts = shorten_path(self.before) or "the default", []
         if lost:
             listed = ", ".join(f"{name}={_shorten(value)}" for name, value in lost.items())
             parts.append(f"{listed} of {old} {'is' if len(lost) == 1 else 'are'} not carried over")
@@ -55,12 +55,12 @@ class ClassChange:
         if stays:
             argument, stay = ("argument", "stays") if len(stays) == 1 else ("arguments", "stay")
             parts.append(f"{', '.join(stays)}, the same {argument} in both, {stay}")
-        return f"note: {self.key} is {short_name(self.after)} now, not {old}; {'; '.join(parts)}" if parts else ""
+        return f"note: {self.key} is {shorten_path(self.after)} now, not {old}; {'; '.join(parts)}" if parts else ""
 
     @staticmethod
-    def _choose(arguments: dict[str, Any], of_class: str) -> dict[str, Any]:
-        """Those that are not the class's defaults, which a run's config.yaml spells out."""
-        known = list_parameters(of_class)
+    def _choose(arguments: dict[str, Any], class_name: str) -> dict[str, Any]:
+        """Choose the arguments that are not the class's defaults, which a run's config.yaml spells out."""
+        known = list_parameters(class_name)
         return {n: v for n, v in arguments.items() if n not in known or not _equal(plain(v), known[n].default)}
 
 
@@ -70,6 +70,6 @@ def _equal(value: Any, default: Any) -> bool:
 
 def _shorten(value: Any) -> str:
     if isinstance(value, dict) and "class_path" in value:
-        return short_name(str(value["class_path"]))
+        return shorten_path(str(value["class_path"]))
     text = as_word(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -69,7 +69,7 @@ def resolve_class(name: str, bases: tuple[Any, ...] = ()) -> Any:
     return None
 
 
-def import_path(found: Any) -> str:
+def find_import_path(found: Any) -> str:
     """Return the shortest dotted path by which a class or function can be imported."""
     name, parts = found.__qualname__, found.__module__.split(".")
     for end in range(1, len(parts)):
@@ -150,12 +150,12 @@ def list_members(kind: Any) -> tuple[Any, ...]:
     return (kind,)
 
 
-def class_bases(kind: Any) -> tuple[type, ...]:
+def list_bases(kind: Any) -> tuple[type, ...]:
     """List the classes of which a value of a type is an object, or which a callable of that type returns."""
     bases: list[type] = []
     for member in list_members(kind):
         if _origin(member) is Callable:
-            bases += class_bases(get_args(member)[1]) if get_args(member) else []
+            bases += list_bases(get_args(member)[1]) if get_args(member) else []
         elif isinstance(_origin(member), type) and _is_class_of_objects(_origin(member)):
             bases.append(_origin(member))
     return tuple(bases)
@@ -184,7 +184,7 @@ def takes_argument(owner: Any, name: str, *wanted: Any) -> bool:
     return argument is not None and takes(argument.type, *wanted)
 
 
-def item_types(kind: Any, count: int) -> list[Any]:
+def list_item_types(kind: Any, count: int) -> list[Any]:
     """List the types of the items of a list whose type is given."""
     for member in list_members(kind):
         if _origin(member) in LISTS and (args := get_args(member)):
@@ -194,7 +194,7 @@ def item_types(kind: Any, count: int) -> list[Any]:
     return [Any] * count
 
 
-def value_type(kind: Any) -> Any:
+def find_value_type(kind: Any) -> Any:
     """Return the type of the values of a mapping whose type is given."""
     for member in list_members(kind):
         if _origin(member) in (dict, Mapping) and len(get_args(member)) == 2:
@@ -207,6 +207,6 @@ def list_choices(kind: Any) -> list[Any]:
     return [choice for member in list_members(kind) if get_origin(member) is Literal for choice in get_args(member)]
 
 
-def short_name(path: str) -> str:
+def shorten_path(path: str) -> str:
     """Return the last part of a dotted path."""
     return path.rsplit(".", 1)[-1]

@@ -92,7 +92,7 @@ def refuse_unquoted(words: Sequence[str]) -> None:
             raise UserError(f"{words[0]}: no such file; a name with spaces needs quotes: --config {shlex.quote(name)}")
 
 
-def config_name(files: Sequence[YamlFile]) -> str:
+def derive_name(files: Sequence[YamlFile]) -> str:
     """Return a run's default name: that of the last configuration file, as far as a folder can have it."""
     return re.sub(r"[^A-Za-z0-9._-]+", "_", files[-1].path.stem).lstrip(".")[:64] or "run" if files else "run"
 

@@ -21,11 +21,11 @@ from cnnkit.cli.errors.diagnosis import refuse
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.trainer_values import check_trainer
 from cnnkit.cli.help import COMMANDS
-from cnnkit.cli.parsing.classes import import_path, list_parameters, resolve_class
+from cnnkit.cli.parsing.classes import find_import_path, list_parameters, resolve_class
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
 from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
-from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, arguments_in, find_classes
+from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, read_arguments
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
 from cnnkit.yaml_files import dump_yaml
@@ -103,7 +103,7 @@ def _with_whole_names(words: list[str]) -> list[str]:
         if key.endswith(".help"):
             name, after = (name, place + 1) if equals else (next(iter(words[place + 1 :]), ""), place + 2)
             if name and (found := resolve_class(name)) is not None:
-                return [*words[:place], f"{key}={import_path(found)}", *words[after:]]
+                return [*words[:place], f"{key}={find_import_path(found)}", *words[after:]]
     return words
 
 
@@ -120,7 +120,7 @@ def _as_plain(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return str(plain(value))
-    return import_path(value) if callable(value) and hasattr(value, "__qualname__") else str(value)
+    return find_import_path(value) if callable(value) and hasattr(value, "__qualname__") else str(value)
 
 
 def _drop_default_objects(value: Any) -> None:
@@ -159,7 +159,7 @@ def _refuse_empty_values(config: dict[str, Any]) -> None:
     for key, node in find_classes(config):
         known = list_parameters(node["class_path"])
         ours = node["class_path"].partition(".")[0] in ("cnnkit", "torch")
-        for name, value in arguments_in(node).items():
+        for name, value in read_arguments(node).items():
             default: Any = known[name].default if name in known else None
             optional = default is None or re.search("None|Optional", str(known[name].annotation))
             if value is None and not optional and default is not inspect.Parameter.empty:

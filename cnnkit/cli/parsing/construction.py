@@ -17,10 +17,10 @@ from jsonargparse import Namespace
 from torch import nn
 
 from cnnkit.cli.errors.exceptions import passes_own_code, shorten_error
-from cnnkit.cli.parsing.classes import list_parameters, resolve_class, short_name
+from cnnkit.cli.parsing.classes import list_parameters, resolve_class, shorten_path
 from cnnkit.cli.parsing.configuration import Configuration
 from cnnkit.cli.parsing.typed import strip_marks
-from cnnkit.cli.parsing.written import arguments_in, class_paths, find_classes
+from cnnkit.cli.parsing.written import find_classes, list_class_paths, read_arguments
 from cnnkit.errors import UserError
 from cnnkit.layers.probing import evaluating
 from cnnkit.scalars import as_word, plain
@@ -112,7 +112,7 @@ class Construction:
     def _find_key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
         """Where in the configuration the object stands: the place of that class, and of these arguments."""
         places = [(key, node) for key, node in find_classes(self.config) if resolve_class(node["class_path"]) is kind]
-        fitting = [key for key, node in places if _agree(arguments_in(node), kwargs)]
+        fitting = [key for key, node in places if _agree(read_arguments(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
     def _find_written(self, kind: Any, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,9 @@ class Construction:
         there = self.written.get(key)
         listed = there if isinstance(there, list) else [there]
         nodes = [
-            arguments_in(node) for node in listed if len(listed) == 1 or kind in map(resolve_class, class_paths(node))
+            read_arguments(node)
+            for node in listed
+            if len(listed) == 1 or kind in map(resolve_class, list_class_paths(node))
         ]
         written = next((node for node in nodes if _agree(plain(node), kwargs)), nodes[-1] if nodes else {})
         return {name: value for name, value in written.items() if name in kwargs}
@@ -147,7 +149,7 @@ class Construction:
         simple = [name for name in culprits or written if not isinstance(written[name], dict)]
         values = ", ".join(f"{name}={as_word(written[name])}" for name in simple)
         with_values = f" with {values}" if values else ""
-        return f"{locate(key)}: {short_name(kind.__name__)} cannot be built{with_values}: {reason}"
+        return f"{locate(key)}: {shorten_path(kind.__name__)} cannot be built{with_values}: {reason}"
 
 
 def _is_needed(kind: Any, name: str) -> bool:

@@ -9,7 +9,7 @@ import torch
 from cnnkit.cli.parsing.classes import list_parameters
 from cnnkit.yaml_files import YamlFile
 
-# The classes whose arguments people look for, and below which key they stand.
+# The keys below which a mistyped argument may belong, and the classes that they hold.
 OWNERS = {
     "trainer": "lightning.Trainer",
     "data": "cnnkit.data.ImageDataModule",
@@ -17,7 +17,7 @@ OWNERS = {
     "model.net": "cnnkit.models.CNN",
     "model.optimizer": "torch.optim.Adam",
 }
-ELSEWHERE = {  # what other programs call it
+ELSEWHERE = {  # the name in other programs -> the key here
     "epochs": "trainer.max_epochs",
     "num_epochs": "trainer.max_epochs",
     "lr_scheduler": "model.scheduler",
@@ -72,16 +72,16 @@ def _parts(key: str) -> list[str]:
 
 
 def suggest_key(word: str, *, exact: bool = False) -> str:
-    """The whole key of an argument that was looked for in the wrong place.
+    """Suggest the whole key of an argument that was written in the wrong place.
 
     Args:
-        word: what was looked for.
-        exact: only one of that very name, or what other programs call so.
+        word: the wrong key.
+        exact: suggest only a key of the same name, or of the name that other programs use.
     """
     last = word.rsplit(".", 1)[-1]
-    if ELSEWHERE.get(last, word) != word:  # where it was looked for it is not
+    if ELSEWHERE.get(last, word) != word:  # it is not the key itself
         return f"; did you mean --{ELSEWHERE[last]}?"
-    place = word.rpartition(".")[0]  # whose own arguments have been looked at
+    place = word.rpartition(".")[0]  # the caller has compared its arguments already
     keys = {f"{key}.{name}": name for key, owner in OWNERS.items() if key != place for name in list_parameters(owner)}
     found = [key for key, name in keys.items() if name == last]
     if not found and not exact:
@@ -89,19 +89,19 @@ def suggest_key(word: str, *, exact: bool = False) -> str:
     return f"; did you mean --{found[0]}?" if found else ""
 
 
-def class_names(key: str) -> list[str]:
-    """Short names of the classes that a key takes."""
+def list_class_names(key: str) -> list[str]:
+    """List the short names of the classes that a key takes."""
     if key in HOMES:
         names = import_module(HOMES[key]).__all__
         return [n for n in names if n[0].isupper() and n not in ("Batch", "Batches", "ImageDataModule", "Shape")]
     if key == "callbacks":
         return ["EMA", *import_module("lightning.pytorch.callbacks").__all__]
     if key == "scheduler":
-        return ["WarmupCosineLR", "TriangleLR", *_public(torch.optim.lr_scheduler)]
-    return _public(torch.optim) if key == "optimizer" else []
+        return ["WarmupCosineLR", "TriangleLR", *_list_public(torch.optim.lr_scheduler)]
+    return _list_public(torch.optim) if key == "optimizer" else []
 
 
-def _public(module: object) -> list[str]:
+def _list_public(module: object) -> list[str]:
     bases = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler)
     classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, bases)]
     return [kind.__name__ for kind in classes if kind not in bases and not kind.__name__.startswith("_")]

@@ -63,8 +63,10 @@ def build_parser(command: str) -> Parser:
     parser.add_subclass_arguments(L.LightningDataModule, "data", fail_untyped=False, required=True)
     for key, (kind, default, text) in OWN.items():
         parser.add_argument(f"--{key}", type=kind, default=deepcopy(default), help=text)
-    for of_net, of_data in LINKED.items():
-        parser.link_arguments(f"data.{of_data}", f"model.init_args.net.init_args.{of_net}", apply_on="instantiate")
+    for net_argument, attribute in LINKED.items():
+        parser.link_arguments(
+            f"data.{attribute}", f"model.init_args.net.init_args.{net_argument}", apply_on="instantiate"
+        )
     parser.add_method_arguments(L.Trainer, command, skip=PASSED)
     return parser
 
@@ -74,5 +76,5 @@ def list_command_arguments(command: str) -> dict[str, Argument]:
     types: dict[str, Any] = {"seed_everything": bool | int, "trainer": L.Trainer, "model": L.LightningModule}
     types |= {"data": L.LightningDataModule, **{key: kind for key, (kind, _, _) in OWN.items()}}
     own = {name: Argument(None, Parameter(name, Parameter.KEYWORD_ONLY, default=None), t) for name, t in types.items()}
-    of_method = list_arguments(getattr(L.Trainer, command))
-    return {**own, **{name: argument for name, argument in of_method.items() if name not in (*PASSED, "self")}}
+    passed_on = list_arguments(getattr(L.Trainer, command))
+    return {**own, **{name: argument for name, argument in passed_on.items() if name not in (*PASSED, "self")}}

@@ -13,15 +13,15 @@ from jsonargparse import Namespace
 
 from cnnkit.cli.parsing.classes import (
     Argument,
-    class_bases,
-    import_path,
-    item_types,
+    find_import_path,
+    find_value_type,
     list_arguments,
+    list_bases,
     list_choices,
+    list_item_types,
     list_members,
     resolve_class,
     takes,
-    value_type,
 )
 from cnnkit.errors import UserError
 from cnnkit.scalars import PlainScalar, plain, read_scalar
@@ -77,18 +77,18 @@ def type_values(value: Any, kind: Any, key: str, default: Any = None) -> Any:
         except ValueError as error:
             raise UserError(f"{key}: {error}") from None
     if isinstance(value, list):
-        kinds = item_types(kind, len(value))
+        kinds = list_item_types(kind, len(value))
         return [type_values(part, member, key) for part, member in zip(value, kinds, strict=True)]
     if not isinstance(value, dict):
         return value
-    bases = class_bases(kind)
+    bases = list_bases(kind)
     if not (bases or value.keys() & SPEC):
-        return {name: type_values(part, value_type(kind), f"{key}.{name}") for name, part in value.items()}
+        return {name: type_values(part, find_value_type(kind), f"{key}.{name}") for name, part in value.items()}
     return _type_class(value, bases, key, default)
 
 
 def _type_text(value: str, kind: Any, key: str, default: Any) -> Any:
-    bases = class_bases(kind)
+    bases = list_bases(kind)
     if not bases or takes(kind, str):
         if takes(kind, *_NUMBERS) and not takes(kind, str):  # in quotes
             scalar = read_scalar(value)
@@ -105,7 +105,7 @@ def _type_class(value: dict[str, Any], bases: tuple[type, ...], key: str, defaul
     if isinstance(written, str) and not isinstance(written, PlainScalar):
         found = resolve_class(written, bases)
         if found is not None and "." not in written:
-            spec["class_path"] = import_path(found)
+            spec["class_path"] = find_import_path(found)
     else:
         found = default if isinstance(default, type) else bases[0] if bases else None
     arguments = list_arguments(found) if found is not None else {}

@@ -1,4 +1,4 @@
-"""Merges what was written into one tree: the default classes, then the files, then the command line.
+"""Merges all written values into one tree: the default classes, then the files, then the command line.
 
 The tree holds the written values and nothing else; the defaults of the classes come in when the types are checked. So
 "written" is never mistaken for "default", and what happens where one class takes another's place is decided here.
@@ -18,7 +18,7 @@ from cnnkit.scalars import PlainScalar, plain
 from cnnkit.suggest import suggest
 from cnnkit.yaml_files import read_yaml
 
-# What stands where nothing is said.
+# The classes where nothing is written.
 DEFAULTS: dict[str, Any] = {
     "model": {
         "class_path": "cnnkit.tasks.ClassificationTask",
@@ -69,7 +69,7 @@ class WrittenValues:
     def notes(self) -> list[str]:
         """A line for every class change that took arguments along or lost them."""
         lines = [
-            change.describe(arguments_in(self.get(key)), arguments_in(_find(DEFAULTS, key)))
+            change.describe(read_arguments(self.get(key)), read_arguments(_find(DEFAULTS, key)))
             for key, change in self._changes.items()
         ]
         return [line for line in lines if line]
@@ -99,7 +99,7 @@ class WrittenValues:
         keep, name = name.endswith("+"), name.removesuffix("+")
         before, key = place.get(name), f"{above}.{name}" if above else name
         if keep and (isinstance(before, list) or takes_argument(owner, name, list, tuple, Sequence)):
-            target = name if before is not None else f"{name}+"  # to append to a default is for the type to know
+            target = name if before is not None else f"{name}+"  # jsonargparse appends it to the default
             place[target] = [*_as_list(place.get(target)), *_as_list(deepcopy(value))]
         elif (_is_spec(before) or _is_spec(value)) and _may_name_class(before) and _may_name_class(value):
             place[name] = self._merge_class(_as_spec(before), _as_spec(value), key, keep=keep)
@@ -125,15 +125,15 @@ class WrittenValues:
         return {**spec, "init_args": arguments} if arguments else spec
 
 
-def class_paths(node: Any) -> list[str]:
+def list_class_paths(node: Any) -> list[str]:
     """List the names of classes in a node that is one or a list of them."""
     nodes = node if isinstance(node, list) else [node]
     paths = [part.get("class_path") if isinstance(part, dict) else part for part in nodes]
     return [path for path in paths if isinstance(path, str) and not isinstance(path, PlainScalar)]
 
 
-def arguments_in(node: Any) -> dict[str, Any]:
-    """The arguments that stand in a node of the tree."""
+def read_arguments(node: Any) -> dict[str, Any]:
+    """Read the arguments in a node of the tree."""
     if not isinstance(node, dict):
         return {}
     found = node.get("init_args") or {} if node.keys() & _SPEC else node
@@ -152,13 +152,13 @@ def _walk(node: Any, key: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _walk(part, key)
     if isinstance(node, dict):
         yield key, node
-        for name, part in arguments_in(node).items():
+        for name, part in read_arguments(node).items():
             yield from _walk(part, f"{key}.{name}" if key else name)
 
 
 def _find(place: Any, key: str) -> Any:
     for part in key.split("."):
-        arguments = arguments_in(place[-1] if isinstance(place, list) and place else place)
+        arguments = read_arguments(place[-1] if isinstance(place, list) and place else place)
         place = arguments.get(part, arguments.get(f"{part}+"))
     return place
 

@@ -14,7 +14,7 @@ import cnnkit
 import cnnkit.data
 import cnnkit.models
 import cnnkit.optim
-from cnnkit.cli.parsing.build import from_config
+from cnnkit.cli.parsing.build import build_from_config
 from cnnkit.cli.parsing.classes import list_parameters
 from cnnkit.errors import UserError
 
@@ -72,7 +72,7 @@ def complaint(key: str, words: tuple[str, ...], value: str) -> str:
     given = [*words, f"--{key}={value}"]
     try:
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            from_config(given)
+            build_from_config(given)
     except UserError as error:
         text = str(error)
         raw = next(

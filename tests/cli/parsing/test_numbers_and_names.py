@@ -8,7 +8,7 @@ import pytest
 import yaml
 from small_runs import SMALL, Cli
 
-from cnnkit.cli.parsing.build import from_config
+from cnnkit.cli.parsing.build import build_from_config
 from cnnkit.runs import find
 
 NAMES = ["1e3", "7e12345", "null", "0123", "true", "no", "1_000", "2026-11-25", "0x10", "1.5", "inf"]
@@ -21,7 +21,7 @@ def test_a_run_can_have_any_name_and_be_tested(cli: Cli, name: str) -> None:
     assert ended.code == 0, ended.err
     run = find(f"runs/{name}")
     assert yaml.safe_load(run.config.read_text())["name"] == name
-    again = from_config(["--config", str(run.config)])  # what `test`, `predict` and a resume read
+    again = build_from_config(["--config", str(run.config)])  # what `test`, `predict` and a resume read
     assert again.config["name"] == name
 
 
@@ -46,7 +46,7 @@ def test_in_files_and_on_the_command_line_alike(tmp_path: Path, word: str, key: 
         nested = f"{{{part}: {inside}}}"
     file.write_text(nested)
     for words in ([f"--{key}={word}"], ["--config", str(file)]):
-        place: Any = from_config(words).config
+        place: Any = build_from_config(words).config
         for part in parts:
             place = place.get("init_args", place)[part]
         assert (place, type(place)) == (value, type(value))

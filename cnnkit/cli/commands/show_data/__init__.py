@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     """Print the figures, draw the picture, and say where it is."""
     output = check_png(args.output)
     from cnnkit.cli.commands.show_data.picture import draw_data
-    from cnnkit.cli.parsing.build import from_config
+    from cnnkit.cli.parsing.build import build_from_config
     from cnnkit.data import ImageDataModule
 
-    data = from_config([word for file in args.config for word in ("--config", file)] + args.others)[1]
+    data = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)[1]
     if not isinstance(data, ImageDataModule):
         raise UserError(f"{type(data).__name__} is no ImageDataModule: show-data cannot tell where its images are")
     data.setup()

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from cnnkit.cli.parsing.build import Built, from_config
+from cnnkit.cli.parsing.build import Built, build_from_config
 from cnnkit.errors import UserError
 from cnnkit.inspection.complexity import complexity
 from cnnkit.layers.probing import image_shape
@@ -64,7 +64,7 @@ def settle_search(plan: Plan, root: Path) -> None:
 def _build(plan: Plan, variant: Variant) -> Built:
     try:
         with contextlib.redirect_stderr(said := io.StringIO()):  # "Seed set to 0"
-            built = from_config(variant.words)
+            built = build_from_config(variant.words)
     except UserError as error:
         raise UserError(f"{plan.name}, variant {variant.name}: {error}") from error
     for line in said.getvalue().splitlines():
