@@ -50,7 +50,8 @@ class Options(argparse.ArgumentParser):
             word = unknown[1].partition("=")[0]
             if word == "--ckpt_path":
                 raise UserError(f"{word}: {self.prog.split()[-1]} takes the run's best checkpoint; leave it out")
-            known = re.findall(r"--[\w-]+", self.format_usage())
+            # The usage names only the short form of an option that has one.
+            known = re.findall(r"^  (?:-\w(?: \S+)*, )?(--[\w-]+)", self.format_help(), re.MULTILINE)
             raise UserError(f"{word}: unknown word{suggest(word, known)}")
         raise UserError(re.sub(r"^argument ([^:]+):", r"\1:", message) + f" ({self.prog} --help tells more)")
 
