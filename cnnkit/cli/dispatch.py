@@ -46,12 +46,12 @@ def run_view_command(command: str, words: list[str], *, debug: bool = False) -> 
 
 
 def list_commands(commands: dict[str, tuple[str, str]]) -> str:
-    """A line for each command: its name, what it does, an example."""
+    """Format a line for each command: its name, what it does, an example."""
     return "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in commands.items())
 
 
 def _choose_lesson(words: list[str]) -> str:
-    """The first word, if it is one of `CLASSROOM`; prints the list and stops if help is wanted."""
+    """Return the first word, if it is one of `CLASSROOM`; print the list and stop if it is ``--help``."""
     name = words[0] if words else "--help"
     if name in ("--help", "-h"):
         print(f"usage: cnnkit classroom COMMAND [options]\n\n{list_commands(CLASSROOM)}")

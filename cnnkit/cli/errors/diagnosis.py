@@ -198,7 +198,7 @@ def _name_types(kind: Any) -> Iterator[str]:
 
 
 def _describe_unknown(key: str, above: str, name: str, owner: Any) -> str:
-    """An argument that a class does not have; perhaps another class in use does."""
+    """Describe an argument that a class does not have; perhaps another class in use does."""
     own: Iterable[str] = list_parameters(owner).keys() - {"self", *PASSED}
     if above == "trainer":
         return f": the trainer has no such argument{suggest_key(name, exact=True) or suggest(name, own, listing=False)}"

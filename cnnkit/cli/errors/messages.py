@@ -105,7 +105,7 @@ def name_trainer_argument(arguments: Mapping[str, Any]) -> Iterator[None]:
 
 
 def find_argument(text: str, arguments: Mapping[str, Any]) -> str:
-    """The argument that an error is about: one that it names, else one whose value it names, else all that differ."""
+    """Find the argument that an error names, else one whose value it names, else all that differ from the defaults."""
     lowered = text.lower()
     differ = [n for n, parameter in _ARGUMENTS.items() if n in arguments and arguments[n] != parameter.default]
     for names in (differ, list(_ARGUMENTS)):
@@ -153,6 +153,6 @@ def name_callback(trainer: L.Trainer, users: Sequence[Callback]) -> Iterator[Non
 
 
 def _find_callback(error: BaseException, users: Sequence[Callback]) -> Callback | None:
-    """The callback in whose method an error was raised, the innermost first."""
+    """Find the callback in whose method an error was raised, the innermost first."""
     objects = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
     return next((callback for here in reversed(objects) for callback in users if callback is here), None)

@@ -15,12 +15,12 @@ class FaultTolerantStream:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """As the stream's."""
+        """Write to the stream, unless it has failed."""
         self._attempt(self.stream.write, text)
         return len(text)
 
     def flush(self) -> None:
-        """As the stream's."""
+        """Flush the stream, unless it has failed."""
         self._attempt(self.stream.flush)
 
     def _attempt(self, action: Callable[..., Any], *args: Any) -> None:
@@ -42,7 +42,7 @@ class FaultTolerantStream:
 
 @contextlib.contextmanager
 def keep_streams_open() -> Iterator[dict[str, OSError]]:
-    """Within it `sys.stdout` and `sys.stderr` raise no error.
+    """Let `sys.stdout` and `sys.stderr` raise no error within the context.
 
     Yields:
         Filled at the end: what failed, by the stream's name; a reader that has gone away is no failure.
@@ -65,7 +65,7 @@ def keep_streams_open() -> Iterator[dict[str, OSError]]:
 
 
 def _open_closed_ones() -> None:
-    """A closed descriptor 1 or 2 would become that of the next file, which then gets what is printed."""
+    """Open closed descriptors; else the next file would get number 1 or 2, and with it what is printed."""
     for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
         try:
             os.fstat(number)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _choose_weights(session: "Session") -> tuple[Path, dict[str, int]]:
-    """The checkpoint to score, checked against net and data, with its epoch (from 1) and step.
+    """Choose the checkpoint to score, and check it against net and data; return it with epoch (from 1) and step.
 
     Raises:
         UserError: there is none, it cannot be read, or it does not fit.
@@ -90,17 +90,17 @@ def score(session: "Session") -> None:
                 _count_look(manifest)  # to look at a part is to look
     if run is None:
         return
-    of_run = path.resolve() == run.best.resolve()
+    is_best = path.resolve() == run.best.resolve()
     try:
-        if of_run and session.predictions.kept is not None:
+        if is_best and session.predictions.kept is not None:
             session.predictions.kept.save(run.predictions)
-        _record_scores(run, command, path, moment, scores, of_run=of_run)
+        _record_scores(run, command, path, moment, scores, is_best=is_best)
     except OSError as error:
         note_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
 
 
 def _record_scores(
-    run: RunFolder, command: str, path: Path, moment: dict[str, int], scores: dict[str, float], *, of_run: bool
+    run: RunFolder, command: str, path: Path, moment: dict[str, int], scores: dict[str, float], *, is_best: bool
 ) -> None:
     """Enter scores into the manifest: as the run's if they are of its best checkpoint, else under ``other_scores``.
 
@@ -111,14 +111,14 @@ def _record_scores(
     with run.edit_manifest() as manifest:
         if command == "test":
             _count_look(manifest)
-        if of_run:
+        if is_best:
             manifest |= {command: scores, f"{command}_of": entry}
         else:
             when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
             others = manifest.get("other_scores")
             others = others if isinstance(others, list) else []
             manifest["other_scores"] = [*others, {"command": command, **entry, "when": when, "scores": scores}]
-    if not of_run:
+    if not is_best:
         print(f"recorded as scores of {name}; the run's own are those of {run.best.name}")
 
 

@@ -37,7 +37,7 @@ class ClassChange:
         self.dropped = {name: value for name, value in arguments.items() if name not in stay}
 
     def describe(self, present: dict[str, Any], defaults: dict[str, Any]) -> str:
-        """A line about what became of the arguments; nothing if none was lost or taken along without a request.
+        """Describe in a line which arguments were lost, or kept without a request; return nothing if none was.
 
         Args:
             present: the arguments that the class has now; what was written again is not lost.

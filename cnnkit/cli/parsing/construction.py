@@ -110,13 +110,13 @@ class Construction:
             raise ConstructionFailed(refusal) from None
 
     def _find_key(self, kind: Any, kwargs: dict[str, Any]) -> str | None:
-        """Where in the configuration the object stands: the place of that class, and of these arguments."""
+        """Find the key of an object in the configuration, by its class and its arguments."""
         places = [(key, node) for key, node in find_classes(self.config) if resolve_class(node["class_path"]) is kind]
         fitting = [key for key, node in places if _agree(read_arguments(node), kwargs)]
         return next(iter([*fitting, *(key for key, _ in places)]), None)
 
     def _find_written(self, kind: Any, key: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments that are written for an object; in a list, for the one that they agree with."""
+        """Find the written arguments of an object; in a list, those that agree with its values."""
         there = self.written.get(key)
         listed = there if isinstance(there, list) else [there]
         nodes = [
@@ -130,7 +130,7 @@ class Construction:
     def _describe(
         self, error: Exception, kind: Any, key: str, kwargs: dict[str, Any], make: Callable[..., Any] | None
     ) -> str:
-        """A sentence with the argument that is to blame, if there is one; None for `make` if it takes too long."""
+        """Describe the refusal, with the refused argument if it is found; `make` is None if it takes too long."""
         locate, written = self.written.origin.locate, self._find_written(kind, key, kwargs)
         if isinstance(error, UserError):  # it names reason and remedy, so none of it is cut
             reason = " ".join(str(error).split())
@@ -158,7 +158,7 @@ def _is_needed(kind: Any, name: str) -> bool:
 
 
 def _find_culprits(make: Callable[..., Any], kwargs: dict[str, Any], written: list[str]) -> list[str]:
-    """The arguments without any one of which the object can be built."""
+    """Find the arguments without any one of which the object can be built."""
     found: list[str] = []
     end = time.monotonic() + _PATIENCE
     for name in written:

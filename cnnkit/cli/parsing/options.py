@@ -28,7 +28,7 @@ class Options(argparse.ArgumentParser):
         self.passes_on = passes_on
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """The arguments by name.
+        """Read the options by name.
 
         Raises:
             UserError: for an unknown key, a missing or wrong value.
@@ -57,17 +57,17 @@ class Options(argparse.ArgumentParser):
 
 
 def add_json(options: Options) -> None:
-    """``--json``, for other programs to read."""
+    """Add ``--json``, for other programs to read."""
     options.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on, as an argparse type."""
+    """Read a whole number from 1 on, as an argparse type."""
     return _number(text, 1)
 
 
 def natural(text: str) -> int:
-    """A whole number from 0 on, as an argparse type."""
+    """Read a whole number from 0 on, as an argparse type."""
     return _number(text, 0)
 
 

@@ -35,7 +35,7 @@ class Parser(ArgumentParser):
     """Leaves open what only the trainer can know, a schedule's length; takes functions that return a net."""
 
     def add_class_arguments(self, *args: Any, **kwargs: Any) -> list[str]:
-        """As jsonargparse; where a schedule wants its length, 0 is the default: the task puts the run's there.
+        """Add them as jsonargparse does; the length of a schedule gets the default 0, which the task replaces.
 
         Schedules made of others take them unbuilt, as the task takes its one schedule.
         """
@@ -47,7 +47,7 @@ class Parser(ArgumentParser):
         return added
 
     def add_function_arguments(self, *args: Any, linked_targets: Any = None, **kwargs: Any) -> list[str]:
-        """As jsonargparse, which passes on ``linked_targets`` for a function but takes it for classes alone."""
+        """Add them as jsonargparse does, without ``linked_targets``, which it passes on but takes for classes alone."""
         added: list[str] = super().add_function_arguments(*args, **kwargs)
         self.set_defaults(find_length_default(args[0]))
         return added

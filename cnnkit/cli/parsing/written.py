@@ -67,7 +67,7 @@ class WrittenValues:
 
     @property
     def notes(self) -> list[str]:
-        """A line for every class change that took arguments along or lost them."""
+        """A line for every class change that kept or lost arguments."""
         lines = [
             change.describe(read_arguments(self.get(key)), read_arguments(_find(DEFAULTS, key)))
             for key, change in self._changes.items()
@@ -175,7 +175,7 @@ def _classes_first(pairs: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 
 def _node_at(place: dict[str, Any], name: str) -> dict[str, Any]:
-    """The node of an argument whose own arguments are to be set; of a list, the last one."""
+    """Find the node of an argument whose own arguments are to be set; of a list, the last one."""
     target = f"{name}+" if f"{name}+" in place else name
     below = place.get(target)
     if isinstance(below, list) and below:
