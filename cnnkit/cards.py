@@ -41,10 +41,11 @@ def find_config(name: str) -> Path:
     A file in the working folder comes first, with or without ``.yaml``, then a card. A path is returned as it is, also
     if there is no such file.
     """
-    if Path(name).is_file() or Path(name).name != name:
-        return Path(name)
-    candidates = (Path(f"{name}.yaml"), cards_folder() / f"{name}.yaml")
-    return next((file for file in candidates if file.is_file()), Path(name))
+    path = Path(name)
+    if path.is_file() or len(path.parts) != 1:
+        return path
+    candidates = (Path(f"{path}.yaml"), cards_folder() / f"{path}.yaml")
+    return next((file for file in candidates if file.is_file()), path)
 
 
 def read_card(name: str) -> Card:

@@ -78,7 +78,7 @@ def read_file(file: Path) -> YamlFile:
 def _as_mapping(found: Any, file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         what = "empty" if found is None else "not a mapping of keys to values"
-        raise UserError(f"{file}: {what}; configs/quickstart.yaml shows what one looks like")
+        raise UserError(f"{file}: {what}; `cnnkit configs quickstart` shows what one looks like")
     return found
 
 

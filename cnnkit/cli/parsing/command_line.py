@@ -116,7 +116,9 @@ def _suggest_file(file: Path) -> str:
     ]
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; there are {', '.join(list(there)[:5])}" if there else ""
+    here = [path for path in there if path.endswith(".yaml")]
+    listed = f"there are {', '.join(here[:5])}{', ...' if len(here) > 5 else ''}, and " if here else ""
+    return f"; {listed}`cnnkit configs` lists those that come with cnnkit"
 
 
 def read_keys(words: Sequence[str]) -> list[tuple[str, Any]]:

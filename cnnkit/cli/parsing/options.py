@@ -50,6 +50,8 @@ class Options(argparse.ArgumentParser):
             word = unknown[1].partition("=")[0]
             if word == "--ckpt_path":
                 raise UserError(f"{word}: {self.prog.split()[-1]} takes the run's best checkpoint; leave it out")
+            if not word.startswith("-"):
+                raise UserError(f"{word}: one word too many ({self.prog} --help tells more)")
             # The usage names only the short form of an option that has one.
             known = re.findall(r"^  (?:-\w(?: \S+)*, )?(--[\w-]+)", self.format_help(), re.MULTILINE)
             raise UserError(f"{word}: unknown word{suggest(word, known)}")

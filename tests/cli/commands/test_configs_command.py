@@ -43,8 +43,8 @@ def test_a_file_of_the_working_folder_comes_first(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     Path("mnist_lenet5").mkdir()
     Path(own).touch()
-    assert find_config("quickstart") == Path(own)
-    assert find_config("mnist_lenet5") == read_card("mnist_lenet5").file
+    assert find_config("quickstart") == find_config("./quickstart") == Path(own)
+    assert find_config("mnist_lenet5") == find_config("./mnist_lenet5") == read_card("mnist_lenet5").file
     assert find_config("configs/quickstart.yaml") == Path("configs/quickstart.yaml")
 
 
@@ -54,6 +54,25 @@ def test_a_mistyped_name_suggests_a_card(cli: Cli, wrong: str) -> None:
     assert (ended.code, ended.err) == (
         2,
         f"error: {wrong}: no such configuration file; did you mean quickstart?\n",
+    )
+
+
+def test_a_name_that_resembles_no_card_leads_to_their_list(cli: Cli) -> None:
+    assert cli("fit", "--config", "zzz").err == (
+        "error: zzz: no such configuration file; `cnnkit configs` lists those that come with cnnkit\n"
+    )
+
+
+def test_an_empty_file_leads_to_a_card(cli: Cli) -> None:
+    Path("empty.yaml").touch()
+    assert cli("fit", "--config", "empty.yaml").err == (
+        "error: empty.yaml: empty; `cnnkit configs quickstart` shows what one looks like\n"
+    )
+
+
+def test_one_configuration_is_printed_at_a_time(cli: Cli) -> None:
+    assert cli("configs", "quickstart", "mnist_lenet5").err == (
+        "error: mnist_lenet5: one word too many (cnnkit configs --help tells more)\n"
     )
 
 

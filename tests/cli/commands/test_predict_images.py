@@ -154,7 +154,7 @@ MISTAKES = [
     ("--images photos --output photos", "output is photos: give a file to write"),
     ("--images photos --output photos/00.png", "output is photos/00.png: give a file to write"),
     ("--images photos --output /proc/such.csv", "/proc/such.csv: cannot be written (No such file or directory)"),
-    ("--images=photos --output=a.csv photos", "photos: unknown word"),
+    ("--images=photos --output=a.csv photos", "photos: one word too many"),
     ("--image photos", "image: unknown key; did you mean --images?"),
 ]
 
