@@ -59,6 +59,8 @@ def _belongs_to_other_command() -> bool:
 def _run(args: list[str], began: float) -> int:
     debug = "--debug" in args
     args = [a for a in args if a != "--debug"]
+    if args[:1] == ["help"] and len(args) > 1:
+        args = [*args[1:], "--help"]
     command = args[0] if args else "--help"
     if command in ("--help", "-h", "help"):
         print(texts.MAIN, end="")

@@ -13,10 +13,10 @@ from cnnkit.suggest import suggest
 
 # Command -> its line in the list of commands, and an example.
 VIEW_COMMANDS = {
-    "summary": ("layers, shapes, parameters, MACs, receptive fields", "summary --config configs/quickstart.yaml"),
+    "summary": ("layers, shapes, parameters, MACs, receptive fields", "summary --config quickstart"),
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
-    "show-data": ("images, classes and augmentation of the data", "show-data --config configs/quickstart.yaml"),
+    "show-data": ("images, classes and augmentation of the data", "show-data --config quickstart"),
     "classroom": ("filters, changed test images, worked examples", "classroom course exercise"),
     "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
     "compare": ("is one run really better than another?", "compare runs/a runs/b"),
@@ -53,7 +53,7 @@ def list_commands(commands: dict[str, tuple[str, str]]) -> str:
 def _choose_lesson(words: list[str]) -> str:
     """Return the first word, if it is one of `CLASSROOM`; print the list and stop if it is ``--help``."""
     name = words[0] if words else "--help"
-    if name in ("--help", "-h"):
+    if name in ("--help", "-h", "help"):
         print(f"usage: cnnkit classroom COMMAND [options]\n\n{list_commands(CLASSROOM)}")
         raise SystemExit(0)
     if name not in CLASSROOM:

@@ -51,3 +51,18 @@ def test_the_commands_that_teach_are_below_one_word(cli: Cli) -> None:
     before, now = cli("course"), cli("classroom", "course")
     assert (before.code, before.out) == (now.code, now.out) == (0, now.out)
     assert (before.err, now.err) == ("note: `cnnkit course` is now `cnnkit classroom course`\n", "")
+
+
+def test_help_before_a_command_is_the_help_of_the_command(cli: Cli) -> None:
+    assert cli("help", "fit").out == cli("fit", "--help").out
+    assert cli("classroom", "help").out == cli("classroom", "--help").out
+    assert cli("help", "runs").out == cli("runs", "--help").out
+
+
+def test_the_examples_hold_in_any_folder(cli: Cli) -> None:
+    assert "configs/" not in cli("--help").out
+
+
+@pytest.mark.parametrize("name", ["translation", "challenges"])
+def test_no_line_of_help_is_too_long(cli: Cli, name: str) -> None:
+    assert max(map(len, cli("classroom", name, "--help").out.splitlines())) <= 120

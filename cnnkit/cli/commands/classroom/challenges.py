@@ -9,7 +9,9 @@ from cnnkit.cli.parsing.options import Options
 DESCRIPTION = f"""\
 Change the test images of runs as the world does, each change at five strengths, and print and draw the accuracy:
 darker and brighter, smaller and larger, turned, with a gray square before them, with pieces of other images around
-them. The changes are the same for every net. {robustness.RUNS}"""
+them. The changes are the same for every net.
+
+{robustness.RUNS}"""
 NAMES = ("lighting", "scale", "rotation", "occlusion", "clutter")  # of cnnkit.inspection.challenges, which needs torch
 
 

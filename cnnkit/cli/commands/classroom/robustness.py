@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cnnkit.inspection.robustness import Point, Views
 
 RUNS = """\
-A folder of runs that differ by their seeds alone is one curve, their mean with Student's interval over the runs; the
-folder of a study is a curve a variant. A single run has Wilson's interval over the images.
+A folder of runs that differ only in their seeds is one curve: their mean, with Student's interval over the runs. The
+folder of a study is one curve for each variant. A single run has Wilson's interval over the images.
 
 This looks at the test set. It says what a finished net is like; do not choose between nets by it."""
 

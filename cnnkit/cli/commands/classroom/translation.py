@@ -9,7 +9,9 @@ from cnnkit.cli.parsing.options import Options, natural
 
 DESCRIPTION = f"""\
 Move the test images of runs up, down, left and right, fill with black, and print and draw the accuracy against the
-shift, the mean of the four directions. {robustness.RUNS}"""
+shift, the mean of the four directions.
+
+{robustness.RUNS}"""
 
 
 def arguments() -> Options:
