@@ -86,7 +86,7 @@ def choose_checkpoint(run: RunFolder | None, wanted_file: str | None) -> Path:
 
 def _choose(path: str | Path, reason_to_skip: Callable[[RunFolder], str], wanted: str) -> RunFolder:
     runs = _list_runs(path)
-    if runs[0].path == _locate(path):
+    if runs[0].path == locate_runs(path):
         return runs[0]
     names = sorted({str(run.path.parent) for run in runs})
     if len(names) > 1:
@@ -107,7 +107,7 @@ def _choose(path: str | Path, reason_to_skip: Callable[[RunFolder], str], wanted
     )
 
 
-def _locate(path: str | Path) -> Path:
+def locate_runs(path: str | Path) -> Path:
     """The path, or the folder of that name below ``runs``."""
     path = Path(path)
     return Path(ROOT) / path if not path.exists() and not path.is_absolute() and (Path(ROOT) / path).exists() else path
@@ -115,7 +115,7 @@ def _locate(path: str | Path) -> Path:
 
 def _list_runs(path: str | Path) -> list[RunFolder]:
     """The run at a path, or the runs below it, the newest first."""
-    path = _locate(path)
+    path = locate_runs(path)
     if (path / "config.yaml").is_file():
         return [RunFolder(path)]
     if not path.exists():

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cnnkit.errors import UserError
 from cnnkit.runs import ROOT
+from cnnkit.runs.choice import locate_runs
 from cnnkit.runs.keys import WITHOUT_EFFECT, covers
 from cnnkit.runs.records import RunRecord, config_differences, read_record
 from cnnkit.shell import quote_command
@@ -30,7 +31,7 @@ def read_repetitions(path: str | Path, notes: list[str]) -> list[tuple[Path, lis
         (name, [read_record(folder) for folder in folders])
         if folders == [name]
         else (name, _select_repetitions(name, [read_record(folder) for folder in folders], notes))
-        for name, folders in _group_folders(Path(path))
+        for name, folders in _group_folders(locate_runs(path))
     ]
 
 

@@ -94,6 +94,13 @@ def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Cli, seeds: Path) -> 
     assert lines[-1] == ["plot", "plot.png"]
 
 
+def test_runs_are_found_by_their_name_below_the_folder_of_runs(cli: Cli, seeds: Path) -> None:
+    words = ("--images", "10", "--shifts", "0", "--json")
+    named = cli("classroom", "translation", "--run", "small", *words)
+    assert named.code == 0, named.err
+    assert named.out == cli("classroom", "translation", "--run", "runs/small", *words).out
+
+
 def test_only_repetitions_are_averaged(cli: Cli, seeds: Path) -> None:
     config = seeds / "1/config.yaml"
     config.write_text(config.read_text().replace("dropout: 0.2", "dropout: 0.3"))
