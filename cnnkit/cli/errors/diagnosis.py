@@ -4,6 +4,7 @@ jsonargparse reports a mistake as a text about all that it tried. Here the value
 by the same types; so the sentence is made of the key, the value and the type, not of another sentence.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import accumulate
@@ -149,7 +150,12 @@ def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) ->
             return _describe_type(path, None, bases, key)
         name = last if module.replace(".", "").isidentifier() and last.isidentifier() else path
         net = "; a net goes to model.net" if key == "model" else ""
-        return f": there is no class {name!r} for it{suggest(last, list_class_names(shorten_path(key)))}{net}"
+        known = list_class_names(shorten_path(key))
+        there = vars(sys.modules[module]) if module in sys.modules else {}
+        kinds = [kind for kind in there.values() if isinstance(kind, type) and issubclass(kind, bases)]
+        if own := [kind.__name__ for kind in kinds if kind.__module__ == module and kind.__name__ not in known]:
+            return f": {module} has no class {last!r} for it{suggest(last, own)}{net}"
+        return f": there is no class {name!r} for it{suggest(last, known)}{net}"
     if isinstance(found, type):
         return "" if issubclass(found, bases) else f": {path} is a class of another kind{_list_classes(key)}"
     returned = get_type_hints(found).get("return")

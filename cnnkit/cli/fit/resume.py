@@ -83,7 +83,8 @@ def _refuse_forbidden(
         return
     key = next((k for k in forbidden if not any(k.startswith(f"{other}.") for other in forbidden)), forbidden[0])
     old, new = changes[key]
-    more = f" (and {len(forbidden) - 1} more differ: {', '.join(k for k in forbidden if k != key)[:100]})"
+    others = [k for k in forbidden if k != key]
+    more = f" (and {len(others)} more differ: {', '.join(others[:4])}{', ...' if len(others) > 4 else ''})"
     if key in ("name", "trainer.default_root_dir"):
         raise UserError(f"{key} is {old!r} in {run} and cannot become {new!r}: a resumed run stays in its folder")
     words = ["fit", "--config", str(run.config)]
@@ -91,7 +92,7 @@ def _refuse_forbidden(
     same_net = not any(covers(("model.net", "model"), k) and _reshapes(k, changes[k]) for k in forbidden)
     words += ["--weights", str(checkpoint)] if same_net else []
     raise UserError(
-        f"{key} is {old!r} in {run} and cannot become {new!r} in a resume{more if len(forbidden) > 1 else ''}; "
+        f"{key} is {old!r} in {run} and cannot become {new!r} in a resume{more if others else ''}; "
         "`fit --help` lists what may change\n"
         f"for a new run{' from these weights' if same_net else ''}: {quote_command(*words, *_drop_resume(line.typed))}"
     )

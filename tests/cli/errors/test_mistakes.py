@@ -198,6 +198,12 @@ def test_a_gpu_where_there_is_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
         assert_told(cli("fit", "--trainer.accelerator", name), "a device that this machine does not have; leave it out")
 
 
+def test_a_mistyped_class_of_an_own_module_suggests_those_of_the_module(cli: Cli) -> None:
+    Path("own_net.py").write_text("from torch import nn\n\n\nclass SmallNet(nn.Module):\n    pass\n")
+    ended = cli("fit", "--model.net", "own_net.SmalNet")
+    assert ended.err.endswith("model.net: own_net has no class 'SmalNet' for it; did you mean SmallNet?\n")
+
+
 def test_an_unknown_command(cli: Cli) -> None:
     assert_told(cli("fitt", "--help"), "unknown command 'fitt'; did you mean fit?")
     assert_told(cli("xyz"), "the commands are fit, test, validate, predict")

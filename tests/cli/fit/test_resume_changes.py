@@ -35,6 +35,7 @@ def contents(run: RunFolder) -> dict[str, bytes]:
         (["--model.net.channels=[4,4]"], r"model\.net\.channels is \[4, 8\] in runs/a/1 and cannot become \[4, 4\]"),
         (["--data.batch_size", "16"], r"data\.batch_size is 32 in runs/a/1 and cannot become 16"),
         (["--model.net=MLP"], r"model\.net is 'cnnkit.*CNN' in runs/a/1 and cannot become .*MLP.*more differ"),
+        (["--model.net=MLP"], r"more differ: (model\.net\.\w+, ){4}\.\.\.\)"),
         (["--config=more.yaml"], r"seed_everything is 0 in runs/a/1 and cannot become 7"),
         (["--trainer.accumulate_grad_batches=2"], r"trainer\.accumulate_grad_batches is 1"),
         (["--name=b"], r"name is 'small' in runs/a/1 and cannot become 'b': a resumed run stays in its folder"),
