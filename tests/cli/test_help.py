@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -39,6 +40,26 @@ def test_help_on_a_class_shows_its_arguments(cli: Cli, words: list[str], expecte
     ended = cli("fit", *words)
     assert ended.code == 0
     assert expected.split(".")[-1] in ended.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--model.net.help", "needs a class after it; there are AlexNet, CNN"),
+        ("--model.net.help --print_config", "needs a class after it; there are AlexNet, CNN"),
+        ("--model.net.help Resnet", "there is no class 'Resnet' for it; did you mean ResNet?"),
+        ("--model.net.help=Resnet", "there is no class 'Resnet' for it; did you mean ResNet?"),
+        ("--data.help", "needs a class after it; there are CIFAR10"),
+        ("--data.help CIFAR100", "there is no class 'CIFAR100' for it; did you mean CIFAR10?"),
+        ("--model NoTask --model.net.help CNN", "another key on the command line is wrong; give this one alone"),
+        ("--model.help CNN", "CNN is a class of another kind; there are AuxiliaryLossTask, ClassificationTask"),
+    ],
+)
+def test_help_on_a_class_that_is_none_names_those_there_are(cli: Cli, words: str, said: str) -> None:
+    ended = cli("fit", *words.split())
+    flag = re.findall(r"--[\w.]+help", words)[0]
+    assert (ended.code, ended.out, len(ended.err.splitlines())) == (2, "", 1), ended.err
+    assert ended.err.startswith(f"error: {flag}: {said}"), ended.err
 
 
 def test_the_commands_that_teach_are_below_one_word(cli: Cli) -> None:

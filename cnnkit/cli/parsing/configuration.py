@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
-from jsonargparse import Namespace
+from jsonargparse import ArgumentError, Namespace
 
 import cnnkit.data
 import cnnkit.models
@@ -21,13 +21,15 @@ from cnnkit.cli.errors.diagnosis import refuse
 from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.trainer_values import check_trainer
 from cnnkit.cli.help import COMMANDS
-from cnnkit.cli.parsing.classes import find_import_path, list_parameters, resolve_class
+from cnnkit.cli.parsing.classes import find_import_path, list_parameters, resolve_class, shorten_path
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
+from cnnkit.cli.parsing.hints import list_class_names
 from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
 from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, read_arguments
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
+from cnnkit.suggest import suggest
 from cnnkit.yaml_files import dump_yaml
 
 _WRITABLE = (bool, int, float, str, list, tuple, Mapping, Namespace)
@@ -76,7 +78,7 @@ def load_configuration(line: CommandLine) -> Configuration:
     parser = build_parser(line.command)
     if any(word.partition("=")[0].endswith(".help") for word in words):
         parser.set_defaults(DEFAULTS)
-        parser.parse_args(_with_whole_names(words))  # prints and stops
+        _print_class_help(parser, words)
     arguments = list_command_arguments(line.command)
     written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"]))
     try:
@@ -94,6 +96,24 @@ def load_configuration(line: CommandLine) -> Configuration:
         print(configuration.as_yaml(), end="")
         raise SystemExit(0)
     return configuration
+
+
+def _print_class_help(parser: Parser, words: list[str]) -> None:
+    """Print the help that ``--key.help CLASS`` asks for and stop, or say which classes there are."""
+    place, flag = next((i, word) for i, word in enumerate(words) if word.partition("=")[0].endswith(".help"))
+    flag, _, name = flag.partition("=")
+    name = name or next((word for word in words[place + 1 : place + 2] if not word.startswith("--")), "")
+    fault = f"there is no class {name!r} for it" if name else "needs a class after it"
+    known = list_class_names(shorten_path(flag[2:].removesuffix(".help")))
+    try:
+        if name:
+            parser.parse_args(_with_whole_names(words))  # prints and stops
+    except ArgumentError:
+        if name in known:
+            raise UserError(f"{flag}: another key on the command line is wrong; give this one alone") from None
+        if resolve_class(name) is not None:
+            fault = f"{name} is a class of another kind"
+    raise UserError(f"{flag}: {fault}{suggest(name, known)}")
 
 
 def _with_whole_names(words: list[str]) -> list[str]:
