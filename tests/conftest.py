@@ -20,7 +20,7 @@ def shared_run_is_left_alone() -> Iterator[None]:
 
 
 def _state(run: Path) -> list[tuple[str, int]]:
-    return sorted((file.name, file.stat().st_mtime_ns) for file in run.iterdir())
+    return sorted((file.name, file.stat().st_mtime_ns) for file in run.iterdir() if file.suffix != ".lock")
 
 
 @pytest.fixture(autouse=True)

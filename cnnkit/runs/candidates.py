@@ -115,6 +115,7 @@ def image_keys(found: Predictions) -> np.ndarray:
     assert found.identity is not None
     pairs = np.stack([found.identity, found.labels.astype(np.uint64)], 1)
     _, group = np.unique(pairs, axis=0, return_inverse=True)
+    group = group.reshape(-1)  # NumPy 2.0 gives a column
     order = np.argsort(group, kind="stable")
     starts = np.r_[True, np.diff(group[order]) > 0]
     first = np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))

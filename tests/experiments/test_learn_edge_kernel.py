@@ -54,4 +54,4 @@ def test_the_readme_shows_what_the_script_prints(
     assert len(printed.splitlines()) == 2 + 11
     assert f"\n\n{printed}\n\n" in (FOLDER / "README.md").read_text(encoding="utf-8")
     with Image.open(tmp_path / "learned.png") as new, Image.open(FOLDER / "learned.png") as kept:
-        assert new.size == kept.size
+        assert new.size == pytest.approx(kept.size, abs=1)  # releases of Matplotlib round differently

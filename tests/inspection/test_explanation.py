@@ -72,7 +72,7 @@ def test_a_figure_becomes_a_file_whatever_the_title() -> None:
     file = io.BytesIO()
     explanation_figure([flat, empty]).savefig(file, format="png", dpi=50)
     pixels = np.asarray(Image.open(file).convert("RGB"))
-    assert pixels.shape[1] == 3 * 85
+    assert pixels.shape[1] == pytest.approx(3 * 85, abs=1)  # releases of Matplotlib round differently
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
 
 
