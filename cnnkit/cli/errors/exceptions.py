@@ -51,14 +51,18 @@ def find_fault(module: str) -> str:
             import_module(module)
     except ModuleNotFoundError as error:
         # A missing parent of the module itself is for the one who wrote the key; a missing import is the file's.
-        return "" if error.name and (module == error.name or module.startswith(f"{error.name}.")) else _describe(error)
+        return (
+            ""
+            if error.name and (module == error.name or module.startswith(f"{error.name}."))
+            else describe_fault(error)
+        )
     except (Exception, SystemExit) as error:
-        return _describe(error)
+        return describe_fault(error)
     return ""
 
 
-def _describe(error: BaseException) -> str:
-    """File and line where the user's own code failed, and the error."""
+def describe_fault(error: BaseException) -> str:
+    """Describe an error with file and line, where it passed the user's own code."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{_shorten_path(error.filename)}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     own = _list_own_lines(error)

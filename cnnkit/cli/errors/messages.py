@@ -17,7 +17,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit.callbacks import Diverged
-from cnnkit.cli.errors.exceptions import passes_own_code, shorten_error
+from cnnkit.cli.errors.exceptions import describe_fault, passes_own_code, shorten_error
 from cnnkit.cli.errors.exit_codes import Description, describe_bug
 from cnnkit.cli.parsing.hints import Origin
 from cnnkit.errors import UserError
@@ -55,6 +55,8 @@ def describe_error(error: BaseException, origin: Origin | None = None) -> Descri
         return 1, [f"error: {lost}"]
     if isinstance(error, torch.OutOfMemoryError):
         return 1, ["error: the GPU's memory is full; lower data.batch_size, or set data.resident to host"]
+    if passes_own_code(error):
+        return 1, [f"error: {describe_fault(error)}", "--debug shows the whole traceback"]
     return describe_bug(error)
 
 

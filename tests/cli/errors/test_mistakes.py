@@ -231,4 +231,7 @@ def test_a_bug_in_a_researchers_code_is_no_mistake_of_the_command(cli: Cli) -> N
         "        return {}['loss']\n"
     )
     ended = cli("fit", "--model", "bug.Bug")
-    assert (ended.code, ended.err) == (1, "error: KeyError: 'loss'\n--debug shows where it was raised\n")
+    assert (ended.code, ended.err) == (
+        1,
+        "error: bug.py, line 4: KeyError: 'loss'\n--debug shows the whole traceback\n",
+    )
