@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NoReturn, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser
@@ -148,6 +149,8 @@ def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) ->
             return f": {path} cannot be imported: there is no module {missing!r} here or installed"
         if key == "watch":
             return _describe_type(path, None, bases, key)
+        if Path(f"{path.removesuffix('.py')}.py").is_file():
+            return f": {path} is a file; name a class in it, such as {path.removesuffix('.py')}.MyNet"
         name = last if module.replace(".", "").isidentifier() and last.isidentifier() else path
         net = "; a net goes to model.net" if key == "model" else ""
         known = list_class_names(shorten_path(key))
