@@ -237,9 +237,9 @@ def test_a_bug_in_a_researchers_code_is_no_mistake_of_the_command(cli: Cli) -> N
     )
 
 
-@pytest.mark.parametrize("name", ["my_file", "my_file.py"])
+@pytest.mark.parametrize("name", ["own_nets_file", "own_nets_file.py"])
 def test_a_file_in_place_of_a_class_is_told_so(cli: Cli, name: str) -> None:
-    Path("my_file.py").write_text("from cnnkit import CNN as MyNet\n")
+    Path("own_nets_file.py").write_text("from cnnkit import CNN as MyNet\n")
     ended = cli("fit", f"--model.net={name}")
     assert ended.code == 2
-    assert ended.err == f"error: model.net: {name} is a file; name a class in it, such as my_file.MyNet\n"
+    assert ended.err == f"error: model.net: {name} is a file; name a class in it, such as own_nets_file.MyNet\n"
