@@ -18,9 +18,9 @@ BOMBS = {
     "an alias of itself": ("a: &a [*a]", "contains itself"),
     "a long list": ("a: [" + "1, " * 1_700_000 + "1]", "has more than 0.5 MB"),
     "many values": ("a: [" + "1, " * 100_000 + "1]", "has more than 20,000 values"),
-    "deep": ("a: " + "[" * 10_000 + "]" * 10_000, "nested more than 50 deep"),
-    "deep and open": ("[" * 10_000, "nested more than 50 deep"),
-    "deep mappings": ("{a: " * 10_000, "nested more than 50 deep"),
+    "deep": ("a: " + "[" * 10_000 + "]" * 10_000, "nest"),
+    "deep and open": ("[" * 10_000, "nest"),
+    "deep mappings": ("{a: " * 10_000, "nest"),
     "merged": (
         "\n".join(f"m{i}: &m{i} {{{'<<: *m' + str(i - 1) if i else 'k: 1'}, a{i}: 1}}" for i in range(3000)),
         "",
