@@ -208,7 +208,8 @@ def _name_types(kind: Any) -> Iterator[str]:
 
 def _describe_unknown(key: str, above: str, name: str, owner: Any) -> str:
     """Describe an argument that a class does not have; perhaps another class in use does."""
-    own: Iterable[str] = list_parameters(owner).keys() - {"self", *PASSED}
+    passed = PASSED if above.endswith("scheduler") else {"params"}
+    own: Iterable[str] = list_parameters(owner).keys() - {"self", *passed}
     if above == "trainer":
         return f": the trainer has no such argument{suggest_key(name, exact=True) or suggest(name, own, listing=False)}"
     hint = suggest_key(key, exact=True) or suggest(name, own, listing=False) or suggest_key(key) or suggest(name, own)
