@@ -79,7 +79,7 @@ def occlude(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
 
 
 def _boxes(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """True within each image's square, (B, 1, H, W)."""
+    """Mark each image's square, (B, 1, H, W)."""
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device) - top[:, None]
     columns = torch.arange(width, device=images.device) - left[:, None]
@@ -99,7 +99,7 @@ class Clutter:
         self.images, self.count = images, count
 
     def __call__(self, images: Tensor, index: Tensor, pieces: float) -> Iterator[Tensor]:
-        """The images with that many pieces each, one view."""
+        """Paste that many pieces into each image; yield one view."""
         height, width = images.shape[-2:]
         side = max(1, min(height, width) // 4)
         counter = Counter(1, 0, index)
@@ -140,7 +140,7 @@ class Challenge:
     views: Views | None = None
 
     def build_views(self, images: Any, count: int) -> Views:
-        """The function that changes a batch, for all test images and their count."""
+        """Return the function that changes a batch, for all test images and their count."""
         return self.views or Clutter(images, count)
 
 
