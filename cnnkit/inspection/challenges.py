@@ -44,7 +44,8 @@ def _warp(images: Tensor, degrees: float, scale: float) -> Tensor:
     from torchvision.transforms.v2 import InterpolationMode  # here, because it takes a second
     from torchvision.transforms.v2.functional import affine
 
-    return affine(images, degrees, [0, 0], scale, [0.0], InterpolationMode.BILINEAR)
+    warped: Tensor = affine(images, degrees, [0, 0], scale, [0.0], InterpolationMode.BILINEAR)
+    return warped
 
 
 def shift_four_ways(images: Tensor, index: Tensor, shift: float) -> Iterator[Tensor]:
@@ -180,11 +181,13 @@ def translation_figure(curves: Mapping[str, Sequence[Point]]) -> "Figure":
     Args:
         curves: the points of each name, in the order of their shifts.
     """
+    from matplotlib.ticker import MaxNLocator
+
     from cnnkit.reporting.figures import label_axes, new_figure
 
     figure, axes = new_figure(4.8, 3.2)
     draw_curves(axes, curves)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     draw_legend(axes)
     label_axes(axes, "shift in pixels, mean of up, down, left and right", "accuracy")
     return figure
