@@ -93,12 +93,7 @@ def pool2d_gradient(
     Args:
         image: the image that was pooled, (H, W) or (C, H, W).
         upstream: derivative of the loss with respect to the output of `pool2d`, of the same shape.
-        size: the other arguments are those of `pool2d`.
-        stride: see `pool2d`.
-        padding: see `pool2d`.
-        kind: see `pool2d`.
-        count_padding: see `pool2d`.
-        dilation: see `pool2d`.
+        size: size of the window in pixels; this and the arguments after it are those of `pool2d`.
 
     Returns:
         The derivative with respect to the image, of the same shape.
