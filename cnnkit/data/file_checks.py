@@ -4,22 +4,30 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import PIL
 from rich.console import Console
 from rich.progress import track
 
 from cnnkit.data.images.decode import UnreadableImage, read_image
-from cnnkit.files import write_atomically
+from cnnkit.errors import UserError
+from cnnkit.files import open_regular, write_atomically
 from cnnkit.notices import say
 
-VERSION = 1
-_MANY = 1000  # files whose check takes so long that it is announced
+VERSION = 2
+_MANY = 1000  # files that take so long that a progress bar is shown
+_SETTLED = 2_000_000_000  # ns after which another change has another time on any file system
+_CHUNK = 512  # results that may wait to be used
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class FileCheck(NamedTuple):
@@ -27,6 +35,7 @@ class FileCheck(NamedTuple):
 
     size: int
     modified: int  # ns
+    changed: int  # ns, set by the system alone; 0 if so recent that a later change may have the same time
     sha256: str  # of the content; 16 hex digits
     fault: str | None  # why it cannot be read
 
@@ -44,21 +53,38 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
     record, head = record_folder / f"{key}.json", {"version": VERSION, "pillow": PIL.__version__, "root": str(root)}
     known = _read_record(record, head)
     names = [file.relative_to(root).as_posix() for file in files]
-    stats = [_read_size_and_time(file) for file in files]
-    new = [i for i, name in enumerate(names) if name not in known or known[name][:2] != stats[i]]
-    if new:
-        if is_long := len(new) > _MANY:
-            say(f"checking {len(new):,} images of {root}, this once")
-        quiet = not is_long or not sys.stderr.isatty()
-        with ThreadPoolExecutor(count_cores()) as pool:
-            checks = pool.map(lambda i: FileCheck(*stats[i], *_decode_and_hash(files[i], max_pixels)), new)
-            shown = track(checks, "checking", len(new), console=Console(stderr=True), transient=True, disable=quiet)
-            known.update(zip((names[i] for i in new), shown, strict=True))
+    stats = [_read_size_and_times(file) for file in files]
+    new = [i for i, name in enumerate(names) if name not in known or known[name][:3] != stats[i]]
+    if len(new) > _MANY:
+        say(f"checking {len(new):,} images of {root}, this once")
+    check = partial(_check, max_pixels=max_pixels)
+    checks = map_in_threads(check, [(files[i], stats[i], known.get(names[i])) for i in new], "checking")
+    known.update(zip((names[i] for i in new), checks, strict=True))
     if new or len(known) > len(names):
         with suppress(OSError):
             record_folder.mkdir(parents=True, exist_ok=True)
             write_atomically(record, json.dumps({**head, "files": {name: known[name] for name in names}}))
     return [known[name] for name in names]
+
+
+def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
+    """Yield the function's results in order, from as many threads as there are cores; show a bar if there are many."""
+    quiet = len(items) <= _MANY or not sys.stderr.isatty()
+    with ThreadPoolExecutor(count_cores()) as pool:
+        chunks = (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
+        results: Iterable[Result] = (result for chunk in chunks for result in pool.map(function, chunk))
+        yield from track(results, label, len(items), console=Console(stderr=True), transient=True, disable=quiet)
+
+
+def hash_file(file: Path) -> str:
+    """Hash the content of a file to 16 hex digits.
+
+    Raises:
+        OSError: it cannot be read.
+        UserError: it is no regular file.
+    """
+    with open_regular(file, "rb") as content:
+        return hashlib.file_digest(cast(BufferedReader, content), "sha256").hexdigest()[:16]
 
 
 def count_cores() -> int:
@@ -76,20 +102,30 @@ def _read_record(record: Path, head: dict[str, object]) -> dict[str, FileCheck]:
     return {}
 
 
-def _read_size_and_time(file: Path) -> tuple[int, int]:
+def _read_size_and_times(file: Path) -> tuple[int, int, int]:
     try:
         stat = file.stat()
     except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
+        return 0, 0, 0
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _check(job: tuple[Path, tuple[int, int, int], FileCheck | None], max_pixels: int) -> FileCheck:
+    """Check a file of a size and times; if its content is that of the last check, it is not decoded again."""
+    file, (size, modified, changed), before = job
+    settled = changed if changed < time.time_ns() - _SETTLED else 0
+    if before is not None and not before.fault:
+        with suppress(OSError, UserError):
+            if hash_file(file) == before.sha256:
+                return FileCheck(size, modified, settled, before.sha256, None)
+    return FileCheck(size, modified, settled, *_decode_and_hash(file, max_pixels))
 
 
 def _decode_and_hash(file: Path, max_pixels: int) -> tuple[str, str | None]:
     try:
         # A small size makes JPEGs quick to decode, and still reads them to their end.
         read_image(file, 1, (8, 8), "squash", max_pixels)
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()[:16], None
+        return hash_file(file), None
     except UnreadableImage as error:
         return "", error.args[1]
     except OSError as error:
