@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -16,6 +17,7 @@ from typing import NamedTuple, TypeVar, cast
 import PIL
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from cnnkit.data.images.decode import UnreadableImage, read_image
 from cnnkit.errors import UserError
@@ -40,11 +42,32 @@ class FileCheck(NamedTuple):
     fault: str | None  # why it cannot be read
 
 
-def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folder: Path) -> list[FileCheck]:
+class EarlyImages:
+    """Images that were decoded to check their files, as they are needed, so that none is decoded twice.
+
+    Args:
+        decode: makes uint8 pixels of a file.
+        room: bytes to keep; later files are only checked.
+    """
+
+    def __init__(self, decode: Callable[[Path], Tensor], room: int) -> None:
+        self.decode, self.room = decode, room
+        self.images: dict[str, Tensor] = {}  # by content
+
+    def add(self, content: str, pixels: Tensor) -> None:
+        """Keep the pixels of a content."""
+        self.room -= pixels.nbytes
+        self.images[content] = pixels
+
+
+def check_files(
+    root: Path, files: Sequence[Path], max_pixels: int, record_folder: Path, early: EarlyImages | None = None
+) -> list[FileCheck]:
     """Decode every file that is new or changed since the last time, in as many threads as there are cores.
 
     The record of the last time is in `record_folder`, and so is the new one; if it cannot be written, the files are
-    checked each time. Nothing is written beside the images. An image of more than `max_pixels` is faulty.
+    checked each time. Nothing is written beside the images. An image of more than `max_pixels` is faulty. `early` gets
+    images that had to be decoded.
 
     Returns:
         One check for each file, in their order.
@@ -57,8 +80,9 @@ def check_files(root: Path, files: Sequence[Path], max_pixels: int, record_folde
     new = [i for i, name in enumerate(names) if name not in known or known[name][:3] != stats[i]]
     if len(new) > _MANY:
         say(f"checking {len(new):,} images of {root}, this once")
-    check = partial(_check, max_pixels=max_pixels)
-    checks = map_in_threads(check, [(files[i], stats[i], known.get(names[i])) for i in new], "checking")
+    sound = {(check.sha256, Path(name).suffix) for name, check in known.items() if not check.fault}
+    check = partial(_check, sound=sound, max_pixels=max_pixels, early=early)
+    checks = map_in_threads(check, [(files[i], stats[i]) for i in new], "checking")
     known.update(zip((names[i] for i in new), checks, strict=True))
     if new or len(known) > len(names):
         with suppress(OSError):
@@ -110,23 +134,28 @@ def _read_size_and_times(file: Path) -> tuple[int, int, int]:
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _check(job: tuple[Path, tuple[int, int, int], FileCheck | None], max_pixels: int) -> FileCheck:
-    """Check a file of a size and times; if its content is that of the last check, it is not decoded again."""
-    file, (size, modified, changed), before = job
-    settled = changed if changed < time.time_ns() - _SETTLED else 0
-    if before is not None and not before.fault:
+def _check(
+    job: tuple[Path, tuple[int, int, int]],
+    sound: AbstractSet[tuple[str, str]],
+    max_pixels: int,
+    early: EarlyImages | None,
+) -> FileCheck:
+    """Check a file of a size and times; it is not decoded if its content and suffix are known to be `sound`."""
+    file, times = job
+    settled = times[2] if times[2] < time.time_ns() - _SETTLED else 0
+    if sound:
         with suppress(OSError, UserError):
-            if hash_file(file) == before.sha256:
-                return FileCheck(size, modified, settled, before.sha256, None)
-    return FileCheck(size, modified, settled, *_decode_and_hash(file, max_pixels))
-
-
-def _decode_and_hash(file: Path, max_pixels: int) -> tuple[str, str | None]:
+            if ((content := hash_file(file)), file.suffix) in sound:
+                return FileCheck(*times[:2], settled, content, None)
+    keeps = early is not None and early.room > 0
     try:
         # A small size makes JPEGs quick to decode, and still reads them to their end.
-        read_image(file, 1, (8, 8), "squash", max_pixels)
-        return hash_file(file), None
+        pixels = early.decode(file) if early and keeps else read_image(file, 1, (8, 8), "squash", max_pixels)
+        content, fault = hash_file(file), None
+        if early and keeps and settled and _read_size_and_times(file) == times:  # it did not change meanwhile
+            early.add(content, pixels)
     except UnreadableImage as error:
-        return "", error.args[1]
+        content, fault = "", error.args[1]
     except OSError as error:
-        return "", str(error.strerror)
+        content, fault = "", str(error.strerror)
+    return FileCheck(*times[:2], settled, content, fault)

@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.file_checks import count_cores
+from cnnkit.data.file_checks import EarlyImages, count_cores
 from cnnkit.data.folders.assignment import SplitSettings
 from cnnkit.data.folders.changes import match_classes, refuse_other_settings
 from cnnkit.data.folders.checked_images import UNREADABLE
@@ -110,6 +110,7 @@ class ImageFolder(ImageDataModule):
             "max_pixels": max_pixels,
         }
         self.contents: FolderContents | None = None
+        self._early: EarlyImages | None = None
         self._decoded_for: Literal["", "evaluation", "train"] = ""
         super().__init__(
             batch_size=batch_size,
@@ -134,13 +135,19 @@ class ImageFolder(ImageDataModule):
         return self._class_names
 
     def prepare_data(self) -> None:
-        """Check the files; to train, also decode them, in one process a node."""
-        fits = self.trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        """Check the files; unless they are only to be scored, also decode them, in one process a node."""
+        fits = self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING
+        self.setup("fit" if fits else "test")
         self._use_decoded(self._opened(), write=fits)
 
     def setup(self, stage: str | None = None) -> None:
-        """List and check the files, and draw the parts without a folder; a second call does nothing."""
+        """List and check the files, and draw the parts without a folder; a second call does nothing.
+
+        For ``fit``, or without a stage, files that must be decoded to be checked are decoded as training needs them.
+        """
         if self.store is None:
+            if self.cache in ("auto", "disk") and stage in ("fit", None):
+                self._early = EarlyImages(partial(read_image, **self._decoding), measure_free_memory() // 4)
             self.store = self.open()
 
     def open(self) -> Store:
@@ -154,6 +161,7 @@ class ImageFolder(ImageDataModule):
             on_bad_image=self.on_bad_image,
             pixels=(self.in_channels, self.size, self.resize),
             followed=self.followed,
+            early=self._early,
         )
         train, val, test = (contents.images.parts[part] for part in PARTS)
         self.train_indices = torch.tensor(contents.used, dtype=torch.bool).nonzero().flatten()
@@ -172,7 +180,7 @@ class ImageFolder(ImageDataModule):
 
     def describe(self) -> dict[str, Any]:
         """Add the counts by part and class, the copies and the files left out."""
-        facts, contents = super().describe(), self._load_contents()
+        contents, facts = self._load_contents(), super().describe()
         return {
             **facts,
             "split": contents.split.digest(),
@@ -181,6 +189,7 @@ class ImageFolder(ImageDataModule):
             "classes": contents.count_classes(),
             "copies": contents.images.copies,
             "left_out": contents.images.left_out,
+            "decoder": describe_decoder(),
         }
 
     def save_split(self, path: Path) -> None:
@@ -219,7 +228,9 @@ class ImageFolder(ImageDataModule):
         place = DecodedImageStore(self.data_dir / ".cnnkit" / "pixels", self.root, shape, decode, settings)
         train, val, test = (self._load_contents().images.parts[part] for part in PARTS)
         files = {image.content: image.file for image in (*train, *val, *test)}
-        found = place.open_or_write(files, bounded=self.cache == "auto") if write else place.open()
+        early = self._early.images if self._early else {}
+        found = place.open_or_write(files, self.cache == "auto", early) if write else place.open()
+        self._early = None
         for images, labeled in ((store.train_images, [*train, *val]), (store.test_images, test)):
             if found is not None and isinstance(images, ImageFiles):
                 rows = [found.rows.get(image.content, -1) for image in labeled]
@@ -230,6 +241,6 @@ class ImageFolder(ImageDataModule):
         return ImageFiles([image.file for image in images], **self._decoding, strict=strict)
 
     def _load_contents(self) -> FolderContents:
-        self.setup()
+        self.setup("test")
         assert self.contents is not None
         return self.contents

@@ -12,6 +12,8 @@ from torch import Tensor
 from cnnkit.data.batches import Batch, Batches
 from cnnkit.data.images.decode import MAX_PIXELS, Resize, UnreadableImage, read_image
 
+_FEW = 0.05  # share of the images up to which this process decodes them, as workers take longer to start
+
 
 class ImageFiles:
     """The images of some files, uint8 (N, C, H, W), read through ``index_select``.
@@ -90,9 +92,9 @@ class ImageFiles:
             self._kept[index[new]] = images[new]
             self._has[index[new]] = True
 
-    def has(self, index: Tensor) -> bool:
-        """Whether all these images are in memory."""
-        return bool(self._has[index].all())
+    def count_missing(self, index: Tensor) -> int:
+        """Count those of these images that are not in memory."""
+        return int((~self._has[index]).sum())
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker that is not forked gets the list of files, and not the decoded images.
@@ -119,8 +121,11 @@ class FileBatches(Batches):
     images: ImageFiles
 
     def _iterate(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
-        if not numbers or self.images.has(torch.cat([self.rank_indices(epoch, number) for number in numbers])):
+        index = torch.cat([self.rank_indices(epoch, number) for number in numbers]) if numbers else self.indices[:0]
+        if self.images.count_missing(index) <= _FEW * len(index):
             num_workers = 0
+        if self.images.keeps:
+            self._loader = None  # workers that start now have what this process has kept
         for batch in super()._iterate(epoch, numbers, num_workers):
             self.images.keep(batch.indices, batch.images)
             yield batch

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,12 +75,15 @@ class DecodedImageStore:
             say(f"{self.root}: {len(found.pixels):,} decoded images from {self.folder} ({_format_size(found.pixels)})")
         return found
 
-    def open_or_write(self, images: Mapping[str, Path], bounded: bool = True) -> DecodedImages | None:
+    def open_or_write(
+        self, images: Mapping[str, Path], bounded: bool = True, early: Mapping[str, Tensor] | None = None
+    ) -> DecodedImages | None:
         """Map the images into memory; first decode and keep those that are missing. Other processes wait and share.
 
         Args:
             images: a file of each content.
             bounded: keep nothing if all stores together would take more than half of what the disk has room for.
+            early: contents that are decoded already.
 
         Returns:
             The images; None if they are not kept: there is no room, or the folder cannot be written to.
@@ -95,7 +98,7 @@ class DecodedImageStore:
                 if found is None or not images.keys() <= found.rows.keys():
                     if bounded and not self._make_room(len(images) * math.prod(self.shape)):
                         return None
-                    self._write(images, found)
+                    self._write(images, found, early or {})
                     found = self._open()
         except (OSError, UserError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
@@ -140,7 +143,7 @@ class DecodedImageStore:
             say(f"{path}: decoded images deleted, as others need the room")
         return True
 
-    def _write(self, images: Mapping[str, Path], old: DecodedImages | None) -> None:
+    def _write(self, images: Mapping[str, Path], old: DecodedImages | None, early: Mapping[str, Tensor]) -> None:
         """Write what is known already and what is new; contents that are gone stay while they are the minority."""
         if old is None and self.folder.exists():
             say(f"{self.folder}: the decoded images are damaged; they are decoded again")
@@ -150,8 +153,8 @@ class DecodedImageStore:
         unreadable = [content for content in contents if rows[content] < 0]
         contents = [content for content in contents if rows[content] >= 0]
         new = {content: file for content, file in images.items() if content not in rows}
-        if len(new) > _MANY:
-            say(f"decoding {len(new):,} images of {self.root}, this once")
+        if (count := len(new.keys() - early.keys())) > _MANY:
+            say(f"decoding {count:,} images of {self.root}, this once")
         digest = hashlib.sha256()
         with replacing_folder(self.folder) as part:
             with replacing(part / "pixels.bin", "wb") as file:
@@ -159,7 +162,8 @@ class DecodedImageStore:
                     assert old is not None
                     at = torch.tensor([rows[content] for content in contents[start : start + _CHUNK]])
                     _append(file.write, digest.update, old.pixels[at])
-                for content, pixels in map_in_threads(self._decode, list(new.items()), "decoding"):
+                decode = partial(self._decode, early=early)
+                for content, pixels in map_in_threads(decode, list(new.items()), "decoding"):
                     if pixels is None:
                         unreadable.append(content)
                     elif len(pixels):  # else the file has changed
@@ -171,11 +175,13 @@ class DecodedImageStore:
             stat = (part / "pixels.bin").stat()
             _write_stamp(part, [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
         where = f"{self.folder} ({_format_size(stat.st_size)}); you can delete it at any time"
-        say(f"{self.root}: {len(new):,} images decoded and kept in {where}")
+        say(f"{self.root}: {len(new):,} images decoded, {len(contents):,} kept in {where}")
 
-    def _decode(self, item: tuple[str, Path]) -> tuple[str, Tensor | None]:
+    def _decode(self, item: tuple[str, Path], early: Mapping[str, Tensor]) -> tuple[str, Tensor | None]:
         """Decode a file; no pixels if it no longer has that content, None if it cannot be read."""
         content, file = item
+        if content in early:
+            return content, early[content]
         try:
             pixels = self.decode(file)
             return content, pixels if hash_file(file) == content else pixels[:0]
