@@ -5,6 +5,7 @@ a loader is two integers.
 """
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -154,7 +155,8 @@ class Batches:
         if self._loader is None or self._iterates:
             self._plan = []
             self._loader = DataLoader(
-                _ByNumber(self),  # type: ignore[arg-type]
+                # A copy, as a cycle of references would make the end of the workers wait for a timeout.
+                _ByNumber(copy(self)),  # type: ignore[arg-type]
                 batch_size=None,
                 sampler=self._plan,
                 num_workers=num_workers,
