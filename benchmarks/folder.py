@@ -1,10 +1,11 @@
-"""A folder of JPEGs: seconds to the first batch of a first and a second run, and images per second."""
+"""A folder of JPEGs: seconds to the first batch and through the first epoch, of a first and a second run; speed."""
 
 import contextlib
 import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder as TorchvisionFolder
 from torchvision.transforms import v2
 
-from benchmarks.common import Table, fresh, take_turns
+from benchmarks.common import Table, fresh, ratios, take_turns
 
 ROUNDS = 5
 SIZE, BATCH, WORKERS = 128, 32, 2
@@ -23,43 +24,39 @@ TORCHVISION = "torchvision, 2 workers"
 
 
 def run(rounds: int, quick: bool) -> Iterator[Table]:
-    """Two tables from the same processes: the wait for the first batch, and the second epoch."""
+    """Three tables from the same processes."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        root, found = Path(folder, "photos"), {}
+        root = Path(folder, "photos")
         count = draw_photos(root, 60 if quick else 2000)
-        for cache in SETTINGS.values():  # a second run finds what a first one has left
-            measure(root, Path(folder, cache), cache)
+        found: dict[str, dict[str, list[float]]] = {"epoch": {}, "speed": {}}
 
-        def wait(name: str, data_dir: Path, cache: str) -> float:
-            seconds, speed = measure(root, data_dir, cache)
-            found.setdefault(name, []).append(speed)
-            return seconds
-
-        def make(run: str, name: str, cache: str) -> Callable[[], float]:
-            if run == "second":
-                return lambda: wait(f"{name}, {run} run", Path(folder, cache), cache)
-
-            def first() -> float:
-                with tempfile.TemporaryDirectory(dir=folder) as empty:
-                    return wait(f"{name}, {run} run", Path(empty), cache)
-
+        def measure(name: str, cache: str, data_dir: Path) -> float:
+            line = f"from benchmarks.folder import child; child({str(root)!r}, {str(data_dir)!r}, {cache!r})"
+            first, epoch, speed = map(float, fresh("-c", line).split()[-3:])
+            found["epoch"].setdefault(name, []).append(epoch)
+            found["speed"].setdefault(name, []).append(speed)
             return first
 
-        sides = {
-            f"{name}, {run} run": make(run, name, cache)
-            for run in ("first", "second")
-            for name, cache in SETTINGS.items()
-        }
-        sides[TORCHVISION] = lambda: wait(TORCHVISION, Path(folder), "torchvision")
+        def run_first(name: str, cache: str) -> float:
+            with tempfile.TemporaryDirectory(dir=folder) as empty:
+                return measure(name, cache, Path(empty))
+
+        sides: dict[str, Callable[[], float]] = {}
+        for name, cache in SETTINGS.items():
+            sides[f"{name}, first run"] = partial(run_first, f"{name}, first run", cache)
+            sides[f"{name}, second run"] = partial(measure, f"{name}, second run", cache, Path(folder, cache))
+            measure("warm-up", cache, Path(folder, cache))  # a second run finds what a first one has left
+        sides[TORCHVISION] = partial(measure, TORCHVISION, "torchvision", Path(folder))
+        for figures in found.values():
+            figures.clear()
         rows = take_turns(sides, rounds)
-        title = f"{count:,} JPEGs of 256 to 512 pixels at {SIZE} pixels, batches of {BATCH}"
-        yield Table(f"folder: from the data module to its first batch, without imports; {title}", "s", rows)
-        fastest = found["cnnkit, kept on disk, second run"]
-        ratios = {
-            f"kept on disk / {name}": [a / b for a, b in zip(fastest, found[name], strict=True)]
-            for name in (TORCHVISION, "cnnkit, cache: none, second run")
-        }
-        yield Table(f"folder: the second epoch, cropped, flipped and normalized; {title}", "images/s", found, ratios)
+        what = f"{count:,} JPEGs of 256 to 512 pixels at {SIZE} pixels, batches of {BATCH}"
+        yield Table(f"folder: from the data module to its first batch, without imports; {what}", "s", rows)
+        yield Table("folder: to the end of the first epoch", "s", found["epoch"])
+        speed, fastest = found["speed"], found["speed"]["cnnkit, kept on disk, second run"]
+        others = (TORCHVISION, "cnnkit, cache: none, second run")
+        compared = {f"kept on disk / {name}": ratios(fastest, speed[name]) for name in others}
+        yield Table("folder: the second epoch, cropped, flipped and normalized", "images/s", speed, compared)
 
 
 def draw_photos(root: Path, count: int) -> int:
@@ -75,13 +72,6 @@ def draw_photos(root: Path, count: int) -> int:
     return count
 
 
-def measure(root: Path, data_dir: Path, cache: str) -> tuple[float, float]:
-    """Seconds to the first batch and images per second in the second epoch, of a fresh process."""
-    line = f"from benchmarks.folder import child; child({str(root)!r}, {str(data_dir)!r}, {cache!r})"
-    first, speed = fresh("-c", line).split()[-2:]
-    return float(first), float(speed)
-
-
 def child(root: str, data_dir: str, cache: str) -> None:
     """What the fresh process does."""
     began = time.perf_counter()
@@ -91,9 +81,10 @@ def child(root: str, data_dir: str, cache: str) -> None:
     first = time.perf_counter() - began
     for _ in epoch:
         pass
+    whole = time.perf_counter() - began
     began = time.perf_counter()
     seen = sum(len(images) for images in read())
-    print(first, seen / (time.perf_counter() - began))
+    print(first, whole, seen / (time.perf_counter() - began))
 
 
 def read_cnnkit(root: str, data_dir: str, cache: str) -> Callable[[], Iterator[torch.Tensor]]:

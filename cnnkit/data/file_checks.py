@@ -27,7 +27,7 @@ from cnnkit.notices import say
 VERSION = 2
 _MANY = 1000  # files that take so long that a progress bar is shown
 _SETTLED = 2_000_000_000  # ns after which another change has another time on any file system
-_CHUNK = 512  # results that may wait to be used
+_CHUNK = 128  # results that may wait to be used
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

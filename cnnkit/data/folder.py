@@ -34,8 +34,8 @@ class ImageFolder(ImageDataModule):
     """The user's own images: ``root/<class>/*``, or ``root/train/<class>/*`` with ``root/val`` and ``root/test``.
 
     The classes are the names of the folders, sorted. A part without a folder of its own is drawn from the training
-    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded by
-    ``num_workers`` processes in the first epoch; then they stay in memory if there is room.
+    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded
+    once; then they stay on disk for later runs if there is room.
 
     Args:
         root: the folder.

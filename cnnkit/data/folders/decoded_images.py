@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnkit.data.download import lock
 from cnnkit.data.file_checks import hash_file, map_in_threads
 from cnnkit.errors import UserError
 from cnnkit.files import replacing, replacing_folder, write_atomically
 from cnnkit.notices import say
+from cnnkit.runs.lock import hold_lock
 
 VERSION = 1
 _CHUNK = 256  # images that are copied at a time
@@ -93,16 +93,15 @@ class DecodedImageStore:
             return self.open()
         try:
             self.parent.mkdir(parents=True, exist_ok=True)
-            with lock(self.folder.with_suffix(".lock")):
+            with hold_lock(self.folder.with_suffix(".lock"), str, seconds=-1):
                 found = self._open()  # another process may have made it meanwhile
                 if found is None or not images.keys() <= found.rows.keys():
                     if bounded and not self._make_room(len(images) * math.prod(self.shape)):
                         return None
                     self._write(images, found, early or {})
                     found = self._open()
-        except (OSError, UserError) as error:
-            reason = error.strerror if isinstance(error, OSError) else None
-            say(f"{self.folder}: decoded images are not kept ({reason or error}); the run goes on without")
+        except OSError as error:
+            say(f"{self.folder}: decoded images are not kept ({error.strerror or error}); the run goes on without")
             return None
         return found
 

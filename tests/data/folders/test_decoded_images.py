@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -179,6 +180,16 @@ def apply_change(root: Path, change: str, which: int, other: int, step: int) -> 
         paint(file.with_name(f"new{step}.bmp"), 2000 + other)
     elif change == "remove" and len(list(file.parent.iterdir())) > 2:
         file.unlink()
+
+
+def test_two_changes_within_one_tick_of_the_clock_are_told_apart(
+    folder: Callable[..., ImageFolder], photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time_ns()
+    monkeypatch.setattr(file_checks, "_read_size_and_times", lambda file: (file.stat().st_size, now, now))
+    for color in (1, 2):
+        paint(photos / "red" / "a.bmp", color)
+        check_pixels(folder())
 
 
 def test_a_file_that_changes_while_it_is_decoded_is_not_kept(tmp_path: Path) -> None:
