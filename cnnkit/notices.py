@@ -43,7 +43,10 @@ def printable(text: object) -> str:
     >>> printable("a\nb\udce4")
     'a\\nb\\xe4'
     """
-    return "".join(c if c.isprintable() or c == "\u200d" else _escape(c) for c in str(text))
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or c == "\u200d" else _escape(c) for c in line)
 
 
 def _escape(character: str) -> str:

@@ -75,12 +75,12 @@ def check_files(
     key = hashlib.sha256(f"{root.resolve()} {max_pixels}".encode()).hexdigest()[:16]
     record, head = record_folder / f"{key}.json", {"version": VERSION, "pillow": PIL.__version__, "root": str(root)}
     known = _read_record(record, head)
-    names = [file.relative_to(root).as_posix() for file in files]
+    names = [cut_root(file, root) for file in files]
     stats = [_read_size_and_times(file) for file in files]
     new = [i for i, name in enumerate(names) if name not in known or known[name][:3] != stats[i]]
     if len(new) > _MANY:
         say(f"checking {len(new):,} images of {root}, this once")
-    sound = {(check.sha256, Path(name).suffix) for name, check in known.items() if not check.fault}
+    sound = {(check.sha256, Path(name).suffix) for name, check in known.items() if new and not check.fault}
     check = partial(_check, sound=sound, max_pixels=max_pixels, early=early)
     checks = map_in_threads(check, [(files[i], stats[i]) for i in new], "checking")
     known.update(zip((names[i] for i in new), checks, strict=True))
@@ -98,6 +98,15 @@ def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], la
         chunks = (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
         results: Iterable[Result] = (result for chunk in chunks for result in pool.map(function, chunk))
         yield from track(results, label, len(items), console=Console(stderr=True), transient=True, disable=quiet)
+
+
+def cut_root(file: Path, root: Path) -> str:
+    """Return the path of a file below a folder, with slashes; faster than `Path.relative_to`.
+
+    >>> cut_root(Path("photos/cat/0.jpg"), Path("photos")), cut_root(Path("cat/0.jpg"), Path())
+    ('cat/0.jpg', 'cat/0.jpg')
+    """
+    return file.as_posix().removeprefix(root.as_posix().removesuffix("/") + "/")
 
 
 def hash_file(file: Path) -> str:
