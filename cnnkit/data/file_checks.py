@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from cnnkit.allocator import pause_collections
 from cnnkit.data.images.decode import UnreadableImage, read_image
 from cnnkit.errors import UserError
 from cnnkit.files import open_regular, write_atomically
@@ -125,6 +126,7 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@pause_collections()
 def _read_record(record: Path, head: dict[str, object]) -> dict[str, FileCheck]:
     try:
         content = json.loads(record.read_text(encoding="utf-8"))

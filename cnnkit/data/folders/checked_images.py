@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from cnnkit.allocator import pause_collections
 from cnnkit.data.file_checks import EarlyImages, FileCheck, check_files
 from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 from cnnkit.data.folders.layout import Layout
@@ -60,6 +61,7 @@ def read_folder(
     return result
 
 
+@pause_collections()
 def _list_files(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> LabeledFiles:
     """List the image files of a part with their labels, class by class; add to `passed_over`."""
     labeled: LabeledFiles = []

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from cnnkit.allocator import pause_collections
 from cnnkit.data.file_checks import EarlyImages
 from cnnkit.data.folders.assignment import SplitSettings, assign_parts
 from cnnkit.data.folders.changes import MOVED, compare_with_run, format_changes, recall_parts
@@ -75,11 +76,25 @@ def load_contents(
     Raises:
         UserError: images are missing, cannot be read or cannot be divided as the settings say.
     """
-    root = layout.root
     _report_layout(layout, settings)
     exact = followed is not None and followed.exact  # then a broken file counts as an image that is gone
     how = "skip" if exact else on_bad_image
     found = read_folder(layout, class_names, max_pixels, how, records / "folders", followed is None, early)
+    return _assign(layout, class_names, settings, records, found, pixels, followed)
+
+
+@pause_collections()
+def _assign(
+    layout: Layout,
+    class_names: Sequence[str],
+    settings: SplitSettings,
+    records: Path,
+    found: FolderImages,
+    pixels: Sequence[Any],
+    followed: FollowedRun | None,
+) -> FolderContents:
+    """Assign the images to parts, say what is new, and describe each one as a run folder keeps it."""
+    root = layout.root
     split = RunSplit({**asdict(settings), "fingerprint": _hash_files(found, class_names, pixels)}, [*class_names])
     if followed is not None and followed.exact:
         assigned, used = recall_parts(found, followed.split)
