@@ -19,6 +19,7 @@ from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.callbacks.tuned import Tuned
 from cnnkit.callbacks.warn_on_nan import WarnOnNaN
+from cnnkit.callbacks.whitening import Whitening
 
 __all__ = [
     "EMA",
@@ -39,6 +40,7 @@ __all__ = [
     "Throughput",
     "Tuned",
     "WarnOnNaN",
+    "Whitening",
     "build_checkpoints",
     "find_best_checkpoint",
     "load_checkpoint",

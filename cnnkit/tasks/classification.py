@@ -3,11 +3,12 @@
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
 import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
@@ -19,6 +20,7 @@ from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import OptimizedModule
 from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
+from cnnkit.tasks.tta import TTA, average_views
 from cnnkit.weights import skip_pretrained
 
 LabeledImages = tuple[Tensor, Tensor]
@@ -42,6 +44,9 @@ class ClassificationTask(OptimizedModule):
         monitor: metric of a schedule that waits for a plateau.
         channels_last: keep images and convolution weights in channels_last memory format, which is faster.
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
+        tta: views of each image that ``test``, ``validate`` and ``predict`` average over, see
+            `cnnkit.tasks.tta.average_views`. Scores with it are logged besides the plain ones, as ``test/acc_tta``;
+            a fit validates without it.
     """
 
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
@@ -57,8 +62,11 @@ class ClassificationTask(OptimizedModule):
         monitor: str = "val/loss",
         channels_last: bool = True,
         compile_net: bool = False,
+        tta: TTA = "none",
     ) -> None:
         super().__init__()
+        if tta not in get_args(TTA):
+            raise UserError(f"tta is {tta!r}: choose one of {', '.join(get_args(TTA))}")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}: give a share from 0 up to, not including, 1")
         with warnings.catch_warnings():  # that a checkpoint holds the net twice
@@ -72,9 +80,10 @@ class ClassificationTask(OptimizedModule):
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
         self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
         self.schedule_interval, self.monitor, self.channels_last = schedule_interval, monitor, channels_last
+        self.tta: TTA = tta
         if compile_net:
             self.net.compile()
-        stages = ("train", "val", "test")
+        stages = ("train", "val", "test", "tta")
         self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
 
     @classmethod
@@ -165,16 +174,20 @@ class ClassificationTask(OptimizedModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return class probabilities (B, K), float32."""
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return self(images).float().softmax(dim=1)  # type: ignore[no-any-return]
+        return average_views(self, images, self.tta).softmax(dim=1)
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
 
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
+        if self._averages_views():
+            self._log_epoch("val", "tta", "_tta")
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")
+        if self._averages_views():
+            self._log_epoch("test", "tta", "_tta")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
@@ -201,6 +214,9 @@ class ClassificationTask(OptimizedModule):
         logits = self(images).float()
         loss = cross_entropy(logits, labels)
         self._update(stage, loss, logits, labels)
+        if self._averages_views():
+            averaged = average_views(self, images, self.tta)
+            self._update("tta", cross_entropy(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
     def _build_scores(self) -> nn.ModuleDict:
@@ -215,11 +231,14 @@ class ClassificationTask(OptimizedModule):
         mean_loss.update(loss.detach(), len(labels))
         metrics.update(logits.detach(), hard_labels(labels))
 
-    def _log_epoch(self, stage: str) -> None:
-        mean_loss, metrics = self._scores(stage)
+    def _averages_views(self) -> bool:
+        return self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING
+
+    def _log_epoch(self, stage: str, scores: str = "", suffix: str = "") -> None:
+        mean_loss, metrics = self._scores(scores or stage)
         for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
             if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
-                self.log(f"{stage}/{name}", value)  # the metrics have summed over the ranks already
+                self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
         mean_loss.reset()
         metrics.reset()
 

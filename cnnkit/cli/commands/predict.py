@@ -5,6 +5,7 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -29,6 +30,7 @@ from cnnkit.errors import UserError
 from cnnkit.files import writing_output
 from cnnkit.reporting.terminal import shown
 from cnnkit.tasks import ClassificationTask
+from cnnkit.tasks.tta import TTA
 from cnnkit.transforms import Normalize
 
 TOP = 5  # classes a row of the CSV
@@ -51,6 +53,7 @@ def arguments() -> Options:
     options.add_argument("--images", type=_named, nargs="+", action="extend", required=True, metavar="PATH")
     options.add_argument("-o", "--output", type=_named, default="predictions.csv", metavar="FILE", help="the table")
     options.add_argument("--batch_size", type=positive, default=64, metavar="N", help="images at a time (default 64)")
+    options.add_argument("--tta", choices=get_args(TTA), help="views of each image to average (default: the run's)")
     return options
 
 
@@ -78,6 +81,7 @@ def predict_images(words: Sequence[str]) -> int:
     if output.is_dir() or output.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"output is {output}: give a file to write, such as predictions.csv")
     task, checkpoint = load_task(path, [*([run.config] if run else []), *map(find_config, args.config)])
+    task.tta = args.tta or task.tta
     data = read_preprocessing(checkpoint, path)
     predictions = _predict(move_to_accelerator(task), data, files, args.batch_size)
     first: list[tuple[str, str, float]] = []

@@ -16,6 +16,7 @@ from cnnkit.runs import RunFolder
 from cnnkit.scalars import PlainScalar
 from cnnkit.yaml_files import YamlFile, read_file, read_word
 
+SHORT = {"--tta": "--model.tta"}
 TEXTS = ("name",)  # keys whose word is text, whatever it looks like
 
 
@@ -57,6 +58,8 @@ def read_command_line(command: str, typed: Sequence[str]) -> CommandLine:
     line, words = CommandLine(command, list(typed)), iter(typed)
     for word in words:
         flag, equals, value = word.partition("=")
+        if flag in SHORT:
+            word, flag = SHORT[flag] + equals + value, SHORT[flag]
         if flag not in ("--config", "-c", "--run", "--resume"):
             line.words.append(word)
             continue
