@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.common import Table, environment
 
-NAMES = ("loader", "fit", "dashboard", "script", "allocator", "memory", "folder", "start", "typos", "kills", "fuzz")
+NAMES = ("loader", "fit", "dashboard", "script", "allocator", "memory", "folder", "start", "typos", "kills", "fuzz", "growth")
+ON_REQUEST = ("peers",)  # installs packages, and trains for many minutes a round
 
 
 def main(args: list[str] | None = None) -> list[Table]:
