@@ -1,4 +1,4 @@
-"""cnnkit against what others offer: the same data, split, net, optimizer, batch size and machine, in fresh processes."""
+"""cnnkit against what others offer: the same data, split, net, optimizer and batch size, in fresh processes."""
 
 import dataclasses
 import json
@@ -126,7 +126,7 @@ def tables(found: dict[str, list[dict[str, float]]]) -> Iterator[Table]:
                 best = [max(rates) for rates in zip(*others, strict=True)]
                 over[f"{ours} / best other"] = ratios(rows[ours], best)
         name = title.format(epochs=EPOCHS, seconds=SECONDS)
-        notes = [versions()] if key == "rate" else []
+        notes = {"rate": [versions()], "equal_time": ["0: no epoch was done by then"]}.get(key, [])
         yield Table(f"peers: {name}", unit, rows, over, notes)
 
 
@@ -134,4 +134,5 @@ def versions() -> str:
     """Of all peers."""
     own = [path.name.removesuffix(".dist-info") for path in HOME.glob("lib/python*/site-packages/*.dist-info")]
     mine = [name.replace("-", " ") for name in own if name.partition("-")[0] in NEEDS.values()]
-    return ", ".join([f"{name} {metadata.version(name)}" for name in ("lightning", "timm", "torchvision")] + sorted(mine))
+    shared = [f"{name} {metadata.version(name)}" for name in ("lightning", "timm", "torchvision")]
+    return ", ".join(shared + sorted(mine))

@@ -1,9 +1,11 @@
 """Peer: fastai; images from arrays through its Datasets, a Learner, a constant learning rate."""
 
+from functools import partial
+
 import numpy as np
+from fastai.callback.core import Callback, CancelFitException
 from fastai.data.core import Datasets
 from fastai.data.transforms import Categorize, IntToFloatTensor, Normalize, ToTensor
-from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Learner
 from fastai.metrics import accuracy
 from fastai.optimizer import Adam
@@ -52,10 +54,11 @@ def train(watch: Watch) -> None:
         [[images.__getitem__, PILImageBW.create], [labels.__getitem__, Categorize(vocab=list(range(10)))]],
         splits=[list(range(count)), list(range(count, len(labels)))],
     )
-    normalize = Normalize.from_stats((job.mean,), (job.std,), dim=4, cuda=False)
+    normalize = Normalize.from_stats((job.mean,), (job.std,), cuda=False)
     loaders = data.dataloaders(
         bs=job.batch, after_item=[ToTensor()], after_batch=[IntToFloatTensor(), normalize], num_workers=job.workers
     )
-    adam = {"opt_func": lambda params, **kwargs: Adam(params, sqr_mom=0.999, eps=1e-8, wd=0.0, decouple_wd=False, **kwargs)}
-    learner = Learner(loaders, make_net(), nn.CrossEntropyLoss(), metrics=accuracy, moms=None, path=job.folder, **adam)
+    # Adam as torch's: fastai's own defaults differ in sqr_mom, eps and weight decay.
+    adam = partial(Adam, sqr_mom=0.999, eps=1e-8, wd=0.0)
+    learner = Learner(loaders, make_net(), nn.CrossEntropyLoss(), adam, metrics=accuracy, path=job.folder)
     learner.fit(job.max_epochs, 1e-3, cbs=[FastaiWatch(watch)])
