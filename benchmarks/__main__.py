@@ -9,8 +9,20 @@ from pathlib import Path
 
 from benchmarks.common import Table, environment
 
-NAMES = ("loader", "fit", "dashboard", "script", "allocator", "memory", "folder", "start", "typos", "kills", "fuzz", "growth")
-ON_REQUEST = ("peers",)  # installs packages, and trains for many minutes a round
+NAMES = (
+    "loader",
+    "fit",
+    "dashboard",
+    "script",
+    "allocator",
+    "memory",
+    "folder",
+    "start",
+    "typos",
+    "kills",
+    "fuzz",
+    "growth",
+)
 ON_REQUEST = ("peers",)  # installs packages, and trains for many minutes a round
 
 
