@@ -107,7 +107,8 @@ def bare_loop(epochs: int, small: dict[str, Any]) -> float:
         for batch in batches:
             images, labels = data.prepare(batch, training=True)
             optimizer.zero_grad()
-            F.cross_entropy(net(images), labels).backward()
+            loss: Tensor = F.cross_entropy(net(images), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             count += BATCH if epoch else 0
     return count / (time.process_time() - began)
