@@ -18,6 +18,7 @@ NAMES = (
     "memory",
     "folder",
     "start",
+    "tax",
     "typos",
     "kills",
     "fuzz",

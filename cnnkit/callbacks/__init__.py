@@ -7,6 +7,7 @@ from cnnkit.callbacks.best import BestCheckpoint, build_checkpoints, find_best_c
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO
 from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.callbacks.ema import EMA
+from cnnkit.callbacks.idle_hooks import SkipIdleHooks
 from cnnkit.callbacks.memory import Memory
 from cnnkit.callbacks.monitors import CheckMonitors
 from cnnkit.callbacks.predictions import KeepPredictions
@@ -32,6 +33,7 @@ __all__ = [
     "ModelPruning",
     "Record",
     "SafeCheckpointIO",
+    "SkipIdleHooks",
     "SpikeDetection",
     "StopOnNaN",
     "StopOnSignal",

@@ -55,6 +55,7 @@ def build_callbacks(
     A user's checkpoint callbacks are added to ours instead. See `collect_facts` and `flatten_hparams`.
     """
     ours: list[tuple[type[Callback], Callback | None]] = [
+        (callbacks.SkipIdleHooks, callbacks.SkipIdleHooks()),
         (callbacks.Throughput, callbacks.Throughput()),
         (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
         *((type(c), c) for c in dashboards.watch_callbacks(watch)),
