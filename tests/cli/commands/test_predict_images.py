@@ -371,3 +371,15 @@ def test_pillows_notices_are_not_repeated_for_every_file(cli: Cli, trained_once:
         Image.new("L", (28, 28), 200).save(f"{k}.jpg", exif=exif)
     ended = cli("predict", "--run", str(trained_once), "--images", "0.jpg", "1.jpg", "2.jpg")
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_views_of_an_image_are_averaged(
+    cli: Cli, photos: Path, trained_once: RunFolder, test_images: torch.Tensor
+) -> None:
+    ended = cli("predict", "--run", str(trained_once.path), "--images", str(photos), "--tta", "flip")
+    assert ended.code == 0, ended.err
+    task = ClassificationTask.load_from_checkpoint(trained_once.best, weights_only=True, map_location="cpu").eval()
+    images = (test_images.float() / 255 - 0.2860) / 0.3530
+    with torch.inference_mode():
+        expected = ((task.net(images) + task.net(images.flip(3))) / 2).softmax(1).amax(1)
+    assert [float(row["probability"]) for row in table()] == pytest.approx(expected.tolist(), abs=1e-5)
