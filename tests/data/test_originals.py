@@ -77,7 +77,7 @@ def test_damaged_file_is_named_with_the_remedy(
         load_originals(name, tmp_path)
     assert str(path) in str(caught.value)
     assert "Delete it" in str(caught.value)
-    assert "--data.init_args.mirror" in str(caught.value)
+    assert "--data.mirror" in str(caught.value)
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
@@ -164,6 +164,6 @@ def test_unreachable_says_where_and_what_else_in_three_lines(made: Made, tmp_pat
         load_originals(name, tmp_path)
     message = str(caught.value)
     assert len(message.splitlines()) <= 3
-    for part in ("no network in tests", str(tmp_path / place), "--data.init_args.mirror DIR", "FashionMNISTSample"):
+    for part in ("no network in tests", str(tmp_path / place), "--data.mirror DIR", "FashionMNISTSample"):
         assert part in message
     assert tree(tmp_path).keys() == {".cnnkit/download.lock"}

@@ -138,6 +138,9 @@ def check_device(arguments: Mapping[str, Any]) -> None:
         raise UserError(
             "trainer.accelerator asks for a device that this machine does not have; leave it out, or give cpu"
         )
+    strategy = str(arguments.get("strategy"))
+    if strategy.startswith("fsdp") and (name == "cpu" or not any(map(_is_available, _GPUS))):
+        raise UserError(f"trainer.strategy is {strategy}, which needs GPUs; leave it out, or give ddp")
 
 
 def _is_available(accelerator: str) -> bool:

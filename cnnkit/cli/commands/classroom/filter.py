@@ -54,10 +54,14 @@ def run(args: argparse.Namespace) -> int:
     image, output = Path(args.image), Path(args.output or f"{Path(args.image).stem}_{args.name}.png")
     _check(args.name, image, output)
     from cnnkit.classroom.filters import ImageFilter
-    from cnnkit.data.images.decode import read_image
+    from cnnkit.data.images.decode import UnreadableImage, read_image
+    from cnnkit.data.images.formats import COMMON_FORMATS
 
     image_filter = ImageFilter(args.name, args.size, args.sigma)
-    pixels = read_image(image, 3, None)
+    try:
+        pixels = read_image(image, 3, None)
+    except UnreadableImage as error:
+        raise UserError(f"{error}; name an image file ({COMMON_FORMATS})") from None
     if (pixels == pixels[:1]).all():
         pixels = pixels[:1]  # grey
     result = image_filter.render(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
@@ -92,7 +96,7 @@ def _write(pixels: "Tensor", output: Path) -> None:
     try:
         picture.save(file, kind, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
     except (OSError, ValueError) as error:  # such as more pixels a side than the format can tell
-        raise UserError(f"{output}: cannot be written ({error}); name another -o FILE") from None
+        raise UserError(f"{output}: cannot be written ({error}); name another file") from None
     write_bytes(output, file.getvalue())
 
 
