@@ -21,6 +21,7 @@ from cnnkit.cli.inference import (
     top_classes,
     track,
 )
+from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.cli.task_loading import load_task
 from cnnkit.data.images.decode import UnreadableImage
@@ -73,10 +74,11 @@ def predict_images(words: Sequence[str]) -> int:
     if not args.run and not args.ckpt_path:
         raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
     files, output = list_images(args.images), Path(args.output)
+    if output.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"output is {output}: give a file to write, such as predictions.csv")
+    check_output(output)
     run = runs.choose_finished(args.run) if args.run else None
     path = runs.choose_checkpoint(run, args.ckpt_path)
-    if output.is_dir() or output.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"output is {output}: give a file to write, such as predictions.csv")
     task, checkpoint = load_task(path, [*([run.config] if run else []), *map(find_config, args.config)])
     data = read_preprocessing(checkpoint, path)
     predictions = _predict(move_to_accelerator(task), data, files, args.batch_size)

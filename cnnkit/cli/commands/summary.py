@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
 from cnnkit.cards import find_config
+from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or the same figures as JSON."""
     if args.layer and not args.effective:
         raise UserError("--layer names the layer that --effective draws: give both")
+    if args.effective:
+        check_output(args.effective)
     task, image = _load_from_run(args) if args.run else _build_from_config(args)
     if args.image_size:
         image = (image[0], *args.image_size)

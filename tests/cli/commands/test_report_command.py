@@ -261,7 +261,7 @@ def test_the_first_layer_is_a_convolution_or_a_dense_layer_that_reads_pixels() -
     [
         ("", "the following arguments are required: --run"),
         ("--run nowhere", "nowhere: no such run folder"),
-        ("--run runs -o page.png", "output is page.png: give a file that ends in .html"),
+        ("--run runs -o page.png", "output is page.png: give a file that ends in .html, .htm"),
         ("--run runs -o /proc/page.html", "/proc/page.html: cannot be written (No such file or directory)"),
         ("--run runs --open maybe", "--open: invalid choice"),
     ],

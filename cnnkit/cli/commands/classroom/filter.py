@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.cli.outputs import write_bytes
+from cnnkit.cli.outputs import check_output, write_bytes
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 from cnnkit.suggest import suggest
@@ -79,8 +79,7 @@ def _check(name: str, image: Path, output: Path) -> None:
 
     if name not in FILTERS:
         raise UserError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
-    if output.suffix.lower() not in FORMATS or output.is_dir():
-        raise UserError(f"output is {output}: give a file that ends in {', '.join(FORMATS)}")
+    check_output(output, tuple(FORMATS))
     if output.exists() and image.exists() and output.samefile(image):
         raise UserError(f"output is {output}, the image itself: name another file")
 

@@ -7,10 +7,9 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.cli.outputs import check_png, write_bytes
+from cnnkit.cli.outputs import check_output, check_png, write_bytes
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import shown
@@ -54,6 +53,7 @@ class Measurement:
 
     def __init__(self, args: argparse.Namespace, strength: str) -> None:
         self.args, self.strength, self.output = args, strength, check_png(args.output)
+        self.csv = check_output(args.csv) if args.csv else None
         self.notes: list[str] = []
         self.folders = find_runs(args.run, self.notes)
         self.paths = {name: [str(run) for run in runs] for name, runs in self.folders.items()}
@@ -101,12 +101,12 @@ class Measurement:
         from cnnkit.reporting.figures import png_bytes
 
         write_bytes(self.output, png_bytes(figure))
-        if self.args.csv:
+        if self.csv:
             text = io.StringIO()
             writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-            write_bytes(Path(self.args.csv), text.getvalue().encode())
+            write_bytes(self.csv, text.getvalue().encode())
 
     def print_json(self, **found: Any) -> bool:
         """Print JSON if ``--json`` was given, and return whether it was."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
+from cnnkit.cli.outputs import check_writable
 from cnnkit.cli.parsing.options import Options, add_json, natural
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import print_table, shown
@@ -89,6 +90,7 @@ def _check_output(output: Path, taken: set[Path], count: int, *, maps: bool) -> 
     if is_sheet and (count > SHEET or (maps and count > 1)):
         room = "the feature maps of one image" if maps else f"{SHEET} images"
         raise UserError(f"output is {output}: one file has room for {room}, not {count}; name a folder")
+    check_writable(output if is_sheet else output / "explained.png")
 
 
 def _notes(net: Any) -> list[str]:
