@@ -2,12 +2,12 @@
 
 import contextlib
 import datetime
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from cnnkit.errors import UserError
+from cnnkit.notices import is_first_process
 from cnnkit.runs.folder import ROOT, STAMP, RunFolder
 from cnnkit.runs.lock import find_writer
 
@@ -97,7 +97,7 @@ def _choose(path: str | Path, reason_to_skip: Callable[[RunFolder], str], wanted
         reason = reason_to_skip(run)
         if not reason:
             newer = f"; passed over, newer: {', '.join(passed_over)}" if passed_over else ""
-            if len(runs) > 1 and os.environ.get("LOCAL_RANK", "0") == "0":  # one of several ranks says it
+            if len(runs) > 1 and is_first_process():
                 print(f"run: {run}{newer}", file=sys.stderr)
             return run
         passed_over.append(f"{run.path.name} ({reason})")

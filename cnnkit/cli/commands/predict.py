@@ -28,7 +28,7 @@ from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
-from cnnkit.reporting.terminal import shown
+from cnnkit.notices import printable
 from cnnkit.tasks import ClassificationTask
 from cnnkit.transforms import Normalize
 
@@ -36,11 +36,6 @@ TOP = 5  # classes a row of the CSV
 PAIR = ["class", "probability"]
 SHOWN = 20  # images in the printed table
 Prediction = list[tuple[str, float]] | UnreadableImage
-
-
-def asks_for_images(words: Sequence[str]) -> bool:
-    """Whether files are to be predicted, and not the test images."""
-    return any(word.partition("=")[0] == "--images" for word in words)
 
 
 def arguments() -> Options:
@@ -96,10 +91,10 @@ def predict_images(words: Sequence[str]) -> int:
             cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
             writer.writerow([path, *cells[:2], *cells, ""])
             if len(first) < SHOWN:
-                first.append((shown(path), shown(found[0][0]), found[0][1]))
+                first.append((printable(path), printable(found[0][0]), found[0][1]))
     print_image_predictions(first, len(files), len(unread), output)
     for reason in unread:
-        print(shown(reason), file=sys.stderr)
+        print(printable(reason), file=sys.stderr)
     return 3 if unread else 0
 
 

@@ -19,7 +19,6 @@ import cnnkit.optim
 import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit.cli.errors.diagnosis import refuse
-from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.trainer_values import check_trainer
 from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing.classes import find_import_path, list_parameters, resolve_class, shorten_path
@@ -29,6 +28,7 @@ from cnnkit.cli.parsing.parser import GROUPS, LINKED, TRAINER_DEFAULTS, Parser, 
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
 from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, read_arguments
 from cnnkit.errors import UserError
+from cnnkit.notices import is_first_process
 from cnnkit.scalars import as_word, plain
 from cnnkit.suggest import suggest
 from cnnkit.yaml_files import dump_yaml

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit.cli.outputs import check_output, write_bytes
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
+from cnnkit.reporting.terminal import Cell, print_table
 from cnnkit.suggest import suggest
 
 if TYPE_CHECKING:
@@ -109,22 +110,14 @@ def _list(*, as_json: bool) -> int:
         ]
         print(json.dumps(found, indent=2))
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("filter", "kernel", "what it does"):
-        table.add_column(heading)
-    for name, what in FILTERS.items():
-        table.add_row(name, _as_text(make_kernel(name)), what)
-        table.add_row()
-    Console(highlight=False, markup=False).print(table)
+    rows = [(name, _format_rows(make_kernel(name)), what) for name, what in FILTERS.items()]
+    print_table(["filter", "kernel", "what it does"], [line for row in rows for line in (row, ("", "", ""))])
     return 0
 
 
-def _as_text(weights: "Tensor") -> str:
+def _format_rows(weights: "Tensor") -> Cell:
     """Rows of numbers, those of a second kernel below; of a large kernel only its size."""
     rows = weights.flatten(0, -2).tolist()
     if len(rows) > 6:
         return f"{len(rows)}x{len(rows[0])}"
-    return "\n".join(" ".join(f"{weight:.3g}".rjust(5) for weight in row) for row in rows)
+    return tuple(" ".join(f"{weight:.3g}".rjust(5) for weight in row) for row in rows)

@@ -12,7 +12,8 @@ from cnnkit import runs
 from cnnkit.cli.outputs import check_writable
 from cnnkit.cli.parsing.options import Options, add_json, natural
 from cnnkit.errors import UserError
-from cnnkit.reporting.terminal import print_table, shown
+from cnnkit.notices import printable
+from cnnkit.reporting.terminal import print_table
 from cnnkit.suggest import suggest
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(values, indent=2))
     elif found:
         _print(found, output)
-    for line in [*map(shown, unread), *_notes(task.net)]:
+    for line in [*map(printable, unread), *_notes(task.net)]:
         print(line, file=sys.stderr)
     return 3 if unread else 0
 
@@ -112,4 +113,4 @@ def _print(found: "Sequence[ExplainedImage]", output: Path) -> None:
         columns["explained"] = [each.explained[0] for each in found]
         columns["its probability"] = [f"{each.explained[1]:.2%}" for each in found]
     print_table(list(columns), list(zip(*columns.values(), strict=True)))
-    print(f"pictures  {shown(output)}")
+    print(f"pictures  {printable(output)}")
