@@ -78,7 +78,7 @@ def test_one_configuration_is_printed_at_a_time(cli: Cli) -> None:
 
 def test_a_study_starts_from_a_card(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("question: which?\nconfig: quickstart\n")
-    assert read_plan(tmp_path).variants[0].words == ("--config", str(read_card("quickstart").file))
+    assert read_plan(tmp_path).variants[0].words == ("--config", "quickstart")
 
 
 def test_a_shipped_configuration_is_named_and_any_other_is_a_path(cli: Cli) -> None:
