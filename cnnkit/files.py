@@ -64,7 +64,7 @@ def writing_output(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         with replacing(path, mode) as file:
             yield file
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another -o FILE") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another file") from None
 
 
 @contextlib.contextmanager
