@@ -36,13 +36,16 @@ def effective_receptive_field(
 
     Args:
         net: any net for images, trained or not.
-        image_size: as there.
+        layer: as for `cnnkit.inspection.receptive_field.receptive_field`.
+        images: how many random images.
+        image_size: pixels of an image where the field has no end; by default the net's own.
+        seed: of the random images.
 
     Returns:
         Float64 (H, W), 1 at the pixel that counts most.
 
     Raises:
-        UserError: as there.
+        UserError: as `receptive_field`, or the net takes no images of that size.
     """
     name, field, run = find_layer(net, layer, image_size)
     channels, *own = image_shape(net, image_size)

@@ -18,7 +18,7 @@ from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
-from cnnkit.tasks.optimization import OptimizedModule
+from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
 from cnnkit.tasks.tta import TTA, average_views
 from cnnkit.weights import skip_pretrained
@@ -26,7 +26,7 @@ from cnnkit.weights import skip_pretrained
 LabeledImages = tuple[Tensor, Tensor]
 
 
-class ClassificationTask(OptimizedModule):
+class ClassificationTask(ModuleWithOptimizer):
     """Train any net that maps images (B, C, H, W) to logits (B, K).
 
     Research code overrides one of four short methods: `compute_loss`, `build_metrics`, `parameter_groups`,
