@@ -13,7 +13,7 @@ from cnnkit.dashboards.after_validation import class_names
 from cnnkit.dashboards.board import find_net, open_board
 from cnnkit.dashboards.validation_images import first_labels, first_places, to_pictures, validation_images
 from cnnkit.files import replacing
-from cnnkit.inspection.penultimate import penultimate
+from cnnkit.inspection.feature_maps import penultimate
 from cnnkit.reporting.grids import encode_png, tile
 
 LARGEST = 8192  # pixels of a sprite's side that browsers take

@@ -22,7 +22,7 @@ AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together: a limi
 
 
 def normalize_black(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """The black image (1, C, H, W) as a net gets it after normalization: the usual baseline.
+    """Return the black image (1, C, H, W) as a net gets it after normalization: the usual baseline.
 
     Example:
         >>> normalize_black(torch.ones(2, 1, 28, 28), mean=[0.5], std=[0.25]).unique()
@@ -35,7 +35,7 @@ def normalize_black(images: Tensor, mean: Sequence[float], std: Sequence[float])
 def integrated_gradients(
     net: nn.Module, images: Tensor, baseline: Tensor, labels: Labels = None, steps: int = 64
 ) -> Tensor:
-    """Integrated gradients (B, C, H, W): what every pixel adds to the logit on the way from a baseline to the image.
+    """Compute integrated gradients (B, C, H, W): what each pixel adds to the logit on the way from a baseline.
 
     Their sum over an image is its logit minus the baseline's, up to the error of the numerical integral. A pixel that
     equals the baseline gets 0: with a black baseline, black pixels never count.
@@ -69,7 +69,7 @@ def occlusion(
     window: int | None = None,
     stride: int | None = None,
 ) -> Tensor:
-    """Occlusion (B, H, W): how far the logit falls when a square around a pixel is covered.
+    """Compute occlusion (B, H, W): how far the logit falls when a square around a pixel is covered.
 
     The square slides over the image; a pixel gets the mean over all squares that cover it. A negative value means that
     the logit is higher without this part.
@@ -105,14 +105,14 @@ def occlusion(
 
 
 def resolve_labels(labels: Labels, logits: Tensor) -> Tensor:
-    """The classes to explain, int64 (B,), on the device of the logits (B, K); by default the predicted ones."""
+    """Return the classes to explain, int64 (B,), on the device of the logits (B, K); by default the predicted ones."""
     if labels is None:
         return logits.argmax(1)
     return torch.as_tensor(labels, device=logits.device).expand(len(logits))
 
 
 def _repeats(images: Tensor) -> int:
-    """How many variants of the images go through the net together."""
+    """Return how many variants of the images go through the net together."""
     return max(1, AT_ONCE // (len(images) * images.shape[-2] * images.shape[-1]))
 
 
@@ -124,7 +124,7 @@ def _logits(net: nn.Module, images: Tensor) -> Tensor:
 
 @contextmanager
 def computing_gradients() -> Iterator[None]:
-    """Within it gradients are computed, whatever the caller's mode."""
+    """Compute gradients within the context, whatever the caller's mode."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
 

@@ -1,19 +1,18 @@
-"""The challenges of vision, each at five strengths: lighting, scale, rotation, occlusion and clutter.
+"""The challenges of vision: translation, and at five strengths lighting, scale, rotation, occlusion and clutter.
 
 Hendrycks & Dietterich 2019 (arXiv 1903.12261) measure nets by such changes. Here each change is a function of the
 image's number and a strength, so that all nets see the same changed images.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from cnnkit.inspection.robustness import Point, Views, draw_curves
+from cnnkit.errors import UserError
+from cnnkit.inspection.robustness import Point, Views, draw_curves, draw_legend
 from cnnkit.randomness import Counter
 
 if TYPE_CHECKING:
@@ -31,30 +30,45 @@ def change_lighting(images: Tensor, index: Tensor, factor: float) -> Iterator[Te
 def change_scale(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
     """Shrink the picture by the factor, with a black border, and enlarge it, without its borders."""
     for each in (1 / factor, factor):
-        yield warp(images, 0.0, each)
+        yield _warp(images, 0.0, each)
 
 
 def rotate_both_ways(images: Tensor, index: Tensor, degrees: float) -> Iterator[Tensor]:
     """Rotate the picture in both directions about its center; the corners are black."""
     for sign in (1, -1):
-        yield warp(images, sign * degrees, 1.0)
+        yield _warp(images, sign * degrees, 1.0)
 
 
-def warp(images: Tensor, degrees: float, scale: float) -> Tensor:
-    """Rotate clockwise and scale images uint8 (B, C, H, W) about their center, bilinear, with black outside.
+def _warp(images: Tensor, degrees: float, scale: float) -> Tensor:
+    """Rotate clockwise and scale images uint8 (B, C, H, W) about their center, bilinear, with black outside."""
+    from torchvision.transforms.v2 import InterpolationMode  # here, because it takes a second
+    from torchvision.transforms.v2.functional import affine
+
+    warped: Tensor = affine(images, degrees, [0, 0], scale, [0.0], InterpolationMode.BILINEAR)
+    return warped
+
+
+def shift_four_ways(images: Tensor, index: Tensor, shift: float) -> Iterator[Tensor]:
+    """Move the picture up, down, left and right; new pixels are black.
+
+    Only a net that averages over all places is not affected, as long as no object leaves the picture.
 
     Args:
-        images: uint8.
-        degrees: angle.
-        scale: magnification; below 1 the picture shrinks.
+        images: uint8 (B, C, H, W).
+        index: numbers of the images, not used.
+        shift: pixels, a whole number.
+
+    Raises:
+        UserError: the shift leaves nothing of the images.
     """
+    from torchvision.transforms.v2.functional import crop
+
     height, width = images.shape[-2:]
-    cos, sin = (f(math.radians(degrees)) / scale for f in (math.cos, math.sin))
-    rows = [[cos, sin * height / width, 0.0], [-sin * width / height, cos, 0.0]]
-    matrix = torch.tensor([rows], device=images.device).expand(len(images), 2, 3)
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    moved = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return moved.round_().to(torch.uint8)
+    side, pixels = min(height, width), int(shift)
+    if not 0 <= shift < side:
+        raise UserError(f"shift is {shift:g}: the images' smaller side is {side} pixels, give 0 to {side - 1}")
+    for down, right in ((-pixels, 0), (pixels, 0), (0, -pixels), (0, pixels)):
+        yield crop(images, -down, -right, height, width)
 
 
 def occlude(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
@@ -66,7 +80,7 @@ def occlude(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
 
 
 def _boxes(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """True within each image's square, (B, 1, H, W)."""
+    """Mark each image's square, (B, 1, H, W)."""
     height, width = images.shape[-2:]
     rows = torch.arange(height, device=images.device) - top[:, None]
     columns = torch.arange(width, device=images.device) - left[:, None]
@@ -86,7 +100,7 @@ class Clutter:
         self.images, self.count = images, count
 
     def __call__(self, images: Tensor, index: Tensor, pieces: float) -> Iterator[Tensor]:
-        """The images with that many pieces each, one view."""
+        """Paste that many pieces into each image; yield one view."""
         height, width = images.shape[-2:]
         side = max(1, min(height, width) // 4)
         counter = Counter(1, 0, index)
@@ -127,7 +141,7 @@ class Challenge:
     views: Views | None = None
 
     def build_views(self, images: Any, count: int) -> Views:
-        """The function that changes a batch, for all test images and their count."""
+        """Return the function that changes a batch, for all test images and their count."""
         return self.views or Clutter(images, count)
 
 
@@ -141,7 +155,7 @@ CHALLENGES = {
 
 
 def challenges_figure(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> "Figure":
-    """Accuracy against strength, one panel a challenge, one line a name, the unchanged images at the left end.
+    """Draw accuracy against strength, one panel a challenge, one line a name, the unchanged images at the left end.
 
     Args:
         curves: by challenge, then by name.
@@ -151,17 +165,29 @@ def challenges_figure(curves: Mapping[str, Mapping[str, Sequence[Point]]]) -> "F
     figure, panels = new_figures(2.6 * max(2, len(curves)), 2.9, 1, len(curves), sharey=True)
     for number, (axes, (name, lines)) in enumerate(zip(panels, curves.items(), strict=True)):
         # Strengths are drawn side by side: their units differ, and a factor of 1 is what a share of 0 is.
-        places = {line: [_at(p, k) for k, p in enumerate(points)] for line, points in lines.items()}
+        places = {line: [replace(p, strength=k) for k, p in enumerate(points)] for line, points in lines.items()}
         draw_curves(axes, places)
         strengths = [point.strength for point in next(iter(lines.values()))]
         axes.set_xticks(range(len(strengths)), ["none", *(f"{strength:g}" for strength in strengths[1:])])
         axes.set_title(name, fontsize=9, loc="left")
         label_axes(axes, CHALLENGES[name].what, "accuracy" if number == 0 else "")
-    legend = panels[0].legend(fontsize=7, frameon=False, loc="lower left")
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    draw_legend(panels[0])
     return figure
 
 
-def _at(point: Point, place: int) -> Point:
-    return Point(place, point.accuracy, point.low, point.high, point.n, point.of)
+def translation_figure(curves: Mapping[str, Sequence[Point]]) -> "Figure":
+    """Draw accuracy against shift, one line a name; bands are the 95 % intervals.
+
+    Args:
+        curves: the points of each name, in the order of their shifts.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    from cnnkit.reporting.figures import label_axes, new_figure
+
+    figure, axes = new_figure(4.8, 3.2)
+    draw_curves(axes, curves)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    draw_legend(axes)
+    label_axes(axes, "shift in pixels, mean of up, down, left and right", "accuracy")
+    return figure

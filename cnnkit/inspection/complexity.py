@@ -89,7 +89,7 @@ def complexity(
     parts: Mapping[str, nn.Module] | None = None,
     run: Callable[[Tensor], Any] | None = None,
 ) -> Complexity:
-    """Run a net once on a black image and count.
+    """Count the parameters, multiply-accumulates and memory of a net, which runs once on a black image.
 
     A row is a module without submodules, or one with parameters of its own, without the counts of its submodules' rows.
     An operation outside modules, such as the sum at the end of a residual block, has no row; its multiply-accumulates

@@ -14,7 +14,7 @@ _RELUS = (torch.ops.aten.relu.default, torch.ops.aten.relu_.default)
 
 
 def dead_relus(net: nn.Module, images: Tensor) -> dict[str, float]:
-    """Share of dead units after every ReLU of a net, in [0, 1].
+    """Measure the share of dead units after every ReLU of a net, in [0, 1].
 
     A unit is a channel of maps (B, C, H, W) or a column of features (B, D), and dead if it is zero for all the images,
     everywhere. `nn.ReLU` counts as well as ``F.relu`` in a net's code; a ReLU has the name of the module that runs it,

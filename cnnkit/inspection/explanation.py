@@ -53,7 +53,7 @@ def attribution_maps(
     labels: Labels = None,
     module: str | None = None,
 ) -> dict[str, Tensor]:
-    """Every method's map (B, H, W), summed over the channels.
+    """Compute every method's map (B, H, W), summed over the channels.
 
     Without captum there is Grad-CAM alone; a net without convolutions has only the other maps.
 
@@ -78,9 +78,10 @@ def attribution_maps(
 
 
 def explanation_figure(rows: Sequence[Explanation]) -> "Figure":
-    """A row each image: as it is, under its Grad-CAM map, and each other map in red (for the class) and blue (against).
+    """Draw a row for each image: as it is, under its Grad-CAM map, and each other map.
 
-    Every map has its own scale, whose end stands below it, in units of the logit.
+    Those are red where they support the class and blue where they do not. Every map has its own scale, whose end stands
+    below it, in units of the logit.
     """
     from matplotlib.figure import Figure
 
@@ -101,7 +102,7 @@ def explanation_figure(rows: Sequence[Explanation]) -> "Figure":
 
 
 def feature_picture(maps: Maps, index: int = 0, columns: int = 16, limit: int = 32) -> Tensor:
-    """The feature maps of one image after every stage, as a picture uint8 (3, height, width).
+    """Draw the feature maps of one image after every stage, as a picture uint8 (3, height, width).
 
     Args:
         maps: (B, C, H, W) by module, as `cnnkit.inspection.feature_maps.feature_maps` gives them.

@@ -1,4 +1,4 @@
-"""The outputs of a net's layers for an image, caught by temporary hooks."""
+"""The outputs of a net's layers for images, and the features before its last layer, caught by temporary hooks."""
 
 import itertools
 from collections import Counter
@@ -19,7 +19,7 @@ Run = tuple[str, int]  # a module's dotted name, and whether it runs for the fir
 
 
 def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None = None) -> Maps:
-    """The outputs (B, C, H, W) of a net's stages, or of named modules, in the order in which they are computed.
+    """Return the outputs (B, C, H, W) of a net's stages, or of named modules, in the order in which they are computed.
 
     The net runs in evaluation mode, without gradients, and is left as it was.
 
@@ -58,7 +58,7 @@ def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None =
 
 
 def stages(net: nn.Module, images: Tensor) -> list[str]:
-    """The stages of a net: its first part, and every part after which the maps have another size; the last one, too.
+    """Name the stages of a net: its first part, every part after which the maps have another size, and the last one.
 
     One rule serves any net: its children are its parts. A part is replaced by its own children if it gives no maps (a
     backbone that ends in a vector), if it is a Sequential without a number at the end of its name (``features``, but
@@ -108,13 +108,48 @@ def _parts(module: nn.Module, prefix: str, with_maps: set[str]) -> set[str]:
 
 
 def is_map(output: Any) -> bool:
-    """Whether it is a tensor (B, C, H, W) with more than one pixel."""
+    """Whether an output is a tensor (B, C, H, W) with more than one pixel."""
     return torch.is_tensor(output) and output.ndim == 4 and output.shape[-2] * output.shape[-1] > 1
+
+
+def penultimate(net: nn.Module, images: Tensor) -> Tensor:
+    """Return the input of the last dense or convolutional layer that runs, (B, D); of maps the mean over the pixels.
+
+    The net runs once, in evaluation mode, without gradients, and is left as it was. Heads that only training uses do
+    not run.
+
+    Args:
+        images: (B, C, H, W), as the net takes them.
+
+    Raises:
+        UserError: if no such layer runs.
+
+    Example:
+        >>> net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Flatten(), nn.Linear(288, 5), nn.ReLU(), nn.Linear(5, 10))
+        >>> penultimate(net, torch.zeros(2, 1, 8, 8)).shape
+        torch.Size([2, 5])
+    """
+    inputs: list[Tensor] = []
+
+    def keep(module: nn.Module, given: Any) -> None:
+        inputs[:] = given[:1]
+
+    with ExitStack() as stack:
+        stack.enter_context(as_plain_code(net))
+        for module in net.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                stack.callback(module.register_forward_pre_hook(keep).remove)
+        with torch.no_grad():
+            net(images)
+    if not inputs:
+        raise UserError(f"{type(net).__name__} has no penultimate layer: no Linear and no Conv2d runs in it")
+    features = inputs[0]
+    return features.mean((2, 3)) if features.ndim == 4 else features.flatten(1)
 
 
 @contextmanager
 def watching(net: nn.Module, names: Iterable[str], see: Callable[[str, int, Any], None]) -> Iterator[None]:
-    """Within it ``see(name, number, output)`` is called when a named module has run, for the number-th time."""
+    """Call ``see(name, number, output)`` within the context when a named module has run for the number-th time."""
     runs: Counter[str] = Counter()
 
     def hook_of(name: str) -> Callable[..., None]:

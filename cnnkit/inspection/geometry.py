@@ -42,12 +42,12 @@ class Span:
     stride: int
 
     def window(self, kernel: int, stride: int, padding: int, dilation: int) -> "Span":
-        """What a window over units of this span sees."""
+        """Return the span of a window over units of this span."""
         first = self.first - padding * self.stride
         return Span(first, self.last + ((kernel - 1) * dilation - padding) * self.stride, self.stride * stride)
 
     def shift(self, units: int) -> "Span":
-        """The span when counting starts at another unit."""
+        """Return the span when counting starts at another unit."""
         return Span(self.first + units * self.stride, self.last + units * self.stride, self.stride)
 
 
@@ -68,14 +68,14 @@ class Geometry:
         return {axis for factors in self.dims for _, axis in factors} - {None}
 
     def axis(self, dim: int) -> int | None:
-        """The image's direction along a dimension."""
+        """Return the image's direction along a dimension."""
         factors = [axis for _, axis in self.dims[dim] if axis is not None]
         if len(factors) > 1 or (factors and len(self.dims[dim]) > 1):
             raise LostTrackError
         return factors[0] if factors else None
 
     def with_axis(self, dim: int, size: int, change: Callable[[Span], Span]) -> "Geometry":
-        """Another size of a dimension, and another span of the direction along it, if there is one."""
+        """Change the size of a dimension, and the span of the direction along it, if there is one."""
         axis, spans = self.axis(dim), list(self.spans)
         if axis is not None:
             spans[axis] = change(spans[axis])
@@ -95,13 +95,13 @@ class Geometry:
 
 
 def image_geometry(images: Tensor) -> Geometry:
-    """Of images (B, C, H, W) themselves: a pixel sees itself."""
+    """Return the geometry of images (B, C, H, W) themselves: a pixel sees itself."""
     batch, channels, height, width = images.shape
     return Geometry((PIXEL, PIXEL), (((batch, None),), ((channels, None),), ((height, 0),), ((width, 1),)))
 
 
 def merge(found: Sequence[Geometry], shape: Sequence[int]) -> Geometry:
-    """Of values that depend on several tensors at the same index, broadcast to one shape."""
+    """Merge geometries: of values that depend on several tensors at the same index, broadcast to one shape."""
     dims = []
     for back in range(len(shape), 0, -1):
         here = {
@@ -115,7 +115,7 @@ def merge(found: Sequence[Geometry], shape: Sequence[int]) -> Geometry:
 
 
 def _union(spans: Sequence[tuple[Span, bool]]) -> Span:
-    """The hull of spans, each with whether it moves."""
+    """Return the hull of spans, each with whether it moves."""
     strides = {span.stride for span, moves in spans if moves}
     stuck = [span for span, moves in spans if not moves and not math.isinf(span.first)]
     if len(strides) > 1 or (strides and stuck):
@@ -125,7 +125,7 @@ def _union(spans: Sequence[tuple[Span, bool]]) -> Span:
 
 
 def compute_field(geometry: Geometry) -> Field:
-    """The field that a geometry stands for."""
+    """Compute the field that a geometry stands for."""
     sizes = [span.last - span.first + 1 for span in geometry.spans]
     alone = {factors[0][1] for factors in geometry.dims if len(factors) == 1}
     stride = (geometry.spans[0].stride, geometry.spans[1].stride) if alone >= {0, 1} else None

@@ -14,7 +14,7 @@ Lookup = Callable[[Tensor], Geometry | None]
 
 
 def follow(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, of: Lookup) -> Geometry | None:
-    """The geometry of an operation's result; None if it does not depend on the image.
+    """Compute the geometry of an operation's result; None if it does not depend on the image.
 
     Args:
         func: the operation, an ``OpOverload`` of ATen.
@@ -24,7 +24,7 @@ def follow(func: Any, args: Sequence[Any], kwargs: dict[str, Any], out: Tensor, 
         of: gives the geometry of a tensor, None for weights and other constants.
 
     Raises:
-        LostTrackError: if it is not known.
+        LostTrackError: the effect of the operation is not known.
     """
     name, shape = str(func.overloadpacket).removeprefix("aten."), tuple(out.shape)
     values = [part for value in (*args, *kwargs.values()) for part in (value if isinstance(value, list) else [value])]

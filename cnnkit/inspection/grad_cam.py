@@ -16,7 +16,7 @@ from cnnkit.layers.probing import as_plain_code, find_module, run_on_black_image
 
 
 def last_convolution(net: nn.Module, images: Tensor | None = None) -> tuple[str, nn.Module]:
-    """The convolution that runs last, as (dotted name, module).
+    """Find the convolution that runs last, as (dotted name, module).
 
     One whose maps have a single pixel, as in squeeze-and-excitation, does not count where there are others.
 
@@ -35,7 +35,7 @@ def last_convolution(net: nn.Module, images: Tensor | None = None) -> tuple[str,
 
 
 def last_block(net: nn.Module, images: Tensor | None = None) -> tuple[str, nn.Module]:
-    """The block that ends with the last convolution, as (dotted name, module): where Grad-CAM looks by default.
+    """Find the block that ends with the last convolution, as (dotted name, module): the default of Grad-CAM.
 
     It is the outermost module around the last convolution whose maps still have the size of that convolution's. In a
     plain net it is the convolution itself, in a ResNet its last stage, with its skip connections; in GoogLeNet
@@ -67,7 +67,7 @@ def grad_cam(
     module: str | nn.Module | None = None,
     upsample: bool = True,
 ) -> Tensor:
-    """Grad-CAM of images (B, C, H, W): where a module's maps speak for a class, float (B, H, W), never negative.
+    """Compute Grad-CAM of images (B, C, H, W): where maps support a class, float (B, H, W), never negative.
 
     Every map of the module is weighed by its mean gradient, d logit / d pixel of the map; of the weighted sum the
     positive part is kept. The values are not scaled: those of two images can be compared.
@@ -113,7 +113,7 @@ def grad_cam(
 
 
 def _outputs(net: nn.Module, images: Tensor | None) -> dict[str, tuple[int, ...]]:
-    """Shapes of all maps (B, C, H, W), by the module's name, in the order in which they were computed last."""
+    """Return the shapes of all maps (B, C, H, W) by module, in the order in which they were computed last."""
     found: dict[str, tuple[int, ...]] = {}
 
     def keep(name: str, number: int, output: Any) -> None:

@@ -1,4 +1,4 @@
-"""Accuracy of a net on test images under increasing changes, for `translation` and `challenges`."""
+"""Accuracy of a net on test images under increasing changes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def accuracy_under_change(
     device: torch.device | str = "cpu",
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> list[Point]:
-    """Accuracy of a net on changed images, a point a strength.
+    """Measure the accuracy of a net on changed images, a point for each strength.
 
     The views of an image have equal weights. They show the same images, so n is the number of images, not of views: the
     interval is that of one view, which is rather too wide for their mean.
@@ -82,15 +82,12 @@ def accuracy_under_change(
                 for view in (views(batch, index, strength) if strength else [batch])
             ]
             correct[place] += torch.stack(seen).double().mean()
-    return [_of_images(s, c, len(labels)) for s, c in zip(strengths, correct.tolist(), strict=True)]
-
-
-def _of_images(strength: float, correct: float, n: int) -> Point:
-    return Point(strength, correct / n, *wilson_interval(round(correct), n), n)
+    n = len(labels)
+    return [Point(s, c / n, *wilson_interval(round(c), n), n) for s, c in zip(strengths, correct.tolist(), strict=True)]
 
 
 def mean_over_runs(curves: Sequence[Sequence[Point]]) -> list[Point]:
-    """The mean of curves of the same strengths, with Student's t interval over the runs; a single one stays as it is.
+    """Average curves of the same strengths, with Student's t interval over the runs; a single one stays as it is.
 
     Args:
         curves: one a run, which differ by their seeds alone.
@@ -124,3 +121,9 @@ def draw_curves(axes: "Axes", curves: Mapping[str, Sequence[Point]]) -> None:
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     axes.set_yticks(ticks, [f"{tick:.0%}" for tick in ticks])
     axes.grid(color="#e6e6e6", lw=0.6)
+
+
+def draw_legend(axes: "Axes") -> None:
+    """Draw the legend; a ``$`` in a name stays as it is."""
+    for text in axes.legend(fontsize=7, frameon=False, loc="lower left").get_texts():
+        text.set_parse_math(False)

@@ -189,7 +189,7 @@ def _describe_refusal(
 
 @contextmanager
 def _padded_with_zeros(net: nn.Module) -> Iterator[None]:
-    """Within it, convolutions pad with zeros: circular padding cannot be followed. Shapes and fields stay the same."""
+    """Pad with zeros instead of circularly, which cannot be followed; shapes and fields stay the same."""
     convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.padding_mode == "circular"]
     for convolution in convolutions:
         convolution.padding_mode = "zeros"

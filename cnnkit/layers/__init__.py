@@ -9,9 +9,8 @@ from cnnkit.layers.aux_head import (
     compile_once,
     forward_with_heads,
 )
-from cnnkit.layers.conv import ConvNormAct, Pointwise, chain_output_size, make_conv
+from cnnkit.layers.conv import ConvNormAct, Pointwise, TransposedConvNormAct, chain_output_size, init_he, make_conv
 from cnnkit.layers.inception import Inception
-from cnnkit.layers.init import init_he
 from cnnkit.layers.norm import LocalResponseNorm, NormName, make_norm
 from cnnkit.layers.pool import (
     DilatedAvgPool2d,
@@ -26,9 +25,8 @@ from cnnkit.layers.residual import (
     Bottleneck,
     PreActBlock,
     ShortcutName,
+    SqueezeExcite,
 )
-from cnnkit.layers.squeeze_excite import SqueezeExcite
-from cnnkit.layers.transposed import TransposedConvNormAct
 
 __all__ = [
     "ActivationName",

@@ -1,4 +1,4 @@
-"""Convolution, normalization and activation as one layer, and the image size after a chain of layers."""
+"""Convolution, normalization and activation as one layer; initial weights; the image size after a chain of layers."""
 
 from typing import Any
 
@@ -90,10 +90,12 @@ class ConvNormAct(nn.Sequential):
             total = dilation * (kernel_size - 1)
             padding = "same" if total % 2 and stride == 1 else total // 2
         conv = make_conv(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode)
-        stages: list[nn.Module] = [conv]
-        stages += [] if norm == "none" else [make_norm(norm, out_channels)]
-        stages += [] if activation is None else [make_activation(activation)]
-        super().__init__(*stages)
+        super().__init__(conv, *_norm_and_activation(out_channels, norm, activation))
+
+
+def _norm_and_activation(channels: int, norm: NormName, activation: ActivationName | None) -> list[nn.Module]:
+    stages: list[nn.Module] = [] if norm == "none" else [make_norm(norm, channels)]
+    return stages if activation is None else [*stages, make_activation(activation)]
 
 
 class Pointwise(ConvNormAct):
@@ -110,6 +112,58 @@ class Pointwise(ConvNormAct):
         activation: ActivationName | None = "relu",
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size=1, norm=norm, activation=activation)
+
+
+class TransposedConvNormAct(nn.Sequential):
+    """Transposed convolution, normalization, activation: ``(B, in_channels, H, W) -> (B, out, stride H, stride W)``.
+
+    Zeiler et al. 2010; Dumoulin & Visin 2016, arXiv 1603.07285, chapter 4. A kernel that is a multiple of the stride
+    covers all pixels equally often; others leave a checkerboard pattern (Odena et al. 2016, doi
+    10.23915/distill.00003).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: side of the filters, in pixels; at least the stride, and both even or both odd.
+        stride: factor by which the image becomes larger.
+        norm: as in `ConvNormAct`.
+        activation: as in `ConvNormAct`.
+
+    Raises:
+        UserError: no padding makes the output exactly ``stride`` times as large.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 4,
+        stride: int = 2,
+        norm: NormName = "batch",
+        activation: ActivationName | None = "relu",
+    ) -> None:
+        padding, odd = divmod(kernel_size - stride, 2)
+        if padding < 0 or odd:
+            raise UserError(f"kernel_size {kernel_size} and stride {stride}: give both even or both odd, kernel first.")
+        conv = nn.ConvTranspose2d(in_channels, out_channels, kernel_size, stride, padding, bias=norm != "batch")
+        super().__init__(conv, *_norm_and_activation(out_channels, norm, activation))
+
+
+def init_he(*modules: nn.Module) -> None:
+    """Draw the weights of all convolutions and linear layers from N(0, 2 / fan-in), and set their biases to zero.
+
+    He et al. 2015, arXiv 1502.01852, for nets without shortcuts. With ReLU, the mean square of the activations then
+    stays the same from layer to layer. torch's default reduces it to a sixth at every layer, so that a deep net without
+    normalization does not train.
+
+    Args:
+        modules: modules, with all their children.
+    """
+    for layer in (layer for module in modules for layer in module.modules()):
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def chain_output_size(net: str, image_size: ImageSize, *chain: nn.Module) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def find_module(net: nn.Module, name: str, key: str = "") -> nn.Module:
 
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
-    """Within it the net is in evaluation mode; every module then has its own mode back."""
+    """Set the net to evaluation mode within the context; every module then gets its own mode back."""
     modes = [(module, module.training) for module in net.modules()]
     net.eval()
     try:
@@ -46,7 +46,7 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def as_plain_code(net: nn.Module) -> Iterator[None]:
-    """Within it the net is in evaluation mode, and its Python code runs even if the net is compiled."""
+    """Set the net to evaluation mode within the context, and run its Python code even if it is compiled."""
     with evaluating(net), torch.compiler.set_stance("force_eager"):
         yield
 
@@ -54,7 +54,7 @@ def as_plain_code(net: nn.Module) -> Iterator[None]:
 def image_shape(
     net: nn.Module, image_size: ImageSize | None = None, in_channels: int | None = None
 ) -> tuple[int, int, int]:
-    """The shape (C, H, W) of a net's images.
+    """Return the shape (C, H, W) of a net's images.
 
     Args:
         net: any net.
@@ -67,7 +67,7 @@ def image_shape(
 
 
 def black_image(net: nn.Module, shape: tuple[int, int, int]) -> Tensor:
-    """One black image (1, C, H, W), of the type and on the device of the net's weights."""
+    """Return one black image (1, C, H, W), of the type and on the device of the net's weights."""
     weight = next(net.parameters(), torch.empty(0))
     return torch.zeros(1, *shape, dtype=weight.dtype, device=weight.device)
 

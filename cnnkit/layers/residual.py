@@ -12,7 +12,6 @@ from torch import nn
 
 from cnnkit.layers.activation import ActivationName, get_activation
 from cnnkit.layers.norm import NormName, make_norm
-from cnnkit.layers.squeeze_excite import SqueezeExcite
 
 ShortcutName = Literal["A", "B"]
 
@@ -45,6 +44,26 @@ def make_shortcut(
         return PadShortcut(out_channels, stride)
     projection = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
     return projection if norm == "none" else nn.Sequential(projection, make_norm(norm, out_channels))
+
+
+class SqueezeExcite(nn.Module):
+    """Scale every channel by a number from 0 to 1, computed from the means of all (Hu et al. 2017, arXiv 1709.01507).
+
+    Args:
+        channels: channels of the maps.
+        reduction: factor by which the hidden layer is smaller; it has at least 8 units.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(8, channels // reduction)
+        self.reduce = nn.Conv2d(channels, hidden, 1)
+        self.expand = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        means = maps.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
+        weights: torch.Tensor = self.expand(self.reduce(means).relu()).sigmoid()
+        return maps * weights
 
 
 def _conv(in_channels: int, out_channels: int, kernel_size: int, stride: int, norm: NormName) -> nn.Conv2d:

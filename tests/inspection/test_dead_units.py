@@ -4,7 +4,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from cnnkit.inspection.dead_units import dead_relus
-from cnnkit.inspection.penultimate import penultimate
+from cnnkit.inspection.feature_maps import penultimate
 from cnnkit.models import ResNet
 
 

@@ -14,8 +14,13 @@ from models.test_nets import NETS, Row, build
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.effective_field import draw_effective_field, effective_receptive_field, effective_size
-from cnnkit.inspection.receptive_field import Field, receptive_field
+from cnnkit.inspection.receptive_field import (
+    Field,
+    draw_effective_field,
+    effective_receptive_field,
+    effective_size,
+    receptive_field,
+)
 from cnnkit.layers import ConvNormAct, Inception, Subsample2d
 from cnnkit.models import CNN, NetworkInNetwork, ResNet
 

@@ -7,8 +7,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from cnnkit.errors import UserError
+from cnnkit.inspection.challenges import shift_four_ways, translation_figure
 from cnnkit.inspection.robustness import Point, accuracy_under_change, mean_over_runs
-from cnnkit.inspection.translation import shifted_views, translate, translation_figure
 from cnnkit.stats.intervals import wilson_interval
 
 
@@ -29,18 +29,20 @@ def by_place(images: Tensor) -> Tensor:
     return images[:, 0, 3:6, 3:6].flatten(1) + torch.tensor([0.1] + 8 * [0.0])
 
 
-@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (2, 0), (-3, 0), (0, 1), (0, -4), (2, -3), (7, 0), (0, -9), (99, -99)])
-def test_translate_is_scipys_shift_with_black_beyond(dx: int, dy: int) -> None:
+@pytest.mark.parametrize("shift", [0, 1, 2, 5])
+def test_shifts_are_scipys_with_black_beyond(shift: int) -> None:
     images = torch.randint(1, 256, (2, 3, 6, 7), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     before = images.clone()
-    expected = ndimage.shift(images.numpy(), (0, 0, dy, dx), order=0, mode="constant", cval=0)
-    np.testing.assert_array_equal(translate(images, dx, dy).numpy(), expected)
+    directions = [(-shift, 0), (shift, 0), (0, -shift), (0, shift)]  # up, down, left, right
+    for found, moved in zip(shift_four_ways(images, torch.arange(2), shift), directions, strict=True):
+        expected = ndimage.shift(images.numpy(), (0, 0, *moved), order=0, mode="constant", cval=0)
+        np.testing.assert_array_equal(found.numpy(), expected)
     assert torch.equal(images, before)
 
 
 def test_a_net_that_knows_places_fails_as_counted_by_hand() -> None:
     images, labels = dots()
-    found = accuracy_under_change(by_place, images, labels, scaled, shifted_views, [0, 1, 3], batch_size=4)
+    found = accuracy_under_change(by_place, images, labels, scaled, shift_four_ways, [0, 1, 3], batch_size=4)
     # No moved dot is where it was. The first one, whose class is 0, is right where it has left the window: by 1 pixel
     # it does so upwards and to the left, by 3 pixels in all four directions.
     assert [point.accuracy for point in found] == pytest.approx([1.0, 2 / 36, 4 / 36])
@@ -57,7 +59,7 @@ def test_a_net_that_looks_everywhere_does_not_mind_until_the_object_leaves() -> 
         brightest = images.flatten(1).amax(1)
         return torch.stack([1 - brightest, brightest], dim=1)
 
-    found = accuracy_under_change(net, images, bright, scaled, shifted_views, [0, 1, 2, 3, 4, 5])
+    found = accuracy_under_change(net, images, bright, scaled, shift_four_ways, [0, 1, 2, 3, 4, 5])
     # The four bright dots are in the middles of the window's sides; moved by 4 or 5 of 9 pixels, one, or three, leave.
     assert [point.accuracy for point in found] == pytest.approx([1, 1, 1, 1, 1 - 1 / 9, 1 - 3 / 9])
 
@@ -73,7 +75,7 @@ def test_directions_count_alike_and_black_comes_in_before_normalizing() -> None:
     images = torch.full((5, 3, 4, 5), 200, dtype=torch.uint8)
     images[:, :, 0, 2] = 255  # where the net looks: bright unless black has come in, which is from above
     labels = torch.zeros(5, dtype=torch.int64)
-    found = accuracy_under_change(net, images, labels, lambda each: (scaled(each) - 0.5) * 2, shifted_views, [1])
+    found = accuracy_under_change(net, images, labels, lambda each: (scaled(each) - 0.5) * 2, shift_four_ways, [1])
     assert found[0].accuracy == 0.75
     assert len(seen) == 4
     assert all(each.amin() == -1 for each in seen)  # black
@@ -82,9 +84,9 @@ def test_directions_count_alike_and_black_comes_in_before_normalizing() -> None:
 def test_no_images_and_shifts_that_leave_nothing() -> None:
     images, labels = dots()
     with pytest.raises(UserError, match="shift is 9: the images' smaller side is 9 pixels, give 0 to 8"):
-        accuracy_under_change(by_place, images, labels, scaled, shifted_views, [0, 9])
+        accuracy_under_change(by_place, images, labels, scaled, shift_four_ways, [0, 9])
     with pytest.raises(UserError, match="there are no images to change"):
-        accuracy_under_change(by_place, images[:0], labels[:0], scaled, shifted_views, [1])
+        accuracy_under_change(by_place, images[:0], labels[:0], scaled, shift_four_ways, [1])
 
 
 def test_runs_are_averaged_with_students_interval() -> None:

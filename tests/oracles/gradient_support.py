@@ -16,9 +16,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.effective_field import place_unit, run_until
 from cnnkit.inspection.geometry import Field
-from cnnkit.inspection.receptive_field import find_layer
+from cnnkit.inspection.receptive_field import find_layer, place_unit, run_until
 from cnnkit.layers.probing import image_shape
 from cnnkit.sizes import ImageSize
 

@@ -186,7 +186,7 @@ def _as_json(found: "Complexity") -> dict[str, Any]:
 
 
 def _draw(task: Any, layer: str | None, image: tuple[int, int, int], path: Path, say: bool) -> None:
-    from cnnkit.inspection.effective_field import draw_effective_field, effective_receptive_field
+    from cnnkit.inspection.receptive_field import draw_effective_field, effective_receptive_field
 
     net = _net(task)
     gradient = effective_receptive_field(net, layer, image_size=image[1:])

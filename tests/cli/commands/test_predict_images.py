@@ -209,4 +209,4 @@ def test_views_of_an_image_are_averaged(
     images = (test_images.float() / 255 - 0.2860) / 0.3530
     with torch.inference_mode():
         expected = ((task.net(images) + task.net(images.flip(3))) / 2).softmax(1).amax(1)
-    assert [float(row["probability"]) for row in table()] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [float(row["probability"]) for row in read_table()] == pytest.approx(expected.tolist(), abs=1e-5)

@@ -26,9 +26,9 @@ def arguments() -> Options:
 def run(args: argparse.Namespace) -> int:
     """Measure every run, print the table, write the plot."""
     measurement = robustness.Measurement(args, "shift")
-    from cnnkit.inspection.translation import shifted_views, translation_figure
+    from cnnkit.inspection.challenges import shift_four_ways, translation_figure
 
-    curves = measurement.measure({"translation": (shifted_views, sorted(set(args.shifts)))})["translation"]
+    curves = measurement.measure({"translation": (shift_four_ways, sorted(set(args.shifts)))})["translation"]
     points = {name: [measurement.describe(asdict(point)) for point in line] for name, line in curves.items()}
     measurement.write(translation_figure(curves), [{"name": name, **p} for name, line in points.items() for p in line])
     found: list[Any] = [{"name": name, "runs": measurement.paths[name], "points": points[name]} for name in points]
