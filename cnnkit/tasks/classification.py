@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Self, cast, get_args
 
-import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
-from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
+from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
@@ -44,9 +43,8 @@ class ClassificationTask(ModuleWithOptimizer):
         monitor: metric of a schedule that waits for a plateau.
         channels_last: keep images and convolution weights in channels_last memory format, which is faster.
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
-        tta: views of each image that ``test``, ``validate`` and ``predict`` average over, see
-            `cnnkit.tasks.tta.average_views`. Scores with it are logged besides the plain ones, as ``test/acc_tta``;
-            a fit validates without it.
+        tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
+            with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
     """
 
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
@@ -181,13 +179,9 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def on_validation_epoch_end(self) -> None:
         self._log_epoch("val")
-        if self._averages_views():
-            self._log_epoch("val", "tta", "_tta")
 
     def on_test_epoch_end(self) -> None:
         self._log_epoch("test")
-        if self._averages_views():
-            self._log_epoch("test", "tta", "_tta")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
@@ -214,7 +208,7 @@ class ClassificationTask(ModuleWithOptimizer):
         logits = self(images).float()
         loss = cross_entropy(logits, labels)
         self._update(stage, loss, logits, labels)
-        if self._averages_views():
+        if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
             averaged = average_views(self, images, self.tta)
             self._update("tta", cross_entropy(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
@@ -231,11 +225,13 @@ class ClassificationTask(ModuleWithOptimizer):
         mean_loss.update(loss.detach(), len(labels))
         metrics.update(logits.detach(), hard_labels(labels))
 
-    def _averages_views(self) -> bool:
-        return self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING
+    def _log_epoch(self, stage: str) -> None:
+        self._log_scores(stage, stage)
+        if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
+            self._log_scores("tta", stage, "_tta")
 
-    def _log_epoch(self, stage: str, scores: str = "", suffix: str = "") -> None:
-        mean_loss, metrics = self._scores(scores or stage)
+    def _log_scores(self, scores: str, stage: str, suffix: str = "") -> None:
+        mean_loss, metrics = self._scores(scores)
         for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
             if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
                 self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
@@ -251,8 +247,3 @@ class ClassificationTask(ModuleWithOptimizer):
                 raise UserError(
                     f"{net} was built for {name} {of_net}, but {images} has {of_data}: pass {name}={of_data}"
                 )
-
-
-def log_interval(trainer: L.Trainer) -> int:
-    """Steps between two logged values of single steps, ``trainer.log_every_n_steps``."""
-    return int(getattr(trainer, "log_every_n_steps", 50)) or 1
