@@ -119,7 +119,7 @@ def _list_runs(path: str | Path) -> list[RunFolder]:
     if (path / "config.yaml").is_file():
         return [RunFolder(path)]
     if not path.exists():
-        raise UserError(f"{path}: no such run folder; `ls {ROOT}` shows those there are")
+        raise UserError(f"{path}: no such run folder; `cnnkit runs` lists those there are")
     if not path.is_dir():
         raise UserError(f"{path}: not a run folder but a file; name the folder that holds config.yaml")
     below = [RunFolder(file.parent) for file in path.glob("**/config.yaml") if file.is_file()]
