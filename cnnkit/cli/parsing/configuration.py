@@ -81,7 +81,7 @@ def load_configuration(line: CommandLine) -> Configuration:
         parser.set_defaults(DEFAULTS)
         _print_class_help(parser, words)
     arguments = list_command_arguments(line.command)
-    written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"]))
+    written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"], line.command))
     try:
         values = parser.parse_object(type_arguments(written.tree, arguments, ""))
     except UserError:

@@ -19,6 +19,7 @@ TYPED = [
     ("--data.batch_size big", "error: data.batch_size: expected int, got 'big'"),
     ("--config", "--config: nothing is named after it"),
     ("c.yaml", "c.yaml: this word belongs to no --key; did you mean --config c.yaml?"),
+    ("quickstart", "quickstart: this word belongs to no --key; did you mean --config quickstart?"),
     ("hello", "hello: this word belongs to no --key"),
     ("--trainer.max_epochs 3 4", "4: this word belongs to no --key; keys are given as --key value, and a list"),
     ("--trainer.max_epochs=", "--trainer.max_epochs: needs a value after it, and has an empty one"),
@@ -156,6 +157,8 @@ def test_an_unknown_command(cli: Cli) -> None:
 
 def test_other_commands(cli: Cli) -> None:
     assert_told(cli("test", "--run", "nothing"), "nothing: no such run folder")
+    Path("runs/here").mkdir(parents=True)
+    assert_told(cli("test", "here"), "here: this word belongs to no --key; did you mean --run here?")
     assert_told(cli("test", "--resume", "nothing"), "--resume is not for test: use --run")
     assert_told(cli("test", "--ckpt_path", "no.ckpt"), "no.ckpt: no such checkpoint")
     assert_told(cli("test", "--ckpt_path", "https://a.b/c.ckpt"), "checkpoints are read from local files only")
