@@ -9,7 +9,22 @@ from pathlib import Path
 
 from benchmarks.common import Table, environment
 
-NAMES = ("loader", "fit", "dashboard", "script", "allocator", "memory", "start", "typos", "kills", "fuzz")
+NAMES = (
+    "loader",
+    "fit",
+    "dashboard",
+    "script",
+    "allocator",
+    "memory",
+    "folder",
+    "start",
+    "tax",
+    "typos",
+    "kills",
+    "fuzz",
+    "growth",
+)
+ON_REQUEST = ("peers",)  # installs packages, and trains for many minutes a round
 
 
 def main(args: list[str] | None = None) -> list[Table]:
@@ -19,13 +34,14 @@ def main(args: list[str] | None = None) -> list[Table]:
         args: the words after the program's name; none given: ``sys.argv``.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks; see docs/benchmarks.md.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(NAMES)} (default: all)")
+    names = ", ".join(NAMES + ON_REQUEST)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {names} (default: all but peers)")
     parser.add_argument("--rounds", type=int, help="how often both sides of a comparison are run in turn")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see it work: figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single figure to FILE")
     options = parser.parse_args(args)
-    if unknown := set(options.names) - set(NAMES):
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    if unknown := set(options.names) - {*NAMES, *ON_REQUEST}:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {names}")
     if options.rounds is not None and options.rounds < 1:
         parser.error(f"--rounds is {options.rounds}: give at least 1")
 

@@ -7,14 +7,25 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule, ImageFolder
-    from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, TimmNet
+    from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
     from cnnkit.precision import default_precision
     from cnnkit.tasks import AuxiliaryLossTask, ClassificationTask, TransferTask
 
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
 _NAMES = {
     "cnnkit.data": ("CIFAR10", "FashionMNIST", "FashionMNISTSample", "ImageDataModule", "ImageFolder", "MNIST"),
-    "cnnkit.models": ("CNN", "MLP", "VGG", "AlexNet", "GoogLeNet", "LeNet5", "NetworkInNetwork", "ResNet", "TimmNet"),
+    "cnnkit.models": (
+        "CNN",
+        "MLP",
+        "VGG",
+        "AlexNet",
+        "GoogLeNet",
+        "LeNet5",
+        "NetworkInNetwork",
+        "ResNet",
+        "SpeedNet",
+        "TimmNet",
+    ),
     "cnnkit.precision": ("default_precision",),
     "cnnkit.tasks": ("AuxiliaryLossTask", "ClassificationTask", "TransferTask"),
 }
@@ -37,6 +48,7 @@ __all__ = [
     "LeNet5",
     "NetworkInNetwork",
     "ResNet",
+    "SpeedNet",
     "TimmNet",
     "TransferTask",
     "__version__",

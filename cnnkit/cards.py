@@ -48,6 +48,11 @@ def find_config(name: str) -> Path:
     return next((file for file in candidates if file.is_file()), path)
 
 
+def name_config(file: Path) -> str:
+    """Return the shortest word by which `find_config` finds a file: a card's name, else its path."""
+    return file.stem if file.parent == cards_folder() and find_config(file.stem) == file else str(file)
+
+
 def read_card(name: str) -> Card:
     """Read the head of a card, the comment that it starts with."""
     file = cards_folder() / f"{name}.yaml"

@@ -4,6 +4,8 @@ import contextlib
 import errno
 import os
 import re
+import secrets
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -62,7 +64,30 @@ def writing_output(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
         with replacing(path, mode) as file:
             yield file
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another -o FILE") from None
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another file") from None
+
+
+@contextlib.contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to fill: beside the target, then renamed into its place; nothing on an error. It needs a lock.
+
+    Processes that have opened files of the old folder keep them.
+    """
+
+    def sweep() -> None:
+        for stale in folder.parent.glob(f".{folder.name}-*"):  # also those of a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+
+    sweep()
+    part, old = (folder.with_name(f".{folder.name}-{secrets.token_hex(4)}") for _ in range(2))
+    try:
+        part.mkdir(parents=True)
+        yield part
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+    finally:
+        sweep()
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -119,3 +119,8 @@ def hard_labels(labels: torch.Tensor) -> torch.Tensor:
         [1, 0]
     """
     return labels.argmax(1) if labels.is_floating_point() else labels
+
+
+def log_interval(trainer: Any) -> int:
+    """Return the steps between two logged values of single steps, ``trainer.log_every_n_steps``."""
+    return int(getattr(trainer, "log_every_n_steps", 50)) or 1

@@ -10,14 +10,19 @@ _said: set[str] = set()
 _depth = 0
 
 
+def is_first_process() -> bool:
+    """Whether this process, and no other rank's, prints and keeps the run folder."""
+    rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
+    return rank == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
 def say(line: str) -> None:
     """Print a line to stderr, unless this command has printed it already or another rank does.
 
     Args:
         line: control characters and invalid bytes in it are escaped.
     """
-    rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
-    if rank != "0" or line in _said:
+    if not is_first_process() or line in _said:
         return
     if _depth:
         _said.add(line)
@@ -43,7 +48,10 @@ def printable(text: object) -> str:
     >>> printable("a\nb\udce4")
     'a\\nb\\xe4'
     """
-    return "".join(c if c.isprintable() or c == "\u200d" else _escape(c) for c in str(text))
+    line = str(text)
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or c == "\u200d" else _escape(c) for c in line)
 
 
 def _escape(character: str) -> str:

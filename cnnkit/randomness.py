@@ -95,8 +95,8 @@ class Counter:
 
     def __post_init__(self) -> None:
         if self.index.dtype != torch.int64 or self.index.dim() != 1:
-            given = f"{self.index.dtype} of shape {tuple(self.index.shape)}"
-            raise ValueError(f"Counter: index must be int64 of shape (B,), one number an image, got {given}.")
+            got = f"{self.index.dtype} of shape {tuple(self.index.shape)}"
+            raise ValueError(f"Counter: index must be int64 of shape (B,), one number an image, got {got}.")
 
     def bits(self, salt: int = 0) -> Tensor:
         """Return 64 random bits for each image, (B,) int64; every ``salt`` gives other bits."""

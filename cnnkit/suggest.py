@@ -13,11 +13,12 @@ def suggest(word: str, known: Iterable[str], *, listing: bool = True) -> str:
         listing: list the known names if none of them is close and they are at most twelve; else return "".
     """
     known = sorted(set(known))
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, 1, 0.5 if len(word) <= 3 else 0.55)
-    if close and by_lower[close[0]] != word:
+    by_lower = {name.lower().lstrip("-"): name for name in known}
+    given, word = word, word.lower().lstrip("-")  # the dashes of two options are no resemblance
+    close = difflib.get_close_matches(word, by_lower, 1, 0.5 if len(word) <= 3 else 0.55)
+    if close and by_lower[close[0]] != given:
         return f"; did you mean {by_lower[close[0]]}?"
-    if within := [name for lower, name in by_lower.items() if len(word) > 3 and word.lower() in lower]:  # cosine, step
+    if within := [name for lower, name in by_lower.items() if len(word) > 3 and word in lower]:  # cosine, step
         return f"; did you mean {' or '.join(within[:3])}?"
     return f"; there are {', '.join(known)}" if listing and 0 < len(known) <= 12 else ""
 

@@ -224,7 +224,7 @@ def _mapping(node: yaml.MappingNode, name: str) -> dict[str, Any]:
                     raise UserError(f"{_at(name, key.start_mark)}: << takes a mapping, or a list of them")
                 merged = {**_mapping(mapping, name), **merged}
         elif key.value in found:
-            raise UserError(f"{_at(name, key.start_mark)}: {key.value!r} stands twice")
+            raise UserError(f"{_at(name, key.start_mark)}: {key.value!r} stands twice; keep one of them")
         else:
             found[str(key.value)] = _value(part, name)
     return {**merged, **found}

@@ -1,10 +1,11 @@
+import gc
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from cnnkit.allocator import keep_freed_memory
+from cnnkit.allocator import keep_freed_memory, pause_collections
 
 # A fresh process: what it sets holds for the rest of a process's life.
 FAULTS = """
@@ -33,3 +34,17 @@ def test_the_next_step_finds_the_memory_of_the_last_one():
     before, after = map(int, printed.split())
     assert before > 1_000
     assert after < before / 20
+
+
+def test_the_collector_is_as_before_after_a_pause():
+    def fail_in_a_pause():
+        with pause_collections():
+            with pause_collections():
+                assert not gc.isenabled()
+            assert not gc.isenabled()
+            raise ValueError("over")
+
+    assert gc.isenabled()
+    with pytest.raises(ValueError, match="over"):
+        fail_in_a_pause()
+    assert gc.isenabled()

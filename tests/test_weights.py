@@ -40,13 +40,15 @@ def test_names_of_a_plain_file_are_left_as_they_are(tmp_path):
     assert_same(read_weights(save(named, tmp_path / "a.pth")), named)
 
 
-def test_a_run_gives_the_weights_of_its_best_checkpoint_under_the_nets_names(trained_once):
+def test_a_run_gives_the_weights_of_its_best_checkpoint_under_the_nets_names(trained_once, monkeypatch):
     saved = torch.load(trained_once.best, weights_only=True)["state_dict"]
     found = read_weights(trained_once.path)
     CNN(1, 10, 28, channels=(4, 8), hidden_sizes=(16,), dropout=0.2).load_state_dict(found)
     assert_same({f"net.{name}": value for name, value in found.items()}, saved)
     assert_same(read_weights(trained_once.path.parents[1]), found)
     assert_same(read_weights(trained_once.best), found)
+    monkeypatch.chdir(trained_once.path.parents[2])
+    assert_same(read_weights(trained_once.path.parent.name), found)  # as --run takes it
 
 
 class Payload:

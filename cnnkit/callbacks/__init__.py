@@ -6,19 +6,19 @@ from typing import Any
 from cnnkit.callbacks.best import BestCheckpoint, build_checkpoints, find_best_checkpoint
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO
 from cnnkit.callbacks.checkpoint_reading import load_checkpoint
+from cnnkit.callbacks.corrected import ModelPruning, SpikeDetection
 from cnnkit.callbacks.ema import EMA
+from cnnkit.callbacks.idle_hooks import SkipIdleHooks
 from cnnkit.callbacks.memory import Memory
 from cnnkit.callbacks.monitors import CheckMonitors
 from cnnkit.callbacks.predictions import KeepPredictions
 from cnnkit.callbacks.progress import EpochProgress
-from cnnkit.callbacks.pruning import ModelPruning
 from cnnkit.callbacks.record import Record
-from cnnkit.callbacks.spikes import SpikeDetection
-from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested
+from cnnkit.callbacks.stop import Diverged, StopOnNaN, StopOnSignal, StopRequested, WarnOnNaN
 from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.callbacks.tuned import Tuned
-from cnnkit.callbacks.warn_on_nan import WarnOnNaN
+from cnnkit.callbacks.whitening import Whitening
 
 __all__ = [
     "EMA",
@@ -31,6 +31,7 @@ __all__ = [
     "ModelPruning",
     "Record",
     "SafeCheckpointIO",
+    "SkipIdleHooks",
     "SpikeDetection",
     "StopOnNaN",
     "StopOnSignal",
@@ -39,6 +40,7 @@ __all__ = [
     "Throughput",
     "Tuned",
     "WarnOnNaN",
+    "Whitening",
     "build_checkpoints",
     "find_best_checkpoint",
     "load_checkpoint",

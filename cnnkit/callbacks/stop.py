@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint
+
+from cnnkit.metrics import log_interval
 
 
 class StopRequested(Exception):
@@ -159,6 +162,24 @@ def _floats(value: Any) -> bool:
     return torch.is_tensor(value) and value.is_floating_point() and value.numel() > 0
 
 
-def log_interval(trainer: L.Trainer) -> int:
-    """Steps between two checks, ``trainer.log_every_n_steps``."""
-    return int(trainer.log_every_n_steps) or 1  # type: ignore[attr-defined]
+class WarnOnNaN(Callback):
+    """Prints, once an epoch, that ``val/loss`` is NaN or infinite while the training loss is finite.
+
+    A training loss that is not finite ends the run, see `StopOnNaN`. In validation alone the cause is a single image or
+    batch norm's statistics; training can continue, and the epoch is not the best one.
+    """
+
+    def __init__(self) -> None:
+        self._said_in = -1
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        loss = float(trainer.callback_metrics.get("val/loss", 0.0))
+        if math.isfinite(loss) or trainer.sanity_checking or trainer.current_epoch == self._said_in:
+            return
+        self._said_in = trainer.current_epoch
+        if trainer.is_global_zero:
+            print(
+                f"epoch {trainer.current_epoch + 1}: val/loss is {loss}, though the training loss is a number; this "
+                "epoch cannot be the best one. Look at the validation images, or lower the learning rate",
+                file=sys.stderr,
+            )

@@ -12,7 +12,7 @@ from cnnkit import __version__
 from cnnkit.allocator import keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
-from cnnkit.cli.errors.output_streams import keep_streams_open
+from cnnkit.cli.errors.exit_codes import keep_streams_open
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest

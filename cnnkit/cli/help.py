@@ -69,6 +69,7 @@ usage: cnnkit {command} --run RUN [--key value ...]
   --run RUN                a run folder, or the name of runs (the newest finished one is taken): its configuration and
                            its best checkpoint
   --ckpt_path last         another checkpoint: best, last, a file. Scores of another than the best are recorded as such
+  --tta flip               average over views of each image, too: flip, flip_shift, five_crop; printed as acc_tta
 """
 
 PREDICT = f"""\
@@ -85,6 +86,7 @@ the data set itself need not be there.
   --output FILE            the table, as CSV: path, class, probability, the five most probable classes, and why a file
                            could not be read (default: predictions.csv)
   --batch_size N           images at a time (default 64)
+  --tta flip               average over views of each image: flip, flip_shift, five_crop, none
   --config FILE            with --ckpt_path of a net or task of your own: a configuration file that names it
 
 The exit code is 3 if some files could not be read; the others are predicted.

@@ -7,7 +7,7 @@ from pathlib import Path
 from cnnkit.data.images.formats import COMMON_FORMATS
 from cnnkit.data.images.listing import describe_passed_over, scan_images
 from cnnkit.errors import UserError
-from cnnkit.reporting.terminal import shown
+from cnnkit.notices import printable
 
 
 def list_images(paths: Sequence[str]) -> list[Path]:
@@ -30,5 +30,5 @@ def list_images(paths: Sequence[str]) -> list[Path]:
             f"{', '.join(paths)}: no image in it ({COMMON_FORMATS})" + "".join(f"; {line}" for line in lines[:1])
         )
     for line in lines:
-        print(f"cnnkit: {shown(line)}", file=sys.stderr)
+        print(f"cnnkit: {printable(line)}", file=sys.stderr)
     return list(found)

@@ -1,21 +1,50 @@
-"""Files that commands write where the user says."""
+"""Files that commands write where the user says: checked before the work, and written whole or not at all."""
 
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from cnnkit.errors import UserError
-from cnnkit.files import writing_output
+from cnnkit.files import check_regular, writing_output
+
+
+def check_output(output: str | Path, suffixes: Sequence[str] = (), example: str = "") -> Path:
+    """Check the path of a file that will be written at the end, so that no work is done in vain.
+
+    Args:
+        output: the path; its folder need not exist.
+        suffixes: those that the file may have; any if there are none.
+        example: what to give, for the error; by default a file with one of the suffixes.
+
+    Raises:
+        UserError: it has another suffix, is no file, or no file can be made there.
+    """
+    path = Path(output)
+    if path.is_dir() or (suffixes and path.suffix.lower() not in suffixes):
+        wanted = example or (f"a file that ends in {', '.join(suffixes)}" if suffixes else "a file to write")
+        raise UserError(f"output is {path}: give {wanted}")
+    check_writable(path)
+    return path
 
 
 def check_png(output: str | Path) -> Path:
-    """The path of a picture.
+    """Check the path of a picture; see `check_output`."""
+    return check_output(output, (".png",))
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be made in the folder of a path, or in the lowest folder above it that exists.
 
     Raises:
-        UserError: it does not end in .png, or is a folder.
+        UserError: it cannot, or the path is a device or pipe, which a rename would replace.
     """
-    path = Path(output)
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise UserError(f"output is {path}: give a file that ends in .png")
-    return path
+    try:
+        if path.exists():
+            check_regular(path)
+        with tempfile.TemporaryFile(dir=next(folder for folder in path.parents if folder.exists())):
+            pass
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); name another file") from None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -11,8 +11,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from cnnkit.callbacks.stop import log_interval
 from cnnkit.dashboards.board import is_sharded, last_step, send_to_loggers
+from cnnkit.metrics import log_interval
 
 
 class LayerNorms(Callback):

@@ -5,7 +5,8 @@ a loader is two integers.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from copy import copy
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -83,6 +84,9 @@ class Batches:
         self.position = 0  # batches yielded in this epoch
         self._resume_at: int | None = None
         self._order: tuple[int, Tensor] | None = None
+        self._loader: DataLoader[Batch | UserError] | None = None
+        self._plan: list[tuple[int, int]] = []  # epoch and number of each batch that the loader is to bring
+        self._iterates = False  # whether an iteration uses the loader
         count = len(indices) // batch_size if drop_last else -(-len(indices) // batch_size)
         self._bounds = [min(b * batch_size, len(indices)) for b in range(count + 1)]
         if count > 1 and self._bounds[-1] - self._bounds[-2] < world_size:
@@ -132,20 +136,38 @@ class Batches:
 
     def _iterate(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
         if not num_workers:
+            self._loader = None  # ends the workers
             yield from (self.batch(epoch, number) for number in numbers)
             return
-        # A generator of its own, because DataLoader would draw its seed from the global one and disturb the run.
-        loader: DataLoader[Batch | UserError] = DataLoader(
-            _Epoch(self, epoch),  # type: ignore[arg-type]
-            batch_size=None,
-            sampler=numbers,
-            num_workers=num_workers,
-            generator=torch.Generator(),
-        )
-        for batch in loader:
-            if isinstance(batch, UserError):
-                raise batch
-            yield batch
+        loader = self._get_loader(num_workers)
+        self._plan[:] = [(epoch, number) for number in numbers]
+        self._iterates = True
+        try:
+            for batch in loader:
+                if isinstance(batch, UserError):
+                    raise batch
+                yield batch
+        finally:
+            self._iterates &= self._loader is not loader
+
+    def _get_loader(self, num_workers: int) -> "DataLoader[Batch | UserError]":
+        """The workers of the last epoch, which do not start again; new ones if an iteration still uses those."""
+        if self._loader is None or self._iterates:
+            self._plan = []
+            self._loader = DataLoader(
+                # A copy, as a cycle of references would make the end of the workers wait for a timeout.
+                _ByNumber(copy(self)),  # type: ignore[arg-type]
+                batch_size=None,
+                sampler=self._plan,
+                num_workers=num_workers,
+                persistent_workers=True,
+                # Of its own, because DataLoader would draw its seed from the global one and disturb the run.
+                generator=torch.Generator(),
+            )
+        return self._loader
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_loader": None, "_plan": [], "_iterates": False}
 
     @property
     def sampler(self) -> "Batches | SequentialSampler":
@@ -182,14 +204,14 @@ def _check_sizes(count: int, batch_size: int, world_size: int, drop_last: bool, 
         raise UserError(f"{key} {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
 
 
-class _Epoch:
-    """Batches of one epoch by number, for `torch.utils.data.DataLoader`'s workers."""
+class _ByNumber:
+    """Batches by epoch and number, for `torch.utils.data.DataLoader`'s workers."""
 
-    def __init__(self, batches: Batches, epoch: int) -> None:
-        self.batches, self.epoch = batches, epoch
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
 
-    def __getitem__(self, number: int) -> Batch | UserError:
+    def __getitem__(self, place: tuple[int, int]) -> Batch | UserError:
         try:
-            return self.batches.batch(self.epoch, number)
+            return self.batches.batch(*place)
         except UserError as error:  # raised in the worker, it would arrive as a traceback in a string
             return error

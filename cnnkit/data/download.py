@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cnnkit.errors import UserError
+from cnnkit.notices import say
 
 TRIES = 3
 TIMEOUT = 30.0  # seconds without a byte
@@ -58,7 +59,8 @@ def fetch(
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(".part-*"):  # left by a process that was killed
         shutil.rmtree(stale, ignore_errors=True)
-    last = ""
+    hosts, last = [*dict.fromkeys(urlsplit(url).netloc for url in urls)], ""
+    say(f"downloading {target.name} from {' or '.join(hosts)}")
     for attempt in range(TRIES):
         if attempt:
             sleep(2.0 ** (attempt - 1))
@@ -66,7 +68,6 @@ def fetch(
             try:
                 with TemporaryDirectory(prefix=".part-", dir=target.parent, ignore_cleanup_errors=True) as folder:
                     part = Path(folder, target.name)
-                    print(f"cnnkit: downloading {url}", file=sys.stderr)
                     transfer(url, part)
                     verify(part)
                     with part.open("rb+") as file:
@@ -75,8 +76,9 @@ def fetch(
                 return
             except (OSError, ValueError, RuntimeError, HTTPException) as error:
                 last = " ".join(str(error).split())[:120] or type(error).__name__
-    hosts = ", ".join(dict.fromkeys(urlsplit(url).netloc for url in urls))
-    raise UserError(f"Could not download {target.name} from {hosts}: {last}.\n{remedy or f'Put it at {target}.'}")
+    raise UserError(
+        f"Could not download {target.name} from {', '.join(hosts)}: {last}.\n{remedy or f'Put it at {target}.'}"
+    )
 
 
 def download(url: str, path: Path, limit: int, clock: Callable[[], float] = time.monotonic) -> None:

@@ -3,23 +3,26 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.file_checks import count_cores
+from cnnkit.data.file_checks import EarlyImages, count_cores
 from cnnkit.data.folders.assignment import SplitSettings
 from cnnkit.data.folders.changes import match_classes, refuse_other_settings
 from cnnkit.data.folders.checked_images import UNREADABLE
 from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, load_contents
+from cnnkit.data.folders.decoded_images import DecodedImageStore
 from cnnkit.data.folders.folder_images import PARTS, LabeledImage
 from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.run_split import get_followed_run
 from cnnkit.data.image_files import ImageFiles, measure_free_memory
-from cnnkit.data.images.decode import Resize
+from cnnkit.data.images.decode import Resize, describe_decoder, read_image
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
@@ -31,8 +34,8 @@ class ImageFolder(ImageDataModule):
     """The user's own images: ``root/<class>/*``, or ``root/train/<class>/*`` with ``root/val`` and ``root/test``.
 
     The classes are the names of the folders, sorted. A part without a folder of its own is drawn from the training
-    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded by
-    ``num_workers`` processes in the first epoch; then they stay in memory if there is room.
+    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded
+    once; then they stay on disk for later runs if there is room.
 
     Args:
         root: the folder.
@@ -45,7 +48,8 @@ class ImageFolder(ImageDataModule):
         on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out and says how
             many were left out.
         max_pixels: images with more pixels count as unreadable, and are not decoded.
-        cache: keep decoded images in memory: ``auto`` if all of them take at most half of the free memory.
+        cache: where decoded images are kept: ``disk`` in a file that is mapped into memory, for later runs as well;
+            ``memory``; ``none``. ``auto``: on the disk if it has room, else in memory if that has room.
         mean: of the pixels in [0, 1], one number a channel; none given: that of ImageNet.
         std: the same for the standard deviation.
         batch_size: images a training step, over all ranks together.
@@ -72,7 +76,7 @@ class ImageFolder(ImageDataModule):
         test_size: int | float = DEFAULT_SIZE,
         on_bad_image: Literal["error", "skip"] = "error",
         max_pixels: int = 64_000_000,
-        cache: Literal["auto", "memory", "none"] = "auto",
+        cache: Literal["auto", "disk", "memory", "none"] = "auto",
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         batch_size: int = 32,
@@ -99,7 +103,15 @@ class ImageFolder(ImageDataModule):
         self.std = tuple(std or ((0.229, 0.224, 0.225) if channels == 3 else (0.226,)))
         if not len(self.mean) == len(self.std) == channels:
             raise UserError(f"mean {self.mean} and std {self.std} need {channels} numbers each, one a channel")
+        self._decoding: dict[str, Any] = {
+            "channels": channels,
+            "size": self.size,
+            "resize": resize,
+            "max_pixels": max_pixels,
+        }
         self.contents: FolderContents | None = None
+        self._early: EarlyImages | None = None
+        self._decoded_for: Literal["", "evaluation", "train"] = ""
         super().__init__(
             batch_size=batch_size,
             augment=augment,
@@ -123,11 +135,19 @@ class ImageFolder(ImageDataModule):
         return self._class_names
 
     def prepare_data(self) -> None:
-        self.setup()
+        """Check the files; unless they are only to be scored, also decode them, in one process a node."""
+        fits = self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING
+        self.setup("fit" if fits else "test")
+        self._use_decoded(self._opened(), write=fits)
 
     def setup(self, stage: str | None = None) -> None:
-        """List and check the files, and draw the parts without a folder; a second call does nothing."""
+        """List and check the files, and draw the parts without a folder; a second call does nothing.
+
+        For ``fit``, or without a stage, files that must be decoded to be checked are decoded as training needs them.
+        """
         if self.store is None:
+            if self.cache in ("auto", "disk") and stage in ("fit", None):
+                self._early = EarlyImages(partial(read_image, **self._decoding), measure_free_memory() // 4)
             self.store = self.open()
 
     def open(self) -> Store:
@@ -141,6 +161,7 @@ class ImageFolder(ImageDataModule):
             on_bad_image=self.on_bad_image,
             pixels=(self.in_channels, self.size, self.resize),
             followed=self.followed,
+            early=self._early,
         )
         train, val, test = (contents.images.parts[part] for part in PARTS)
         self.train_indices = torch.tensor(contents.used, dtype=torch.bool).nonzero().flatten()
@@ -159,7 +180,7 @@ class ImageFolder(ImageDataModule):
 
     def describe(self) -> dict[str, Any]:
         """Add the counts by part and class, the copies and the files left out."""
-        facts, contents = super().describe(), self._load_contents()
+        contents, facts = self._load_contents(), super().describe()
         return {
             **facts,
             "split": contents.split.digest(),
@@ -168,6 +189,7 @@ class ImageFolder(ImageDataModule):
             "classes": contents.count_classes(),
             "copies": contents.images.copies,
             "left_out": contents.images.left_out,
+            "decoder": describe_decoder(),
         }
 
     def save_split(self, path: Path) -> None:
@@ -188,19 +210,37 @@ class ImageFolder(ImageDataModule):
 
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
+        self._use_decoded(store, write=part == "train")
         files = [images for images in (store.train_images, store.test_images) if isinstance(images, ImageFiles)]
-        room = measure_free_memory() // 2 // ranks if self.cache == "auto" else math.inf
+        room = math.inf if self.cache == "memory" else measure_free_memory() // 2 // ranks
         if self.cache != "none" and (any(images.keeps for images in files) or sum(i.nbytes for i in files) <= room):
             for images in files:
                 images.start_keeping()
         return super()._batches(part, batch_size, **options)
 
+    def _use_decoded(self, store: Store, write: bool) -> None:
+        """Take images from the disk if they are there; to train, put them there."""
+        if self.cache in ("memory", "none") or self._decoded_for == "train" or (self._decoded_for and not write):
+            return
+        self._decoded_for = "train" if write else "evaluation"
+        decode = partial(read_image, **self._decoding)
+        shape, settings = (self.in_channels, *self.size), f"{self._decoding} {describe_decoder()}"
+        place = DecodedImageStore(self.data_dir / ".cnnkit" / "pixels", self.root, shape, decode, settings)
+        train, val, test = (self._load_contents().images.parts[part] for part in PARTS)
+        files = {image.content: image.file for image in (*train, *val, *test)}
+        early = self._early.images if self._early else {}
+        found = place.open_or_write(files, self.cache == "auto", early) if write else place.open()
+        self._early = None
+        for images, labeled in ((store.train_images, [*train, *val]), (store.test_images, test)):
+            if found is not None and isinstance(images, ImageFiles):
+                rows = [found.rows.get(image.content, -1) for image in labeled]
+                images.use_stored(found.pixels, torch.tensor(rows, dtype=torch.int64))
+
     def _open_images(self, images: Sequence[LabeledImage]) -> ImageFiles:
         strict = self.on_bad_image == "error"
-        files = [image.file for image in images]
-        return ImageFiles(files, self.in_channels, self.size, self.resize, self.max_pixels, strict)
+        return ImageFiles([image.file for image in images], **self._decoding, strict=strict)
 
     def _load_contents(self) -> FolderContents:
-        self.setup()
+        self.setup("test")
         assert self.contents is not None
         return self.contents

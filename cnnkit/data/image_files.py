@@ -12,6 +12,8 @@ from torch import Tensor
 from cnnkit.data.batches import Batch, Batches
 from cnnkit.data.images.decode import MAX_PIXELS, Resize, UnreadableImage, read_image
 
+_FEW = 0.05  # share of the images up to which this process decodes them, as workers take longer to start
+
 
 class ImageFiles:
     """The images of some files, uint8 (N, C, H, W), read through ``index_select``.
@@ -38,6 +40,7 @@ class ImageFiles:
         self.resize, self.max_pixels, self.strict = resize, max_pixels, strict
         self.device = torch.device("cpu")
         self._kept: Tensor | None = None
+        self._rows: Tensor | None = None  # of the images in `_kept`, if those are of a store
         self._has = torch.zeros(len(files), dtype=torch.bool)
         # Shared with the workers of every epoch, so that each broken file is named once.
         self._named = torch.zeros(len(files), dtype=torch.bool).share_memory_()  # type: ignore[no-untyped-call]
@@ -58,7 +61,7 @@ class ImageFiles:
         if self._kept is None:
             images = torch.empty(len(index), *self.shape[1:], dtype=torch.uint8)
         else:
-            images = self._kept.index_select(0, index)
+            images = self._kept.index_select(0, index if self._rows is None else self._rows[index].clamp(min=0))
         for position in (~self._has[index]).nonzero().flatten().tolist():
             images[position] = self._read(int(index[position]))
         return images
@@ -73,20 +76,29 @@ class ImageFiles:
         if self._kept is None:
             self._kept = torch.empty(self.shape, dtype=torch.uint8)
 
+    def use_stored(self, pixels: Tensor, rows: Tensor) -> None:
+        """Take images from those of a store instead of decoding them.
+
+        Args:
+            pixels: uint8 (M, C, H, W).
+            rows: int64 (N,), where each image is among them; -1 for one that is not.
+        """
+        self._kept, self._rows, self._has = pixels, rows, rows >= 0
+
     def keep(self, index: Tensor, images: Tensor) -> None:
         """Keep decoded images in memory, if `start_keeping` was called."""
         new = ~self._has[index]
-        if self._kept is not None and bool(new.any()):
+        if self._kept is not None and self._rows is None and bool(new.any()):
             self._kept[index[new]] = images[new]
             self._has[index[new]] = True
 
-    def has(self, index: Tensor) -> bool:
-        """Whether all these images are in memory."""
-        return bool(self._has[index].all())
+    def count_missing(self, index: Tensor) -> int:
+        """Count those of these images that are not in memory."""
+        return int((~self._has[index]).sum())
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker that is not forked gets the list of files, and not the decoded images.
-        return {**vars(self), "_kept": None, "_has": torch.zeros_like(self._has)}
+        return {**vars(self), "_kept": None, "_rows": None, "_has": torch.zeros_like(self._has)}
 
     def _read(self, index: int) -> Tensor:
         try:
@@ -109,8 +121,11 @@ class FileBatches(Batches):
     images: ImageFiles
 
     def _iterate(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
-        if not numbers or self.images.has(torch.cat([self.rank_indices(epoch, number) for number in numbers])):
+        index = torch.cat([self.rank_indices(epoch, number) for number in numbers]) if numbers else self.indices[:0]
+        if self.images.count_missing(index) <= _FEW * len(index):
             num_workers = 0
+        if self.images.keeps:
+            self._loader = None  # workers that start now have what this process has kept
         for batch in super()._iterate(epoch, numbers, num_workers):
             self.images.keep(batch.indices, batch.images)
             yield batch

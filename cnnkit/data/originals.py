@@ -15,9 +15,7 @@ from cnnkit.data.sources import Source, find_source
 from cnnkit.errors import UserError
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
-_REMEDY = (
-    "Delete it to download it again, or name another folder that holds the originals with --data.init_args.mirror DIR."
-)
+_REMEDY = "Delete it to download it again, or name another folder that holds the originals with --data.mirror DIR."
 
 
 class Originals(NamedTuple):
@@ -146,7 +144,7 @@ def _download(source: Source, data_dir: Path) -> None:
     missing = set(source.files) - set(_find_places(source, [data_dir]))
     wanted = {file: _fill_layout(data_dir, source.download, file) for file in source.files if file in missing}
     remedy = (
-        "Put that file at {target}, or name a folder that holds the originals with --data.init_args.mirror DIR,\n"
+        "Put that file at {target}, or name a folder that holds the originals with --data.mirror DIR,\n"
         "or use the sample that needs no download: --data FashionMNISTSample."
     )
     for target, members in _group_by_path(wanted).items():

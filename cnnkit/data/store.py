@@ -8,14 +8,12 @@ and those of the images if the time or size of their files has changed. A damage
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -28,7 +26,7 @@ from cnnkit.data.download import lock
 from cnnkit.data.originals import ARRAYS, Originals, Place, load_originals, read_places
 from cnnkit.data.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
-from cnnkit.files import replacing, write_atomically
+from cnnkit.files import replacing, replacing_folder, write_atomically
 from cnnkit.notices import say
 
 VERSION = 1
@@ -208,23 +206,14 @@ def _hash_arrays(arrays: Mapping[str, NDArray[np.uint8]]) -> str:
 
 def _write(name: str, source: Source, originals: Originals, folder: Path) -> None:
     """Write a store beside `folder` and rename it into place; call it under the lock."""
-    for stale in folder.parent.glob(f".{name}-*"):  # left by a process that was killed
-        shutil.rmtree(stale, ignore_errors=True)
-    part = folder.with_name(f".{name}-{token_hex(4)}")
     try:
-        part.mkdir(parents=True)
-        for key in ARRAYS:
-            with replacing(part / f"{key}.npy", "wb") as file:
-                np.save(file, np.ascontiguousarray(originals.arrays[key]), allow_pickle=False)
-        write_atomically(part / "provenance.json", json.dumps(_describe(name, source, originals), indent=2))
-        if folder.exists():  # damaged or of another version; processes that have it open keep its files
-            folder.rename(folder.with_name(f".{name}-{token_hex(4)}"))
-        part.rename(folder)
+        with replacing_folder(folder) as part:
+            for key in ARRAYS:
+                with replacing(part / f"{key}.npy", "wb") as file:
+                    np.save(file, np.ascontiguousarray(originals.arrays[key]), allow_pickle=False)
+            write_atomically(part / "provenance.json", json.dumps(_describe(name, source, originals), indent=2))
     except OSError as error:
         raise UserError(
             f"Cannot write the store of {source.title} to {folder}: {error.strerror}. Free disk space there, or name "
             "another folder as data_dir and this one as mirror."
         ) from None
-    finally:
-        for leftover in folder.parent.glob(f".{name}-*"):
-            shutil.rmtree(leftover, ignore_errors=True)

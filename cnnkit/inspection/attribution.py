@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.inspection.feature_maps import run_forward
-from cnnkit.layers.probing import evaluating
+from cnnkit.layers.probing import as_plain_code
 
 Labels = Tensor | int | None
 AT_ONCE = 64 * 32**2  # pixels that captum runs through the net together: a limit on memory
@@ -50,9 +49,9 @@ def integrated_gradients(
         UserError: captum is not installed.
     """
     attr = _captum("integrated gradients")
-    with evaluating(net), computing_gradients():
+    with as_plain_code(net), computing_gradients():
         target = resolve_labels(labels, _logits(net, images))
-        found: Tensor = attr.IntegratedGradients(net.forward).attribute(
+        found: Tensor = attr.IntegratedGradients(net).attribute(
             images.clone().requires_grad_(),
             baselines=baseline,
             target=target,
@@ -93,8 +92,8 @@ def occlusion(
             f"window is {window}, stride {stride}: give a window of 1 to {min(height, width)} pixels and a stride of 1 "
             "to a window"
         )
-    with evaluating(net), torch.no_grad():
-        found: Tensor = attr.Occlusion(net.forward).attribute(
+    with as_plain_code(net), torch.no_grad():
+        found: Tensor = attr.Occlusion(net).attribute(
             images,
             sliding_window_shapes=(channels, window, window),
             strides=(channels, stride, stride),
@@ -119,7 +118,8 @@ def _repeats(images: Tensor) -> int:
 
 def _logits(net: nn.Module, images: Tensor) -> Tensor:
     with torch.no_grad():
-        return run_forward(net, images)
+        logits: Tensor = net(images)
+    return logits
 
 
 @contextmanager

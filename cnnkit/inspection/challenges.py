@@ -18,7 +18,7 @@ from cnnkit.randomness import Counter
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GREY = 128  # of a patch that hides
+GRAY = 128  # of a patch that hides
 
 
 def change_lighting(images: Tensor, index: Tensor, factor: float) -> Iterator[Tensor]:
@@ -76,7 +76,7 @@ def occlude(images: Tensor, index: Tensor, share: float) -> Iterator[Tensor]:
     side = max(1, round(share * min(images.shape[-2:])))
     counter = Counter(0, 0, index)
     top, left = (counter.integers(salt, 0, length - side) for salt, length in enumerate(images.shape[-2:]))
-    yield images.masked_fill(_boxes(images, top, left, side), GREY)
+    yield images.masked_fill(_boxes(images, top, left, side), GRAY)
 
 
 def _boxes(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:

@@ -99,7 +99,7 @@ def complexity(
         image: the image's shape (C, H, W); by default what the net says, see `cnnkit.layers.probing.image_shape`.
         depth: show modules down to that depth, 1 for the net's direct parts, with all that is below them in one row.
         parts: as for `cnnkit.inspection.trace.trace`.
-        run: as there.
+        run: as for `cnnkit.inspection.trace.trace`.
 
     Raises:
         UserError: the net does not take such an image.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers.probing import as_plain_code, evaluating, find_module
+from cnnkit.layers.probing import as_plain_code, find_module
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 Maps = dict[str, Tensor]
@@ -46,8 +46,8 @@ def feature_maps(net: nn.Module, images: Tensor, modules: Sequence[str] | None =
         if (name, number) in runs and is_map(output):
             found[_label(name, number)] = output.detach().clone()  # what comes next may change it in place
 
-    with evaluating(net), watching(net, {name for name, _ in runs}, keep), torch.no_grad():
-        run_forward(net, images)
+    with as_plain_code(net), watching(net, {name for name, _ in runs}, keep), torch.no_grad():
+        net(images)
     for label in itertools.starmap(_label, runs):
         if label not in found:
             raise UserError(
@@ -85,8 +85,8 @@ def _stages(net: nn.Module, images: Tensor) -> list[Run]:
         if is_map(output):
             sizes[name, number] = tuple(output.shape[-2:])
 
-    with evaluating(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
-        run_forward(net, images[:1])
+    with as_plain_code(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
+        net(images[:1])
     parts = _parts(net, "", {name for name, _ in sizes})
     row = [run for run in sizes if run[0] in parts]  # in the order in which they end
     if not row:
@@ -163,12 +163,6 @@ def watching(net: nn.Module, names: Iterable[str], see: Callable[[str, int, Any]
         for name in names:
             stack.callback(net.get_submodule(name).register_forward_hook(hook_of(name)).remove)
         yield
-
-
-def run_forward(net: nn.Module, images: Tensor) -> Tensor:
-    """Compute the logits (B, K) by the net's Python code: what `net.compile()` compiled never sees the hooks."""
-    logits: Tensor = net.forward(images)
-    return logits
 
 
 def _label(name: str, number: int) -> str:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.inspection.attribution import Labels, computing_gradients, resolve_labels
-from cnnkit.inspection.feature_maps import run_forward, watching
-from cnnkit.layers.probing import evaluating, find_module, run_on_black_image
+from cnnkit.inspection.feature_maps import watching
+from cnnkit.layers.probing import as_plain_code, find_module, run_on_black_image
 
 
 def last_convolution(net: nn.Module, images: Tensor | None = None) -> tuple[str, nn.Module]:
@@ -98,8 +98,8 @@ def grad_cam(
 
     handle = net.get_submodule(name).register_forward_hook(cut)
     try:
-        with evaluating(net), computing_gradients():
-            logits = run_forward(net, images.clone())  # a copy that is no inference tensor
+        with as_plain_code(net), computing_gradients():
+            logits = net(images.clone())  # a copy that is no inference tensor
             chosen = logits.gather(1, resolve_labels(labels, logits)[:, None]).sum()
             if runs and chosen.requires_grad:
                 (gradient,) = torch.autograd.grad(chosen, runs[-1], allow_unused=True)
@@ -121,11 +121,11 @@ def _outputs(net: nn.Module, images: Tensor | None) -> dict[str, tuple[int, ...]
             found.pop(name, None)
             found[name] = tuple(output.shape)
 
-    with evaluating(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
+    with as_plain_code(net), watching(net, {name for name, _ in net.named_modules() if name}, keep), torch.no_grad():
         if images is None:
-            run_on_black_image(net, lambda image: run_forward(net, image))
+            run_on_black_image(net, net)
         else:
-            run_forward(net, images[:1])
+            net(images[:1])
     return found
 
 

@@ -10,7 +10,8 @@ from cnnkit.models.lenet import LeNet5
 from cnnkit.models.mlp import MLP
 from cnnkit.models.nin import NetworkInNetwork
 from cnnkit.models.resnet import ResNet
+from cnnkit.models.speed_net import SpeedNet
 from cnnkit.models.timm_net import TimmNet
 from cnnkit.models.vgg import VGG
 
-__all__ = ["CNN", "MLP", "VGG", "AlexNet", "GoogLeNet", "LeNet5", "NetworkInNetwork", "ResNet", "TimmNet"]
+__all__ = ["CNN", "MLP", "VGG", "AlexNet", "GoogLeNet", "LeNet5", "NetworkInNetwork", "ResNet", "SpeedNet", "TimmNet"]

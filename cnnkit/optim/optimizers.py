@@ -16,7 +16,7 @@ from cnnkit.errors import UserError
 from cnnkit.optim.factories import construct, read_name, read_signature, split_factory
 
 REMEDIES = {
-    "Muon": "timm.optim.Muon takes all parameters",
+    "Muon": "MuonSGD and timm.optim.Muon take all parameters",
     "SparseAdam": "take torch.optim.Adam, the dense one",
     "Lookahead": "it wraps an optimizer, which Python can: optimizer=lambda groups: Lookahead(AdamW(groups))",
 }

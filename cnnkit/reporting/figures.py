@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnnkit.reporting.terminal import shown
+from cnnkit.notices import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,7 +158,7 @@ def short(name: str, most: int = 22) -> str:
     >>> short("a very long name of a class")
     'a very long name of a…'
     """
-    name = shown(name)
+    name = printable(name)
     return name if len(name) <= most else name[: most - 1].rstrip() + "…"
 
 

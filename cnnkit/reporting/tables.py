@@ -1,5 +1,6 @@
 """Numbers and tables as text, the same in every document that the project writes."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -46,6 +47,17 @@ def accuracy(summary: "Summary") -> str:
     return f"{100 * summary.mean:.2f}{spread} % (n = {summary.n})"
 
 
+def extent(size: tuple[float, float]) -> str:
+    """Format height and width, one number for a square; what is infinite is all of the image.
+
+    Example:
+        >>> extent((5, 5)), extent((3, 5)), extent((math.inf, math.inf))
+        ('5', '3x5', 'all')
+    """
+    words = ["all" if math.isinf(side) else f"{side:g}" for side in size]
+    return words[0] if words[0] == words[1] else "x".join(words)
+
+
 def minutes(seconds: float) -> str:
     """A time in minutes.
 
@@ -63,7 +75,7 @@ def p_value(p: float) -> str:
         >>> p_value(0.0312), p_value(1e-9), p_value(float("nan"))
         ('0.031', '< 0.001', 'none')
     """
-    if p != p:
+    if math.isnan(p):
         return "none"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 

@@ -11,7 +11,7 @@ runs/<name>/<when>-<id>/
   .writer.lock     held by the process that trains; .writer.json says which one that is
 """
 
-from cnnkit.runs.choice import choose_checkpoint, choose_finished, choose_resumable, find
+from cnnkit.runs.choice import choose_checkpoint, choose_finished, choose_resumable, find, locate_runs
 from cnnkit.runs.folder import ROOT, RunFolder, create
 from cnnkit.runs.lock import find_writer, hold_writer_lock, refuse_if_written
 
@@ -25,5 +25,6 @@ __all__ = [
     "find",
     "find_writer",
     "hold_writer_lock",
+    "locate_runs",
     "refuse_if_written",
 ]

@@ -59,10 +59,11 @@ def read_candidates(paths: Sequence[str | Path]) -> tuple[list[Candidate], list[
     notes: list[str] = []
     candidates = [_load_candidate(name, runs) for path in paths for name, runs in read_repetitions(path, notes)]
     if len(candidates) < 2:
-        raise UserError(f"{paths[0]}: this is one side; name at least two runs, or folders of runs, to compare")
-    places = [record.path.resolve() for candidate in candidates for record in candidate.runs]
-    if twice := next((place for place in places if places.count(place) > 1), None):
-        raise UserError(f"{twice}: is named twice; compare different runs")
+        raise UserError(f"{paths[0]}: there is nothing to compare it with; name two or more runs, or folders of runs")
+    named = [record.path for candidate in candidates for record in candidate.runs]
+    places = [path.resolve() for path in named]
+    if twice := next((path for path, place in zip(named, places, strict=True) if places.count(place) > 1), None):
+        raise UserError(f"{twice}: a run cannot be compared with itself; name another run in place of one of the two")
     candidates = keep_common_images(candidates, notes)
     check_comparable(candidates, notes)
     return candidates, notes
@@ -71,8 +72,9 @@ def read_candidates(paths: Sequence[str | Path]) -> tuple[list[Candidate], list[
 def _load_candidate(name: Path, records: list[RunRecord]) -> Candidate:
     untested = [record for record in records if not RunFolder(record.path).predictions.is_file()]
     if untested:
-        more = f" (and {len(untested) - 1} more of its runs)" if len(untested) > 1 else ""
-        raise UserError(f"{untested[0].path}: not tested{more}; {quote_command('test', '--run', untested[0].path)}")
+        more = f", nor are {len(untested) - 1} more of its runs" if len(untested) > 1 else ""
+        command = quote_command("test", "--run", untested[0].path)
+        raise UserError(f"{untested[0].path}: is not tested yet{more}; test it first: {command}")
     loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
     return Candidate(str(name), tuple(records), loaded)
 

@@ -2,12 +2,12 @@
 
 import contextlib
 import datetime
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from cnnkit.errors import UserError
+from cnnkit.notices import is_first_process
 from cnnkit.runs.folder import ROOT, STAMP, RunFolder
 from cnnkit.runs.lock import find_writer
 
@@ -97,7 +97,7 @@ def _choose(path: str | Path, reason_to_skip: Callable[[RunFolder], str], wanted
         reason = reason_to_skip(run)
         if not reason:
             newer = f"; passed over, newer: {', '.join(passed_over)}" if passed_over else ""
-            if len(runs) > 1 and os.environ.get("LOCAL_RANK", "0") == "0":  # one of several ranks says it
+            if len(runs) > 1 and is_first_process():
                 print(f"run: {run}{newer}", file=sys.stderr)
             return run
         passed_over.append(f"{run.path.name} ({reason})")
@@ -119,7 +119,7 @@ def _list_runs(path: str | Path) -> list[RunFolder]:
     if (path / "config.yaml").is_file():
         return [RunFolder(path)]
     if not path.exists():
-        raise UserError(f"{path}: no such run folder; `ls {ROOT}` shows those there are")
+        raise UserError(f"{path}: no such run folder; `cnnkit runs` lists those there are")
     if not path.is_dir():
         raise UserError(f"{path}: not a run folder but a file; name the folder that holds config.yaml")
     below = [RunFolder(file.parent) for file in path.glob("**/config.yaml") if file.is_file()]

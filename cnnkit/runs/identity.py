@@ -29,7 +29,6 @@ ONLY_SHOWS = (
     "cnnkit.callbacks.progress",
     "cnnkit.callbacks.record",
     "cnnkit.callbacks.throughput",
-    "cnnkit.callbacks.warn_on_nan",
     "cnnkit.cli.help",
     "cnnkit.cli.parsing.hints",
     "cnnkit.cli.errors.messages",

@@ -22,7 +22,7 @@ def hold_lock(file: Path, busy: Callable[[], str], seconds: float = 0) -> Iterat
     Args:
         file: the lock's file.
         busy: makes the error message if another process holds the lock.
-        seconds: how long to wait for it.
+        seconds: how long to wait for it; -1: without end.
 
     Raises:
         UserError: another process holds it.

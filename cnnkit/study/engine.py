@@ -188,11 +188,20 @@ def run_all(
 
 @contextlib.contextmanager
 def lock_study(root: Path) -> Iterator[None]:
-    """Keep a second process from working on the same study.
+    """Keep a second process from working on the same study; remove the folder if it was made here and stays empty.
 
     Raises:
         UserError: another process works on it.
     """
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
     root.mkdir(parents=True, exist_ok=True)
-    with hold_lock(root / ".lock", lambda: f"{root}: another process is at this study; wait for it, or stop it"):
-        yield
+    lock = root / ".lock"
+    with hold_lock(lock, lambda: f"{root}: another process is at this study; wait for it, or stop it"):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                if made and list(root.iterdir()) == [lock]:
+                    lock.unlink()
+                    for folder in made:
+                        folder.rmdir()

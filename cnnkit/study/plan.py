@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnkit.cards import card_names, find_config
+from cnnkit.cards import card_names, find_config, name_config
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word, plain
 from cnnkit.suggest import suggest
@@ -179,7 +179,7 @@ def _words(file: Path, config: Path, common: dict[str, Any], levels: list[dict[s
     for key in ("seed_everything", "name", "trainer.default_root_dir"):
         if key in overrides:
             raise UserError(f"{file}: {key} cannot be overridden: the study sets it")
-    return ("--config", str(config), *(f"--{key}={as_word(value)}" for key, value in overrides.items()))
+    return ("--config", name_config(config), *(f"--{key}={as_word(value)}" for key, value in overrides.items()))
 
 
 def _find_config(folder: Path, name: Any, file: Path) -> Path:

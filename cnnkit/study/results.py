@@ -10,8 +10,9 @@ from typing import Any
 
 from cnnkit.files import replacing, write_atomically
 from cnnkit.metric_names import is_lower_better, is_percentage
+from cnnkit.notices import printable
 from cnnkit.reporting.tables import count, markdown_table, replace_between_markers
-from cnnkit.reporting.terminal import print_table, shown
+from cnnkit.reporting.terminal import print_table
 from cnnkit.stats.intervals import Summary, summarize, summarize_shares
 from cnnkit.stats.significance import compare_with_best
 from cnnkit.study.engine import Outcome, ResolvedVariant
@@ -216,5 +217,5 @@ def draw_figure(title: str, rows: Sequence[RunRow]) -> Any:
 def print_results(plan: Plan, rows: Sequence[RunRow]) -> None:
     """Print the question and the table."""
     head, lines = build_table(rows)
-    print(f"\n{shown(plan.question)}")
+    print(f"\n{printable(plan.question)}")
     print_table(head, [[cell.replace("**", "") for cell in line] for line in lines])

@@ -3,28 +3,29 @@
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
-import lightning as L
 import torch
 from lightning.pytorch.cli import OptimizerCallable
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
-from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
+from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
-from cnnkit.tasks.optimization import OptimizedModule
+from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
+from cnnkit.tasks.tta import TTA, average_views
 from cnnkit.weights import skip_pretrained
 
 LabeledImages = tuple[Tensor, Tensor]
 
 
-class ClassificationTask(OptimizedModule):
+class ClassificationTask(ModuleWithOptimizer):
     """Train any net that maps images (B, C, H, W) to logits (B, K).
 
     Research code overrides one of four short methods: `compute_loss`, `build_metrics`, `parameter_groups`,
@@ -42,6 +43,8 @@ class ClassificationTask(OptimizedModule):
         monitor: metric of a schedule that waits for a plateau.
         channels_last: keep images and convolution weights in channels_last memory format, which is faster.
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
+        tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
+            with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
     """
 
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
@@ -57,8 +60,11 @@ class ClassificationTask(OptimizedModule):
         monitor: str = "val/loss",
         channels_last: bool = True,
         compile_net: bool = False,
+        tta: TTA = "none",
     ) -> None:
         super().__init__()
+        if tta not in get_args(TTA):
+            raise UserError(f"tta is {tta!r}: choose one of {', '.join(get_args(TTA))}")
         if not 0 <= label_smoothing < 1:
             raise UserError(f"label_smoothing is {label_smoothing}: give a share from 0 up to, not including, 1")
         with warnings.catch_warnings():  # that a checkpoint holds the net twice
@@ -72,9 +78,10 @@ class ClassificationTask(OptimizedModule):
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
         self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
         self.schedule_interval, self.monitor, self.channels_last = schedule_interval, monitor, channels_last
+        self.tta: TTA = tta
         if compile_net:
             self.net.compile()
-        stages = ("train", "val", "test")
+        stages = ("train", "val", "test", "tta")
         self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
 
     @classmethod
@@ -165,7 +172,7 @@ class ClassificationTask(OptimizedModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return class probabilities (B, K), float32."""
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return self(images).float().softmax(dim=1)  # type: ignore[no-any-return]
+        return average_views(self, images, self.tta).softmax(dim=1)
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
@@ -201,6 +208,9 @@ class ClassificationTask(OptimizedModule):
         logits = self(images).float()
         loss = cross_entropy(logits, labels)
         self._update(stage, loss, logits, labels)
+        if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
+            averaged = average_views(self, images, self.tta)
+            self._update("tta", cross_entropy(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
     def _build_scores(self) -> nn.ModuleDict:
@@ -216,10 +226,15 @@ class ClassificationTask(OptimizedModule):
         metrics.update(logits.detach(), hard_labels(labels))
 
     def _log_epoch(self, stage: str) -> None:
-        mean_loss, metrics = self._scores(stage)
+        self._log_scores(stage, stage)
+        if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
+            self._log_scores("tta", stage, "_tta")
+
+    def _log_scores(self, scores: str, stage: str, suffix: str = "") -> None:
+        mean_loss, metrics = self._scores(scores)
         for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
             if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
-                self.log(f"{stage}/{name}", value)  # the metrics have summed over the ranks already
+                self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
         mean_loss.reset()
         metrics.reset()
 
@@ -232,8 +247,3 @@ class ClassificationTask(OptimizedModule):
                 raise UserError(
                     f"{net} was built for {name} {of_net}, but {images} has {of_data}: pass {name}={of_data}"
                 )
-
-
-def log_interval(trainer: L.Trainer) -> int:
-    """Steps between two logged values of single steps, ``trainer.log_every_n_steps``."""
-    return int(getattr(trainer, "log_every_n_steps", 50)) or 1

@@ -32,7 +32,7 @@ from cnnkit.optim.preview import describe_useless
 from cnnkit.optim.resume import KEY, Moves, follow_new_length
 
 
-class OptimizedModule(L.LightningModule):
+class ModuleWithOptimizer(L.LightningModule):
     """A module with a configured optimizer and schedule; the first attributes are arguments of `ClassificationTask`."""
 
     optimizer: Callable[..., Optimizer]

@@ -8,6 +8,7 @@ from cnnkit.transforms.geometric import AlternatingFlip, RandomAffine, RandomCro
 from cnnkit.transforms.mix import CutMix, Mix, MixUp
 from cnnkit.transforms.normalize import Normalize
 from cnnkit.transforms.pipeline import Augment
+from cnnkit.transforms.progressive import ProgressiveResize
 
 __all__ = [
     "AlternatingFlip",
@@ -18,6 +19,7 @@ __all__ = [
     "Mix",
     "MixUp",
     "Normalize",
+    "ProgressiveResize",
     "RandomAffine",
     "RandomBrightness",
     "RandomContrast",

@@ -1,5 +1,8 @@
 """The loader's promise: the same batches whatever the workers, ranks and resumes."""
 
+import gc
+import os
+import weakref
 from collections import Counter
 from collections.abc import Iterable
 from itertools import chain
@@ -144,3 +147,44 @@ def test_evaluation_scores_each_image_once_or_is_refused_by_name(size: int, batc
 def test_batch_sizes_that_cannot_be_are_refused(kwargs: dict[str, Any], reason: str) -> None:
     with pytest.raises(UserError, match=reason):
         loader(**kwargs)
+
+
+class ProcessNumbers:
+    """In the place of images: the number of the process that reads them, and their indices."""
+
+    device = torch.device("cpu")
+
+    def index_select(self, dim: int, index: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.full_like(index, os.getpid()), index], 1)
+
+
+def test_workers_live_on_from_epoch_to_epoch():
+    batches = Batches(ProcessNumbers(), torch.zeros(24), torch.arange(24), 4, seed=5, shuffle=True, num_workers=2)
+    workers = set()
+    for epoch in range(4):
+        batches.set_epoch(epoch)
+        for number, batch in enumerate(batches):
+            workers |= set(batch.images[:, 0].tolist())
+            assert torch.equal(batch.images[:, 1], batches.rank_indices(epoch, number))
+            if epoch == 1 and number == 2:
+                break  # as trainer.limit_train_batches does; what was fetched ahead is dropped
+    assert len(workers) == 2
+    assert os.getpid() not in workers
+
+
+def test_two_iterations_at_once_do_not_take_each_others_batches():
+    batches = Batches(ProcessNumbers(), torch.zeros(12), torch.arange(12), 4, num_workers=1)
+    for first, second in zip(batches, batches, strict=True):
+        assert torch.equal(first.indices, second.indices)
+
+
+def test_workers_end_with_their_loader():
+    batches = Batches(ProcessNumbers(), torch.zeros(12), torch.arange(12), 4, num_workers=1)
+    list(batches)
+    loader = weakref.ref(batches._loader)
+    gc.disable()  # in a cycle of references, the workers would end at any time, after a wait
+    try:
+        del batches
+        assert loader() is None
+    finally:
+        gc.enable()

@@ -77,7 +77,7 @@ def test_damaged_file_is_named_with_the_remedy(
         load_originals(name, tmp_path)
     assert str(path) in str(caught.value)
     assert "Delete it" in str(caught.value)
-    assert "--data.init_args.mirror" in str(caught.value)
+    assert "--data.mirror" in str(caught.value)
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
@@ -158,12 +158,17 @@ def test_cifar_is_downloaded_as_one_archive_and_checked(
 
 
 @pytest.mark.parametrize(("name", "place"), [("mnist", "MNIST/raw/"), ("cifar10", "cifar-10-binary.tar.gz")])
-def test_unreachable_says_where_and_what_else_in_three_lines(made: Made, tmp_path: Path, name: str, place: str) -> None:
+def test_unreachable_says_where_and_what_else_in_three_lines(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, place: str
+) -> None:
     made(name)
     with pytest.raises(UserError) as caught:
         load_originals(name, tmp_path)
     message = str(caught.value)
     assert len(message.splitlines()) <= 3
-    for part in ("no network in tests", str(tmp_path / place), "--data.init_args.mirror DIR", "FashionMNISTSample"):
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1, said
+    assert said[0].startswith("cnnkit: downloading ")
+    for part in ("no network in tests", str(tmp_path / place), "--data.mirror DIR", "FashionMNISTSample"):
         assert part in message
     assert tree(tmp_path).keys() == {".cnnkit/download.lock"}

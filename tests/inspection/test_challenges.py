@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as reference
 
 from cnnkit.inspection.challenges import (
     CHALLENGES,
-    GREY,
+    GRAY,
     Clutter,
     challenges_figure,
     change_lighting,
@@ -54,9 +54,9 @@ def test_rotation_and_scale_are_scipys(images: Tensor, degrees: float) -> None:
 
 @pytest.mark.parametrize("share", CHALLENGES["occlusion"].strengths)
 def test_occlusion_hides_one_square_and_nothing_else(images: Tensor, share: float) -> None:
-    images = images.where(images != GREY, 0)
+    images = images.where(images != GRAY, 0)
     (found,) = occlude(images, torch.arange(6), share)
-    hidden = (found == GREY).all(1)
+    hidden = (found == GRAY).all(1)
     side = round(share * 20)
     assert (hidden.sum((1, 2)) == side * side).all()
     assert (hidden.any(1).sum(1) == side).all()

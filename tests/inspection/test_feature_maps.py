@@ -106,10 +106,14 @@ def test_hooks_go_when_the_net_fails() -> None:
     assert not any(part._forward_hooks for part in net.modules())
 
 
-def test_a_compiled_net_shows_its_maps() -> None:
+@pytest.mark.parametrize("part", ["", "features"])
+def test_a_compiled_net_shows_its_maps(part: str) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("compiled code was run, which sees no hooks")
+
     net, batch = models.CNN(3, 10, 32), images()
     expected = feature_maps(net, batch)
-    net.compile(backend="eager")
+    net.get_submodule(part).compile(backend=refuse)
     torch.testing.assert_close(feature_maps(net, batch), expected)
 
 

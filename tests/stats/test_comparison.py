@@ -188,15 +188,15 @@ def test_runs_must_be_there_and_tested(tmp_path: Path) -> None:
     untested = fake_run(tmp_path / "b/1")
     (tmp_path / "empty").mkdir()
     expected = {
-        (untested,): f"{untested}: not tested; cnnkit test --run {untested}",
+        (untested,): f"{untested}: is not tested yet; test it first: cnnkit test --run {untested}",
         (tmp_path / "none",): "no such run folder",
         (tmp_path / "empty",): "not a run folder, nor a folder of runs",
-        (a,): "is named twice",
+        (a,): f"{a}: a run cannot be compared with itself",
     }
     for paths, message in expected.items():
         with pytest.raises(UserError, match=message):
             read_candidates([a, *paths])
-    with pytest.raises(UserError, match="this is one side; name at least two"):
+    with pytest.raises(UserError, match="nothing to compare it with; name two or more"):
         read_candidates([a])
     fake_run(tmp_path / "c/1", status="failed")
     with pytest.raises(UserError, match="none of its 1 runs is finished"):

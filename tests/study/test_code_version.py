@@ -32,7 +32,7 @@ def test_what_decides_counts_and_what_is_not_used_does_not() -> None:
     found = names(config())
     assert {"models/cnn.py", "layers/conv.py", "tasks/classification.py", "data/datamodules.py"} <= found
     assert {"callbacks/best.py", "callbacks/stop.py", "precision.py", "optim/length.py", "metrics.py"} <= found
-    assert {"transforms/geometric.py", "cli/fit/callbacks.py", "cli/fit/choices.py"} <= found
+    assert {"transforms/geometric.py", "cli/fit/callbacks.py", "cli/fit/trainer_values.py"} <= found
     assert not {"models/vgg.py", "layers/inception.py", "tasks/transfer.py", "data/folder.py"} & found
     assert (
         not {"cli/fit/output.py", "callbacks/progress.py", "reporting/figures.py", "loggers.py", "study/engine.py"}

@@ -79,6 +79,9 @@ def test_a_study_runs_once_and_answers(cli: Cli) -> None:
 def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:
     folder = make()
     assert cli("study", "glance", "--dry_run").out.count("to do") == 8
+    assert not Path("runs").exists()  # nothing was done
+    part = cli("study", "glance", "--dry_run", "--limit", "1", "--only", "wide").out
+    assert (part.count("to do"), part.count("cnnkit fit")) == (1, 1)
     assert cli("study", "glance", "--seeds", "0,7", "--only", "wide").code == 0
     assert not (folder / "results.csv").exists()
     assert [row["seed"] for row in read_rows(Path("runs/glance/results.csv"))] == ["0", "7"]

@@ -1,6 +1,8 @@
 """A page as a browser would take it, and what a self-contained one must not have."""
 
+import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -54,3 +56,24 @@ def check_self_contained(page: Parsed) -> None:
     styles = "".join(page.texts["style"])
     assert "url(" not in styles
     assert "@import" not in styles
+
+
+def parsed(path: Path) -> Parsed:
+    """Read a page and check that it needs nothing else."""
+    page = Parsed(path.read_text(encoding="utf-8"))
+    check_self_contained(page)
+    return page
+
+
+def figures(page: Parsed) -> dict[str, str]:
+    """The figures in large print, by name."""
+    return dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
+
+
+def cells(path: Path, header: str) -> list[list[str]]:
+    """The texts of the table whose first heading is this."""
+    for table in re.findall(r"<table>.*?</table>", path.read_text(encoding="utf-8"), re.DOTALL):
+        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in table.split("<tr>")[1:]]
+        if rows[0][0] == header:
+            return rows[1:]
+    raise AssertionError(f"no table of {header}")

@@ -7,6 +7,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from short_trainer import trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
@@ -25,17 +26,6 @@ from cnnkit.transforms import MixUp
 def net(**kwargs: Any) -> CNN:
     torch.manual_seed(0)
     return CNN(**{"channels": (4, 8), "hidden_sizes": (16,), **kwargs})
-
-
-def trainer(*callbacks: Callback, **kwargs: Any) -> L.Trainer:
-    quiet = {
-        "logger": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-        "enable_checkpointing": False,
-    }
-    short = {"max_epochs": 2, "limit_train_batches": 3, "limit_val_batches": 1, "num_sanity_val_steps": 0}
-    return L.Trainer(accelerator="cpu", callbacks=list(callbacks), **{**quiet, **short, **kwargs})
 
 
 class Rates(Callback):

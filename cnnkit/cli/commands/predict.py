@@ -5,6 +5,7 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import Tensor
@@ -21,25 +22,22 @@ from cnnkit.cli.inference import (
     top_classes,
     track,
 )
+from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.cli.task_loading import load_task
 from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
-from cnnkit.reporting.terminal import shown
+from cnnkit.notices import printable
 from cnnkit.tasks import ClassificationTask
+from cnnkit.tasks.tta import TTA
 from cnnkit.transforms import Normalize
 
 TOP = 5  # classes a row of the CSV
 PAIR = ["class", "probability"]
 SHOWN = 20  # images in the printed table
 Prediction = list[tuple[str, float]] | UnreadableImage
-
-
-def asks_for_images(words: Sequence[str]) -> bool:
-    """Whether files are to be predicted, and not the test images."""
-    return any(word.partition("=")[0] == "--images" for word in words)
 
 
 def arguments() -> Options:
@@ -51,6 +49,7 @@ def arguments() -> Options:
     options.add_argument("--images", type=_named, nargs="+", action="extend", required=True, metavar="PATH")
     options.add_argument("-o", "--output", type=_named, default="predictions.csv", metavar="FILE", help="the table")
     options.add_argument("--batch_size", type=positive, default=64, metavar="N", help="images at a time (default 64)")
+    options.add_argument("--tta", choices=get_args(TTA), help="views of each image to average (default: the run's)")
     return options
 
 
@@ -73,11 +72,13 @@ def predict_images(words: Sequence[str]) -> int:
     if not args.run and not args.ckpt_path:
         raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
     files, output = list_images(args.images), Path(args.output)
+    if output.suffix.lower() in IMAGE_SUFFIXES:
+        raise UserError(f"output is {output}: give a file to write, such as predictions.csv")
+    check_output(output)
     run = runs.choose_finished(args.run) if args.run else None
     path = runs.choose_checkpoint(run, args.ckpt_path)
-    if output.is_dir() or output.suffix.lower() in IMAGE_SUFFIXES:
-        raise UserError(f"output is {output}: give a file to write, such as predictions.csv")
     task, checkpoint = load_task(path, [*([run.config] if run else []), *map(find_config, args.config)])
+    task.tta = args.tta or task.tta
     data = read_preprocessing(checkpoint, path)
     predictions = _predict(move_to_accelerator(task), data, files, args.batch_size)
     first: list[tuple[str, str, float]] = []
@@ -94,10 +95,10 @@ def predict_images(words: Sequence[str]) -> int:
             cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
             writer.writerow([path, *cells[:2], *cells, ""])
             if len(first) < SHOWN:
-                first.append((shown(path), shown(found[0][0]), found[0][1]))
+                first.append((printable(path), printable(found[0][0]), found[0][1]))
     print_image_predictions(first, len(files), len(unread), output)
     for reason in unread:
-        print(shown(reason), file=sys.stderr)
+        print(printable(reason), file=sys.stderr)
     return 3 if unread else 0
 
 

@@ -66,9 +66,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_words(args: argparse.Namespace, what: str, *named: str) -> None:
-    wanted, example = (1, "one, as in `runs show RUN`") if what == "show" else (2, "two, as in `runs diff A B`")
+    wanted, example = (
+        (1, "one run, as in `runs show RUN`") if what == "show" else (2, "two runs, as in `runs diff A B`")
+    )
     if len(named) != wanted:
-        raise UserError(f"runs {what}: {len(named)} runs are named; name {example}")
+        raise UserError(f"runs {what}: it takes {example}")
     for flag in ("sort", "reverse", "where", "limit", "columns"):
         if getattr(args, flag):
             raise UserError(f"--{flag}: is for the table of runs; leave it out with {what}")

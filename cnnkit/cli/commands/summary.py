@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
 from cnnkit.cards import find_config
+from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
+from cnnkit.reporting.tables import extent
+from cnnkit.reporting.terminal import print_rows, print_table
 
 if TYPE_CHECKING:
     from cnnkit.inspection.complexity import Complexity, LayerRow
@@ -40,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the table, or the same figures as JSON."""
     if args.layer and not args.effective:
         raise UserError("--layer names the layer that --effective draws: give both")
+    if args.effective:
+        check_output(args.effective)
     task, image = _load_from_run(args) if args.run else _build_from_config(args)
     if args.image_size:
         image = (image[0], *args.image_size)
@@ -133,23 +138,8 @@ def _notes(task: Any, found: "Complexity") -> list[str]:
 
 
 def _print(found: "Complexity", title: str, notes: list[str]) -> None:
-    import sys
-
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    from cnnkit.reporting.terminal import print_rows
-
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
-    for heading in ("layer", "type", "output"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("parameters", "MACs", "field", "stride", "MB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in found.rows:
-        table.add_row(*_cells(row))
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
-    console.print(table)
+    numbers = ("parameters", "MACs", "field", "stride", "MB")
+    print_table(["layer", "type", "output", *numbers], list(map(_cells, found.rows)), title=title, numbers=numbers)
     trained = found.parameters - found.frozen
     lines = {
         "parameters": f"{found.parameters:,} ({trained:,} trainable, {found.frozen:,} frozen)",
@@ -172,16 +162,10 @@ def _cells(row: "LayerRow") -> list[str]:
         str(list(row.shape)),
         f"{row.parameters:,}{frozen}",
         f"{row.macs:,}" if row.macs else "",
-        "?" if row.field is None else _pair(row.field.size),
-        _pair(row.field.stride) if row.field and row.field.stride else "",
+        "?" if row.field is None else extent(row.field.size),
+        extent(row.field.stride) if row.field and row.field.stride else "",
         f"{row.megabytes:.2f}",
     ]
-
-
-def _pair(values: tuple[float, float]) -> str:
-    """One number for a square."""
-    words = ["all" if math.isinf(value) else str(value) for value in values]
-    return words[0] if words[0] == words[1] else "x".join(words)
 
 
 def _as_json(found: "Complexity") -> dict[str, Any]:

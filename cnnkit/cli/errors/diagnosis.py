@@ -80,7 +80,7 @@ def _check_arguments(
         if name in arguments and not (name in PASSED and name == next(iter(arguments))):
             yield from _check_value(value, arguments[name].type, key, arguments[name].parameter.default)
         else:
-            yield key, _describe_unknown(key, above, name, owner) if above else _describe_unknown_top(name)
+            yield key, _describe_unknown(key, above, name, owner) if above else _describe_unknown_top(name, value)
     left_open = {*_PASSED, *find_length_default(owner)} if above else arguments
     for name, argument in arguments.items():
         key = f"{above}.{name}" if above else name
@@ -193,7 +193,8 @@ def _describe_type(value: Any, kind: Any, bases: tuple[type, ...], key: str) -> 
         return f": {shown} is no name of a class{_list_classes(key) or example}"
     got = as_word(value) if isinstance(value, (list, dict)) else repr(str(value))
     lists = f"; write [{value}]" if takes(kind, *LISTS) and isinstance(value, str) else ""
-    return f": expected {', '.join(dict.fromkeys(_name_types(kind)))}, got {got}{lists}"
+    names = list(dict.fromkeys(_name_types(kind)))
+    return f": expected {'one of ' * (len(names) > 1)}{', '.join(names)}, got {got}{lists}"
 
 
 def _name_types(kind: Any) -> Iterator[str]:
@@ -216,6 +217,8 @@ def _describe_unknown(key: str, above: str, name: str, owner: Any) -> str:
     return f": {owner.__name__} has no such argument{hint}"
 
 
-def _describe_unknown_top(name: str) -> str:
+def _describe_unknown_top(name: str, value: Any) -> str:
     hint = suggest_key(name, exact=True) or suggest(name, _TOP, listing=False) or suggest_key(name)
+    if "--" in hint and isinstance(value, dict) and len(value) == 1 and not value.keys() & SPEC:  # --optimizer.lr
+        hint = f"{hint.removesuffix('?')}.{next(iter(value))}?"
     return f": unknown key{hint or suggest(name, _TOP)}"

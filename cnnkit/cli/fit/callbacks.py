@@ -55,6 +55,7 @@ def build_callbacks(
     A user's checkpoint callbacks are added to ours instead. See `collect_facts` and `flatten_hparams`.
     """
     ours: list[tuple[type[Callback], Callback | None]] = [
+        (callbacks.SkipIdleHooks, callbacks.SkipIdleHooks()),
         (callbacks.Throughput, callbacks.Throughput()),
         (LearningRateMonitor, LearningRateMonitor() if trainer.logger is not False else None),
         *((type(c), c) for c in dashboards.watch_callbacks(watch)),
@@ -102,7 +103,12 @@ def refuse_ineffective(users: Sequence[Callback], max_time: Any = None) -> None:
     Raises:
         UserError: naming the callback and what does the same and is saved.
     """
-    for callback in users:
+    for place, callback in enumerate(users):
+        if any(other.state_key == callback.state_key and _has_state(other) for other in users[:place]):
+            raise UserError(
+                f"trainer.callbacks: {type(callback).__name__} stands twice, and a checkpoint has room for the state "
+                "of one; keep one of them"
+            )
         if isinstance(callback, StochasticWeightAveraging):
             raise UserError(
                 "trainer.callbacks: StochasticWeightAveraging puts the average into the net after the last checkpoint, "
@@ -121,6 +127,11 @@ def refuse_ineffective(users: Sequence[Callback], max_time: Any = None) -> None:
             )
         if isinstance(callback, Timer) and max_time is not None:
             raise UserError("trainer.callbacks: Timer and trainer.max_time both limit the time, and one wins: give one")
+
+
+def _has_state(callback: Callback) -> bool:
+    kind = type(callback)
+    return kind.state_dict is not Callback.state_dict or kind.on_save_checkpoint is not Callback.on_save_checkpoint
 
 
 def _is_ours(callback: Callback) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit import callbacks
-from cnnkit.cli.commands.predict import asks_for_images, predict_images
 from cnnkit.cli.errors.exit_codes import run_to_exit_code
 from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
@@ -33,7 +32,9 @@ def run_command(
 
     def run() -> int:
         nonlocal origin
-        if command == "predict" and asks_for_images(args):
+        if command == "predict" and any(word.partition("=")[0] == "--images" for word in args):
+            from cnnkit.cli.commands.predict import predict_images
+
             return predict_images(args)
         line = read_command_line(command, args)
         origin = line.origin

@@ -24,8 +24,10 @@ def print_fit_start(run: RunFolder, model: Any, datamodule: Any, precision: str,
         facts = datamodule.describe()
         counts = ", ".join(f"{facts[f'{part}_images']:,} {part}" for part in ("train", "val", "test"))
         rows["data"] = f"{facts['name']}: {counts}"
-        if not overfit and "split_train_images" in (used := count_used_images(trainer, datamodule, facts)):
-            rows["limit_train_batches"] = f"{used['train_images']:,} of the training images an epoch"
+        used = {} if overfit else count_used_images(trainer, datamodule, facts)
+        for part, images in (("train", "training images an epoch"), ("val", "validation images")):
+            if f"split_{part}_images" in used:
+                rows[f"limit_{part}_batches"] = f"{used[f'{part}_images']:,} of the {images}"
     if overfit and hasattr(datamodule, "overfits"):
         part = f"{overfit:.2%} of the" if isinstance(overfit, float) else f"{overfit}"
         rows["overfit_batches"] = f"the same {part} training batches every epoch, not augmented; validates on them"
@@ -52,7 +54,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     if stop := manifest.get("stopped_early"):
         rows["stopped early"] = f"{describe_stop(stop)}, after epoch {stop['epoch']} of {stop['of_epochs'] or '-'}"
     times = manifest.get("times", {})
-    rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s in all"
+    rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s for this command"
     if "images_per_second" in manifest:
         rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
     if run.best.exists():

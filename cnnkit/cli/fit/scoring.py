@@ -51,6 +51,9 @@ def _check_data_identity(command: str, run: RunFolder | None, data: Any) -> None
                 f"{run}: is older and does not say which images it was trained on; they could be among those to score, "
                 "so train again"
             )
+        decoder = data.describe().get("decoder")
+        if trained.get("decoder", decoder) != decoder:
+            say(f"{run} was trained on images from {trained['decoder']}, here it is {decoder}: pixels may differ")
         return
     here = data.describe()
     other = [key for key in ("fingerprint", "split") if trained.get(key, here[key]) != here[key]]

@@ -11,11 +11,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from cnnkit import callbacks, files, runs
-from cnnkit.cli.fit.choices import choose_precision, refuse_fit_options
-from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.fit.scoring import predict, score
-from cnnkit.cli.fit.trainer_values import check_device
+from cnnkit.cli.fit.trainer_values import check_device, choose_precision, refuse_fit_options
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
 from cnnkit.cli.parsing.command_line import CommandLine, derive_name
 from cnnkit.cli.parsing.configuration import load_configuration, refuse_contradictions
@@ -23,6 +21,7 @@ from cnnkit.cli.parsing.construction import build_objects
 from cnnkit.cli.parsing.written import read_arguments
 from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
+from cnnkit.notices import is_first_process
 from cnnkit.runs import RunFolder
 from cnnkit.shell import quote_command
 from cnnkit.weights import skip_pretrained

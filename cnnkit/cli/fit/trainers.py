@@ -19,11 +19,10 @@ from cnnkit.cli.fit.callbacks import (
     remove_finders,
     select_for_command,
 )
-from cnnkit.cli.fit.choices import choose_monitor
 from cnnkit.cli.fit.output import print_fit_report, print_fit_start, print_trial
-from cnnkit.cli.fit.ranks import is_first_process
-from cnnkit.cli.fit.trainer_values import check_length, describe_ignored_limits
+from cnnkit.cli.fit.trainer_values import check_length, choose_monitor, describe_ignored_limits
 from cnnkit.errors import UserError
+from cnnkit.notices import is_first_process
 from cnnkit.precision import describe_slow_precision
 from cnnkit.reporting.terminal import print_rows
 from cnnkit.runs import RunFolder

@@ -16,6 +16,7 @@ from cnnkit.runs import RunFolder
 from cnnkit.scalars import PlainScalar
 from cnnkit.yaml_files import YamlFile, read_file, read_word
 
+SHORT = {"--tta": "--model.tta"}
 TEXTS = ("name",)  # keys whose word is text, whatever it looks like
 
 
@@ -57,6 +58,8 @@ def read_command_line(command: str, typed: Sequence[str]) -> CommandLine:
     line, words = CommandLine(command, list(typed)), iter(typed)
     for word in words:
         flag, equals, value = word.partition("=")
+        if flag in SHORT:
+            word, flag = SHORT[flag] + equals + value, SHORT[flag]
         if flag not in ("--config", "-c", "--run", "--resume"):
             line.words.append(word)
             continue
@@ -121,8 +124,12 @@ def _suggest_file(file: Path) -> str:
     return f"; {listed}`cnnkit configs` lists those that come with cnnkit"
 
 
-def read_keys(words: Sequence[str]) -> list[tuple[str, Any]]:
+def read_keys(words: Sequence[str], command: str) -> list[tuple[str, Any]]:
     """Read the keys and values of ``--key value``, ``--key=value`` and ``--key+=value``, in their order.
+
+    Args:
+        words: what stands after the command, without the options that name files or a run.
+        command: what is suggested for a stray word follows from it.
 
     Raises:
         UserError: for a key without a value, or a word that belongs to no key.
@@ -132,7 +139,7 @@ def read_keys(words: Sequence[str]) -> list[tuple[str, Any]]:
     for word in rest:
         if not word.startswith("--") or word == "--":
             refuse_unquoted(words[list(words).index(word) :])
-            raise UserError(f"{word}: this word belongs to no --key{_suggest_form(word, found)}")
+            raise UserError(f"{word}: this word belongs to no --key{_suggest_form(word, found, command)}")
         flag, equals, text = word.partition("=")
         if not equals:
             text = next(rest, "--")
@@ -146,8 +153,10 @@ def read_keys(words: Sequence[str]) -> list[tuple[str, Any]]:
     return found
 
 
-def _suggest_form(word: str, before: list[tuple[str, Any]]) -> str:
-    if word.endswith((".yaml", ".yml")):
+def _suggest_form(word: str, before: list[tuple[str, Any]], command: str) -> str:
+    if command != "fit" and runs.locate_runs(word).is_dir():
+        return f"; did you mean --run {shlex.quote(word)}?"
+    if (command == "fit" and word in card_names()) or word.endswith((".yaml", ".yml")):
         return f"; did you mean --config {shlex.quote(word)}?"
     if word.startswith("-") or not before:
         return "; keys are given as --key value"

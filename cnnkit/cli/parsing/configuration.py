@@ -1,5 +1,6 @@
 """Holds the configuration of a command: its values with all defaults, checked, and where each was written."""
 
+import argparse
 import enum
 import inspect
 import math
@@ -18,16 +19,16 @@ import cnnkit.optim
 import cnnkit.tasks
 import cnnkit.transforms  # noqa: F401  (imported so that their classes have short names)
 from cnnkit.cli.errors.diagnosis import refuse
-from cnnkit.cli.fit.ranks import is_first_process
 from cnnkit.cli.fit.trainer_values import check_trainer
 from cnnkit.cli.help import COMMANDS
 from cnnkit.cli.parsing.classes import find_import_path, list_parameters, resolve_class, shorten_path
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
 from cnnkit.cli.parsing.hints import list_class_names
-from cnnkit.cli.parsing.parser import LINKED, Parser, build_parser, list_command_arguments
+from cnnkit.cli.parsing.parser import GROUPS, LINKED, TRAINER_DEFAULTS, Parser, build_parser, list_command_arguments
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
 from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, read_arguments
 from cnnkit.errors import UserError
+from cnnkit.notices import is_first_process
 from cnnkit.scalars import as_word, plain
 from cnnkit.suggest import suggest
 from cnnkit.yaml_files import dump_yaml
@@ -80,7 +81,7 @@ def load_configuration(line: CommandLine) -> Configuration:
         parser.set_defaults(DEFAULTS)
         _print_class_help(parser, words)
     arguments = list_command_arguments(line.command)
-    written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"]))
+    written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"], line.command))
     try:
         values = parser.parse_object(type_arguments(written.tree, arguments, ""))
     except UserError:
@@ -99,12 +100,19 @@ def load_configuration(line: CommandLine) -> Configuration:
 
 
 def _print_class_help(parser: Parser, words: list[str]) -> None:
-    """Print the help that ``--key.help CLASS`` asks for and stop, or say which classes there are."""
+    """Print the help that ``--key.help CLASS`` or ``--trainer.help`` asks for and stop; else name the classes."""
     place, flag = next((i, word) for i, word in enumerate(words) if word.partition("=")[0].endswith(".help"))
     flag, _, name = flag.partition("=")
+    if (group := flag[2:].removesuffix(".help")) in GROUPS:
+        parser = Parser(f"cnnkit fit {flag}", usage=argparse.SUPPRESS, add_help=False)
+        parser.add_class_arguments(GROUPS[group], group, fail_untyped=False, sub_configs=True)
+        parser.set_defaults(TRAINER_DEFAULTS if group == "trainer" else {})
+        parser.print_help()
+        raise SystemExit(0)
     name = name or next((word for word in words[place + 1 : place + 2] if not word.startswith("--")), "")
-    fault = f"there is no class {name!r} for it" if name else "needs a class after it"
-    known = list_class_names(shorten_path(flag[2:].removesuffix(".help")))
+    known = list_class_names(shorten_path(group))
+    example = f", such as {known[0]}" if len(known) > 12 else ""  # a short list is given in full
+    fault = f"there is no class {name!r} for it" if name else f"needs a class after it{example}"
     try:
         if name:
             parser.parse_args(_with_whole_names(words))  # prints and stops

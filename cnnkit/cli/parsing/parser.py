@@ -21,7 +21,12 @@ LINKED = {
     "image_std": "std",
 }
 PASSED: set[str | int] = {"model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"}  # by us
-TRAINER_DEFAULTS = {"max_epochs": 10, "num_sanity_val_steps": 0, "enable_model_summary": False}
+TRAINER_DEFAULTS = {
+    "trainer.max_epochs": 10,
+    "trainer.num_sanity_val_steps": 0,
+    "trainer.enable_model_summary": False,
+}
+GROUPS: dict[str, type] = {"trainer": L.Trainer, "watch": Watch}  # keys that are the arguments of one class
 OWN: dict[str, tuple[Any, Any, str]] = {  # key -> type, default, help
     "name": (str | None, None, "Folder of the run below the root of runs."),
     "weights": (str | None, None, "Weights that the whole net starts with."),
@@ -58,7 +63,7 @@ def build_parser(command: str) -> Parser:
     parser = Parser(exit_on_error=False, allow_abbrev=False, description=f"The keys of cnnkit {command}.")
     parser.add_argument("--seed_everything", type=bool | int, default=0, help="The seed.")
     parser.add_class_arguments(L.Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
-    parser.set_defaults({f"trainer.{name}": value for name, value in TRAINER_DEFAULTS.items()})
+    parser.set_defaults(TRAINER_DEFAULTS)
     parser.add_subclass_arguments(L.LightningModule, "model", fail_untyped=False, required=True)
     parser.add_subclass_arguments(L.LightningDataModule, "data", fail_untyped=False, required=True)
     for key, (kind, default, text) in OWN.items():

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cnnkit.data.file_checks import FileCheck, check_files
+from cnnkit.allocator import pause_collections
+from cnnkit.data.file_checks import EarlyImages, FileCheck, check_files
 from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 from cnnkit.data.folders.layout import Layout
 from cnnkit.data.images.listing import PassedOver, describe_passed_over, scan_images
@@ -17,7 +18,13 @@ OnBadImage = Literal["error", "skip"]
 
 
 def read_folder(
-    layout: Layout, class_names: Sequence[str], max_pixels: int, on_bad_image: OnBadImage, records: Path, complete: bool
+    layout: Layout,
+    class_names: Sequence[str],
+    max_pixels: int,
+    on_bad_image: OnBadImage,
+    records: Path,
+    complete: bool,
+    early: EarlyImages | None = None,
 ) -> FolderImages:
     """List the images and check which can be read.
 
@@ -28,6 +35,7 @@ def read_folder(
         on_bad_image: ``error`` refuses images that cannot be read, ``skip`` leaves them out.
         records: folder for the record of checked files.
         complete: refuse a part, or a class to train on, without images; to score a run, not all of them are needed.
+        early: gets images that the check has decoded.
 
     Raises:
         UserError: images are missing or cannot be read.
@@ -38,7 +46,7 @@ def read_folder(
         labels = {part: {label for _, label in pairs} for part, pairs in listed.items()}
         _refuse_empty(layout, labels, class_names, "there are no images", "add some")
     files = [file for pairs in listed.values() for file, _ in pairs]
-    checks = dict(zip(files, check_files(layout.root, files, max_pixels, records), strict=True))
+    checks = dict(zip(files, check_files(layout.root, files, max_pixels, records, early), strict=True))
     result = FolderImages(layout.root, {})
     for part, pairs in listed.items():
         readable = [(file, label, checks[file]) for file, label in pairs if not checks[file].fault]
@@ -53,6 +61,7 @@ def read_folder(
     return result
 
 
+@pause_collections()
 def _list_files(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> LabeledFiles:
     """List the image files of a part with their labels, class by class; add to `passed_over`."""
     labeled: LabeledFiles = []

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from cnnkit.allocator import pause_collections
+from cnnkit.data.file_checks import EarlyImages
 from cnnkit.data.folders.assignment import SplitSettings, assign_parts
 from cnnkit.data.folders.changes import MOVED, compare_with_run, format_changes, recall_parts
 from cnnkit.data.folders.checked_images import OnBadImage, read_folder
@@ -56,6 +58,7 @@ def load_contents(
     on_bad_image: OnBadImage,
     pixels: Sequence[Any],
     followed: FollowedRun | None = None,
+    early: EarlyImages | None = None,
 ) -> FolderContents:
     """List, check and assign the images, and say what was found.
 
@@ -68,16 +71,30 @@ def load_contents(
         on_bad_image: see `read_folder`.
         pixels: settings that decide how files become pixels, for the fingerprint.
         followed: a run whose parts are kept.
+        early: gets images that the check has decoded.
 
     Raises:
         UserError: images are missing, cannot be read or cannot be divided as the settings say.
     """
-    root = layout.root
     _report_layout(layout, settings)
     exact = followed is not None and followed.exact  # then a broken file counts as an image that is gone
-    found = read_folder(
-        layout, class_names, max_pixels, "skip" if exact else on_bad_image, records / "folders", followed is None
-    )
+    how = "skip" if exact else on_bad_image
+    found = read_folder(layout, class_names, max_pixels, how, records / "folders", followed is None, early)
+    return _assign(layout, class_names, settings, records, found, pixels, followed)
+
+
+@pause_collections()
+def _assign(
+    layout: Layout,
+    class_names: Sequence[str],
+    settings: SplitSettings,
+    records: Path,
+    found: FolderImages,
+    pixels: Sequence[Any],
+    followed: FollowedRun | None,
+) -> FolderContents:
+    """Assign the images to parts, say what is new, and describe each one as a run folder keeps it."""
+    root = layout.root
     split = RunSplit({**asdict(settings), "fingerprint": _hash_files(found, class_names, pixels)}, [*class_names])
     if followed is not None and followed.exact:
         assigned, used = recall_parts(found, followed.split)

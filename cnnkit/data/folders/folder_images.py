@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from cnnkit.data.file_checks import cut_root
 from cnnkit.notices import printable
 
 PARTS = ("train", "val", "test")
@@ -50,7 +51,7 @@ class FolderImages:
 
 def format_path(file: Path, root: Path) -> str:
     """Format a file's path below the root as valid text."""
-    return printable(file.relative_to(root).as_posix())
+    return printable(cut_root(file, root))
 
 
 def format_list(names: Iterable[object]) -> str:

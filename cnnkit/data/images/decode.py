@@ -4,12 +4,14 @@ It is written for unchecked files. The content, and not the suffix, decides the 
 header is checked before a pixel is decoded; large images are decoded in bands of rows; every error names the file.
 """
 
+import importlib.metadata
 import re
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
@@ -17,11 +19,13 @@ from torch import Tensor
 from cnnkit.data.images import tiff
 from cnnkit.data.images.bands import WholeBands, open_bands
 from cnnkit.data.images.flattening import Flattening, find_transparency
-from cnnkit.data.images.formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, read_head
+from cnnkit.data.images.formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, has_heif, read_head
 from cnnkit.data.images.resizing import Resize, reduce_bands, resize_bands
 from cnnkit.errors import UserError
 
-__all__ = ["MAX_PIXELS", "Resize", "UnreadableImage", "read_image"]
+__all__ = ["MAX_PIXELS", "Resize", "UnreadableImage", "describe_decoder", "read_image"]
+
+VERSION = 1  # of the pixels that `read_image` makes of a content: a change of any of them needs another number
 
 
 class UnreadableImage(UserError):
@@ -73,6 +77,12 @@ def read_image(
         raise UnreadableImage(path, f"has more pixels than max_pixels, {max_pixels}") from None
     except Exception as error:  # decoders raise many kinds of errors
         raise UnreadableImage(path, _explain(error)) from None
+
+
+def describe_decoder() -> str:
+    """Name everything but the arguments of `read_image` that decides which pixels it makes of a content."""
+    heif = f", pillow-heif {importlib.metadata.version('pillow-heif')}" if has_heif() else ""
+    return f"cnnkit {VERSION}, Pillow {PIL.__version__}{heif}"
 
 
 _EARLY = re.compile(

@@ -85,9 +85,9 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
         result.passed_over[LINK].append(top)
         return
     for folder, folders, files in os.walk(top, onerror=_refuse):
-        inner = []
+        at, inner = Path(folder), []
         for name in folders:
-            path = Path(folder, name)
+            path = at / name
             is_link = path.is_symlink()
             if is_hidden(name):
                 result.passed_over[HIDDEN].append(path)
@@ -100,7 +100,7 @@ def _walk(top: Path, seen: set[tuple[int, int]], links: list[Path], result: Scan
         folders[:] = inner
         for name in files:
             reason = _find_reason(folder, name)
-            (result.files if reason is None else result.passed_over[reason]).append(Path(folder, name))
+            (result.files if reason is None else result.passed_over[reason]).append(at / name)
 
 
 def is_upward_link(path: Path) -> bool:

@@ -109,8 +109,9 @@ def test_the_same_answers_everywhere(cli: Cli) -> None:
     ("words", "expected"),
     [
         ("", "the following arguments are required: RUN"),
-        ("runs/a/1", "runs/a/1: this is one side; name at least two runs"),
-        ("runs/a/1 runs/c/1", "runs/c/1: not tested; cnnkit test --run runs/c/1"),
+        ("runs/a/1", "runs/a/1: there is nothing to compare it with; name two or more runs"),
+        ("runs/a/1 runs/c/1", "runs/c/1: is not tested yet; test it first: cnnkit test --run runs/c/1"),
+        ("runs/a/1 runs/a/1", "runs/a/1: a run cannot be compared with itself; name another run"),
         ("runs/a/1 runs/b/1 -o differ.jpg", "output is differ.jpg: give a file that ends in .png"),
         ("runs/a/1 runs/b/1 -o /proc/differ.png", "/proc/differ.png: cannot be written (No such file or directory)"),
         ("runs/a/1 runs/b/1 --images 0", "--images: expected a whole number from 1 on"),

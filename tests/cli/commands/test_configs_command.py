@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_runs import SHORT, Cli
 
-from cnnkit.cards import card_names, find_config, read_card
+from cnnkit.cards import card_names, cards_folder, find_config, name_config, read_card
 from cnnkit.study.plan import read_plan
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -78,4 +78,17 @@ def test_one_configuration_is_printed_at_a_time(cli: Cli) -> None:
 
 def test_a_study_starts_from_a_card(tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text("question: which?\nconfig: quickstart\n")
-    assert read_plan(tmp_path).variants[0].words == ("--config", str(read_card("quickstart").file))
+    assert read_plan(tmp_path).variants[0].words == ("--config", "quickstart")
+
+
+def test_a_shipped_configuration_is_named_and_any_other_is_a_path(cli: Cli) -> None:
+    assert name_config(find_config("quickstart")) == "quickstart"
+    Path("quickstart.yaml").touch()  # now the name is that of this file
+    assert name_config(cards_folder() / "quickstart.yaml") == str(cards_folder() / "quickstart.yaml")
+    assert name_config(find_config("quickstart")) == "quickstart.yaml"
+
+
+def test_a_study_prints_the_name_of_a_shipped_configuration(cli: Cli) -> None:
+    Path("s").mkdir()
+    Path("s/study.yaml").write_text("{question: 'Is it?', config: quickstart}")
+    assert "cnnkit fit --config quickstart\n" in cli("study", "s", "--dry_run").out

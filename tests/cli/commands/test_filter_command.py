@@ -79,6 +79,8 @@ MISTAKES = [
     ("sobl photo.png", "there is no filter 'sobl'; did you mean sobel?"),
     ("gausian photo.png", "there is no filter 'gausian'; did you mean gaussian?"),
     ("sobel nothing.png", "nothing.png: no such file"),
+    ("sobel folder.png", "folder.png: a folder; name an image file (PNG, JPEG"),
+    ("sobel nothing.png -o /proc/out.png", "/proc/out.png: cannot be written (No such file"),
     ("sobel text.png", "text.png: not an image of a known format"),
     ("sobel huge.png", "huge.png: 9000x9000 pixels are more than"),
     ("sobel photo.png -o photo.png", "output is photo.png, the image itself"),
@@ -96,12 +98,13 @@ MISTAKES = [
 @pytest.mark.parametrize(("words", "expected"), MISTAKES, ids=[words for words, _ in MISTAKES])
 def test_a_mistake_is_told_in_a_line_and_writes_nothing(cli: Cli, photo: np.ndarray, words: str, expected: str) -> None:
     Path("text.png").write_text("hello")
+    Path("folder.png").mkdir()
     Path("link.png").symlink_to("photo.png")
     if "huge" in words:
         Image.new("1", (9000, 9000)).save("huge.png")
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    before = {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
     ended = cli("classroom", "filter", *words.split())
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith(f"error: {expected}"), ended.err
     assert len(ended.err.splitlines()) == 1
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+    assert {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before

@@ -10,13 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from parsed_page import Parsed, check_self_contained
+from parsed_page import cells, figures, parsed
 from PIL import Image
 from small_runs import Cli
 
-from cnnkit import CNN, MLP, FashionMNISTSample
+from cnnkit import FashionMNISTSample
 from cnnkit.cli import main
-from cnnkit.cli.commands.report.page import first_kernels
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
 from cnnkit.runs.predictions import Predictions, load_predictions
@@ -51,25 +50,6 @@ def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
         raise UserError("the disk with the images is not there;\ncome back tomorrow.")
 
     monkeypatch.setattr(FashionMNISTSample, "open", gone)
-
-
-def parsed(path: Path) -> Parsed:
-    page = Parsed(path.read_text(encoding="utf-8"))
-    check_self_contained(page)
-    return page
-
-
-def figures(page: Parsed) -> dict[str, str]:
-    return dict(zip(page.texts["dt"], page.texts["dd"], strict=True))
-
-
-def cells(path: Path, header: str) -> list[list[str]]:
-    """The texts of the table whose first heading is this."""
-    for table in re.findall(r"<table>.*?</table>", path.read_text(encoding="utf-8"), re.DOTALL):
-        rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in table.split("<tr>")[1:]]
-        if rows[0][0] == header:
-            return rows[1:]
-    raise AssertionError(f"no table of {header}")
 
 
 def worst(predictions: Predictions) -> list[int]:
@@ -244,24 +224,12 @@ def test_names_of_runs_and_classes_are_text(cli: Cli, tested: RunFolder) -> None
     assert "<script" not in Path("page.html").read_text()
 
 
-def test_the_first_layer_is_a_convolution_or_a_dense_layer_that_reads_pixels() -> None:
-    convolution, dense = CNN(3, 10, 32, channels=[8]), MLP(3, 10, (8, 6))
-    kernels, weights = first_kernels(convolution, (3, 32, 32)), first_kernels(dense, (3, 8, 6))
-    assert kernels is not None
-    assert weights is not None
-    assert kernels.shape[:2] == (8, 3)
-    assert torch.equal(weights.flatten(1), next(dense.parameters()).detach())
-    assert weights.shape[1:] == (3, 8, 6)
-    assert first_kernels(dense, (1, 9, 9)) is None
-    assert first_kernels(torch.nn.Flatten(), (3, 8, 6)) is None
-
-
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
         ("", "the following arguments are required: --run"),
         ("--run nowhere", "nowhere: no such run folder"),
-        ("--run runs -o page.png", "output is page.png: give a file that ends in .html"),
+        ("--run runs -o page.png", "output is page.png: give a file that ends in .html, .htm"),
         ("--run runs -o /proc/page.html", "/proc/page.html: cannot be written (No such file or directory)"),
         ("--run runs --open maybe", "--open: invalid choice"),
     ],

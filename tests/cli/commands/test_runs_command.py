@@ -100,9 +100,9 @@ def test_two_runs_side_by_side(cli: Cli, three: None) -> None:
     [
         ("nothing", "nothing: no such folder"),
         ("runs more", "more: give one folder"),
-        ("show", "runs show: 0 runs are named; name one"),
-        ("diff runs/cnn/1", "runs diff: 1 runs are named; name two"),
-        ("show runs/none", "runs/none: no such run folder"),
+        ("show", "runs show: it takes one run, as in `runs show RUN`"),
+        ("diff runs/cnn/1", "runs diff: it takes two runs, as in `runs diff A B`"),
+        ("show runs/none", "runs/none: no such run folder; `cnnkit runs` lists those there are"),
         ("show runs/cnn/1 --sort val/acc", "--sort: is for the table of runs"),
         ("--where net", "--where 'net': write a condition"),
         ("--sort val/ac", "val/ac: no run has such a value; there are val/acc"),

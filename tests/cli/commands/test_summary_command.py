@@ -199,12 +199,15 @@ MISTAKES = [
         "error: MLP does not take images of 1x32x32: hidden.0 (Linear) was built",
     ),
     ("--image_size 1", "error: CNN does not take images of 1x1x1 (at features.0, Conv2d: "),
-    ("--model.net.padding full", "error: model.net.padding: expected int, same, valid, got 'full'"),
+    ("--model.net.padding full", "error: model.net.padding: expected one of int, same, valid, got 'full'"),
     (
         "--model.net.padding same --model.net.stride 2",
         "error: model.net.padding 'same' keeps the size at stride 1, and",
     ),
-    ("--model.net.padding_mode mirror", "error: model.net.padding_mode: expected zeros, reflect, replicate, circular"),
+    (
+        "--model.net.padding_mode mirror",
+        "error: model.net.padding_mode: expected one of zeros, reflect, replicate, circular",
+    ),
     ("--layer features.0", "error: --layer names the layer that --effective draws: give both"),
     ("--effective a.png --layer nose", "error: CNN runs no layer 'nose'; those that give one: features.0, "),
     ("--effective a.png --model.net MLP", "error: MLP has no layer that gives a map"),

@@ -12,7 +12,7 @@ import pytest
 from small_runs import SMALL, Cli
 
 from cnnkit.cli import main
-from cnnkit.cli.errors.output_streams import keep_streams_open
+from cnnkit.cli.errors.exit_codes import keep_streams_open
 from cnnkit.runs import RunFolder, find, hold_writer_lock
 
 

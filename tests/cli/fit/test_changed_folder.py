@@ -84,6 +84,20 @@ def test_a_run_keeps_which_images_it_was_trained_on(desk: Path, cli: Cli) -> Non
     assert scored(run) == {row.content for row in split.rows if row.part == "test"}
 
 
+def test_images_from_another_decoder_are_scored_with_a_line(desk: Path, cli: Cli) -> None:
+    manifest = find("runs/r").manifest_file
+    content = json.loads(manifest.read_text())
+    assert "Pillow" in content["data"]["decoder"]
+    content["data"]["decoder"] = "cnnkit 1, Pillow 7.0"
+    manifest.write_text(json.dumps(content))
+    ended = cli("test", "--run", "runs/r")
+    assert ended.code == 0
+    assert "was trained on images from cnnkit 1, Pillow 7.0, here it is cnnkit 1, Pillow " in ended.err
+    del content["data"]["decoder"]  # an older run
+    manifest.write_text(json.dumps(content))
+    assert "trained on images from" not in cli("test", "--run", "runs/r").err
+
+
 def test_what_was_added_removed_and_changed_is_said_and_nothing_trained_on_is_scored(desk: Path, cli: Cli) -> None:
     run = find("runs/r")
     split = split_of(run)

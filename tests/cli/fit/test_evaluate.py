@@ -95,3 +95,27 @@ def test_without_a_run_weights_must_be_named(cli: Cli, trained_once: RunFolder) 
     assert "--run RUN" in ended.err
     words = ("--config", str(trained_once.config), "--ckpt_path", str(trained_once.best))
     assert cli("test", *words, "--trainer.limit_test_batches=1").code == 0
+
+
+def test_scores_of_averaged_views_are_recorded_beside_the_plain_ones(
+    cli: Cli, run: RunFolder, by_hand: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    ended = cli("test", "--run", str(run), "--tta", "flip")
+    assert ended.code == 0, ended.err
+    assert "test/acc_tta" in ended.out
+    logits, labels = by_hand
+    task = ClassificationTask.load_from_checkpoint(run.best, weights_only=True, map_location="cpu").eval()
+    images = (FashionMNISTSample().open().test_images.float() / 255 - 0.2860) / 0.3530
+    with torch.inference_mode():
+        averaged = (logits + task.net(images.flip(3))) / 2
+    scores = run.manifest()["test"]
+    assert scores["test/acc"] == pytest.approx((logits.argmax(1) == labels).float().mean().item(), abs=1e-6)
+    assert scores["test/acc_tta"] == pytest.approx((averaged.argmax(1) == labels).float().mean().item(), abs=1e-6)
+    assert load_predictions(run.predictions).predicted.tolist() == logits.argmax(1).tolist()
+
+
+def test_an_unknown_kind_of_views_is_named(cli: Cli, run: RunFolder) -> None:
+    ended = cli("test", "--run", str(run), "--tta", "flips")
+    assert ended.code == 2
+    assert "tta" in ended.err
+    assert "flip" in ended.err

@@ -39,7 +39,7 @@ def test_the_default_is_decided_for_the_net(cli: Cli, monkeypatch: pytest.Monkey
         seen.append(type(net).__name__)
         return PrecisionChoice("32-true", "because")
 
-    monkeypatch.setattr("cnnkit.cli.fit.choices.default_precision", choose)
+    monkeypatch.setattr("cnnkit.cli.fit.trainer_values.default_precision", choose)
     ended = cli("fit", *SMALL)
     assert ended.code == 0, ended.err
     assert seen == ["CNN"]
@@ -97,7 +97,7 @@ def test_a_study_goes_on_in_the_precision_it_has(cli: Cli, monkeypatch: pytest.M
     Path("s/study.yaml").write_text(STUDY.format(config=Path(__file__).parents[3] / "configs" / "quickstart.yaml"))
 
     def machine(precision: str) -> None:
-        for place in ("cnnkit.cli.fit.choices", "cnnkit.cli.commands.study.variants"):
+        for place in ("cnnkit.cli.fit.trainer_values", "cnnkit.cli.commands.study.variants"):
             monkeypatch.setattr(f"{place}.default_precision", lambda *_: PrecisionChoice(precision, "so"))
 
     machine("32-true")

@@ -117,6 +117,7 @@ def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Cli, whole: Ru
     ended = cli("fit", "--resume", "runs/whole")
     assert ended.code == 0
     assert "finished already" in ended.err
+    assert ended.out.count(" s for this command") == 1  # less than the training of the run, which is not repeated
     assert (whole.last.read_bytes(), rows(whole), whole.manifest()) == before
 
 

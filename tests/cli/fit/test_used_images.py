@@ -28,6 +28,7 @@ def test_the_manifest_has_the_images_of_an_epoch(
     assert data["split_train_images"] == 9900
     if "overfit" not in words[0]:
         assert f"limit_train_batches  {train} of the training images an epoch\n" in ended.out
+        assert (f"limit_val_batches    {val[0]} of the validation images\n" in ended.out) == (val[1] is not None)
 
 
 def test_overfit_batches_says_which_limits_it_replaces() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_images_and_labels_belong_together(folder: Callable[..., ImageFolder]) -
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("cache", ["memory", "none"])
+@pytest.mark.parametrize("cache", ["disk", "memory", "none"])
 def test_workers_and_memory_change_nothing(workers: int, cache: str, folder: Callable[..., ImageFolder]) -> None:
     plain = folder(cache="none").train_dataloader()
     other = folder(cache=cache, num_workers=workers).train_dataloader()
@@ -55,7 +56,7 @@ def test_what_was_decoded_once_is_not_decoded_again(
     read: list[Path] = []
     real = ImageFiles._read
     monkeypatch.setattr(ImageFiles, "_read", lambda self, file: read.append(file) or real(self, file))
-    for cache, times in {"memory": 1, "auto": 1, "none": 3}.items():
+    for cache, times in {"memory": 1, "auto": 0, "disk": 0, "none": 3}.items():
         read.clear()
         batches = folder(cache=cache, drop_last=False).train_dataloader()
         for number in range(3):
@@ -67,7 +68,7 @@ def test_what_workers_decode_stays_when_they_are_gone(folder: Callable[..., Imag
     batches = folder(cache="memory", num_workers=1, drop_last=False).train_dataloader()
     assert isinstance(batches, FileBatches)
     first = epoch(batches, 0)
-    assert batches.images.has(batches.indices)
+    assert batches.images.count_missing(batches.indices) == 0
     for file in batches.images.files:
         file.unlink()
     assert epoch(batches, 0) == first
@@ -77,6 +78,7 @@ def test_a_set_too_large_for_memory_is_not_kept(
     folder: Callable[..., ImageFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need = 60 * 3 * 8 * 8
+    monkeypatch.setattr("cnnkit.data.folders.decoded_images.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     for free, keeps in {2 * need: True, 2 * need - 2: False}.items():
         monkeypatch.setattr("cnnkit.data.folder.measure_free_memory", lambda free=free: free)
         assert folder().train_dataloader().images.keeps is keeps  # type: ignore[attr-defined]
@@ -115,7 +117,7 @@ def test_broken_images_are_left_out_and_counted(
 ) -> None:
     whole = folder().describe()
     break_two(photos)
-    data = folder(on_bad_image="skip", drop_last=False, val_size=0, test_size=0)
+    data = folder(on_bad_image="skip", drop_last=False, val_size=0, test_size=0, cache="memory")
     dealt = [index for _, _, indices, *_ in epoch(data.train_dataloader()) for index in indices]
     assert len(dealt) == 58
     said = capfd.readouterr().err
@@ -131,7 +133,8 @@ def test_images_that_break_during_a_run(
     workers: int, folder: Callable[..., ImageFolder], photos: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     strict, skipping = (
-        folder(on_bad_image=how, num_workers=workers, val_size=0, test_size=0) for how in ("error", "skip")
+        folder(on_bad_image=how, num_workers=workers, val_size=0, test_size=0, cache="memory")
+        for how in ("error", "skip")
     )
     batches = [data.train_dataloader() for data in (strict, skipping)]
     for file in photos.glob("red/*"):
@@ -147,27 +150,28 @@ def test_files_are_decoded_to_check_them_once(
 ) -> None:
     from cnnkit.data import file_checks
 
+    def describe(**options: int) -> dict[str, Any]:
+        return folder(cache="none", **options).describe()
+
     looked: list[str] = []
-    real = file_checks._decode_and_hash
-    monkeypatch.setattr(
-        file_checks, "_decode_and_hash", lambda file, limit: looked.append(file.name) or real(file, limit)
-    )
+    real = file_checks.read_image
+    monkeypatch.setattr(file_checks, "read_image", lambda file, *how: looked.append(file.name) or real(file, *how))
     before = {file: file.stat().st_mtime_ns for file in photos.rglob("*")}
-    first = folder().describe()
+    first = describe()
     assert len(looked) == 60
-    assert folder().describe() == first
+    assert describe() == first
     assert len(looked) == 60
     assert {file: file.stat().st_mtime_ns for file in photos.rglob("*")} == before  # nothing is written beside them
     Image.new("RGB", (9, 9)).save(photos / "red" / "000.png")
-    changed = folder().describe()
+    changed = describe()
     assert looked[60:] == ["000.png"]
     assert changed["fingerprint"] != first["fingerprint"]
     record = next((tmp_path / "data/.cnnkit/folders").glob("*.json"))
     record.write_text("{")
-    assert folder().describe() == changed
+    assert describe() == changed
     assert len(looked) == 61 + 60
     with pytest.raises(UserError, match="max_pixels"):  # what a limit forbids is not remembered as fit
-        folder(max_pixels=100).describe()
+        describe(max_pixels=100)
 
 
 def test_the_fingerprint_names_the_pixels(folder: Callable[..., ImageFolder]) -> None:

@@ -3,12 +3,15 @@
 import os
 import pickle
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
 from cnnkit.data.images.decode import UnreadableImage, read_image
@@ -253,3 +256,24 @@ def test_the_pixel_limit_is_a_setting(tmp_path: Path) -> None:
 def test_broken_metadata_do_not_matter(tmp_path: Path) -> None:
     halves().save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
     assert read_image(tmp_path / "a.jpg", 3, None).shape == (3, 32, 64)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["crop", "squash", "pad"]), st.integers(64, 500), st.integers(64, 500))
+def test_a_jpeg_at_reduced_scale_is_close_to_its_full_decode(seed: int, resize: str, width: int, height: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = int(rng.integers(3, 40))
+    coarse = Image.fromarray(rng.integers(0, 256, (grid, grid, 3), dtype=np.uint8)).resize((width, height), 3)
+    noisy = np.asarray(coarse, dtype=np.float32) + rng.normal(0, rng.choice([0, 12, 40]), (height, width, 3))
+    size = int(rng.integers(8, 120)), int(rng.integers(8, 120))
+    with tempfile.TemporaryDirectory() as folder:
+        jpeg, whole = Path(folder, "a.jpg"), Path(folder, "a.png")
+        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(jpeg, quality=85, subsampling=int(rng.choice([0, 2])))
+        with Image.open(jpeg) as image:
+            image.save(whole)
+        found, expected = (read_image(file, 3, size, resize).int() for file in (jpeg, whole))
+    difference = (found - expected).abs().float()
+    if 4 * max(size) > min(width, height):
+        assert difference.max() == 0  # there is no reduced scale of at least twice the size
+    assert difference.mean() < 3
+    assert difference.max() < 32

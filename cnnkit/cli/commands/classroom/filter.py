@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.cli.outputs import write_bytes
+from cnnkit.cli.outputs import check_output, write_bytes
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
+from cnnkit.reporting.terminal import Cell, print_table
 from cnnkit.suggest import suggest
 
 if TYPE_CHECKING:
@@ -54,10 +55,14 @@ def run(args: argparse.Namespace) -> int:
     image, output = Path(args.image), Path(args.output or f"{Path(args.image).stem}_{args.name}.png")
     _check(args.name, image, output)
     from cnnkit.classroom.filters import ImageFilter
-    from cnnkit.data.images.decode import read_image
+    from cnnkit.data.images.decode import UnreadableImage, read_image
+    from cnnkit.data.images.formats import COMMON_FORMATS
 
     image_filter = ImageFilter(args.name, args.size, args.sigma)
-    pixels = read_image(image, 3, None)
+    try:
+        pixels = read_image(image, 3, None)
+    except UnreadableImage as error:
+        raise UserError(f"{error}; name an image file ({COMMON_FORMATS})") from None
     if (pixels == pixels[:1]).all():
         pixels = pixels[:1]  # grey
     result = image_filter.render(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
@@ -75,8 +80,7 @@ def _check(name: str, image: Path, output: Path) -> None:
 
     if name not in FILTERS:
         raise UserError(f"there is no filter {name!r}{suggest(name, FILTERS)}")
-    if output.suffix.lower() not in FORMATS or output.is_dir():
-        raise UserError(f"output is {output}: give a file that ends in {', '.join(FORMATS)}")
+    check_output(output, tuple(FORMATS))
     if output.exists() and image.exists() and output.samefile(image):
         raise UserError(f"output is {output}, the image itself: name another file")
 
@@ -92,7 +96,7 @@ def _write(pixels: "Tensor", output: Path) -> None:
     try:
         picture.save(file, kind, **({"quality": 95} if kind in ("JPEG", "WEBP") else {}))
     except (OSError, ValueError) as error:  # such as more pixels a side than the format can tell
-        raise UserError(f"{output}: cannot be written ({error}); name another -o FILE") from None
+        raise UserError(f"{output}: cannot be written ({error}); name another file") from None
     write_bytes(output, file.getvalue())
 
 
@@ -106,22 +110,14 @@ def _list(*, as_json: bool) -> int:
         ]
         print(json.dumps(found, indent=2))
         return 0
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("filter", "kernel", "what it does"):
-        table.add_column(heading)
-    for name, what in FILTERS.items():
-        table.add_row(name, _as_text(make_kernel(name)), what)
-        table.add_row()
-    Console(highlight=False, markup=False).print(table)
+    rows = [(name, _format_rows(make_kernel(name)), what) for name, what in FILTERS.items()]
+    print_table(["filter", "kernel", "what it does"], [line for row in rows for line in (row, ("", "", ""))])
     return 0
 
 
-def _as_text(weights: "Tensor") -> str:
+def _format_rows(weights: "Tensor") -> Cell:
     """Rows of numbers, those of a second kernel below; of a large kernel only its size."""
     rows = weights.flatten(0, -2).tolist()
     if len(rows) > 6:
         return f"{len(rows)}x{len(rows[0])}"
-    return "\n".join(" ".join(f"{weight:.3g}".rjust(5) for weight in row) for row in rows)
+    return tuple(" ".join(f"{weight:.3g}".rjust(5) for weight in row) for row in rows)

@@ -7,13 +7,13 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.cli.outputs import check_png, write_bytes
+from cnnkit.cli.outputs import check_output, check_png, write_bytes
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
-from cnnkit.reporting.terminal import shown
+from cnnkit.notices import printable
+from cnnkit.reporting.terminal import Cell, print_table
 from cnnkit.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ class Measurement:
 
     def __init__(self, args: argparse.Namespace, strength: str) -> None:
         self.args, self.strength, self.output = args, strength, check_png(args.output)
+        self.csv = check_output(args.csv) if args.csv else None
         self.notes: list[str] = []
         self.folders = find_runs(args.run, self.notes)
         self.paths = {name: [str(run) for run in runs] for name, runs in self.folders.items()}
@@ -101,12 +102,12 @@ class Measurement:
         from cnnkit.reporting.figures import png_bytes
 
         write_bytes(self.output, png_bytes(figure))
-        if self.args.csv:
+        if self.csv:
             text = io.StringIO()
             writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-            write_bytes(Path(self.args.csv), text.getvalue().encode())
+            write_bytes(self.csv, text.getvalue().encode())
 
     def print_json(self, **found: Any) -> bool:
         """Print JSON if ``--json`` was given, and return whether it was."""
@@ -116,7 +117,7 @@ class Measurement:
 
     def print_end(self) -> None:
         """Print where the plot is, and which runs were left out."""
-        print(f"below each accuracy its 95 % interval\nplot  {shown(self.output)}")
+        print(f"below each accuracy its 95 % interval\nplot  {printable(self.output)}")
         for note in self.notes:
             print(f"note: {note}", file=sys.stderr)
 
@@ -150,21 +151,16 @@ def _track(what: str, starts: Any) -> Iterator[int]:
     yield from track(iter(starts), len(starts), what)
 
 
-def print_curves(curves: "Mapping[str, Sequence[Point]]", first: str) -> None:
+def print_curves(curves: "Mapping[str, Sequence[Point]]", first: Cell) -> None:
     """A row a strength, a column a curve, the interval below the accuracy.
 
     Args:
         curves: by name.
-        first: title of the first column.
+        first: title of the first column, or its lines.
     """
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 3, 0, 0))
-    table.add_column(first)
-    for name, points in curves.items():
-        table.add_column(f"{shown(name)}\n{points[0].n:,} {points[0].of}", justify="right", no_wrap=True)
-    for row in zip(*curves.values(), strict=True):
-        accuracies = (f"{p.accuracy:.2%}\n{100 * p.low:.2f}-{100 * p.high:.2f}" for p in row)
-        table.add_row(f"{row[0].strength:g}", *accuracies)
-    Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False).print(table)
+    head = [(name, f"{points[0].n:,} {points[0].of}") for name, points in curves.items()]
+    lines: list[list[Cell]] = [
+        [f"{row[0].strength:g}", *((f"{p.accuracy:.2%}", f"{100 * p.low:.2f}-{100 * p.high:.2f}") for p in row)]
+        for row in zip(*curves.values(), strict=True)
+    ]
+    print_table([first, *head], lines, numbers=head, space=3)

@@ -33,6 +33,6 @@ def run(args: argparse.Namespace) -> int:
     measurement.write(translation_figure(curves), [{"name": name, **p} for name, line in points.items() for p in line])
     found: list[Any] = [{"name": name, "runs": measurement.paths[name], "points": points[name]} for name in points]
     if not measurement.print_json(curves=found):
-        robustness.print_curves(curves, "shift\npixels")
+        robustness.print_curves(curves, ("shift", "pixels"))
         measurement.print_end()
     return 0

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
+from cnnkit.cli.outputs import check_writable
 from cnnkit.cli.parsing.options import Options, add_json, natural
 from cnnkit.errors import UserError
-from cnnkit.reporting.terminal import print_table, shown
+from cnnkit.notices import printable
+from cnnkit.reporting.terminal import print_table
 from cnnkit.suggest import suggest
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(values, indent=2))
     elif found:
         _print(found, output)
-    for line in [*map(shown, unread), *_notes(task.net)]:
+    for line in [*map(printable, unread), *_notes(task.net)]:
         print(line, file=sys.stderr)
     return 3 if unread else 0
 
@@ -89,6 +91,7 @@ def _check_output(output: Path, taken: set[Path], count: int, *, maps: bool) -> 
     if is_sheet and (count > SHEET or (maps and count > 1)):
         room = "the feature maps of one image" if maps else f"{SHEET} images"
         raise UserError(f"output is {output}: one file has room for {room}, not {count}; name a folder")
+    check_writable(output if is_sheet else output / "explained.png")
 
 
 def _notes(net: Any) -> list[str]:
@@ -110,4 +113,4 @@ def _print(found: "Sequence[ExplainedImage]", output: Path) -> None:
         columns["explained"] = [each.explained[0] for each in found]
         columns["its probability"] = [f"{each.explained[1]:.2%}" for each in found]
     print_table(list(columns), list(zip(*columns.values(), strict=True)))
-    print(f"pictures  {shown(output)}")
+    print(f"pictures  {printable(output)}")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnkit import files, runs
+from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json
-from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import print_rows
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def arguments() -> Options:
 def run(args: argparse.Namespace) -> int:
     """Write the page, print its main figures and where it is."""
     run = runs.choose_finished(args.run)
-    output = Path(args.output) if args.output else run.path / "report.html"
-    if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
-        raise UserError(f"output is {output}: give a file that ends in .html")
+    output = check_output(args.output or run.path / "report.html", (".html", ".htm"))
     from cnnkit.cli.commands.report.page import format_headline, render_report
     from cnnkit.cli.commands.report.report_data import collect_report_data
 

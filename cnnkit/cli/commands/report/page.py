@@ -15,6 +15,7 @@ from cnnkit.reporting import figures as plots
 from cnnkit.reporting import html
 from cnnkit.reporting.grids import encode_png, kernel_grid
 from cnnkit.reporting.html import Block, Section
+from cnnkit.reporting.tables import extent
 from cnnkit.runs.metrics import quantities
 from cnnkit.runs.records import flatten
 from cnnkit.shell import quote_command
@@ -224,17 +225,13 @@ def _layers(report: ReportData) -> Iterator[Block]:
             "x".join(map(str, row.shape)),
             f"{row.parameters:,}",
             f"{row.macs:,}" if row.macs else "",
-            "" if row.field is None else _field(row.field.size),
+            "" if row.field is None else extent(row.field.size),
         ]
         for row in costs.rows
     ]
     total = f"{costs.parameters:,} parameters, {costs.macs:,} multiply-accumulates (MACs) for one image of "
     total += f"{'x'.join(map(str, costs.image))}."
     yield html.table(header, rows, total)
-
-
-def _field(size: tuple[float, float]) -> str:
-    return "all" if math.inf in size else "x".join(f"{n:g}" for n in size)
 
 
 def _facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:

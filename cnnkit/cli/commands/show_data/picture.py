@@ -8,9 +8,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cnnkit.data import ImageDataModule
+from cnnkit.notices import printable
 from cnnkit.reporting.figures import short
 from cnnkit.reporting.grids import enlarge, tile, to_images
-from cnnkit.reporting.terminal import shown
 from cnnkit.transforms import Counter, Mix, Transform
 
 COLUMNS = 10  # images of a class
@@ -114,7 +114,7 @@ def _picture(images: Tensor, groups: int = 1) -> Image.Image:
 def _text(text: str, size: int = 12) -> Image.Image:
     """A line of text, as large as it needs."""
     font = ImageFont.load_default(size)
-    text = shown(text)[:160]
+    text = printable(text)[:160]
     box = ImageDraw.Draw(Image.new("L", (1, 1))).textbbox((0, 0), text, font)
     line = Image.new("RGB", (int(box[2]) + 1, int(box[3]) + 2), "white")
     ImageDraw.Draw(line).text((0, 0), text, "black", font)

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         before = {each: engine.find(each) for each in planned}
         left = [p for p, found in before.items() if found is None or found.state != "done"][: args.limit]
         if args.dry_run:
-            _list(plan, before)
+            _list({p: found for p, found in before.items() if p in left or (found and found.state == "done")})
             return 0
         print(f"{plan.question}\n{len(planned)} runs, {len(left)} of them to do; {plan.budget or 'no budget named'}")
         progress = Progress(left)
@@ -178,9 +178,9 @@ def _minutes(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
 
 
-def _list(plan: Plan, before: dict[Planned, Any]) -> None:
+def _list(before: dict[Planned, Any]) -> None:
     for planned, found in before.items():
         state = found.state if found is not None else "to do"
         print(f"{state:10}{planned.title:40}{'' if found is None else found.run}")
-    for variant in plan.variants:
+    for variant in {planned.variant.name: planned.variant for planned in before}.values():
         print(f"\n{variant.name}:\n  {quote_command('fit', *variant.words)}")

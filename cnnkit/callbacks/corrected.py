@@ -1,8 +1,10 @@
-"""Lightning's pruning, moved before the validation: the net that is scored is the net that is saved."""
+"""Lightning's pruning and detection of spikes, corrected."""
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelPruning as LightningModelPruning
+from lightning.pytorch.callbacks import SpikeDetection as LightningSpikeDetection
 from lightning.pytorch.trainer.states import TrainerFn
+from torchmetrics.wrappers import Running
 
 
 class ModelPruning(LightningModelPruning):
@@ -32,3 +34,15 @@ class ModelPruning(LightningModelPruning):
         if self._pruned_epoch != trainer.current_epoch:
             self._pruned_epoch = trainer.current_epoch
             super().on_train_epoch_end(trainer, pl_module)  # prunes unless prune_on_train_epoch_end=False
+
+
+class SpikeDetection(LightningSpikeDetection):
+    """Ends a run whose loss jumps, and writes down which batches to leave out; see Lightning's class of this name.
+
+    After a resume Lightning's class looks for its running mean under another name. The mean itself starts again.
+    """
+
+    @property
+    def running(self) -> Running:
+        """The running mean of the loss, under the name that `load_state_dict` looks for."""
+        return self.running_mean

@@ -1,70 +1,11 @@
-"""Every mistake: exit code 2, one to three lines on stderr that name the key or file, the reason and what to do."""
+"""Every mistake on the command line: exit code 2, one to three lines that name the key, the reason and what to do."""
 
+import re
 from pathlib import Path
 
 import pytest
-from small_runs import Cli, CommandResult
-
-CONFIG = """\
-seed_everything: 0
-trainer: {max_epochs: 1, limit_train_batches: 1, limit_val_batches: 1, enable_progress_bar: false}
-model:
-  class_path: ClassificationTask
-  init_args:
-    net: {class_path: CNN, init_args: {channels: [2, 2], hidden_sizes: []}}
-    optimizer: {class_path: torch.optim.Adam, init_args: {lr: 0.001}}
-    scheduler: {class_path: WarmupCosineLR}
-data: {class_path: FashionMNISTSample, init_args: {batch_size: 64}}
-"""
-
-IN_FILES = [
-    ("seed_everything", "seed_evrything", "c.yaml, line 1: seed_evrything: unknown key; did you mean seed_everything?"),
-    (
-        "max_epochs",
-        "max_epoch",
-        "line 2: trainer.max_epoch: the trainer has no such argument; did you mean max_epochs?",
-    ),
-    ("    scheduler", "    label_smoothin: 0.1\n    scheduler", "line 8: model.label_smoothin: ClassificationTask has"),
-    ("channels", "chanels", "line 6: model.net.chanels: CNN has no such argument; did you mean channels?"),
-    ("lr: 0.001", "lrr: 0.001", "line 7: model.optimizer.lrr: Adam has no such argument; did you mean lr?"),
-    ("LR}", "LR, init_args: {warm: 0.1}}", "line 8: model.scheduler.warm: WarmupCosineLR has no such argument"),
-    ("batch_size", "batchsize", "line 9: data.batchsize: FashionMNISTSample has no such argument; did you mean batch"),
-    ("init_args: {batch", "init_arg: {batch", "line 9: data: unknown key 'init_arg'; did you mean init_args?"),
-    ("data: {class_path", "data: {classpath", "line 9: data: unknown key 'classpath'; did you mean class_path?"),
-    ("path: CNN", "path: CNNN", "line 6: model.net: there is no class 'CNNN' for it; did you mean CNN?"),
-    ("path: CNN", "path: MNIST", "line 6: model.net: there is no class 'MNIST' for it; there are AlexNet, CNN"),
-    ("ClassificationTask", "ClasificationTask", "line 3: model: there is no class 'ClasificationTask' for it; did you"),
-    ("ClassificationTask", "mine.Task", "line 3: model: mine.Task cannot be imported: there is no module 'mine'"),
-    (
-        "{class_path: torch.optim.Adam",
-        "{classpath: torch.optim.Adam",
-        "line 7: model.optimizer: unknown key 'classpath'",
-    ),
-    ("optim.Adam", "optim.Adamm", "line 7: model.optimizer: there is no class 'Adamm' for it; did you mean Adam?"),
-    ("WarmupCosineLR", "WarmupCosine", "line 8: model.scheduler: there is no class 'WarmupCosine' for it; did you"),
-    ("WarmupCosineLR", "StepLR", "line 8: model.scheduler.step_size: is required and was not given"),
-    ("lr: 0.001", "lr: fast", "line 7: model.optimizer.lr: expected float, got 'fast'"),
-    ("lr: 0.001", "lr: -1.0", "Invalid learning rate: -1.0"),
-    ("lr: 0.001", "lr: null", "model.optimizer.lr is null; leave it out for 0.001"),
-    ("[2, 2]", "[2, two]", "line 6: model.net.channels: expected int, got 'two'"),
-    (
-        "hidden_sizes",
-        "pooling: maxx, hidden_sizes",
-        "model.net.pooling: expected max, avg, min, sum, subsample, strided",
-    ),
-    ("hidden_sizes", "kernel_size: 40, hidden_sizes", "image_size 28 is too small for CNN"),
-    ("hidden_sizes", "image_size: 8, hidden_sizes", "model.net.image_size is 8, but the images of FashionMNISTSample"),
-    ("batch_size: 64", "batch_size: big", "line 9: data.batch_size: expected int, got 'big'"),
-    ("batch_size: 64", "batch_size: 100000", "batch_size is 100000, but there are only 9000 images"),
-    ("batch_size: 64", "batch_size: null", "data.batch_size is null; leave it out for 128"),
-    ("batch_size: 64", "val_size: 20000", "val_size is 20000, but the training set has 10000 images"),
-    ("seed_everything: 0", "seed_everything: zero", "line 1: seed_everything: expected bool, int, got 'zero'"),
-    ("data:", "seed_everything: 1\ndata:", "c.yaml, line 9: 'seed_everything' stands twice"),
-    ("channels: [2, 2]", "channels: [2], channels: [3]", "c.yaml, line 6: 'channels' stands twice"),
-    ("trainer: {", "trainer: [", "c.yaml, line 2: not valid YAML"),
-    ("trainer: {", "trainer:\n\t{", "c.yaml, line 3: not valid YAML"),
-    ("trainer: {max_epochs: 1", "trainer: {max_epochs: !!python/name:os.system x", "c.yaml, line 2: not valid YAML"),
-]
+from mistakes import CONFIG, assert_told
+from small_runs import Cli
 
 TYPED = [
     ("--trainer.max_epoch 3", "trainer.max_epoch: the trainer has no such argument; did you mean max_epochs?"),
@@ -78,6 +19,7 @@ TYPED = [
     ("--data.batch_size big", "error: data.batch_size: expected int, got 'big'"),
     ("--config", "--config: nothing is named after it"),
     ("c.yaml", "c.yaml: this word belongs to no --key; did you mean --config c.yaml?"),
+    ("quickstart", "quickstart: this word belongs to no --key; did you mean --config quickstart?"),
     ("hello", "hello: this word belongs to no --key"),
     ("--trainer.max_epochs 3 4", "4: this word belongs to no --key; keys are given as --key value, and a list"),
     ("--trainer.max_epochs=", "--trainer.max_epochs: needs a value after it, and has an empty one"),
@@ -152,42 +94,46 @@ TYPED = [
     ("--name ../up", "name is '../up': use at most 64 letters"),
     ("--trainer.default_root_dir c.yaml", "c.yaml/c: cannot make the run folder"),
     ("--trainer.default_root_dir /proc/x", "set trainer.default_root_dir to a folder you can write to"),
-    ("--resume nothing", "nothing: no such run folder"),
+    ("--resume nothing", "nothing: no such run folder; `cnnkit runs` lists those there are"),
     ("--resume empty", "empty: not a run folder (it has no config.yaml)"),
     ("--run runs", "--run is not for fit: use --resume"),
+    ("--optimizer.lr 0.1", "optimizer: unknown key; did you mean --model.optimizer.lr?"),
+    ("--trainer.callbacks.help", "--trainer.callbacks.help: needs a class after it, such as EMA"),
+    ("--data.help", "--data.help: needs a class after it; there are CIFAR10"),
+    ("--model.net.dropout -1", "error: model.net.dropout is -1: dropout probability"),
+    ("--trainer.callbacks+=EMA --trainer.callbacks.decay 2", "error: trainer.callbacks.decay is 2.0: give a share"),
+    ("--trainer.callbacks [EMA,EarlyStoping]", "trainer.callbacks: there is no class 'EarlyStoping' for it; did you"),
+    ("--trainer.callbacks [EMA,EMA]", "trainer.callbacks: EMA stands twice, and a checkpoint has room"),
+    ("--trainer.accelerator cpu --trainer.strategy fsdp", "trainer.strategy is fsdp, which needs GPUs; leave it out"),
+    ("--model own.Own --model.limit 11", "error: model.limit is 11: a limit is at most 10"),
 ]
-
-
-def assert_told(ended: CommandResult, expected: str) -> None:
-    assert ended.code == 2, ended.err
-    assert 1 <= len(ended.err.splitlines()) <= 3
-    assert ended.err.startswith("error: ")
-    assert expected in ended.err
-    assert not Path("runs").exists() or "logged as" in expected  # which is known after the first epoch
-
-
-@pytest.mark.parametrize(("old", "new", "expected"), IN_FILES, ids=[new.strip()[:30] for _, new, _ in IN_FILES])
-def test_in_a_file(cli: Cli, old: str, new: str, expected: str) -> None:
-    assert old in CONFIG
-    Path("c.yaml").write_text(CONFIG.replace(old, new, 1))
-    assert_told(cli("fit", "--config", "c.yaml"), expected)
+OWN = """\
+from cnnkit import ClassificationTask
+class Own(ClassificationTask):
+    def __init__(self, limit=1, **kwargs):
+        super().__init__(**kwargs)
+        if limit > 10:
+            raise ValueError('a limit is at most 10')
+        [][limit:].index(0) if limit == 2 else {1: 1, 3: 3}[limit]
+    def compute_loss(self, batch):
+        raise ValueError('a bug in the loss')
+"""
 
 
 @pytest.mark.parametrize(("words", "expected"), TYPED, ids=[words for words, _ in TYPED])
 def test_typed(cli: Cli, words: str, expected: str) -> None:
     Path("c.yaml").write_text(CONFIG)
     Path("my card.yaml").write_text(CONFIG)
+    Path("own.py").write_text(OWN)
     Path("empty").mkdir()
     assert_told(cli("fit", "--config", "c.yaml", *words.split()), expected)
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [(b"", "c.yaml: empty"), (b"\x80\xff\x00", "c.yaml: not a text file"), (b"- a\n", "c.yaml: not a mapping")],
-)
-def test_no_configuration_at_all(cli: Cli, content: bytes, expected: str) -> None:
-    Path("c.yaml").write_bytes(content)
-    assert_told(cli("fit", "--config", "c.yaml"), expected)
+@pytest.mark.parametrize(("group", "argument"), [("trainer", "--trainer.max_epochs"), ("watch", "--watch.norms")])
+def test_the_help_of_a_group_of_keys_lists_its_arguments(cli: Cli, group: str, argument: str) -> None:
+    ended = cli("fit", f"--{group}.help")
+    assert ended.code == 0
+    assert argument in ended.out
 
 
 def test_a_gpu_where_there_is_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +157,8 @@ def test_an_unknown_command(cli: Cli) -> None:
 
 def test_other_commands(cli: Cli) -> None:
     assert_told(cli("test", "--run", "nothing"), "nothing: no such run folder")
+    Path("runs/here").mkdir(parents=True)
+    assert_told(cli("test", "here"), "here: this word belongs to no --key; did you mean --run here?")
     assert_told(cli("test", "--resume", "nothing"), "--resume is not for test: use --run")
     assert_told(cli("test", "--ckpt_path", "no.ckpt"), "no.ckpt: no such checkpoint")
     assert_told(cli("test", "--ckpt_path", "https://a.b/c.ckpt"), "checkpoints are read from local files only")
@@ -223,23 +171,22 @@ def test_debug_shows_the_traceback_as_well(cli: Cli) -> None:
     assert "UserError" in ended.err
 
 
-def test_a_bug_in_a_researchers_code_is_no_mistake_of_the_command(cli: Cli) -> None:
-    Path("bug.py").write_text(
-        "from cnnkit import ClassificationTask\n"
-        "class Bug(ClassificationTask):\n"
-        "    def compute_loss(self, batch):\n"
-        "        return {}['loss']\n"
-    )
-    ended = cli("fit", "--model", "bug.Bug")
-    assert (ended.code, ended.err) == (
-        1,
-        "error: bug.py, line 4: KeyError: 'loss'\n--debug shows the whole traceback\n",
-    )
-
-
 @pytest.mark.parametrize("name", ["own_nets_file", "own_nets_file.py"])
 def test_a_file_in_place_of_a_class_is_told_so(cli: Cli, name: str) -> None:
     Path("own_nets_file.py").write_text("from cnnkit import CNN as MyNet\n")
     ended = cli("fit", f"--model.net={name}")
     assert ended.code == 2
     assert ended.err == f"error: model.net: {name} is a file; name a class in it, such as own_nets_file.MyNet\n"
+
+
+def test_what_is_wrong_with_the_code_is_no_mistake_of_the_configuration(cli: Cli) -> None:
+    Path("c.yaml").write_text(CONFIG)
+    Path("own.py").write_text(OWN)
+    for words, error in (
+        (["--model.limit=5"], "KeyError: 5"),  # in the constructor
+        (["--model.limit=3"], "ValueError: a bug in the loss"),  # before the first step, but not in a constructor
+    ):
+        ended = cli("fit", "--config", "c.yaml", "--model=own.Own", *words)
+        assert ended.code == 1
+        assert re.search(rf"own\.py, line \d+: {error}\n--debug shows the whole traceback\n$", ended.err)
+    assert not Path("runs").exists()
