@@ -47,7 +47,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, Tensor]:
     """
     if "://" in str(path):
         raise UserError(f"{path}: weights are read from local files only; download it first")
-    file = runs.locate_runs(path)
+    file = runs.locate_runs(os.fspath(path))
     if file.is_dir():
         file = runs.choose_finished(file).best
     try:
