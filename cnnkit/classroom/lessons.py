@@ -143,7 +143,7 @@ def teach_autoencoder() -> Lesson:
         with torch.no_grad():
             pictures = torch.cat([test[:8].float() / 255, trained.net(test[:8].float() / 255)])
         for axes, picture in zip(panels, pictures, strict=True):
-            axes.imshow(picture[0], cmap="gray_r", vmin=0, vmax=1)
+            axes.imshow(picture[0].numpy(), cmap="gray_r", vmin=0, vmax=1)
             axes.set_axis_off()
         return figure
 

@@ -74,7 +74,7 @@ def draw_matrices(matrices: dict[str, Tensor]) -> "Figure":
     size = (0.26 * sum(widths) + 0.8, 0.26 * tallest + 1.2)
     figure, panels = new_figures(*size, columns=len(matrices), gridspec_kw={"width_ratios": widths})
     for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
-        axes.imshow(torch.where(matrix == 0, torch.nan, matrix.double()), cmap="viridis_r", alpha=0.45)
+        axes.imshow(torch.where(matrix == 0, torch.nan, matrix.double()).numpy(), cmap="viridis_r", alpha=0.45)
         for (row, column), weight in zip(product(*map(range, matrix.shape)), matrix.flatten().tolist(), strict=True):
             style = {"color": INK, "fontsize": 7} if weight else {"color": GREY, "fontsize": 4}
             axes.text(column, row, f"{weight:.3g}", ha="center", va="center", **style)

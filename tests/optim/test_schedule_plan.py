@@ -23,8 +23,6 @@ from cnnkit.optim import (
     scale_rates,
 )
 
-ONE_CYCLE = ("total_steps", "epochs", "steps_per_epoch")  # all null, as a configuration passes them on
-
 
 def of_huggingface(optimizer: Optimizer, num_warmup_steps: int, num_training_steps: int) -> Any:
     """The arguments of transformers.get_linear_schedule_with_warmup."""
