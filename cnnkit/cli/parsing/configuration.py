@@ -30,6 +30,7 @@ from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, re
 from cnnkit.errors import UserError
 from cnnkit.notices import is_first_process
 from cnnkit.scalars import as_word, plain
+from cnnkit.shell import quote_command
 from cnnkit.suggest import suggest
 from cnnkit.yaml_files import dump_yaml
 
@@ -104,7 +105,7 @@ def _print_class_help(parser: Parser, words: list[str]) -> None:
     place, flag = next((i, word) for i, word in enumerate(words) if word.partition("=")[0].endswith(".help"))
     flag, _, name = flag.partition("=")
     if (group := flag[2:].removesuffix(".help")) in GROUPS:
-        parser = Parser(f"cnnkit fit {flag}", usage=argparse.SUPPRESS, add_help=False)
+        parser = Parser(quote_command("fit", flag), usage=argparse.SUPPRESS, add_help=False)
         parser.add_class_arguments(GROUPS[group], group, fail_untyped=False, sub_configs=True)
         parser.set_defaults(TRAINER_DEFAULTS if group == "trainer" else {})
         parser.print_help()

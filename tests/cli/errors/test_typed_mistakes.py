@@ -158,7 +158,10 @@ def test_an_unknown_command(cli: Cli) -> None:
 def test_other_commands(cli: Cli) -> None:
     assert_told(cli("test", "--run", "nothing"), "nothing: no such run folder")
     Path("runs/here").mkdir(parents=True)
-    assert_told(cli("test", "here"), "here: this word belongs to no --key; did you mean --run here?")
+    ended = cli("test", "here")
+    assert (ended.code, ended.err) == (2, "error: here: this word belongs to no --key; did you mean --run here?\n")
+    Path("runs/here").rmdir()
+    Path("runs").rmdir()
     assert_told(cli("test", "--resume", "nothing"), "--resume is not for test: use --run")
     assert_told(cli("test", "--ckpt_path", "no.ckpt"), "no.ckpt: no such checkpoint")
     assert_told(cli("test", "--ckpt_path", "https://a.b/c.ckpt"), "checkpoints are read from local files only")
