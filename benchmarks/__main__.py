@@ -9,7 +9,10 @@ from pathlib import Path
 
 from benchmarks.common import Table, environment
 
-NAMES = ("loader", "fit", "dashboard", "script", "allocator", "memory", "folder", "start", "tax", "typos", "kills", "fuzz")
+NAMES = (
+    *("loader", "fit", "dashboard", "script", "allocator", "memory", "folder"),
+    *("start", "neighbor", "tax", "typos", "kills", "fuzz"),
+)
 
 
 def main(args: list[str] | None = None) -> list[Table]:
