@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from cnnkit import __version__
-from cnnkit.allocator import keep_freed_memory
+from cnnkit.allocator import import_quickly, keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
 from cnnkit.cli.errors.output_streams import keep_streams_open
@@ -89,6 +89,7 @@ def _run(args: list[str], began: float) -> int:
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
 
-        from cnnkit.cli.fit.command import run_command  # imports torch
+        with import_quickly():
+            from cnnkit.cli.fit.command import run_command  # imports torch
 
         return run_command(command, args[1:], began=began, debug=debug)
