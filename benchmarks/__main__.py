@@ -11,7 +11,7 @@ from benchmarks.common import Table, environment
 
 NAMES = (
     *("loader", "fit", "dashboard", "script", "allocator", "memory", "folder"),
-    *("start", "neighbor", "tax", "typos", "kills", "fuzz"),
+    *("start", "neighbor", "profile", "tax", "typos", "kills", "fuzz"),
 )
 
 
