@@ -18,6 +18,7 @@ NAMES = (
     "memory",
     "folder",
     "start",
+    "neighbor",
     "tax",
     "typos",
     "kills",

@@ -48,3 +48,23 @@ def test_the_collector_is_as_before_after_a_pause():
     with pytest.raises(ValueError, match="over"):
         fail_in_a_pause()
     assert gc.isenabled()
+
+
+def test_what_the_imports_made_is_left_alone_until_the_process_ends():
+    script = """
+        import gc, sys
+        from cnnkit.allocator import import_quickly
+        with import_quickly():
+            assert not gc.isenabled()
+            import torch
+        many = gc.get_freeze_count()
+        with import_quickly():
+            import torch, json
+        print(many, gc.get_freeze_count(), gc.isenabled())
+    """
+    words = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    many, again, enabled = done.stdout.split()
+    assert int(many) == int(again) > 100_000
+    assert enabled == "True"
+    assert not done.stderr  # such as of leaks

@@ -115,6 +115,8 @@ class Record(Callback):
         if clock is not None and clock.train_seconds:
             entries["times"]["train_seconds"] = round(clock.train_seconds, 2)
             entries["images_per_second"] = round(clock.train_images / clock.train_seconds, 1)
+        if clock is not None and (waited := clock.read_waiting()) is not None:
+            entries["waited_for_cores"] = round(waited, 3)  # a share of the time, of this training's
         best = find_best_checkpoint(trainer)
         if best is not None and (found := best.describe_best()):
             entries["best"] = found

@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 
 from cnnkit import __version__
-from cnnkit.allocator import keep_freed_memory
+from cnnkit.allocator import import_quickly, keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
 from cnnkit.cli.errors.exit_codes import keep_streams_open
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
+from cnnkit.threads import limit_spinning
 
 NOT_WRITTEN = 4
 _COMMAND = "CNNKIT_COMMAND"  # the number of the command that a process runs, for those that it starts
@@ -83,10 +84,12 @@ def _run(args: list[str], began: float) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     keep_freed_memory()
+    limit_spinning()
     with one_command():
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
 
-        from cnnkit.cli.fit.command import run_command  # imports torch
+        with import_quickly():
+            from cnnkit.cli.fit.command import run_command  # imports torch
 
         return run_command(command, args[1:], began=began, debug=debug)

@@ -1,3 +1,6 @@
+import pytest
+
+from benchmarks import neighbor
 from benchmarks.__main__ import main
 from benchmarks.common import Table, take_turns
 
@@ -21,3 +24,11 @@ def test_sides_take_turns_and_every_other_round_is_reversed():
 
 def test_a_table_shows_median_and_range():
     assert "2.000  (1.000 - 9.000)" in str(Table("title", "s", {"side": [9.0, 1.0, 2.0]}))
+
+
+@pytest.mark.slow
+def test_the_neighbor_benchmark_trains_in_all_situations_with_few_settings(monkeypatch):
+    monkeypatch.setattr(neighbor, "SETTINGS", {name: neighbor.SETTINGS[name] for name in ("default", "one thread")})
+    tables = list(neighbor.run(rounds=1, quick=True))
+    assert [list(table.rows) for table in tables] == [["default"]] * 3
+    assert all(figure > 0 for table in tables for figures in table.rows.values() for figure in figures)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from cnnkit.threads import describe_spinning
+
 
 def read_versions() -> dict[str, str]:
     """Read the versions of Python and of the packages that decide a run's numbers."""
@@ -27,7 +29,7 @@ def read_machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
     cpu = names[0].partition(":")[2].strip() if names else platform.processor()
-    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads()}
+    return {"cpu": cpu, "cores": os.cpu_count(), "threads": torch.get_num_threads(), **describe_spinning()}
 
 
 def read_git_state() -> dict[str, Any] | None:

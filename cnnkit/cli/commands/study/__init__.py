@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cnnkit.allocator import import_quickly
 from cnnkit.cli.commands.study.processes import Processes
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.errors import UserError
@@ -42,8 +43,9 @@ def arguments() -> Options:
 
 def run(args: argparse.Namespace) -> int:
     """Carry a study out; 0 done, 1 some runs failed, 128 + n stopped by signal n."""
-    from cnnkit.cli.commands.study.variants import make_engine
-    from cnnkit.study.results import build_rows, is_whole, print_results, write_results
+    with import_quickly():
+        from cnnkit.cli.commands.study.variants import make_engine
+        from cnnkit.study.results import build_rows, is_whole, print_results, write_results
 
     plan = read_plan(args.folder)
     root = Path(args.root) / plan.name

@@ -1,0 +1,124 @@
+"""Where the time of a training step goes: by kind of operator, with torch's profiler, and the share of the peak."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity
+from torch.utils.flop_counter import FlopCounterMode
+
+import cnnkit.models
+from benchmarks.common import Table
+from cnnkit.models import CNN, LeNet5, ResNet, TimmNet
+from cnnkit.precision import default_precision
+
+ROUNDS = 3
+BATCH = 64
+KINDS = {
+    "convolution": ("conv",),
+    "matrix product": ("mm", "linear", "matmul"),
+    "batch norm": ("batch_norm",),
+    "pooling": ("pool", "mean"),
+    "dropout": ("bernoulli", "dropout"),
+    "activation": ("relu", "threshold", "silu", "sigmoid", "tanh", "hardtanh"),
+    "loss": ("softmax", "nll", "cross_entropy"),
+    "optimizer": ("adam", "sgd", "foreach"),
+    "copy and cast": ("copy", "_to", "to_", "contiguous", "fill", "zero"),
+}
+
+
+def run(rounds: int, quick: bool) -> Iterator[Table]:
+    """Every net in turn, on batches of noise of its usual shape."""
+    autocast = default_precision("cpu").precision == "bf16-mixed"
+    peaks = {kind: measure_peak(kind, 256 if quick else 2048) for kind in (torch.bfloat16, torch.float32)}
+    for name, (net, shape) in list(build_nets().items())[: 1 if quick else None]:
+        shares: dict[str, list[float]] = defaultdict(list)
+        rates, used = [], []
+        step, flops = make_step(net, shape, autocast)
+        for _ in range(rounds):
+            step()
+            rates.append(time_step(step, 1 if quick else 10))
+            used.append(100 * flops / rates[-1] / peaks[torch.bfloat16 if autocast else torch.float32])
+            found = profile(step, 1 if quick else 10)
+            for kind in (*KINDS, "other"):
+                shares[kind].append(100 * found.get(kind, 0.0))
+        rows = dict(sorted(shares.items(), key=lambda row: -max(row[1])))
+        gflops = ", ".join(f"{str(kind)[6:]} {peak / 1e9:,.0f}" for kind, peak in peaks.items())
+        yield Table(
+            f"profile: {name}, batches of {BATCH}, {'bf16' if autocast else 'float32'}: share of a step's operators",
+            "%",
+            {kind: found for kind, found in rows.items() if max(found) > 0.5} | {"share of the peak": used},
+            notes=[
+                f"a step takes {1e3 * min(rates):.1f} ms; peak of a matrix product, GFLOP/s: {gflops}",
+                "the peak is that of the number format of the convolutions; FLOP by torch's counter",
+            ],
+        )
+
+
+def build_nets() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+    """The nets that the page of results has, with the shape of an image; SpeedNet where it exists."""
+    small, color = (1, 28, 28), (3, 32, 32)
+    nets: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+        "LeNet-5": (LeNet5(1, 10, 28), small),
+        "CNN": (CNN(), small),
+        "CNN with dropout": (CNN(dropout=0.5), small),
+        "ResNet-20": (ResNet(3, 10, 32, depth=20), color),
+        "EfficientNet-Lite0": (TimmNet(3, 10, 96, "tf_efficientnet_lite0", pretrained=False), (3, 96, 96)),
+    }
+    if hasattr(cnnkit.models, "SpeedNet"):
+        nets["SpeedNet"] = (cnnkit.models.SpeedNet(3, 10, 32), color)
+    return nets
+
+
+def make_step(net: nn.Module, shape: tuple[int, ...], autocast: bool) -> tuple[Callable[[], None], float]:
+    """A training step, and the floating-point operations of its forward and backward pass."""
+    net.train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+    images = torch.randn(BATCH, *shape).to(memory_format=torch.channels_last)
+    labels = torch.arange(BATCH) % 10
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = F.cross_entropy(net(images), labels)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return step, float(counter.get_total_flops())
+
+
+def profile(step: Callable[[], None], steps: int) -> dict[str, float]:
+    """The share of the operators' time by kind, without the time of the operators that each calls."""
+    with torch.profiler.profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for _ in range(steps):
+            step()
+    times: dict[str, float] = defaultdict(float)
+    for event in profiler.key_averages():
+        if event.key.startswith(("aten::", "mkldnn", "torch::")):
+            times[find_kind(event.key)] += event.self_cpu_time_total
+    total = sum(times.values())
+    return {kind: spent / total for kind, spent in times.items()}
+
+
+def find_kind(operator: str) -> str:
+    """The first kind that has a part of the operator's name."""
+    return next((kind for kind, parts in KINDS.items() if any(part in operator for part in parts)), "other")
+
+
+def time_step(step: Callable[[], None], steps: int) -> float:
+    """Seconds of a step, by the clock on the wall."""
+    began = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - began) / steps
+
+
+def measure_peak(kind: torch.dtype, size: int) -> float:
+    """FLOP a second of a matrix product: the best of five."""
+    one = torch.randn(size, size).to(kind)
+    return 2 * size**3 / min(time_step(lambda: torch.mm(one, one), 1) for _ in range(5))
