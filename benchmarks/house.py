@@ -68,7 +68,7 @@ class House:
         environment = os.environ | {"PYTHONPATH": str(self.root)}
         with tempfile.TemporaryDirectory() as folder:
             ended = subprocess.run(
-                [sys.executable, script, config],
+                [sys.executable, "-P", script, config],
                 cwd=folder,
                 env=environment,
                 check=True,

@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Cli, whole: RunFolde
     words = ["fit", *TWO_EPOCHS, "--name=killed", stop_at(5, name="SIGKILL")]
     child = get_context("spawn").Process(target=main, args=(words,))
     child.start()
-    child.join(60)
+    child.join(200)
     assert child.exitcode == -signal.SIGKILL
     run = find("runs/killed")
     assert next(row["train/loss"] for row in rows(run) if row["step"] == "2")  # what belongs to the checkpoint is there
@@ -101,7 +101,7 @@ def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
     words = ["fit", *TWO_EPOCHS, "--name=twice", stop_at(2, times=2)]
     child = get_context("spawn").Process(target=main, args=(words,))
     child.start()
-    child.join(60)
+    child.join(200)
     assert child.exitcode == -signal.SIGTERM
     assert not find("runs/twice").last.exists()
 
