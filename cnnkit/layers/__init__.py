@@ -10,6 +10,7 @@ from cnnkit.layers.aux_head import (
     forward_with_heads,
 )
 from cnnkit.layers.conv import ConvNormAct, Pointwise, chain_output_size, make_conv
+from cnnkit.layers.dropout import Dropout
 from cnnkit.layers.inception import Inception
 from cnnkit.layers.init import init_he
 from cnnkit.layers.norm import LocalResponseNorm, NormName, make_norm
@@ -39,6 +40,7 @@ __all__ = [
     "Bottleneck",
     "ConvNormAct",
     "DilatedAvgPool2d",
+    "Dropout",
     "Inception",
     "LocalResponseNorm",
     "MinPool2d",
