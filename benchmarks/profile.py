@@ -22,7 +22,7 @@ KINDS = {
     "matrix product": ("mm", "linear", "matmul"),
     "batch norm": ("batch_norm",),
     "pooling": ("pool", "mean"),
-    "dropout": ("bernoulli", "dropout"),
+    "dropout": ("bernoulli", "dropout", "random_", "aten::lt"),
     "activation": ("relu", "threshold", "silu", "sigmoid", "tanh", "hardtanh"),
     "loss": ("softmax", "nll", "cross_entropy"),
     "optimizer": ("adam", "sgd", "foreach"),

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-SPIN_COUNT = 10_000  # iterations, a tenth of a millisecond or so; GNU OpenMP's own is 300,000
+SPIN_COUNT = 10_000  # iterations; GNU OpenMP's own is 300,000
 _SET_BY_USER = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _Reading = tuple[float, dict[int, float] | None]  # when, and the seconds that each thread has waited
 

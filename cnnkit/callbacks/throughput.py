@@ -18,7 +18,7 @@ class Throughput(Callback):
     """Logs ``images_per_second`` of training at every epoch's end: loading, augmentation and steps, not validation.
 
     Looks after ten seconds, and at every epoch's end after that, whether the run's threads wait for a core. The first
-    time that they wait for a fifth of the time, it says so in a line; a look costs a millisecond.
+    time that they wait for a fifth of the time, it says so in a line. A step pays for no look.
     """
 
     logs = ("images_per_second",)

@@ -10,6 +10,7 @@ from cnnkit.layers.aux_head import (
     forward_with_heads,
 )
 from cnnkit.layers.conv import ConvNormAct, Pointwise, TransposedConvNormAct, chain_output_size, init_he, make_conv
+from cnnkit.layers.dropout import Dropout
 from cnnkit.layers.inception import Inception
 from cnnkit.layers.norm import LocalResponseNorm, NormName, make_norm
 from cnnkit.layers.pool import (
@@ -37,6 +38,7 @@ __all__ = [
     "Bottleneck",
     "ConvNormAct",
     "DilatedAvgPool2d",
+    "Dropout",
     "Inception",
     "LocalResponseNorm",
     "MinPool2d",

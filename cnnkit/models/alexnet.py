@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import LocalResponseNorm, chain_output_size, init_he
+from cnnkit.layers import Dropout, LocalResponseNorm, chain_output_size, init_he
 from cnnkit.sizes import ImageSize, as_height_width
 
 
@@ -62,7 +62,7 @@ class AlexNet(nn.Module):
         height, width = chain_output_size("AlexNet", image_size, *chain)
         self.fc6 = nn.Linear(c5 * height * width, hidden_size)
         self.fc7 = nn.Linear(hidden_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         init_he(self)
         self.classifier = nn.Linear(hidden_size, num_classes)
 

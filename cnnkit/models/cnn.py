@@ -14,6 +14,7 @@ from torch import nn
 from cnnkit.errors import UserError
 from cnnkit.layers import (
     ActivationName,
+    Dropout,
     NormName,
     PoolName,
     chain_output_size,
@@ -103,7 +104,7 @@ class CNN(nn.Module):
         head += [nn.Flatten()]
         sizes = (channels[-1] if global_pool else channels[-1] * height * width, *hidden_sizes, num_classes)
         for before, after in pairwise(sizes):
-            head += [nn.Dropout(dropout)] if dropout else []
+            head += [Dropout(dropout)] if dropout else []
             head += [nn.Linear(before, after), make_activation(activation)]
         self.head = nn.Sequential(*head[:-1])  # no activation on the logits
 

@@ -7,7 +7,7 @@ Differences: ReLU instead of sigmoid (Glorot et al. 2011), optional dropout (Sri
 import torch
 from torch import nn
 
-from cnnkit.layers import ActivationName, make_activation
+from cnnkit.layers import ActivationName, Dropout, make_activation
 from cnnkit.sizes import ImageSize, as_height_width
 
 
@@ -42,7 +42,7 @@ class MLP(nn.Module):
         width = in_channels * self.image_size[0] * self.image_size[1]
         for size in hidden_sizes:
             hidden += [nn.Linear(width, size), make_activation(activation)]
-            hidden += [nn.Dropout(dropout)] if dropout else []
+            hidden += [Dropout(dropout)] if dropout else []
             width = size
         self.flatten = nn.Flatten()
         self.hidden = nn.Sequential(*hidden)

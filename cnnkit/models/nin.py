@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import ConvNormAct, NormName, Pointwise, chain_output_size, init_he
+from cnnkit.layers import ConvNormAct, Dropout, NormName, Pointwise, chain_output_size, init_he
 from cnnkit.sizes import ImageSize, as_height_width
 
 
@@ -55,7 +55,7 @@ class NetworkInNetwork(nn.Module):
         )
         self.pool2 = nn.AvgPool2d(3, stride=2, ceil_mode=True)
         self.stage3 = nn.Sequential(ConvNormAct(wide, wide, 3, norm=norm), Pointwise(wide, wide, norm))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         init_he(self)
         self.classifier = nn.Conv2d(wide, num_classes, 1)
         chain_output_size("NetworkInNetwork", image_size, self.stage1, self.pool1, self.stage2, self.pool2, self.stage3)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from cnnkit.errors import UserError
+from cnnkit.layers import Dropout
 from cnnkit.weights import describe_differences
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -142,7 +143,7 @@ def make_head(linear: nn.Module, hidden_sizes: tuple[int, ...], dropout: float) 
     layers: list[nn.Module] = []
     sizes = (linear.in_features, *hidden_sizes, linear.out_features)
     for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+        layers += [nn.Linear(before, after), nn.ReLU(), *([Dropout(dropout)] if dropout else [])]
     layers = layers[: -2 if dropout else -1]  # neither ReLU nor dropout on the logits
     return nn.Sequential(*layers)
 
