@@ -16,7 +16,8 @@ class Whitening(Callback):
 
     Its filters become the whitening filters of the images as the net sees them, without augmentation, and, as far as
     there are more filters, the negatives of these. They stay frozen; the bias trains for a few epochs, then it freezes
-    too. A resumed run keeps the filters of its checkpoint. With several processes all use those of the first.
+    too. A resumed run keeps the filters of its checkpoint. With several processes all use the filters of the first,
+    which sees its share of the images.
 
     Args:
         images: number of training images, the first of the split's order.
@@ -28,8 +29,12 @@ class Whitening(Callback):
     """
 
     def __init__(self, images: int = 5000, eps: float = 5e-4, bias_epochs: int = 3) -> None:
-        if images < 1 or bias_epochs < 0 or not eps >= 0:
-            raise UserError(f"images is {images}, eps {eps}, bias_epochs {bias_epochs}: Whitening takes no less than 0")
+        if images < 1:
+            raise UserError(f"images is {images}: Whitening takes at least 1")
+        if not eps >= 0:
+            raise UserError(f"eps is {eps}: Whitening takes at least 0")
+        if bias_epochs < 0:
+            raise UserError(f"bias_epochs is {bias_epochs}: Whitening takes at least 0")
         self.images, self.eps, self.bias_epochs = images, eps, bias_epochs
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -80,6 +85,7 @@ class Whitening(Callback):
         if rows != columns or conv.groups != 1 or conv.out_channels < count:
             raise UserError(
                 f"trainer.callbacks: Whitening needs at least {count} filters in the net's first convolution, "
-                f"which has {conv.out_channels} of {rows}x{columns} pixels: take SpeedNet, or a smaller kernel_size"
+                f"which has {conv.out_channels} of {rows}x{columns} pixels: take SpeedNet, or a net with more or "
+                "smaller filters there"
             )
         return conv

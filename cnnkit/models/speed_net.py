@@ -40,15 +40,17 @@ class SpeedNet(nn.Module):
         in_channels: int = 3,
         num_classes: int = 10,
         image_size: ImageSize = 32,
-        widths: tuple[int, int, int] = (64, 256, 256),
+        widths: tuple[int, ...] = (64, 256, 256),
         norm_momentum: float = 0.4,
     ) -> None:
         super().__init__()
         self.in_channels, self.num_classes, self.image_size = in_channels, num_classes, as_height_width(image_size)
         if min(self.image_size) < 9:
             raise UserError(f"image_size is {image_size}; SpeedNet halves images three times: give at least 9 pixels")
-        if len(widths) != 3 or min(widths) < 1 or not 0 < norm_momentum <= 1:
-            raise UserError(f"widths is {widths}, norm_momentum {norm_momentum}; give three widths, a share above 0")
+        if len(widths) != 3 or min(widths) < 1:
+            raise UserError(f"widths is {list(widths)}; SpeedNet has three groups: give three, such as [64, 256, 256]")
+        if not 0 < norm_momentum <= 1:
+            raise UserError(f"norm_momentum is {norm_momentum}; give a share above 0, up to 1")
         filters = 2 * 4 * in_channels  # every principal direction of 2x2 pixels and its negative
         self.first = nn.Conv2d(in_channels, filters, kernel_size=2)
         self.activate = nn.GELU()

@@ -19,6 +19,7 @@ from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
+from cnnkit.tasks.shapes import check_shapes
 from cnnkit.tasks.tta import TTA, average_views
 from cnnkit.weights import skip_pretrained
 
@@ -133,7 +134,7 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def on_fit_start(self) -> None:
         """Check that net and images agree, and apply what a finder has found."""
-        self._check_shapes()
+        check_shapes(self)
         follow_finders(self)
         prepare_pruning(self)
 
@@ -237,13 +238,3 @@ class ClassificationTask(ModuleWithOptimizer):
                 self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
         mean_loss.reset()
         metrics.reset()
-
-    def _check_shapes(self) -> None:
-        data = getattr(self.trainer, "datamodule", None)
-        for name, of_data in (getattr(data, "shape", None) or {}).items():
-            of_net = getattr(self.net, name, of_data)
-            if of_net not in (of_data, (of_data, of_data)):
-                net, images = type(self.net).__name__, type(data).__name__
-                raise UserError(
-                    f"{net} was built for {name} {of_net}, but {images} has {of_data}: pass {name}={of_data}"
-                )

@@ -1,5 +1,7 @@
 """Smaller images in the first epochs (fastai's progressive resizing; Tan & Le 2021, arXiv 2104.00298, section 4)."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -28,10 +30,14 @@ class ProgressiveResize(Transform):
             raise UserError(f"epochs is {epochs!r}: ProgressiveResize takes a whole number of epochs")
         self.scale, self.epochs = scale, epochs
 
+    def shrink(self, size: Sequence[int]) -> list[int]:
+        """Return height and width in the first epochs."""
+        return [max(1, round(self.scale * side)) for side in size]
+
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Return images (B, C, H, W); in the first epochs (B, C, scale H, scale W), with antialiasing."""
         if counter.epoch >= self.epochs or self.scale == 1:
             return images
-        size = [max(1, round(self.scale * side)) for side in images.shape[2:]]
+        size = self.shrink(images.shape[2:])
         small = F.interpolate(images.float(), size, mode="bilinear", antialias=True, align_corners=False)
         return small.round_().clamp_(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else small

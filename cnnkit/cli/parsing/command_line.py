@@ -59,6 +59,8 @@ def read_command_line(command: str, typed: Sequence[str]) -> CommandLine:
     for word in words:
         flag, equals, value = word.partition("=")
         if flag in SHORT:
+            if command == "fit":
+                raise UserError(f"{flag} is for test, validate and predict; a fit keeps it for them as {SHORT[flag]}")
             word, flag = SHORT[flag] + equals + value, SHORT[flag]
         if flag not in ("--config", "-c", "--run", "--resume"):
             line.words.append(word)

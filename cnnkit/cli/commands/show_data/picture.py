@@ -72,7 +72,7 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
         for epoch in range(DRAWS):
             counter = Counter(data.run_seed, epoch, chosen, stream)
             images, soft = _apply(data, transform, before, labels, counter)
-            after.append(images)
+            after.append(_enlarge_to(before, images))
             if isinstance(transform, Mix):
                 kept = soft[0, labels[0]].item()
                 title += f"{', keeping' if epoch == 0 else ','} {kept:.0%}"
@@ -80,8 +80,15 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     if len(transforms) > 1:
         counters = [Counter(data.run_seed, epoch, chosen) for epoch in range(DRAWS)]
         ends = [data.augmentation(before, labels, counter, 0, data.num_classes)[0] for counter in counters]
-        after = [to_images(images, data.mean, data.std) for images in ends]
+        after = [_enlarge_to(before, to_images(images, data.mean, data.std)) for images in ends]
         yield "All together, as the net gets them", torch.stack([before, *after], 1).flatten(0, 1)
+
+
+def _enlarge_to(before: Tensor, images: Tensor) -> Tensor:
+    """Enlarge images, whose pixels become visible, to the size that they had before a transform shrank them."""
+    if images.shape == before.shape:
+        return images
+    return F.interpolate(images.float(), list(before.shape[2:]), mode="nearest").to(images.dtype)
 
 
 def _apply(
