@@ -12,7 +12,7 @@ from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.runs import RunFolder
-from cnnkit.stats.intervals import summarize
+from cnnkit.stats.intervals import summarize_shares
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_folder_of_seeds_is_one_curve_beside_others(cli: Cli, seeds: Path) -> 
     for mean, *single in zip(numbers[:2], numbers[2:4], numbers[4:], strict=True):
         scores = [each["accuracy"] for each in single]
         assert scores[0] != scores[1]
-        summary = summarize(scores)  # the third has not finished
+        summary = summarize_shares(scores)  # the third has not finished
         assert mean["n"] == summary.n == 2
         assert [mean[key] for key in ("accuracy", "low", "high")] == pytest.approx(
             [summary.mean, summary.low, summary.high]
