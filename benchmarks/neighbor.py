@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from benchmarks.common import ROOT, Table, ratios, take_turns
-from cnnkit.threads import SPIN_COUNT
 
 ROUNDS = 5
 BATCH, THREADS = 64, 2
@@ -42,7 +41,7 @@ def run(rounds: int, quick: bool) -> Iterator[Table]:
             "images/s",
             rows,
             {f"{setting} / default alone": ratios(rows[setting], first) for setting in settings},
-            [f"the command line sets a spin count of {SPIN_COUNT:,}; two at the same time: the sum of both"],
+            ["two at the same time: the sum of both"],
         )
 
 

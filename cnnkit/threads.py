@@ -1,32 +1,18 @@
-"""Limits how long threads spin, and measures how long they wait for a core. Standard library only.
+"""Measures how long threads wait for a core, and reads how they wait. Standard library only.
 
 PyTorch's CPU kernels end each parallel part at a barrier. GNU OpenMP lets a thread that arrives early spin there for
 some milliseconds before it sleeps. If another process has the core of the thread that is late, the one that spins uses
-up its own time slice for nothing, and a run beside a single busy process gets several times slower.
+up its own time slice for nothing, and a run beside a single busy process gets several times slower. A bounded spin
+(GOMP_SPINCOUNT) is no cure: the counts that help beside a busy process cost a tenth of the speed alone, see
+docs/benchmarks.md.
 """
 
 import os
-import sys
 import time
 from pathlib import Path
 
-SPIN_COUNT = 10_000  # iterations; GNU OpenMP's own is 300,000
 _SET_BY_USER = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _Reading = tuple[float, dict[int, float] | None]  # when, and the seconds that each thread has waited
-
-
-def limit_spinning() -> bool:
-    """Limit how long OpenMP's threads spin at a barrier, in this process and in those that it starts.
-
-    OpenMP reads its settings once, when torch is imported. A user's own GOMP_SPINCOUNT or OMP_WAIT_POLICY stays.
-
-    Returns:
-        Whether it was done.
-    """
-    if "torch" in sys.modules or any(name in os.environ for name in _SET_BY_USER):
-        return False
-    os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT)
-    return True
 
 
 def describe_spinning() -> dict[str, str]:

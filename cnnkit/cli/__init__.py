@@ -16,7 +16,6 @@ from cnnkit.cli.errors.exit_codes import keep_streams_open
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
-from cnnkit.threads import limit_spinning
 
 NOT_WRITTEN = 4
 _COMMAND = "CNNKIT_COMMAND"  # the number of the command that a process runs, for those that it starts
@@ -84,7 +83,6 @@ def _run(args: list[str], began: float) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     keep_freed_memory()
-    limit_spinning()
     with one_command():
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
