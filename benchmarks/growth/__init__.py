@@ -59,7 +59,7 @@ def child(images: int, classes: int, threads: int) -> None:
     loader = data.train_dataloader()
     first, seen = 0.0, 0
     for epoch in range(2):
-        loader.set_epoch(epoch)  # as the Trainer does; a new epoch is shuffled anew
+        loader.set_epoch(epoch)  # as the Trainer does: each epoch has another order
         began, worked = time.perf_counter(), time.process_time()
         for number, batch in enumerate(loader):
             if number == 0:
