@@ -36,7 +36,7 @@ def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
         "seed": outcome.planned.seed,
         "status": state,
         plan.metric: scores.get(plan.metric) if outcome.done else None,
-        **{key: scores.get(key) for key in ("val/acc", "train/acc") if key != plan.metric},
+        **{key: scores.get(key) for key in _other_scores(plan.metric)},
         "parameters": what.parameters,
         "macs": what.macs,
         "epochs": manifest.get("epochs"),
@@ -53,6 +53,11 @@ def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
         "reason": "" if outcome.done else outcome.reason or manifest.get("reason") or "",
     }
     return {key: _text(value) for key, value in cells.items()}
+
+
+def _other_scores(metric: str) -> list[str]:
+    """Name the scores beside the metric: the same score of one view if the metric averages over views."""
+    return [key for key in (metric.removesuffix("_tta"), "val/acc", "train/acc") if key != metric]
 
 
 def _text(value: Any) -> str:

@@ -90,6 +90,18 @@ def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:
     assert "done      wide, seed 1" in cli("study", "glance", "--dry_run").out
 
 
+def test_a_score_of_averaged_views_stands_beside_the_score_of_one_view(cli: Cli) -> None:
+    text = STUDY.replace("seeds: 4", "seeds: 1\nmetric: test/acc_tta").replace(
+        "model.net: MLP", "model.net: MLP\n  model.tta: flip"
+    )
+    folder = make(text=text)
+    assert cli("study", "glance").code == 0
+    scores = [RunFolder(place).manifest()["test"] for place in folders()]
+    for key in ("test/acc_tta", "test/acc"):
+        rows = sorted(float(row[key]) for row in read_rows(folder / "results.csv"))
+        assert rows == pytest.approx(sorted(each[key] for each in scores), abs=1e-5)
+
+
 def test_a_run_that_fails_is_a_row_and_the_others_go_on(cli: Cli) -> None:
     Path("fragile.py").write_text(
         "from cnnkit import ClassificationTask\n"

@@ -11,7 +11,10 @@ A template is a sentence with fields in braces:
     {inter A, B, C, D}  (A - B) - (C - D) in points; {inter_ci A, B, C, D} its 95 % interval (Welch-Satterthwaite)
     {column A}          median of a column, such as {parameters A}, {macs A} in millions, {minutes A}
 
-A variant is written as its levels, joined by `` | ``.
+    {one_view A}        mean of test/acc where the metric averages over views; two decimals
+    {seconds A}         median seconds of training
+
+A variant is written as its levels, joined by `` | ``; the only variant of a study without factors is ``all``.
 """
 
 import csv
@@ -35,7 +38,7 @@ class Results:
         factors, self.metric = columns[: columns.index("seed")], columns[columns.index("status") + 1]
         self.rows: dict[str, list[dict[str, str]]] = {}
         for row in rows:
-            self.rows.setdefault(" | ".join(row[factor] for factor in factors), []).append(row)
+            self.rows.setdefault(" | ".join(row[factor] for factor in factors) or "all", []).append(row)
 
     def scores(self, variant: str) -> list[float]:
         """The metric of each run in percent."""
@@ -83,7 +86,12 @@ class Results:
         if kind in ("inter", "inter_ci"):
             difference, low, high = self.interaction(*what.split(", "))
             return f"{difference:.1f}" if kind == "inter" else f"{low:.1f} to {high:.1f}"
-        values = [row[{"minutes": "train_seconds"}.get(kind, kind)] for row in self.rows[what]]
+        column = {"minutes": "train_seconds", "seconds": "train_seconds", "one_view": "test/acc"}.get(kind, kind)
+        values = [row[column] for row in self.rows[what]]
+        if kind == "one_view":
+            return f"{100 * fmean(map(float, values)):.2f}"
+        if kind == "seconds":
+            return f"{median(map(float, values)):.1f}"
         if kind == "minutes":
             return f"{median(map(float, values)) / 60:.1f}"
         if kind == "macs":
