@@ -36,7 +36,7 @@ def made_up_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> None:
-    for k, name in enumerate(("black", "grey", "white")):
+    for k, name in enumerate(("black", "gray", "white")):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(40):
             color = (100 * k + number,) * 3  # no two alike: equal images share a part

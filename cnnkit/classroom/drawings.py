@@ -71,7 +71,7 @@ def draw_slides(slides: tuple[Slide, ...] = SLIDES) -> "Figure":
 def _draw(axes: "Axes", slide: Slide) -> None:
     from matplotlib.patches import Rectangle
 
-    from cnnkit.reporting.figures import BLUE, GREY, ORANGE
+    from cnnkit.reporting.figures import BLUE, GRAY, ORANGE
 
     large, small = (slide.o, slide.i) if slide.transposed else (slide.i, slide.o)
     around = large + 2 * slide.p
@@ -82,7 +82,7 @@ def _draw(axes: "Axes", slide: Slide) -> None:
                 inside = inner is None or all(inner[0] <= n < inner[1] for n in (row, column))
                 face = "white" if inside else "#dddddd"
                 axes.add_patch(
-                    Rectangle((left + column, top + row), 1, 1, facecolor=face, edgecolor=GREY, linewidth=0.6)
+                    Rectangle((left + column, top + row), 1, 1, facecolor=face, edgecolor=GRAY, linewidth=0.6)
                 )
 
     top_large, top_small = (small + 1, 0) if slide.transposed else (0, around + 1)

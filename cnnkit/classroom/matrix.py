@@ -67,7 +67,7 @@ def draw_matrices(matrices: dict[str, Tensor]) -> "Figure":
     Args:
         matrices: title -> matrix, with at most about thirty rows and columns.
     """
-    from cnnkit.reporting.figures import GREY, INK, new_figures
+    from cnnkit.reporting.figures import GRAY, INK, new_figures
 
     tallest = max(len(matrix) for matrix in matrices.values())
     widths = [max(matrix.shape[1], 8) for matrix in matrices.values()]  # room for the title
@@ -76,10 +76,10 @@ def draw_matrices(matrices: dict[str, Tensor]) -> "Figure":
     for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
         axes.imshow(torch.where(matrix == 0, torch.nan, matrix.double()).numpy(), cmap="viridis_r", alpha=0.45)
         for (row, column), weight in zip(product(*map(range, matrix.shape)), matrix.flatten().tolist(), strict=True):
-            style = {"color": INK, "fontsize": 7} if weight else {"color": GREY, "fontsize": 4}
+            style = {"color": INK, "fontsize": 7} if weight else {"color": GRAY, "fontsize": 4}
             axes.text(column, row, f"{weight:.3g}", ha="center", va="center", **style)
         axes.set_title(title, fontsize=9, color=INK)
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(True)
-        axes.spines[:].set_color(GREY)
+        axes.spines[:].set_color(GRAY)
     return figure

@@ -107,9 +107,9 @@ def draw_curves(axes: "Axes", curves: Mapping[str, Sequence[Point]]) -> None:
     Args:
         curves: the points of each name, in the order of their strengths.
     """
-    from cnnkit.reporting.figures import BLUE, GREEN, GREY, ORANGE, PINK, short
+    from cnnkit.reporting.figures import BLUE, GRAY, GREEN, ORANGE, PINK, short
 
-    colors, styles = (BLUE, ORANGE, GREEN, PINK, GREY), ("-", "--", ":", "-.")
+    colors, styles = (BLUE, ORANGE, GREEN, PINK, GRAY), ("-", "--", ":", "-.")
     for number, (name, points) in enumerate(curves.items()):
         color, style = colors[number % len(colors)], styles[number // len(colors) % len(styles)]
         strengths = [point.strength for point in points]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cnnkit.stats.calibration import Calibration
 
-BLUE, ORANGE, GREEN, PINK, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8c8c8c", "#333333"
+BLUE, ORANGE, GREEN, PINK, GRAY, INK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8c8c8c", "#333333"
 WRITTEN = 30  # classes up to which a confusion matrix has numbers in its cells
 NAMED = 60  # classes up to which it has their names
 BARS = 40  # classes in a bar chart
@@ -76,12 +76,12 @@ def reliability_figure(calibration: "Calibration") -> "Figure":
     left, width = edges[:-1][full], np.diff(edges)[full]
     accuracy, confidence = np.asarray(calibration.accuracy)[full], np.asarray(calibration.confidence)[full]
     upper.bar(left, accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy", zorder=2)
-    upper.plot([0, 1], [0, 1], "--", color=GREY, lw=1, zorder=3, label="ideal")
+    upper.plot([0, 1], [0, 1], "--", color=GRAY, lw=1, zorder=3, label="ideal")
     upper.plot(confidence, accuracy, "o", color=ORANGE, ms=3, zorder=4, label="at mean confidence")
     upper.set(xlim=(0, 1), ylim=(0, 1))
     label_axes(upper, "", "accuracy", f"expected calibration error {calibration.error:.3f}  (n = {total:,})")
     upper.legend(fontsize=7, frameon=False, loc="upper left")
-    lower.bar(left, counts[full], width, align="edge", color=GREY, edgecolor="white", zorder=2)
+    lower.bar(left, counts[full], width, align="edge", color=GRAY, edgecolor="white", zorder=2)
     for x, w, count in zip(left, width, counts[full], strict=True):
         lower.annotate(f"{count:,}", (x + w / 2, count), (0, 2), textcoords="offset points", ha="center", fontsize=5.5)
     lower.margins(y=0.25)
@@ -176,8 +176,8 @@ def new_figures(width: float, height: float, rows: int = 1, columns: int = 1, **
     panels = figure.subplots(rows, columns, squeeze=False, **options).flatten()
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(GREY)
-        axes.tick_params(labelsize=8, colors=INK, color=GREY, length=3)
+        axes.spines[["left", "bottom"]].set_color(GRAY)
+        axes.tick_params(labelsize=8, colors=INK, color=GRAY, length=3)
         axes.set_axisbelow(True)
     return figure, panels
 

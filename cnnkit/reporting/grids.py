@@ -79,9 +79,9 @@ def stretched(images: Tensor) -> Tensor:
 def kernel_grid(weight: Tensor, columns: int = 8) -> Tensor:
     """A convolution's kernels (O, I, kh, kw) as a picture uint8 (3 or 1, H, W), one field a filter.
 
-    A weight of 0 is middle grey in every field, a positive one brighter, a negative one darker; each kernel is scaled
+    A weight of 0 is middle gray in every field, a positive one brighter, a negative one darker; each kernel is scaled
     by its own largest absolute weight. The kernels of three channels are shown in RGB, so that a filter for red is red.
-    Those of other numbers of channels are averaged over them: what the filter does to a grey image.
+    Those of other numbers of channels are averaged over them: what the filter does to a gray image.
 
     Example:
         >>> kernel_grid(torch.randn(64, 3, 3, 3)).shape  # 8 by 8 kernels of 24 pixels, gaps of 2
@@ -119,7 +119,7 @@ def captioned_grid(
     """Images with a text below each, as a picture uint8 (3, height, width) on white.
 
     Args:
-        images: uint8 (B, C, H, W), grey or RGB.
+        images: uint8 (B, C, H, W), gray or RGB.
         captions: one an image; may have several lines, each of which is cut off after 40 letters. Pillow's own font
             knows Latin letters; what it does not know, such as an arrow, becomes a box.
         scale: how many times larger the images are drawn.

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-TEMPLATE = Path(__file__).with_name("report.html.j2")
+from cnnkit.reporting.tables import is_number_column
 
+TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 Block = dict[str, Any]
 """A piece of the page: ``macro`` names the macro of the template that shows it, the rest is what that reads."""
@@ -85,18 +86,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str 
         caption: above it.
     """
     texts = [[str(cell) for cell in cells] for cells in rows]
-    right = [bool(texts) and all(_is_number(cells[k]) for cells in texts) for k in range(len(header))]
+    right = [is_number_column([cells[k] for cells in texts]) for k in range(len(header))]
     return {"macro": "table", "header": list(header), "rows": texts, "right": right, "caption": caption}
 
 
 def code(text: str) -> Block:
     """Text as it is, in a fixed-width face."""
     return {"macro": "code", "text": text}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "").removesuffix("%") or "0")
-    except ValueError:
-        return False
-    return True

@@ -10,7 +10,7 @@ from cnnkit.errors import UserError
 if TYPE_CHECKING:  # NumPy would cost a tenth of a second
     from cnnkit.stats.intervals import Summary
 
-_NUMBER = re.compile(r"\*{0,2}[+-]?\d[\d.,]*\*{0,2}([ %].*)?")
+_NUMBER = re.compile(r"\*{0,2}([+-]?\d[\d.,]*(e[+-]?\d+)?|-?inf|nan)\*{0,2}([ %].*)?")
 
 
 def count(n: int) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnkit.classroom.convolution import corr2d
 from cnnkit.files import replacing
-from cnnkit.reporting.figures import BLUE, GREY, ORANGE, png_bytes
+from cnnkit.reporting.figures import BLUE, GRAY, ORANGE, png_bytes
 
 EDGE = torch.tensor([[1.0, -1.0]])
 """Each pixel minus its right neighbor: 1 where white turns black, -1 where black turns white, else 0."""
@@ -81,7 +81,7 @@ def draw_picture(states: Sequence[Step]) -> Figure:
         axes.imshow(pixels.numpy(), cmap="gray" if gray else "RdBu_r", vmin=0 if gray else -1, vmax=1)
         axes.set_title(title, fontsize=9)
         axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_color(GREY)
+        axes.spines[:].set_color(GRAY)
     loss, kernel = lower.subplots(1, 2)
     numbers = [state.number for state in states]
     loss.semilogy(numbers, [state.loss for state in states], "o-", color=BLUE, ms=3)

@@ -53,7 +53,7 @@ def photos(tmp_path: Path) -> str:
     return str(tmp_path / "photos")
 
 
-def test_a_run_on_grey_images_shows_all_that_it_knows(trained_once: RunFolder) -> None:
+def test_a_run_on_gray_images_shows_all_that_it_knows(trained_once: RunFolder) -> None:
     events = read(trained_once)
     found = steps(events)
     names = ["T-shirt/top", "Trouser", "Ankle boot"]

@@ -152,7 +152,7 @@ def test_pictures_are_drawn_once_and_drawing_changes_nothing(tmp_path: Path) -> 
     assert events.Tags()["graph"]
 
 
-def test_the_grid_shows_the_images_in_their_own_grey_values() -> None:
+def test_the_grid_shows_the_images_in_their_own_gray_values() -> None:
     data = FashionMNISTSample()
     data.setup()
     batch = data.test_dataloader().batch(0, 0)

@@ -37,23 +37,23 @@ def test_the_module_correlates_each_channel_with_the_kernel(images: Tensor, name
 
 
 def test_blurs_are_those_of_scipy_and_pillow(images: Tensor) -> None:
-    grey = images[0, 0]
-    expected = ndimage.gaussian_filter(grey.double().numpy(), 1.7, mode="nearest", radius=6)
-    np.testing.assert_allclose(ImageFilter("gaussian", sigma=1.7)(grey[None, None])[0, 0], expected, atol=1e-6)
-    narrow = ndimage.gaussian_filter(grey.double().numpy(), 1.7, mode="mirror", radius=2)
-    found = ImageFilter("gaussian", size=5, sigma=1.7, border="reflect")(grey[None, None])[0, 0]
+    gray = images[0, 0]
+    expected = ndimage.gaussian_filter(gray.double().numpy(), 1.7, mode="nearest", radius=6)
+    np.testing.assert_allclose(ImageFilter("gaussian", sigma=1.7)(gray[None, None])[0, 0], expected, atol=1e-6)
+    narrow = ndimage.gaussian_filter(gray.double().numpy(), 1.7, mode="mirror", radius=2)
+    found = ImageFilter("gaussian", size=5, sigma=1.7, border="reflect")(gray[None, None])[0, 0]
     np.testing.assert_allclose(found, narrow, atol=1e-6)
-    pixels = grey.mul(255).byte()
+    pixels = gray.mul(255).byte()
     blurred = np.asarray(Image.fromarray(pixels.numpy()).filter(PillowFilter.BoxBlur(2)), dtype=float)
     found = ImageFilter("box", size=5)(pixels[None, None].float())[0, 0]
     np.testing.assert_allclose(found, blurred, atol=1.01)  # Pillow rounds twice
 
 
 def test_sobel_is_that_of_scipy(images: Tensor) -> None:
-    grey = images[:1, :1]
-    x, y = (ndimage.sobel(grey[0, 0].double().numpy(), axis, mode="nearest") for axis in (1, 0))
+    gray = images[:1, :1]
+    x, y = (ndimage.sobel(gray[0, 0].double().numpy(), axis, mode="nearest") for axis in (1, 0))
     for name, expected in {"sobel_x": x, "sobel_y": y, "sobel": np.hypot(x, y)}.items():
-        np.testing.assert_allclose(ImageFilter(name)(grey)[0, 0].numpy(), expected, atol=2e-6)
+        np.testing.assert_allclose(ImageFilter(name)(gray)[0, 0].numpy(), expected, atol=2e-6)
 
 
 def test_sharpen_is_the_image_less_its_laplacian(images: Tensor) -> None:
@@ -62,7 +62,7 @@ def test_sharpen_is_the_image_less_its_laplacian(images: Tensor) -> None:
     np.testing.assert_allclose(ImageFilter("sharpen")(images)[0, 0].numpy(), expected, atol=1e-6)
 
 
-def test_sepia_is_a_color_matrix_and_makes_grey_brown(images: Tensor) -> None:
+def test_sepia_is_a_color_matrix_and_makes_gray_brown(images: Tensor) -> None:
     pixels = images[0].mul(255).byte()
     photo = Image.fromarray(pixels.permute(1, 2, 0).numpy())
     rows = [(*row, 0) for row in make_kernel("sepia").tolist()]

@@ -14,7 +14,7 @@ from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNe
 class Row(NamedTuple):
     net: type[nn.Module]
     options: dict[str, Any]
-    grey: int  # parameters on 1x28x28 and 10 classes, published or counted by hand
+    gray: int  # parameters on 1x28x28 and 10 classes, published or counted by hand
     color: int  # parameters on 3x32x32 and 10 classes
 
     def __str__(self):
@@ -98,7 +98,7 @@ def test_arguments_start_with_what_the_data_fills_in(row):
 
 @every_net
 def test_parameter_counts(row):
-    assert parameters(build(row, 1, 28)) == row.grey
+    assert parameters(build(row, 1, 28)) == row.gray
     assert parameters(build(row, 3, 32)) == row.color
 
 

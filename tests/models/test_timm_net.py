@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 import torch
-from normalized_images import GREY, RGB, normalized, of_data, pixels
+from normalized_images import GRAY, RGB, normalized, of_data, pixels
 from torch import nn
 from torch.nn import functional as F
 
@@ -17,7 +17,7 @@ from cnnkit.models import TimmNet
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [64, (48, 80)], ids=str)
 def test_weights_see_the_images_that_they_were_trained_on(trained, file, channels, size):
-    values, images = GREY if channels == 1 else RGB, pixels(2, channels, 32, 32)
+    values, images = GRAY if channels == 1 else RGB, pixels(2, channels, 32, 32)
     net = TimmNet(channels, 1000, 32, "resnet10t", weights=file, resize=size, **values).eval()
 
     config = trained.pretrained_cfg
@@ -28,14 +28,14 @@ def test_weights_see_the_images_that_they_were_trained_on(trained, file, channel
         torch.testing.assert_close(net(of_data(images, values)), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_grey_image_is_the_rgb_image_with_three_equal_channels(file):
-    grey = TimmNet(1, 10, 32, "resnet10t", weights=file, resize=64, **GREY).eval()
-    three = {name: value * 3 for name, value in GREY.items()}
+def test_a_gray_image_is_the_rgb_image_with_three_equal_channels(file):
+    gray = TimmNet(1, 10, 32, "resnet10t", weights=file, resize=64, **GRAY).eval()
+    three = {name: value * 3 for name, value in GRAY.items()}
     rgb = TimmNet(3, 10, 32, "resnet10t", weights=file, resize=64, **three).eval()
-    rgb.load_state_dict(grey.state_dict())
-    images = of_data(pixels(2, 1, 32, 32), GREY)
+    rgb.load_state_dict(gray.state_dict())
+    images = of_data(pixels(2, 1, 32, 32), GRAY)
     with torch.no_grad():
-        assert torch.equal(grey(images), rgb(images.expand(-1, 3, -1, -1)))
+        assert torch.equal(gray(images), rgb(images.expand(-1, 3, -1, -1)))
 
 
 def test_without_mean_the_images_are_taken_as_the_weights_want_them(trained, file):
@@ -46,7 +46,7 @@ def test_without_mean_the_images_are_taken_as_the_weights_want_them(trained, fil
 
 
 def test_without_weights_the_images_are_left_as_they_are():
-    net, images = TimmNet(1, 10, 64, "test_resnet", **GREY).eval(), torch.randn(2, 1, 64, 64)
+    net, images = TimmNet(1, 10, 64, "test_resnet", **GRAY).eval(), torch.randn(2, 1, 64, 64)
     assert net.prepare(images) is images
     with torch.no_grad():
         assert torch.equal(net(images), net.net(images))
@@ -98,17 +98,17 @@ def test_published_parameter_count():
 
 
 def test_state_copy_and_export(file):
-    net = TimmNet(1, 10, 28, "resnet10t", weights=file, resize=64, **GREY).eval()
+    net = TimmNet(1, 10, 28, "resnet10t", weights=file, resize=64, **GRAY).eval()
     other = TimmNet(1, 10, 28, "resnet10t", weights=file, resize=64, image_mean=(0.5,), image_std=(0.5,)).eval()
     other.load_state_dict(net.state_dict())  # holds nothing of the data: that is the new data module's to say
     images = pixels(3, 1, 28, 28)
     with torch.no_grad():
-        expected = net(of_data(images, GREY))
+        expected = net(of_data(images, GRAY))
         torch.testing.assert_close(other(normalized(images, [0.5], [0.5])), expected, rtol=1e-4, atol=1e-4)
-        assert torch.equal(copy.deepcopy(net)(of_data(images, GREY)), expected)
+        assert torch.equal(copy.deepcopy(net)(of_data(images, GRAY)), expected)
         batch = {0: torch.export.Dim("batch")}
         exported = torch.export.export(net, (torch.zeros(2, 1, 28, 28),), dynamic_shapes=(batch,)).module()
-        torch.testing.assert_close(exported(of_data(images, GREY)), expected)
+        torch.testing.assert_close(exported(of_data(images, GRAY)), expected)
 
 
 def test_the_head_is_found_and_fits_the_features():

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 import yaml
-from normalized_images import GREY, of_data, pixels
+from normalized_images import GRAY, of_data, pixels
 from small_runs import SHORT
 from torch.nn import functional as F
 
@@ -55,7 +55,7 @@ def test_packaged_weights_compute_what_their_own_code_computes():
 
 @needs_package
 def test_packaged_weights_fill_the_whole_net_but_its_head():
-    given, loaded = read_package(LITE), TimmNet(1, 10, 28, LITE, pretrained=True, **GREY).net.state_dict()
+    given, loaded = read_package(LITE), TimmNet(1, 10, 28, LITE, pretrained=True, **GRAY).net.state_dict()
     assert given.keys() == loaded.keys()
     assert [name for name in given if not torch.equal(given[name], loaded[name])] == [
         "classifier.weight",

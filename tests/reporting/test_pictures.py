@@ -48,7 +48,7 @@ def test_small_pictures_are_enlarged_by_whole_pixels_and_large_ones_left() -> No
     assert torch.equal(enlarge(noise(1, 30, 20)), noise(1, 30, 20))
 
 
-def test_a_weight_of_zero_is_grey_and_the_sign_is_seen() -> None:
+def test_a_weight_of_zero_is_gray_and_the_sign_is_seen() -> None:
     weight = torch.zeros(2, 1, 3, 3)
     weight[0, 0, 0] = torch.tensor([2.0, 0.0, -1.0])  # largest 2: white; -1: halfway to black
     grid = kernel_grid(weight)

@@ -4,7 +4,7 @@ import torch
 
 # Numbers that differ from channel to channel, so that none can be taken for another.
 RGB = {"image_mean": (0.49, 0.48, 0.45), "image_std": (0.25, 0.24, 0.26)}
-GREY = {"image_mean": (0.29,), "image_std": (0.35,)}
+GRAY = {"image_mean": (0.29,), "image_std": (0.35,)}
 
 
 def pixels(*shape):

@@ -30,6 +30,6 @@ def test_no_amount_changes_nothing(transform, _):
     assert torch.equal(transform(amount=0)(images, counter), images)
 
 
-def test_contrast_knows_grey_and_color_only():
+def test_contrast_knows_gray_and_color_only():
     with pytest.raises(ValueError, match="1 or 3 channels, got 2"):
         RandomContrast()(torch.rand(4, 2, 8, 8), Counter(0, 0, torch.arange(4)))

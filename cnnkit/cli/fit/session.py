@@ -111,7 +111,7 @@ class Session:
         if not is_first_process():  # the first one has made the folder and says where
             return RunFolder(Path(os.environ.get("CNNKIT_RUN", root)))
         run = runs.create(root, self.config.name or derive_name(self.line.files))
-        os.environ["CNNKIT_RUN"] = str(run.path)
+        os.environ["CNNKIT_RUN"] = str(run.path)  # Lightning starts the other ranks with this environment
         self.held.enter_context(runs.hold_writer_lock(run.path, "fit"))
         return run
 

@@ -155,7 +155,7 @@ def test_images_are_never_written_over(cli: Cli, photos: Path, trained_once: Run
     assert Path(json.loads(ended.out)["images"][0]["picture"]) == Path("photos/0-2_explained.png")
 
 
-def test_grey_files_for_a_color_net_of_ones_own_folder(cli: Cli) -> None:
+def test_gray_files_for_a_color_net_of_ones_own_folder(cli: Cli) -> None:
     for number in range(24):
         folder = Path("pets/train" if number < 16 else "pets/test", "cat" if number % 2 else "dog $x$")
         folder.mkdir(parents=True, exist_ok=True)

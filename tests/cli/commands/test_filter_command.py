@@ -42,10 +42,10 @@ def test_without_output_the_name_says_what_it_is(cli: Cli, photo: np.ndarray) ->
     assert Image.open("photo_sobel.png").size == (40, 30)
 
 
-def test_grey_stays_grey_but_for_sepia(cli: Cli, photo: np.ndarray) -> None:
-    Image.fromarray(photo).convert("L").save("grey.png")
+def test_gray_stays_gray_but_for_sepia(cli: Cli, photo: np.ndarray) -> None:
+    Image.fromarray(photo).convert("L").save("gray.png")
     for name, mode in {"sharpen": "L", "sepia": "RGB"}.items():
-        assert cli("classroom", "filter", name, "grey.png", "-o", "out.png").code == 0
+        assert cli("classroom", "filter", name, "gray.png", "-o", "out.png").code == 0
         assert Image.open("out.png").mode == mode
 
 

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     except UnreadableImage as error:
         raise UserError(f"{error}; name an image file ({COMMON_FORMATS})") from None
     if (pixels == pixels[:1]).all():
-        pixels = pixels[:1]  # grey
+        pixels = pixels[:1]  # gray
     result = image_filter.render(pixels[None].float().div_(255))[0].mul_(255).round_().byte()
     _write(result, output)
     if args.json:

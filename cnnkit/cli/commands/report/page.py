@@ -191,7 +191,7 @@ def _kernels(report: ReportData) -> Iterator[Block]:
     yield html.picture(
         encode_png(picture),
         text,
-        f"{text}. Grey is 0, brighter is positive, darker negative.",
+        f"{text}. Gray is 0, brighter is positive, darker negative.",
         width=min(2 * picture.shape[-1], 900),
         kind="pixels",
     )
