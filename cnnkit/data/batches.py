@@ -201,7 +201,7 @@ def _check_sizes(count: int, batch_size: int, world_size: int, drop_last: bool, 
     if drop_last and count < batch_size:
         raise UserError(f"{key} is {batch_size}, but there are only {count} images: give a smaller one")
     if drop_last and batch_size % world_size:
-        raise UserError(f"{key} {batch_size} cannot be shared by {world_size} ranks: give a multiple of it")
+        raise UserError(f"{key} {batch_size} cannot be shared by {world_size} ranks: give a multiple of {world_size}")
 
 
 class _ByNumber:

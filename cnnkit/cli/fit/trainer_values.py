@@ -133,7 +133,8 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
             f"{strategy.rsplit('_', 1)[0]}"
         )
     devices = arguments.get("devices")
-    if isinstance(devices, str) and not re.fullmatch(r"auto|-?\d+([, ]+\d+)*,?", devices):
+    no_number = isinstance(devices, str) and not re.fullmatch(r"auto|-?\d+([, ]+\d+)*,?", devices)
+    if no_number or devices in (0, "0", []):
         raise UserError("trainer.devices: give the number of devices, such as 1; leave it out for all GPUs or 1 CPU")
 
 
