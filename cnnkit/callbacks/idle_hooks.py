@@ -15,21 +15,22 @@ PER_BATCH = (
 
 
 class SkipIdleHooks(Callback):
-    """Takes the hooks of single batches that a callback inherits unchanged out of the training loop.
+    """Takes the hooks of single batches that a callback or the task inherits unchanged out of the training loop.
 
-    For each of six hooks a step Lightning enters a profiler's context and builds a name for every callback, also where
-    the hook does nothing: some 10 microseconds each. It leaves out an attribute that cannot be called, so such hooks
-    are None while a fit runs, on the callbacks alone and not on their classes, and are back when it ends.
+    For each of six hooks a step Lightning enters a profiler's context and builds a name for every callback and for the
+    task, also where the hook does nothing: some 10 microseconds each. It leaves out an attribute that cannot be called,
+    so such hooks are None while a fit runs, on the objects alone and not on their classes, and are back when it ends. A
+    callback whose settings leave a hook without work says so in an attribute ``idle_hooks``, names of hooks.
     """
 
     def __init__(self) -> None:
-        self._idle: list[tuple[Callback, str]] = []
+        self._idle: list[tuple[Callback | L.LightningModule, str]] = []
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Note the idle hooks of all callbacks, this one's too, and take them out."""
+        """Note the idle hooks of all callbacks, this one's too, and of the task, and take them out."""
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         self._restore()
-        self._idle = [(each, name) for each in callbacks for name in idle_hooks(each)]
+        self._idle = [(each, name) for each in (*callbacks, pl_module) for name in idle_hooks(each)]
         for callback, name in self._idle:
             setattr(callback, name, None)
 
@@ -46,7 +47,13 @@ class SkipIdleHooks(Callback):
         self._idle = []
 
 
-def idle_hooks(callback: Callback) -> list[str]:
-    """Return the names of a callback's hooks of single batches that do nothing: those of Lightning's base class."""
-    kind, own = type(callback), vars(callback)
-    return [n for n in PER_BATCH if n not in own and getattr(kind, n, None) is getattr(Callback, n)]
+def idle_hooks(callback: Callback | L.LightningModule) -> list[str]:
+    """Return the names of a callback's or module's hooks of single batches that do nothing.
+
+    They are those of Lightning's base class, and those that a callback names in its attribute ``idle_hooks``.
+    """
+    kind, own, named = type(callback), vars(callback), getattr(callback, "idle_hooks", ())
+    base, names = Callback, PER_BATCH
+    if not isinstance(callback, Callback):  # Lightning reads the signatures of a module's hooks of validation
+        base, names = L.LightningModule, tuple(name for name in PER_BATCH if "validation" not in name)
+    return [n for n in names if n not in own and (n in named or getattr(kind, n, None) is getattr(base, n))]
