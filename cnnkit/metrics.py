@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 
@@ -46,57 +46,6 @@ class MeanLoss(Metric):
     def compute(self) -> torch.Tensor:
         """Return the mean over all samples; NaN before the first."""
         return self.total / self.count
-
-
-class GroupedUpdates:
-    """Updates of a mean loss and of metrics, kept for a group of steps and made at once: few calls at a step.
-
-    A result is the same to the last bit, for any size of a group: losses are added one after another, as single updates
-    would, and only metrics that count are kept, see `adds_counts`. Nothing waits for the device.
-    """
-
-    STEPS = 32  # kept at most
-    NUMBERS = 1 << 20  # logits kept at most, 4 MB, for nets of many classes
-
-    def __init__(self) -> None:
-        self._losses: list[tuple[torch.Tensor, int]] = []
-        self._kept: list[tuple[torch.Tensor, torch.Tensor]] = []
-
-    def add(
-        self,
-        to: tuple[MeanLoss, MetricCollection],
-        loss: torch.Tensor,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-    ) -> None:
-        """Keep a batch: its mean loss, logits (B, K), and labels, int64 (B,) or soft (B, K); nobody else's memory."""
-        if self._kept and self._kept[0][1].shape[1:] != labels.shape[1:]:  # from soft to hard labels
-            self.flush(to)
-        if not self._kept and not adds_counts(to[1]):
-            to[0].update(loss, len(labels))
-            to[1].update(logits.detach(), hard_labels(labels))
-            return
-        self._losses.append((loss.detach().clone(), len(labels)))
-        self._kept.append((logits.detach().clone(), labels.clone()))
-        if len(self._kept) >= min(self.STEPS, self.NUMBERS // max(1, logits.numel())):
-            self.flush(to)
-
-    def flush(self, to: tuple[MeanLoss, MetricCollection]) -> None:
-        """Make the updates that are kept."""
-        if not self._kept:
-            return
-        logits, labels = (torch.cat(parts) for parts in zip(*self._kept, strict=True))
-        losses, self._losses, self._kept = self._losses, [], []
-        to[0].update(*zip(*losses, strict=True))
-        to[1].update(logits, hard_labels(labels))
-
-
-def adds_counts(metrics: MetricCollection) -> bool:
-    """Whether an update with several batches at once changes no bit: all metrics count correct samples."""
-    return all(
-        type(each) is TopKAccuracy or (type(each) is MulticlassAccuracy and each.average == "micro" and each.multidim_average == "global")
-        for each in metrics.values(copy_state=False)
-    )
 
 
 def build_accuracy() -> MulticlassAccuracy:

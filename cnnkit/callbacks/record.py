@@ -29,7 +29,9 @@ class Record(Callback):
         self._began = self._seconds_before = 0.0
         self._start: dict[str, Any] = {}
         self._first_epoch = 0
-        self._ended_at: int | None = None  # batch of the last epoch's end, whose metrics have not reached the loggers yet
+        self._ended_at: int | None = (
+            None  # batch of the last epoch's end, whose metrics have not reached the loggers yet
+        )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._began, self._first_epoch = time.perf_counter(), trainer.current_epoch

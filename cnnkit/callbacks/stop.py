@@ -121,6 +121,7 @@ class StopOnNaN(Callback):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note buffers that are infinite from the start, such as the masks of attention."""
+        self._losses = []
         self._infinite_by_design = {
             n for n, b in pl_module.named_buffers() if b.is_floating_point() and b.isinf().any()
         }
@@ -150,7 +151,7 @@ class StopOnNaN(Callback):
         self._losses.append(loss.detach())
         if trainer.global_step % log_interval(trainer) == 0 or trainer.is_last_batch:
             losses, self._losses = self._losses, []
-            if not bool(torch.stack(losses).isfinite().all()):
+            if not bool(torch.cat([each.reshape(-1) for each in losses]).isfinite().all()):
                 raise Diverged(
                     f"the loss was no finite number at or before step {trainer.global_step}; "
                     "lower the learning rate or train in 32-true. Any checkpoints are from before"
