@@ -1,5 +1,6 @@
 """Loss and accuracy over an epoch, weighted by sample; an update does not wait for the device."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,10 +36,12 @@ class MeanLoss(Metric):
         self.add_state("total", torch.zeros(()), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, loss: torch.Tensor, n: int) -> None:
-        """Add the mean loss of a batch of n samples, a scalar on the metric's device."""
-        self.total = self.total + loss.detach().float() * n
-        self.count = self.count + n
+    def update(self, loss: torch.Tensor | Sequence[torch.Tensor], n: int | Sequence[int]) -> None:
+        """Add the mean loss of a batch of n samples, a scalar on the metric's device; or those of several batches."""
+        total, count = self.total, 0
+        for each, size in ((loss, n),) if isinstance(n, int) else zip(loss, n, strict=True):
+            total, count = total + each.detach().float() * size, count + size  # type: ignore[union-attr]
+        self.total, self.count = total, self.count + count
 
     def compute(self) -> torch.Tensor:
         """Return the mean over all samples; NaN before the first."""

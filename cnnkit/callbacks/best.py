@@ -19,6 +19,8 @@ TIE = "val/loss"
 class _MovableCheckpoint(ModelCheckpoint):
     """Lightning's ModelCheckpoint, which keeps the best score when the run folder is moved or copied."""
 
+    idle_hooks = ("on_train_batch_end",)  # none saves by steps or minutes
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Look for the files in the folder where they are now."""
 

@@ -29,6 +29,11 @@ class EpochProgress(ProgressBar):
         self._enabled = True
         self._epoch = ""
 
+    @property
+    def idle_hooks(self) -> tuple[str, ...]:
+        """What `SkipIdleHooks` leaves out: without a bar there is nothing to draw after a batch."""
+        return () if self._enabled and self.console.is_terminal else ("on_train_batch_end",)
+
     def disable(self) -> None:
         self._enabled = False
 

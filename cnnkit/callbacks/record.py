@@ -29,7 +29,9 @@ class Record(Callback):
         self._began = self._seconds_before = 0.0
         self._start: dict[str, Any] = {}
         self._first_epoch = 0
-        self._at_epoch_end = False  # what the epoch's end has logged has not reached the loggers yet
+        self._ended_at: int | None = (
+            None  # batch of the last epoch's end, whose metrics have not reached the loggers yet
+        )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._began, self._first_epoch = time.perf_counter(), trainer.current_epoch
@@ -76,14 +78,11 @@ class Record(Callback):
         )
         self._write(**self._start)
 
-    def on_train_batch_start(self, *args: Any) -> None:
-        self._at_epoch_end = False
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._ended_at = trainer.fit_loop.total_batch_idx
 
-    def on_validation_end(self, *args: Any) -> None:
-        self._at_epoch_end = True
-
-    def on_train_epoch_end(self, *args: Any) -> None:
-        self._at_epoch_end = True
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._ended_at = trainer.fit_loop.total_batch_idx
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Write the metrics before the checkpoint, so that a kill in between loses no row.
@@ -91,7 +90,8 @@ class Record(Callback):
         Lightning gives an epoch's metrics to the loggers only after the checkpoints are saved, and does so again.
         """
         tables = [logger for logger in trainer.loggers if isinstance(logger, MetricsCSV)]
-        results = private("lightning.pytorch.Trainer._results").fget(trainer) if self._at_epoch_end and tables else None
+        ends = self._ended_at == trainer.fit_loop.total_batch_idx
+        results = private("lightning.pytorch.Trainer._results").fget(trainer) if ends and tables else None
         pending = {k: float(v) for k, v in results.metrics(on_step=False)["log"].items()} if results else {}
         for table in tables:
             if pending and trainer.is_global_zero:

@@ -116,11 +116,12 @@ class StopOnNaN(Callback):
     """
 
     def __init__(self) -> None:
-        self._finite: torch.Tensor | None = None
+        self._losses: list[torch.Tensor] = []  # since the last check
         self._infinite_by_design: set[str] = set()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Note buffers that are infinite from the start, such as the masks of attention."""
+        self._losses = []
         self._infinite_by_design = {
             n for n, b in pl_module.named_buffers() if b.is_floating_point() and b.isinf().any()
         }
@@ -147,11 +148,10 @@ class StopOnNaN(Callback):
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if not torch.is_tensor(loss):
             return
-        finite = torch.isfinite(loss.detach())
-        self._finite = finite if self._finite is None else self._finite & finite
+        self._losses.append(loss.detach())
         if trainer.global_step % log_interval(trainer) == 0 or trainer.is_last_batch:
-            finite_so_far, self._finite = bool(self._finite), None
-            if not finite_so_far:
+            losses, self._losses = self._losses, []
+            if not bool(torch.cat([each.reshape(-1) for each in losses]).isfinite().all()):
                 raise Diverged(
                     f"the loss was no finite number at or before step {trainer.global_step}; "
                     "lower the learning rate or train in 32-true. Any checkpoints are from before"

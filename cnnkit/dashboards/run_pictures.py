@@ -26,6 +26,11 @@ class RunPictures(OncePerRun):
         self.images = images
         self._first: Tensor | None = None
 
+    @property
+    def idle_hooks(self) -> tuple[str, ...]:
+        """What `SkipIdleHooks` leaves out: after the first pictures no batch is of interest."""
+        return ("on_train_batch_start",) if self.done else ()
+
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *args: Any) -> None:
         if self.done or self._first is not None or not trainer.is_global_zero:
             return

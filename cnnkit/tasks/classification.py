@@ -16,6 +16,7 @@ from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
+from cnnkit.tasks.grouped import GroupedUpdates
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
@@ -82,6 +83,7 @@ class ClassificationTask(ModuleWithOptimizer):
         self.tta: TTA = tta
         if compile_net:
             self.net.compile()
+        self._train_updates = GroupedUpdates()
         stages = ("train", "val", "test", "tta")
         self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
 
@@ -158,7 +160,8 @@ class ClassificationTask(ModuleWithOptimizer):
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
         loss, logits = check_loss(self, self.compute_loss(batch))
-        self._update("train", loss, logits, batch[1])
+        if self._train_updates.keep(loss, logits, batch[1]):
+            self._train_updates.flush(*self._scores("train"))
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
@@ -202,6 +205,7 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def _train_metrics(self) -> list[Metric]:
         mean_loss, metrics = self._scores("train")
+        self._train_updates.flush(mean_loss, metrics)
         return [mean_loss, *metrics.values(copy_state=False)]
 
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
@@ -233,6 +237,8 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def _log_scores(self, scores: str, stage: str, suffix: str = "") -> None:
         mean_loss, metrics = self._scores(scores)
+        if scores == "train":
+            self._train_updates.flush(mean_loss, metrics)
         for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
             if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
                 self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
