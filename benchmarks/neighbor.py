@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from benchmarks.common import ROOT, Table, ratios, take_turns
+from cnnkit.cores import choose_threads, count_cores, measure_others, read_usage
 
 ROUNDS = 5
 BATCH, THREADS = 64, 2
+CHOSEN = "as fit chooses"
 NAMES = ("OMP_NUM_THREADS", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 SITUATIONS = ("alone", "beside one busy process", "two at the same time")
 SETTINGS: dict[str, dict[str, str]] = {
@@ -18,6 +20,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     **{f"spin count {count:,}": {"GOMP_SPINCOUNT": str(count)} for count in (100_000, 30_000, 10_000, 1_000)},
     "no spinning": {"OMP_WAIT_POLICY": "PASSIVE"},
     "one thread": {"OMP_NUM_THREADS": "1"},
+    CHOSEN: {},
 }
 
 
@@ -27,7 +30,7 @@ def run(rounds: int, quick: bool) -> Iterator[Table]:
     settings = list(SETTINGS)[:: 3 if quick else 1]
     sides = {
         f"{setting}, {situation}": lambda situation=situation, setting=setting: rate(
-            situation, SETTINGS[setting], seconds
+            situation, SETTINGS[setting], seconds, chosen=setting == CHOSEN
         )
         for situation in SITUATIONS
         for setting in settings
@@ -45,12 +48,15 @@ def run(rounds: int, quick: bool) -> Iterator[Table]:
         )
 
 
-def rate(situation: str, setting: dict[str, str], seconds: float) -> float:
-    """Images a second of a training, or of two."""
+def rate(situation: str, setting: dict[str, str], seconds: float, *, chosen: bool) -> float:
+    """Images a second of a training, or of two; with ``chosen`` each sees what is free while it imports torch."""
     variables = {key: value for key, value in os.environ.items() if key not in NAMES}
     variables |= {"OMP_NUM_THREADS": str(THREADS), **setting}
-    words = [sys.executable, "-c", f"from benchmarks.neighbor import child; child({seconds})"]
+    words = [sys.executable, "-c", f"from benchmarks.neighbor import child; child({seconds}, {chosen})"]
     with ExitStack() as held:
+        if situation == "beside one busy process":
+            busy = held.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            held.callback(busy.kill)  # runs first
         trainings = [
             held.enter_context(
                 subprocess.Popen(
@@ -62,9 +68,6 @@ def rate(situation: str, setting: dict[str, str], seconds: float) -> float:
         for training in trainings:  # all are ready before one begins
             if training.stdout is None or training.stdout.readline() != "ready\n":
                 raise RuntimeError("a training did not start")
-        if situation == "beside one busy process":
-            busy = held.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
-            held.callback(busy.kill)  # runs first
         return sum(float(training.communicate("go\n")[0]) for training in start_all(trainings))
 
 
@@ -77,8 +80,9 @@ def start_all(trainings: list["subprocess.Popen[str]"]) -> list["subprocess.Pope
     return trainings
 
 
-def child(seconds: float) -> None:
+def child(seconds: float, chosen: bool) -> None:
     """What a fresh process does: train, and print images a second."""
+    before = read_usage()
     import torch
     from torch.nn import functional as F
 
@@ -88,6 +92,8 @@ def child(seconds: float) -> None:
     data = FashionMNISTSample(batch_size=BATCH)
     data.prepare_data()
     data.setup("fit")
+    if chosen and before is not None and (others := measure_others(before)) is not None:
+        torch.set_num_threads(choose_threads(THREADS, count_cores(), others))
     net = CNN().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(net.parameters(), fused=True)
 

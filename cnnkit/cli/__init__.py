@@ -13,6 +13,7 @@ from cnnkit.allocator import import_quickly, keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
 from cnnkit.cli.errors.exit_codes import keep_streams_open
+from cnnkit.cores import read_usage
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
@@ -87,7 +88,9 @@ def _run(args: list[str], began: float) -> int:
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
 
+        # In a program that has torch already, its threads are that program's choice.
+        cores_before = None if "torch" in sys.modules else read_usage()
         with import_quickly():
             from cnnkit.cli.fit.command import run_command  # imports torch
 
-        return run_command(command, args[1:], began=began, debug=debug)
+        return run_command(command, args[1:], began=began, debug=debug, cores_before=cores_before)

@@ -12,12 +12,19 @@ from cnnkit.cli.errors.exit_codes import run_to_exit_code
 from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
+from cnnkit.cores import Usage
 
 _NAMED_BY_USER = ("callbacks", "profilers", "tuner")  # parts of Lightning
 
 
 def run_command(
-    command: str, args: list[str], *, began: float, debug: bool = False, watching: Sequence[Callback] = ()
+    command: str,
+    args: list[str],
+    *,
+    began: float,
+    debug: bool = False,
+    watching: Sequence[Callback] = (),
+    cores_before: Usage | None = None,
 ) -> int:
     """Run one command and turn what goes wrong into an exit code and at most three lines.
 
@@ -27,6 +34,7 @@ def run_command(
         began: `time.perf_counter` at the start of the process.
         debug: print the traceback of an error, too.
         watching: callbacks of the caller, which no configuration names.
+        cores_before: what the cores had done at the start; with it a fit may choose its number of threads.
     """
     origin = None
 
@@ -39,7 +47,7 @@ def run_command(
         line = read_command_line(command, args)
         origin = line.origin
         try:
-            Session(line, began, watching).execute()
+            Session(line, began, watching, cores_before).execute()
         except callbacks.StopRequested as stop:
             return 128 + stop.signum
         return 0

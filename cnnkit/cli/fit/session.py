@@ -13,12 +13,14 @@ from lightning.pytorch.callbacks import Callback
 from cnnkit import callbacks, files, runs
 from cnnkit.cli.fit.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.fit.scoring import predict, score
+from cnnkit.cli.fit.threads import settle_threads
 from cnnkit.cli.fit.trainer_values import check_device, choose_precision, refuse_fit_options
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
 from cnnkit.cli.parsing.command_line import CommandLine, derive_name
 from cnnkit.cli.parsing.configuration import load_configuration, refuse_contradictions
 from cnnkit.cli.parsing.construction import build_objects
 from cnnkit.cli.parsing.written import read_arguments
+from cnnkit.cores import Usage
 from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
 from cnnkit.notices import is_first_process
@@ -34,12 +36,20 @@ class Session:
         line: the command.
         began: `time.perf_counter` at the start of the process.
         watching: callbacks that no configuration names.
+        cores_before: what the cores had done at the start; None leaves the number of threads alone.
     """
 
     trainer: L.Trainer
 
-    def __init__(self, line: CommandLine, began: float, watching: Sequence[Callback] = ()) -> None:
+    def __init__(
+        self,
+        line: CommandLine,
+        began: float,
+        watching: Sequence[Callback] = (),
+        cores_before: Usage | None = None,
+    ) -> None:
         self.line, self.command, self.began, self.watching = line, line.command, began, watching
+        self.cores_before = cores_before
         self.configuration = load_configuration(line)
         self.config = self.configuration.values
         self.run: RunFolder | None = line.run
@@ -47,6 +57,7 @@ class Session:
         self.resume: Resume | None = None
         self.held = contextlib.ExitStack()  # the run folder's lock
         self.precision_reason = "asked for"
+        self.cores_facts: dict[str, Any] = {}  # for the manifest
         self.predictions = callbacks.KeepPredictions()
 
     def execute(self) -> None:
@@ -56,6 +67,9 @@ class Session:
             L.seed_everything(self.config.seed_everything, workers=True)
             if self.command == "fit":
                 self._prepare_fit()
+                resumed = self.resume.run if self.resume is not None else None
+                settled = settle_threads(self.cores_before, self.config.trainer, resumed)
+                self.cores_facts = self.held.enter_context(settled)
             follows = follow_split(self._trained_split(), exact=self.command == "fit")
             loads_weights = self.command != "fit" or self.resume is not None or self.config.weights is not None
             with skip_pretrained(loads_weights), follows:

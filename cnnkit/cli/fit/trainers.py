@@ -20,6 +20,7 @@ from cnnkit.cli.fit.callbacks import (
     select_for_command,
 )
 from cnnkit.cli.fit.output import print_fit_report, print_fit_start, print_trial
+from cnnkit.cli.fit.threads import find_other_threads
 from cnnkit.cli.fit.trainer_values import check_length, choose_monitor, describe_ignored_limits
 from cnnkit.errors import UserError
 from cnnkit.notices import is_first_process
@@ -103,8 +104,9 @@ def _fit_callbacks(session: "Session", run: RunFolder, users: Sequence[Callback]
     trainer, watch = session.config.trainer, session.objects.watch
     monitor = choose_monitor(session.config.monitor, trainer, session.datamodule)
     facts = collect_facts(session.line, session.resolved(), session.precision_reason)
+    facts["machine"] |= session.cores_facts
     if session.resume is not None:
-        facts["changes"] = session.resume.changes
+        facts["changes"] = {**session.resume.changes, **find_other_threads(session.resume.run, trainer)}
     hparams = flatten_hparams(session.configuration.as_dict())
     ours = build_callbacks(run, trainer, watch, users, facts, hparams, monitor, session.config.mode)
 

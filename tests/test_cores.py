@@ -1,0 +1,60 @@
+"""How many cores other processes use, and the threads that a run has beside them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnkit import cores
+from cnnkit.cores import choose_threads, count_used_by_others, measure_others, read_usage, sum_busy
+
+STAT = """cpu  999 999 999 999 999 999 999 0 0 0
+cpu0 100 20 3 400 5 6 7 0 0 0
+cpu1 10 2 30 4000 50 60 70 0 0 0
+cpu10 1 1 1 1 1 1 1 1 1 1
+intr 12345 0 0
+"""
+
+
+def test_only_the_work_on_the_cores_of_this_process_counts() -> None:
+    assert sum_busy(STAT, [0], with_nice=False) == 100 + 3 + 6 + 7
+    assert sum_busy(STAT, [0, 1], with_nice=True) == (100 + 20 + 3 + 6 + 7) + (10 + 2 + 30 + 60 + 70)
+    assert sum_busy(STAT, [10], with_nice=False) == 4  # not cpu1
+
+
+@pytest.mark.parametrize("most", [1, 2, 4, 8])
+@pytest.mark.parametrize("others", [0.0, 0.3, 0.5, 1.0, 2.4, 7.9, 30.0])
+def test_a_run_has_a_thread_and_leaves_the_others_their_cores(most: int, others: float) -> None:
+    threads = choose_threads(most, 8, others)
+    assert 1 <= threads <= most
+    assert threads == most or threads == 1 or threads + others <= 8 + 0.5
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not count")
+def test_the_own_work_is_not_that_of_others_and_a_process_that_is_not_waited_for_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = read_usage()
+    assert before is not None
+    burn = "import time\nwhile time.process_time() < 0.4: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)  # ended: its work is ours
+    now = read_usage()
+    assert now is not None
+    assert now.own - before.own >= 0.35
+    assert now.everyone - before.everyone >= 0.33  # hundredths of a second, on some of the cores
+
+    monkeypatch.setattr(cores, "SHORTEST", 0.0)
+    assert (others := measure_others(before)) is not None
+    assert 0 <= others <= (os.cpu_count() or 1)
+
+
+def test_work_between_two_readings() -> None:
+    assert count_used_by_others(cores.Usage(1.0, 10.0, 2.0), cores.Usage(3.0, 13.0, 4.0)) == 0.5
+    assert count_used_by_others(cores.Usage(1.0, 10.0, 2.0), cores.Usage(3.0, 11.0, 4.0)) == 0  # ticks are coarse
+
+
+def test_a_system_that_does_not_count_leaves_the_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "_STAT", Path("/nowhere/stat"))
+    assert read_usage() is None
