@@ -41,6 +41,8 @@ class Whitening(Callback):
         """Set and freeze the filters before the optimizer is built; a checkpoint's own are loaded over them later."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
+        if sum(isinstance(each, Whitening) for each in trainer.callbacks) > 1:  # type: ignore[attr-defined]
+            raise UserError("trainer.callbacks: Whitening stands twice, and the second would whiten again: give one")
         conv = self._find_convolution(pl_module)
         batches = getattr(getattr(trainer, "datamodule", None), "plain_batches", None)
         if batches is None:

@@ -64,6 +64,12 @@ class Outcome:
         """Whether its test score is there."""
         return self.found is not None and self.found.state == "done"
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The last scores of training, those of the best epoch in their place, and the test scores."""
+        manifest = self.found.manifest if self.found is not None else {}
+        return {**manifest.get("last", {}), **manifest.get("best", {}), **manifest.get("test", {})}
+
 
 class Interrupted(Exception):
     """The study was stopped by a signal; finished runs are kept."""

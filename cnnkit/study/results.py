@@ -29,7 +29,7 @@ def build_rows(plan: Plan, outcomes: Sequence[Outcome], resolved: dict[str, Reso
 
 def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
     manifest: dict[str, Any] = outcome.found.manifest if outcome.found is not None else {}
-    scores = {**manifest.get("last", {}), **manifest.get("best", {}), **manifest.get("test", {})}
+    scores = outcome.scores
     state = "done" if outcome.done else "failed" if outcome.reason or manifest.get("status") == "failed" else "to do"
     cells: dict[str, Any] = {
         **outcome.planned.variant.levels,

@@ -55,3 +55,9 @@ def test_a_resumed_fit_keeps_the_filters_of_its_checkpoint(tmp_path):
 def test_a_net_that_does_not_fit_is_refused():
     with pytest.raises(UserError, match=r"at least 9 filters .* 4 of 3x3"):
         fit(Whitening(), net=CNN(1, 10, 28, channels=(4, 4)))
+
+
+def test_two_of_them_are_refused():
+    trainer = tiny_trainer(Whitening(100), Whitening(100), max_epochs=1)
+    with pytest.raises(UserError, match="Whitening stands twice"):
+        trainer.fit(ClassificationTask(SpeedNet(1, 10, 28, widths=(4, 6, 8)), MuonSGD), FashionMNISTSample())

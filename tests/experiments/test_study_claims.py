@@ -44,8 +44,7 @@ def test_every_study_has_its_answer_tested_and_its_budget_is_what_it_cost(folder
     assert folder in ANSWERS
     minutes = sum(float(row["train_seconds"]) for runs in Results(folder).rows.values() for row in runs) / 60
     plan = read_plan(EXPERIMENTS / folder)
-    runs = "1 run" if len(plan.runs) == 1 else f"{len(plan.runs)} runs"
-    assert f"**Cost.** {runs}; the budget is {plan.budget}." in page_of(folder)
+    assert f"**Cost.** {len(plan.runs)} runs; the budget is {plan.budget}." in page_of(folder)
     assert 0.95 * minutes <= float(plan.budget.split(" minutes on ")[0]) <= 1.6 * minutes + 2
 
 

@@ -95,11 +95,13 @@ def test_a_score_of_averaged_views_stands_beside_the_score_of_one_view(cli: Cli)
         "model.net: MLP", "model.net: MLP\n  model.tta: flip"
     )
     folder = make(text=text)
-    assert cli("study", "glance").code == 0
+    ended = cli("study", "glance")
+    assert ended.code == 0
     scores = [RunFolder(place).manifest()["test"] for place in folders()]
     for key in ("test/acc_tta", "test/acc"):
         rows = sorted(float(row[key]) for row in read_rows(folder / "results.csv"))
         assert rows == pytest.approx(sorted(each[key] for each in scores), abs=1e-5)
+    assert all(f": {each['test/acc_tta']:.2%} in " in ended.out for each in scores)
 
 
 def test_a_run_that_fails_is_a_row_and_the_others_go_on(cli: Cli) -> None:

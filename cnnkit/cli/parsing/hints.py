@@ -95,7 +95,9 @@ def list_class_names(key: str) -> list[str]:
         names = import_module(HOMES[key]).__all__
         return [n for n in names if n[0].isupper() and n not in ("Batch", "Batches", "ImageDataModule", "Shape")]
     if key == "callbacks":
-        return ["EMA", *import_module("lightning.pytorch.callbacks").__all__]
+        return ["EMA", "Whitening", *import_module("lightning.pytorch.callbacks").__all__]
+    if key == "logger":
+        return list(import_module("lightning.pytorch.loggers").__all__)
     if key == "scheduler":
         return ["WarmupCosineLR", "TriangleLR", *_list_public(torch.optim.lr_scheduler)]
     return _list_public(torch.optim) if key == "optimizer" else []

@@ -174,7 +174,7 @@ class DecodedImageStore:
             stat = (part / "pixels.bin").stat()
             _write_stamp(part, [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns])
         where = f"{self.folder} ({_format_size(stat.st_size)}); you can delete it at any time"
-        say(f"{self.root}: {len(new):,} images decoded, {len(contents):,} kept in {where}")
+        say(f"{self.root}: {len(new):,} image{'s' * (len(new) != 1)} decoded, {len(contents):,} kept in {where}")
 
     def _decode(self, item: tuple[str, Path], early: Mapping[str, Tensor]) -> tuple[str, Tensor | None]:
         """Decode a file; no pixels if it no longer has that content, None if it cannot be read."""

@@ -90,6 +90,11 @@ TYPED = [
     ("--trainer.accelerator gpuu", "trainer.accelerator: there is no 'gpuu'; did you mean gpu?"),
     ("--trainer.strategy ddpp", "trainer.strategy: there is no 'ddpp'; did you mean ddp?"),
     ("--trainer.devices many", "trainer.devices: give the number of devices"),
+    (
+        "--trainer.callbacks+=Whitenin",
+        "trainer.callbacks: there is no class 'Whitenin' for it; did you mean Whitening?",
+    ),
+    ("--trainer.logger csv", "trainer.logger: there is no class 'csv' for it; did you mean CSVLogger?"),
     ("--trainer.devices 0", "trainer.devices: give the number of devices"),
     ("--trainer.limit_train_batches 0", "trainer.limit_train_batches is 0: there is no step to train"),
     ("--name ../up", "name is '../up': use at most 64 letters"),

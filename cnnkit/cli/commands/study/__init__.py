@@ -13,6 +13,7 @@ from cnnkit.allocator import import_quickly
 from cnnkit.cli.commands.study.processes import Processes
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.errors import UserError
+from cnnkit.metric_names import format_metric
 from cnnkit.runs import ROOT
 from cnnkit.shell import quote_command
 from cnnkit.study.engine import CommandResult, Execute, Interrupted, Outcome, lock_study, run_all
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
             _list({p: found for p, found in before.items() if p in left or (found and found.state == "done")})
             return 0
         print(f"{plan.question}\n{len(planned)} runs, {len(left)} of them to do; {plan.budget or 'no budget named'}")
-        progress = Progress(left)
+        progress = Progress(left, plan.metric)
         code = 0
         failed: dict[Planned, Outcome] = {}
         try:
@@ -161,7 +162,8 @@ def _fit_watched(words: list[str], metric: str, says: Any) -> tuple[CommandResul
 class Progress:
     """A line for every run that has ended, with the time that is left."""
 
-    def __init__(self, left: list[Planned]) -> None:
+    def __init__(self, left: list[Planned], metric: str) -> None:
+        self.metric = metric
         self.total, self.ended, self.began = len(left), 0, time.perf_counter()
 
     def __call__(self, outcome: Outcome, seconds: float) -> None:
@@ -169,8 +171,8 @@ class Progress:
         self.ended += 1
         spent = time.perf_counter() - self.began
         remaining = spent / self.ended * (self.total - self.ended)
-        score = outcome.found.manifest.get("test", {}).get("test/acc") if outcome.found and outcome.done else None
-        what = f"{score:.2%}" if score is not None else "failed" if not outcome.done else "done"
+        score = outcome.scores.get(self.metric) if outcome.done else None
+        what = format_metric(self.metric, score) if score is not None else "failed" if not outcome.done else "done"
         left = f", about {_minutes(remaining)} left" if self.ended < self.total else ""
         line = f"[{self.ended}/{self.total}] {outcome.planned.title}: {what} in {_minutes(seconds)}{left}"
         print(line, flush=True)
