@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from benchmarks.common import ROOT, Table, ratios, take_turns
-from cnnkit.cores import choose_threads, count_cores, measure_others, read_usage
+from cnnkit.threads import choose_threads, count_cores, measure_others, read_usage
 
 ROUNDS = 5
 BATCH, THREADS = 64, 2

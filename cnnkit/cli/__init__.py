@@ -13,10 +13,10 @@ from cnnkit.allocator import import_quickly, keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
 from cnnkit.cli.errors.exit_codes import keep_streams_open
-from cnnkit.cores import read_usage
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
+from cnnkit.threads import read_usage
 
 NOT_WRITTEN = 4
 _COMMAND = "CNNKIT_COMMAND"  # the number of the command that a process runs, for those that it starts

@@ -12,7 +12,7 @@ from cnnkit.cli.errors.exit_codes import run_to_exit_code
 from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
-from cnnkit.cores import Usage
+from cnnkit.threads import Usage
 
 _NAMED_BY_USER = ("callbacks", "profilers", "tuner")  # parts of Lightning
 

@@ -20,12 +20,12 @@ from cnnkit.cli.parsing.command_line import CommandLine, derive_name
 from cnnkit.cli.parsing.configuration import load_configuration, refuse_contradictions
 from cnnkit.cli.parsing.construction import build_objects
 from cnnkit.cli.parsing.written import read_arguments
-from cnnkit.cores import Usage
 from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
 from cnnkit.notices import is_first_process
 from cnnkit.runs import RunFolder
 from cnnkit.shell import quote_command
+from cnnkit.threads import Usage
 from cnnkit.weights import skip_pretrained
 
 

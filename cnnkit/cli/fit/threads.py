@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 
-from cnnkit.cores import SET_BY_USER, Usage, choose_threads, count_cores, describe_choice, measure_others
 from cnnkit.notices import say
 from cnnkit.precision import resolve_device
 from cnnkit.runs import RunFolder
+from cnnkit.threads import THREAD_VARIABLES, Usage, choose_threads, count_cores, describe_choice, measure_others
 
 
 @contextlib.contextmanager
@@ -32,7 +32,7 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
     """
     most, facts = torch.get_num_threads(), {}
     threads = most
-    if before is not None and not any(name in os.environ for name in SET_BY_USER) and _is_one_cpu(trainer):
+    if before is not None and not any(name in os.environ for name in THREAD_VARIABLES) and _is_one_cpu(trainer):
         recorded = read_threads(resumed) if resumed else None
         if recorded is not None:
             threads = recorded if recorded <= count_cores() else most

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit import cores
-from cnnkit.cores import choose_threads, count_used_by_others, measure_others, read_usage, sum_busy
+from cnnkit import threads
+from cnnkit.threads import choose_threads, count_used_by_others, measure_others, read_usage, sum_busy
 
 STAT = """cpu  999 999 999 999 999 999 999 0 0 0
 cpu0 100 20 3 400 5 6 7 0 0 0
@@ -45,16 +45,16 @@ def test_the_own_work_is_not_that_of_others_and_a_process_that_is_not_waited_for
     assert now.own - before.own >= 0.35
     assert now.everyone - before.everyone >= 0.33  # hundredths of a second, on some of the cores
 
-    monkeypatch.setattr(cores, "SHORTEST", 0.0)
+    monkeypatch.setattr(threads, "SHORTEST", 0.0)
     assert (others := measure_others(before)) is not None
     assert 0 <= others <= (os.cpu_count() or 1)
 
 
 def test_work_between_two_readings() -> None:
-    assert count_used_by_others(cores.Usage(1.0, 10.0, 2.0), cores.Usage(3.0, 13.0, 4.0)) == 0.5
-    assert count_used_by_others(cores.Usage(1.0, 10.0, 2.0), cores.Usage(3.0, 11.0, 4.0)) == 0  # ticks are coarse
+    assert count_used_by_others(threads.Usage(1.0, 10.0, 2.0), threads.Usage(3.0, 13.0, 4.0)) == 0.5
+    assert count_used_by_others(threads.Usage(1.0, 10.0, 2.0), threads.Usage(3.0, 11.0, 4.0)) == 0  # ticks are coarse
 
 
 def test_a_system_that_does_not_count_leaves_the_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cores, "_STAT", Path("/nowhere/stat"))
+    monkeypatch.setattr(threads, "_STAT", Path("/nowhere/stat"))
     assert read_usage() is None

@@ -9,15 +9,15 @@ from small_runs import SMALL
 
 from cnnkit.cli.fit import threads
 from cnnkit.cli.fit.command import run_command
-from cnnkit.cores import SET_BY_USER, Usage
 from cnnkit.runs import RunFolder, find
+from cnnkit.threads import THREAD_VARIABLES, Usage
 
 
 @pytest.fixture
 def two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
     """Two threads by default on two cores, one of which others use, and no wish of the user's."""
     before = torch.get_num_threads()
-    for name in SET_BY_USER:
+    for name in THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(threads, "measure_others", lambda before: 1.0)
     monkeypatch.setattr(threads, "count_cores", lambda: 2)
