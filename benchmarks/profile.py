@@ -10,9 +10,8 @@ from torch.nn import functional as F
 from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
-import cnnkit.models
 from benchmarks.common import Table
-from cnnkit.models import CNN, LeNet5, ResNet, TimmNet
+from cnnkit.models import CNN, LeNet5, ResNet, SpeedNet, TimmNet
 from cnnkit.precision import default_precision
 
 ROUNDS = 3
@@ -59,18 +58,16 @@ def run(rounds: int, quick: bool) -> Iterator[Table]:
 
 
 def build_nets() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
-    """The nets that the page of results has, with the shape of an image; SpeedNet where it exists."""
+    """The nets that the page of results has, with the shape of an image."""
     small, color = (1, 28, 28), (3, 32, 32)
-    nets: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    return {
         "LeNet-5": (LeNet5(1, 10, 28), small),
         "CNN": (CNN(), small),
         "CNN with dropout": (CNN(dropout=0.5), small),
         "ResNet-20": (ResNet(3, 10, 32, depth=20), color),
         "EfficientNet-Lite0": (TimmNet(3, 10, 96, "tf_efficientnet_lite0", pretrained=False), (3, 96, 96)),
+        "SpeedNet": (SpeedNet(3, 10, 32), color),
     }
-    if hasattr(cnnkit.models, "SpeedNet"):
-        nets["SpeedNet"] = (cnnkit.models.SpeedNet(3, 10, 32), color)
-    return nets
 
 
 def make_step(net: nn.Module, shape: tuple[int, ...], autocast: bool) -> tuple[Callable[[], None], float]:
