@@ -19,6 +19,7 @@ NAMES = (
     "folder",
     "start",
     "neighbor",
+    "profile",
     "tax",
     "typos",
     "kills",

@@ -1,7 +1,10 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from benchmarks import neighbor
-from benchmarks.__main__ import main
+from benchmarks.__main__ import NAMES, ON_REQUEST, main
 from benchmarks.common import Table, take_turns
 
 
@@ -32,3 +35,10 @@ def test_the_neighbor_benchmark_trains_in_all_situations_with_few_settings(monke
     tables = list(neighbor.run(rounds=1, quick=True))
     assert [list(table.rows) for table in tables] == [["default"]] * 3
     assert all(figure > 0 for table in tables for figures in table.rows.values() for figure in figures)
+
+
+def test_every_command_of_the_page_is_a_benchmark():
+    page = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    written = set(re.findall(r"^## `(\w+)`", page, re.MULTILINE))
+    assert written == {*NAMES, *ON_REQUEST}
+    assert set(re.findall(r"^    python -m benchmarks (\w+)", page, re.MULTILINE)) == written

@@ -13,7 +13,8 @@ from lightning.pytorch.callbacks import Callback
 from cnnkit import callbacks, files, runs
 from cnnkit.cli.fit.resume import Resume, check_start, prepare_resume
 from cnnkit.cli.fit.scoring import predict, score
-from cnnkit.cli.fit.threads import settle_threads
+from cnnkit.cli.fit.thread_gain import say_if_threads_bring_little
+from cnnkit.cli.fit.threads import leaves_threads_to_fit, settle_threads
 from cnnkit.cli.fit.trainer_values import check_device, choose_precision, refuse_fit_options
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
 from cnnkit.cli.parsing.command_line import CommandLine, derive_name
@@ -76,6 +77,10 @@ class Session:
                 self.objects = build_objects(self.configuration)
                 self.model, self.datamodule = self.objects.model, self.objects.data
                 self.trainer = self._build_trainer()
+            if self.resume is None and leaves_threads_to_fit(self.cores_before, self.config.trainer):
+                say_if_threads_bring_little(
+                    getattr(self.model, "net", None), self.datamodule, self.config.trainer.precision
+                )
             commands: dict[str, Callable[[], None]] = {"fit": self._fit, "predict": lambda: predict(self)}
             commands.get(self.command, lambda: score(self))()
 

@@ -32,7 +32,7 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
     """
     most, facts = torch.get_num_threads(), {}
     threads = most
-    if before is not None and not any(name in os.environ for name in THREAD_VARIABLES) and _is_one_cpu(trainer):
+    if before is not None and leaves_threads_to_fit(before, trainer):
         recorded = read_threads(resumed) if resumed else None
         if recorded is not None:
             threads = recorded if recorded <= count_cores() else most
@@ -51,6 +51,11 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
         yield facts
     finally:
         torch.set_num_threads(most)
+
+
+def leaves_threads_to_fit(before: Usage | None, trainer: Namespace) -> bool:
+    """Whether the user has left the number of threads to the command, and one process computes on a CPU."""
+    return before is not None and not any(name in os.environ for name in THREAD_VARIABLES) and _is_one_cpu(trainer)
 
 
 def read_threads(run: RunFolder) -> int | None:
