@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import Table
+from cnnkit.allocator import keep_freed_memory
 from cnnkit.models import CNN, LeNet5, ResNet, SpeedNet, TimmNet
 from cnnkit.precision import default_precision
 
@@ -31,6 +32,7 @@ KINDS = {
 
 def run(rounds: int, quick: bool) -> Iterator[Table]:
     """Every net in turn, on batches of noise of its usual shape."""
+    keep_freed_memory()  # as fit does; else page faults count as copies
     autocast = default_precision("cpu").precision == "bf16-mixed"
     peaks = {kind: measure_peak(kind, 256 if quick else 2048) for kind in (torch.bfloat16, torch.float32)}
     for name, (net, shape) in list(build_nets().items())[: 1 if quick else None]:
