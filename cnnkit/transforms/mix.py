@@ -29,17 +29,21 @@ class Mix(nn.Module):
     Args:
         alpha: the proportion of an image that is kept is drawn from Beta(alpha, alpha).
         p: probability that a batch is mixed.
+        epochs: number of epochs, from the first, that mix. The later ones train on the images as they are, which
+            often helps (Ge et al. 2021, arXiv 2107.08430, for detection). None: all epochs mix.
 
     Raises:
         UserError: a setting is out of range.
     """
 
-    def __init__(self, alpha: float, p: float = 1.0) -> None:
+    def __init__(self, alpha: float, p: float = 1.0, epochs: int | None = None) -> None:
         super().__init__()
         check_between(self, "alpha", alpha, 1e-3, math.inf)
         check_between(self, "p", p, 0, 1)
+        check_between(self, "epochs", 0 if epochs is None else epochs, 0, math.inf)
         self.alpha = alpha
         self.p = p
+        self.epochs = math.inf if epochs is None else epochs
 
     def forward(
         self, images: Tensor, labels: Tensor, num_classes: int, seed: int, epoch: int, number: int, stream: int = 0
@@ -57,7 +61,7 @@ class Mix(nn.Module):
         """
         labels = soft_labels(labels, num_classes)
         draw = random.Random(mix_seed(seed, epoch, number, stream))
-        if draw.random() >= self.p:
+        if epoch >= self.epochs or draw.random() >= self.p:
             return images, labels
         images, kept = self.mix(images, draw)
         return images, labels.lerp(labels.roll(1, 0), 1 - kept)
@@ -72,7 +76,7 @@ class Mix(nn.Module):
         raise NotImplementedError
 
     def extra_repr(self) -> str:
-        return f"alpha={self.alpha}, p={self.p}"
+        return f"alpha={self.alpha}, p={self.p}" + ("" if self.epochs == math.inf else f", epochs={self.epochs}")
 
 
 class MixUp(Mix):
@@ -81,10 +85,11 @@ class MixUp(Mix):
     Args:
         alpha: the proportion of an image that is kept is drawn from Beta(alpha, alpha).
         p: probability that a batch is mixed.
+        epochs: number of epochs, from the first, that mix; None: all.
     """
 
-    def __init__(self, alpha: float = 0.2, p: float = 1.0) -> None:
-        super().__init__(alpha, p)
+    def __init__(self, alpha: float = 0.2, p: float = 1.0, epochs: int | None = None) -> None:
+        super().__init__(alpha, p, epochs)
 
     def mix(self, images: Tensor, draw: random.Random) -> tuple[Tensor, float]:
         if not images.is_floating_point():
@@ -103,10 +108,11 @@ class CutMix(Mix):
     Args:
         alpha: the proportion of an image that is kept is drawn from Beta(alpha, alpha), before the box is cut off.
         p: probability that a batch is mixed.
+        epochs: number of epochs, from the first, that mix; None: all.
     """
 
-    def __init__(self, alpha: float = 1.0, p: float = 1.0) -> None:
-        super().__init__(alpha, p)
+    def __init__(self, alpha: float = 1.0, p: float = 1.0, epochs: int | None = None) -> None:
+        super().__init__(alpha, p, epochs)
 
     def mix(self, images: Tensor, draw: random.Random) -> tuple[Tensor, float]:
         height, width = images.shape[2:]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from cnnkit.errors import UserError
 from cnnkit.transforms import CutMix, MixUp
 
 MIXES = [MixUp, CutMix]
@@ -108,3 +109,16 @@ def test_settings_are_checked(mix, settings):
     name = next(iter(settings))
     with pytest.raises(ValueError, match=f"{name} is .*: {mix.__name__} takes"):
         mix(**settings)
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_the_last_epochs_train_on_whole_images(mix):
+    images, labels = torch.rand(8, 3, 6, 6), torch.arange(8) % 3
+    for epoch in range(4):
+        mixed, soft = mix(alpha=1.0, epochs=2)(images, labels, 3, seed=0, epoch=epoch, number=0)
+        assert torch.equal(mixed, images) == (epoch >= 2)
+        assert soft.shape == (8, 3)
+        all_epochs, _ = mix(alpha=1.0)(images, labels, 3, seed=0, epoch=epoch, number=0)
+        assert epoch >= 2 or torch.equal(mixed, all_epochs)  # the earlier ones mix as without the argument
+    with pytest.raises(UserError, match="epochs"):
+        mix(epochs=-1)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnkit.notices import say
-from cnnkit.sizes import expand_size
+from cnnkit.sizes import as_height_width
 
 LONGEST = 0.02  # seconds of a step; a longer one has work for two threads, and costs too much time to measure
 LITTLE = 1.15  # times the speed of one thread
@@ -34,7 +34,7 @@ def say_if_threads_bring_little(net: Any, data: Any, precision: str) -> None:
         return
     if not isinstance(size, int) or not isinstance(shape, dict) or not any(p.requires_grad for p in net.parameters()):
         return
-    images = torch.zeros(size, shape["in_channels"], *expand_size(shape["image_size"]))
+    images = torch.zeros(size, shape["in_channels"], *as_height_width(shape["image_size"]))
     images = images.to(memory_format=torch.channels_last)
     with torch.random.fork_rng(devices=[]):
         images.normal_()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_runs import SMALL
 
-from cnnkit.cli.fit import threads
+from cnnkit.cli.fit import session, threads
 from cnnkit.cli.fit.command import run_command
 from cnnkit.runs import RunFolder, find
 from cnnkit.threads import THREAD_VARIABLES, Usage
@@ -21,6 +21,7 @@ def two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(threads, "measure_others", lambda before: 1.0)
     monkeypatch.setattr(threads, "count_cores", lambda: 2)
+    monkeypatch.setattr(session, "say_if_threads_bring_little", lambda *args: None)  # measures time
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(2)
     yield
