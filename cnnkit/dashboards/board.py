@@ -2,17 +2,18 @@
 
 import io
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
+from cnnkit.dashboards.picture_senders import find_picture_sender
 from cnnkit.reporting.figures import png_bytes
 
 if TYPE_CHECKING:
@@ -62,35 +63,43 @@ class OncePerRun(Callback):
 
 
 class Board:
-    """TensorBoard at one step.
+    """The trainer's loggers at one step: TensorBoard, and every other one that takes pictures.
 
     Args:
-        logger: the trainer's.
+        loggers: the trainer's.
         step: the step of all that is drawn.
     """
 
-    def __init__(self, logger: TensorBoardLogger, step: int) -> None:
-        self.writer: Any = logger.experiment
-        self.folder, self.step = logger.log_dir, step
+    def __init__(self, loggers: Sequence[Logger], step: int) -> None:
+        self.tensorboard = next((logger for logger in loggers if isinstance(logger, TensorBoardLogger)), None)
+        self.step = step
+        self._senders = [sender for logger in loggers if (sender := find_picture_sender(logger)) is not None]
+
+    def __bool__(self) -> bool:
+        return bool(self._senders)
 
     def add_picture(self, tag: str, image: Tensor) -> None:
         """Show an image uint8 (C, H, W) of one or three channels."""
-        self.writer.add_image(tag, image, self.step)
+        pixels = image.detach().cpu().permute(1, 2, 0).numpy()
+        self._send(tag, pixels.repeat(3, axis=2) if pixels.shape[2] == 1 else pixels)
 
     def add_figure(self, tag: str, figure: "Figure") -> None:
         """Show a figure. TensorBoard's own method needs pyplot, which opens a window where there is a screen."""
         from PIL import Image
 
         with Image.open(io.BytesIO(png_bytes(figure, 100))) as image:
-            self.writer.add_image(tag, np.asarray(image.convert("RGB")), self.step, dataformats="HWC")
+            self._send(tag, np.asarray(image.convert("RGB")))
+
+    def _send(self, tag: str, pixels: np.ndarray) -> None:
+        for sender in self._senders:
+            sender(tag, pixels, self.step)
 
 
 def open_board(trainer: L.Trainer) -> Board | None:
-    """The board of this step: None without a TensorBoard logger, on all ranks but the first, and in a sanity check."""
-    logger = find_tensorboard(trainer)
-    if logger is None or not trainer.is_global_zero or trainer.sanity_checking:
+    """The board of this step: None if no logger takes pictures, on all ranks but the first, and in a sanity check."""
+    if not trainer.is_global_zero or trainer.sanity_checking:
         return None
-    return Board(logger, last_step(trainer))
+    return Board(trainer.loggers, last_step(trainer)) or None
 
 
 def find_tensorboard(trainer: L.Trainer) -> TensorBoardLogger | None:

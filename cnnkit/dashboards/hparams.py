@@ -3,6 +3,7 @@
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from cnnkit.callbacks.best import find_best_checkpoint
 from cnnkit.callbacks.logged import find_task_metrics
@@ -14,6 +15,8 @@ METRICS = ("val/acc", "val/loss", "val/ece", "train/acc", "train/loss", "images_
 
 class HParams(OncePerRun):
     """Gives a run its row in TensorBoard's hparams table at the start; the metrics are those of the scalars.
+
+    Other loggers get the settings as their hyperparameters.
 
     They are the last values of what the task logs and of speed, so stopped and unfinished runs can be compared too. At
     the end the best monitored score follows, such as ``hp/val_acc``.
@@ -32,8 +35,11 @@ class HParams(OncePerRun):
 
         self._began_at = trainer.global_step
         logger = find_tensorboard(trainer)
+        plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in self.choices.items()}
+        for other in trainer.loggers if not self.done else ():
+            if not isinstance(other, TensorBoardLogger):
+                other.log_hyperparams(plain)
         if not self.done and logger is not None and trainer.is_global_zero:
-            plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in self.choices.items()}
             writer: Any = logger.experiment.file_writer
             for summary in hparams(plain, dict.fromkeys(_list_metrics(trainer, pl_module), 0.0))[:2]:  # type: ignore[no-untyped-call]
                 writer.add_summary(summary)

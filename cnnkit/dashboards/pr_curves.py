@@ -16,7 +16,9 @@ class PRCurves(AfterValidation):
         return torch.cat([labels.unsqueeze(1), probabilities[:, :MOST_CLASSES]], dim=1)
 
     def draw(self, trainer: L.Trainer, board: Board, kept: np.ndarray) -> None:
+        if board.tensorboard is None:
+            return
         labels, probabilities = kept[:, 0], kept[:, 1:]
         names = class_names(trainer, probabilities.shape[1])[: probabilities.shape[1]]
         for k, name in enumerate(names):
-            board.writer.add_pr_curve(f"pr/{name}", labels == k, probabilities[:, k], board.step)
+            board.tensorboard.experiment.add_pr_curve(f"pr/{name}", labels == k, probabilities[:, k], board.step)

@@ -38,7 +38,8 @@ class Projector(Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         board, places = open_board(trainer), first_places(trainer, self.images)
         net = find_net(trainer, pl_module)
-        if board is None or net is None or trainer.global_step == self._began_at or not places:
+        logger = board.tensorboard if board is not None else None
+        if logger is None or net is None or trainer.global_step == self._began_at or not places:
             return
         images = validation_images(trainer, places)
         if images is not None:
@@ -47,7 +48,7 @@ class Projector(Callback):
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 vectors = penultimate(net, trainer.precision_plugin.convert_input(images))
             pictures = to_pictures(trainer, images)
-            write_projector(Path(board.folder), vectors.float().cpu(), [names[k] for k in labels], pictures)
+            write_projector(Path(logger.log_dir), vectors.float().cpu(), [names[k] for k in labels], pictures)
 
 
 def write_projector(folder: Path, vectors: Tensor, labels: list[str], images: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
-from cnnkit.dashboards.board import OncePerRun, find_tensorboard, last_step
+from cnnkit.dashboards.board import OncePerRun, open_board
 from cnnkit.dashboards.validation_images import to_pictures
 from cnnkit.layers.probing import evaluating
 from cnnkit.reporting.grids import tile
@@ -45,14 +45,15 @@ class RunPictures(OncePerRun):
         self._draw(trainer, pl_module)  # where nothing is validated
 
     def _draw(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        logger, images, self._first = find_tensorboard(trainer), self._first, None
+        images, self._first = self._first, None
         if images is None or self.done:
             return
         self.done = True
-        if logger is not None:
-            grid = tile(to_pictures(trainer, images), fill=0)
-            logger.experiment.add_image("train/augmented", grid, last_step(trainer))
-            _add_graph(logger, getattr(pl_module, "net", pl_module), images[:2])
+        board = open_board(trainer)
+        if board is not None:
+            board.add_picture("train/augmented", tile(to_pictures(trainer, images), fill=0))
+            if board.tensorboard is not None:
+                _add_graph(board.tensorboard, getattr(pl_module, "net", pl_module), images[:2])
 
 
 def _add_graph(logger: TensorBoardLogger, net: torch.nn.Module, images: Tensor) -> None:

@@ -25,7 +25,7 @@ class Paper:
 
     def __init__(self) -> None:
         self.drawn: dict[str, Any] = {}
-        self.step, self.writer = 0, self
+        self.step, self.tensorboard, self.experiment = 0, self, self
 
     def add_figure(self, tag: str, figure: Any) -> None:
         self.drawn[tag] = figure
