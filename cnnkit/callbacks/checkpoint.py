@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from cnnkit.callbacks.checkpoint_reading import load_checkpoint
+from cnnkit.checkpoints import load_checkpoint
 from cnnkit.errors import UserError
 from cnnkit.files import replacing
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from cnnkit.callbacks.checkpoint_reading import (
+from cnnkit.checkpoints import (
     NEEDED_TO_RESUME,
     DamagedCheckpoint,
     check_keys,

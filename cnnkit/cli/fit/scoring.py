@@ -5,7 +5,7 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, weight_shapes
+from cnnkit.checkpoints import check_weights_fit, load_checkpoint, weight_shapes
 from cnnkit.cli.fit.output import print_scores, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.files import note_not_written

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torchvision.models import squeezenet1_1
 
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.callbacks.checkpoint_reading import check_weights_fit
+from cnnkit.checkpoints import check_weights_fit
 from cnnkit.errors import UserError
 
 WEIGHTS = {"w": torch.arange(4.0)}
