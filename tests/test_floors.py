@@ -15,7 +15,7 @@ FLOORS = {
     **dict.fromkeys(("scalars", "shell", "suggest", "threads", "upstream", "sizes", "__init__"), 0),
     **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "yaml_files", "cards"), 1),
     "runs": 2,
-    **dict.fromkeys(("weights", "checkpoints", "stats", "loggers"), 3),
+    **dict.fromkeys(("weights", "stats", "loggers"), 3),
     **dict.fromkeys(("models", "data", "reporting"), 4),
     "inspection": 5,
     **dict.fromkeys(("tasks", "callbacks", "classroom"), 6),

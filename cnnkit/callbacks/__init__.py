@@ -18,7 +18,7 @@ from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.callbacks.tuned import Tuned
 from cnnkit.callbacks.whitening import Whitening
-from cnnkit.checkpoints import load_checkpoint
+from cnnkit.weights.checkpoints import load_checkpoint
 
 __all__ = [
     "EMA",

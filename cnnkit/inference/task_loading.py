@@ -15,11 +15,11 @@ from typing import Any
 
 import lightning as L
 
-from cnnkit.checkpoints import load_checkpoint
 from cnnkit.errors import UserError
 from cnnkit.inference.trusted import DOTTED, allow_imports, find_paths
 from cnnkit.tasks import ClassificationTask
 from cnnkit.weights import skip_pretrained
+from cnnkit.weights.checkpoints import load_checkpoint
 from cnnkit.yaml_files import read_file
 
 

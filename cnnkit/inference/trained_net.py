@@ -15,13 +15,13 @@ from jsonargparse import ArgumentParser
 from torch import Tensor, nn
 
 import cnnkit.models
-from cnnkit.checkpoints import load_checkpoint
 from cnnkit.errors import UserError
 from cnnkit.inference.trusted import TRUSTED, allow_imports, find_paths
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import find_head, make_head
 from cnnkit.tasks.tta import TTA, average_views
 from cnnkit.weights import skip_pretrained
+from cnnkit.weights.checkpoints import load_checkpoint
 
 if TYPE_CHECKING:
     from cnnkit.tasks import ClassificationTask

@@ -14,12 +14,12 @@ from prediction_table import read_table
 from small_runs import SHORT, Cli
 
 import cnnkit.models
-from cnnkit.checkpoints import load_checkpoint
 from cnnkit.cli.parsing.build import build_from_config
 from cnnkit.inference.task_loading import load_task
 from cnnkit.inference.trained_net import TrainedNet, load_classifier, rebuild_net
 from cnnkit.runs import RunFolder, find
 from cnnkit.weights import skip_pretrained
+from cnnkit.weights.checkpoints import load_checkpoint
 
 NOT_IMPORTED = (
     "lightning",
