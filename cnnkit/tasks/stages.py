@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers import Dropout
@@ -146,6 +146,26 @@ def make_head(linear: nn.Module, hidden_sizes: tuple[int, ...], dropout: float) 
         layers += [nn.Linear(before, after), nn.ReLU(), *([Dropout(dropout)] if dropout else [])]
     layers = layers[: -2 if dropout else -1]  # neither ReLU nor dropout on the logits
     return nn.Sequential(*layers)
+
+
+def compute_features(net: nn.Module, head: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the input of the head for images (B, C, H, W), flattened to (B, D), and the logits (B, K).
+
+    Raises:
+        UserError: the net does not call its head once with one tensor.
+    """
+    inputs_seen: list[Any] = []
+    handle = head.register_forward_pre_hook(lambda module, inputs: inputs_seen.append(inputs[0] if inputs else None))
+    try:
+        logits: Tensor = net(images)
+    finally:
+        handle.remove()
+    if len(inputs_seen) != 1 or not isinstance(inputs_seen[0], Tensor):
+        raise UserError(
+            "the net does not call its head once with one tensor, so there are no features before it; name another "
+            "part of the net with head (TransferTask: or use mode frozen)"
+        )
+    return inputs_seen[0].flatten(1), logits
 
 
 def load_backbone(net: nn.Module, head: str, weights: dict[str, Any], source: str, keep_head: bool) -> None:

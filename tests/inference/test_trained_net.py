@@ -15,6 +15,7 @@ from small_runs import SHORT, Cli
 
 import cnnkit.models
 from cnnkit.cli.parsing.build import build_from_config
+from cnnkit.errors import UserError
 from cnnkit.inference.task_loading import load_task
 from cnnkit.inference.trained_net import TrainedNet, load_classifier, rebuild_net
 from cnnkit.runs import RunFolder, find
@@ -146,6 +147,13 @@ def test_a_task_of_ones_own_predicts_as_it_says(cli: Cli) -> None:
     with torch.inference_mode():
         plain = TrainedNet(classifier.net).predict_step(images())
         assert torch.equal(classifier.predict_step(images(), 0), plain.pow(2))
+    for given in (("runs",), (run.best, None, run.config)):
+        found = cnnkit.load(given[0], config=given[2:]).predict("a.png")[0]
+        assert f"{found.probability:.6f}" == read_table()[0]["probability"]
+    with pytest.raises(UserError, match=r"needs my_predictions\.Certain, which is neither"):
+        cnnkit.load(run.best)
+    with pytest.raises(UserError, match=r"nothing\.yaml: cannot be read"):
+        cnnkit.load(run.best, config="nothing.yaml")
     shares = [float(read_table()[0][f"probability_{k}"]) for k in range(1, 6)]
     assert 0 < sum(shares) < 0.5  # of the squares
 
@@ -167,6 +175,8 @@ def test_predict_imports_neither_lightning_nor_anything_else_that_is_slow(
     modules = imported_by(f"from cnnkit.cli import main; assert main({words}) == 0", tmp_path)
     assert "torch" in modules
     assert not modules & set(NOT_IMPORTED)
+    code = f"import cnnkit; assert len(cnnkit.load({str(trained_once)!r}).predict('a.png')) == 1"
+    assert not imported_by(code, tmp_path) & set(NOT_IMPORTED)
 
 
 def test_pretrained_weights_are_not_fetched(trained_once: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
