@@ -13,10 +13,12 @@ from prediction_table import read_table
 from small_runs import Cli
 
 import cnnkit
-from cnnkit import FashionMNISTSample
+from cnnkit import MLP, FashionMNISTSample, GoogLeNet, ResNet
 from cnnkit.cli.commands.explain import images as explained
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor
+from cnnkit.inference.preprocessing import Preprocessing
+from cnnkit.inference.trained_net import TrainedNet
 from cnnkit.runs import RunFolder
 
 NAMES = FashionMNISTSample().class_names
@@ -147,6 +149,17 @@ def test_features_are_what_the_head_gets(predictor: Predictor, pixels: torch.Ten
     assert not heads[-1]._forward_pre_hooks
     with pytest.raises(UserError, match="head is 'nothing': CNN has no such part"):
         predictor.embed(pixels, head="nothing")
+
+
+@pytest.mark.parametrize("kind", [MLP, GoogLeNet, ResNet], ids=lambda kind: kind.__name__)
+def test_the_head_of_any_net_is_found(kind: Any, pixels: torch.Tensor) -> None:
+    net = kind(in_channels=1, num_classes=10, image_size=28).eval()
+    data = Preprocessing(list(NAMES), 1, 28, [0.5], [0.25], "crop")
+    predictor = Predictor(TrainedNet(net), data, Path("a.ckpt"))
+    head = net.get_submodule({"MLP": "classifier", "GoogLeNet": "classifier", "ResNet": "linear"}[kind.__name__])
+    with torch.inference_mode():
+        logits = head(torch.from_numpy(predictor.embed(pixels[:2])))
+        torch.testing.assert_close(logits, net((pixels[:2].float() / 255 - 0.5) / 0.25))
 
 
 def test_explanations_are_those_of_the_command(
