@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule, ImageFolder
+    from cnnkit.inference.predictor import load
     from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
     from cnnkit.precision import default_precision
     from cnnkit.tasks import AuxiliaryLossTask, ClassificationTask, TransferTask
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
 _NAMES = {
     "cnnkit.data": ("CIFAR10", "FashionMNIST", "FashionMNISTSample", "ImageDataModule", "ImageFolder", "MNIST"),
+    "cnnkit.inference.predictor": ("load",),
     "cnnkit.models": (
         "CNN",
         "MLP",
@@ -53,6 +55,7 @@ __all__ = [
     "TransferTask",
     "__version__",
     "default_precision",
+    "load",
 ]
 
 

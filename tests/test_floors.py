@@ -19,12 +19,12 @@ FLOORS = {
     **dict.fromkeys(("models", "data", "reporting"), 4),
     "inspection": 5,
     **dict.fromkeys(("tasks", "callbacks", "classroom"), 6),
-    "dashboards": 7,
+    **dict.fromkeys(("dashboards", "inference"), 7),
     "study": 8,
     "cli": 9,
     "__main__": 10,
 }
-WITH_LIGHTNING = ("tasks", "callbacks", "dashboards", "data", "loggers", "cli", "__main__", "__init__")
+WITH_LIGHTNING = ("tasks", "callbacks", "dashboards", "data", "loggers", "inference", "cli", "__main__", "__init__")
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from cnnkit.callbacks.best import BestCheckpoint, build_checkpoints, find_best_checkpoint
 from cnnkit.callbacks.checkpoint import SafeCheckpointIO
-from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.callbacks.corrected import ModelPruning, SpikeDetection
 from cnnkit.callbacks.ema import EMA
 from cnnkit.callbacks.idle_hooks import SkipIdleHooks
@@ -19,6 +18,7 @@ from cnnkit.callbacks.stop_when import StopWhen
 from cnnkit.callbacks.throughput import Throughput
 from cnnkit.callbacks.tuned import Tuned
 from cnnkit.callbacks.whitening import Whitening
+from cnnkit.weights.checkpoints import load_checkpoint
 
 __all__ = [
     "EMA",

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from cnnkit.callbacks.checkpoint_reading import load_checkpoint
 from cnnkit.errors import UserError
 from cnnkit.files import replacing
+from cnnkit.weights.checkpoints import load_checkpoint
 
 
 class SafeCheckpointIO(CheckpointIO):

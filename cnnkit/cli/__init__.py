@@ -12,7 +12,7 @@ from cnnkit import __version__
 from cnnkit.allocator import import_quickly, keep_freed_memory
 from cnnkit.cli import help as texts
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
-from cnnkit.cli.errors.exit_codes import keep_streams_open
+from cnnkit.cli.errors.exit_codes import keep_streams_open, run_to_exit_code
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
@@ -88,9 +88,21 @@ def _run(args: list[str], began: float) -> int:
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
 
+        if command == "predict" and any(word.partition("=")[0] == "--images" for word in args):
+            return _predict_images(args[1:], debug=debug)
+
         # In a program that has torch already, its threads are that program's choice.
         cores_before = None if "torch" in sys.modules else read_usage()
         with import_quickly():
             from cnnkit.cli.fit.command import run_command  # imports torch
 
         return run_command(command, args[1:], began=began, debug=debug, cores_before=cores_before)
+
+
+def _predict_images(words: list[str], *, debug: bool) -> int:
+    """Predict image files, which needs no trainer: that of Lightning takes longer to import than all else here."""
+    with import_quickly():
+        from cnnkit.cli.commands import predict  # imports torch
+
+    stopped = "stopped; there is nothing to resume"
+    return run_to_exit_code(lambda: predict.predict_images(words), predict.describe_error, debug=debug, stopped=stopped)

@@ -1,9 +1,22 @@
 """Images on disk to batches on the device."""
 
-from cnnkit.data.batches import Batch, Batches
-from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.datasets import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample
-from cnnkit.data.folder import ImageFolder
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cnnkit.data.batches import Batch, Batches
+    from cnnkit.data.datamodules import ImageDataModule
+    from cnnkit.data.datasets import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample
+    from cnnkit.data.folder import ImageFolder
+
+# Imported at first use: the modules that read image files need no Lightning.
+_NAMES = {
+    "batches": ("Batch", "Batches"),
+    "datamodules": ("ImageDataModule",),
+    "datasets": ("CIFAR10", "MNIST", "FashionMNIST", "FashionMNISTSample"),
+    "folder": ("ImageFolder",),
+}
+_MODULES = {name: f"cnnkit.data.{module}" for module, names in _NAMES.items() for name in names}
 
 __all__ = [
     "CIFAR10",
@@ -15,3 +28,9 @@ __all__ = [
     "ImageDataModule",
     "ImageFolder",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(_MODULES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,26 +22,10 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from cnnkit import files
 from cnnkit.errors import UserError
 from cnnkit.layers.probing import as_plain_code
+from cnnkit.tasks.stages import compute_features
 
 Features = dict[str, Tensor]
 """Keys: train, train_labels, val, val_labels."""
-
-
-def compute_features(net: nn.Module, head: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the input of the head for images (B, C, H, W), flattened to (B, D), and the logits (B, K).
-
-    Raises:
-        UserError: the net does not call its head once with one tensor.
-    """
-    inputs_seen: list[Any] = []
-    handle = head.register_forward_pre_hook(lambda module, inputs: inputs_seen.append(inputs[0] if inputs else None))
-    try:
-        logits: Tensor = net(images)
-    finally:
-        handle.remove()
-    if len(inputs_seen) != 1 or not torch.is_tensor(inputs_seen[0]):
-        raise UserError("mode embeddings: the net does not call its head once with one tensor; use mode frozen")
-    return inputs_seen[0].flatten(1), logits
 
 
 def check_head(head: nn.Module, features: Tensor, logits: Tensor) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from cnnkit.errors import UserError
-from cnnkit.layers import Dropout
+from cnnkit.layers import AuxiliaryHead, Dropout
 from cnnkit.weights import describe_differences
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
@@ -42,7 +42,8 @@ def find_head(net: nn.Module, name: str = "auto") -> str:
 
     Args:
         net: any net.
-        name: the name to check; ``auto``: the module of timm's ``get_classifier``, else the last `nn.Linear`.
+        name: the name to check; ``auto``: the module of timm's ``get_classifier``, else the last `nn.Linear` outside
+            auxiliary heads.
 
     Raises:
         UserError: there is no such module.
@@ -52,7 +53,8 @@ def find_head(net: nn.Module, name: str = "auto") -> str:
         '2'
     """
     modules: dict[str, Any] = dict(net.named_modules())
-    linear = [key for key, module in modules.items() if isinstance(module, nn.Linear)]
+    auxiliary = {part for module in modules.values() if isinstance(module, AuxiliaryHead) for part in module.modules()}
+    linear = [key for key, module in modules.items() if isinstance(module, nn.Linear) and module not in auxiliary]
     if name != "auto":
         if not name or name not in modules:
             known = ", ".join(linear[-3:]) or "none"
@@ -74,7 +76,7 @@ def find_stages(net: nn.Module, head: str) -> list[Stage]:
     contains the head; a Sequential, ModuleList or ModuleDict whose name has no number at its end (``features`` and
     ``blocks``, but not ``layer1``); and an only child. A module without weights of two dimensions or more
     (normalization, activation, pooling) joins the stage before it. Parameters of a replaced module itself join the
-    first stage.
+    first stage, and so do auxiliary heads, which prediction does not run.
 
     Example:
         >>> net = nn.Sequential()
@@ -101,7 +103,7 @@ def find_stages(net: nn.Module, head: str) -> list[Stage]:
 
 def _open(module: nn.Module, prefix: str, head: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, child in module.named_children():
-        if child is head:
+        if child is head or isinstance(child, AuxiliaryHead):
             continue
         series = name[-1].isdigit()
         if any(part is head for part in child.modules()) or (isinstance(child, _CONTAINERS) and not series):
@@ -146,6 +148,26 @@ def make_head(linear: nn.Module, hidden_sizes: tuple[int, ...], dropout: float) 
         layers += [nn.Linear(before, after), nn.ReLU(), *([Dropout(dropout)] if dropout else [])]
     layers = layers[: -2 if dropout else -1]  # neither ReLU nor dropout on the logits
     return nn.Sequential(*layers)
+
+
+def compute_features(net: nn.Module, head: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the input of the head for images (B, C, H, W), flattened to (B, D), and the logits (B, K).
+
+    Raises:
+        UserError: the net does not call its head once with one tensor.
+    """
+    inputs_seen: list[Any] = []
+    handle = head.register_forward_pre_hook(lambda module, inputs: inputs_seen.append(inputs[0] if inputs else None))
+    try:
+        logits: Tensor = net(images)
+    finally:
+        handle.remove()
+    if len(inputs_seen) != 1 or not isinstance(inputs_seen[0], Tensor):
+        raise UserError(
+            "the net does not call its head once with one tensor, so there are no features before it; name another "
+            "part of the net with head (TransferTask: or use mode frozen)"
+        )
+    return inputs_seen[0].flatten(1), logits
 
 
 def load_backbone(net: nn.Module, head: str, weights: dict[str, Any], source: str, keep_head: bool) -> None:

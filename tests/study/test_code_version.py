@@ -57,7 +57,7 @@ def test_all_that_a_fit_has_imported_is_known_by_name() -> None:
 def test_no_step_of_a_run_imports_what_only_shows() -> None:
     """So that the list cannot hide what a number depends on."""
     packages = (cnnkit.data, cnnkit.models, cnnkit.tasks, cnnkit.transforms, cnnkit.optim)
-    classes = [ImportedName(package.__name__, name) for package in packages for name in vars(package) if name[0] != "_"]
+    classes = [ImportedName(package.__name__, name) for package in packages for name in package.__all__]
     more = [
         ImportedName(f"cnnkit.{name}")
         for name in ("precision", "metrics", "weights", "callbacks.best", "callbacks.ema")

@@ -11,7 +11,7 @@ from short_trainer import trainer
 from torch import nn
 from transfer_runs import data, net, outside, same
 
-from cnnkit import CNN, ResNet, TransferTask
+from cnnkit import CNN, GoogLeNet, ResNet, TransferTask
 from cnnkit.errors import UserError
 from cnnkit.tasks.stages import find_head, find_stages
 
@@ -48,6 +48,7 @@ def efficientnet() -> nn.Module:
         (partial(ResNet, block="preact"), "linear", ["conv1", "layer1", "layer2", "layer3"]),
         (net, "head.2", ["features.0", "features.4", "features.8"]),
         (partial(CNN, hidden_sizes=(16,)), "head.3", ["features.0", "features.3", "head.1"]),
+        (GoogLeNet, "classifier", ["stem.0", "stage1", "stage2", "stage3"]),
         (Backbone, "fc", ["backbone.conv1", "backbone.layer1", "backbone.layer2", "backbone.layer3"]),
         (
             efficientnet,
@@ -55,7 +56,7 @@ def efficientnet() -> nn.Module:
             ["net.conv_stem", *(f"net.blocks.{i}" for i in range(7)), "net.conv_head"],
         ),
     ],
-    ids=["ResNet", "pre-activation", "CNN", "CNN with a hidden layer", "own", "timm"],
+    ids=["ResNet", "pre-activation", "CNN", "CNN with a hidden layer", "auxiliary heads", "own", "timm"],
 )
 def test_the_stages_of_any_net_hold_its_backbone_once_and_in_order(
     make: Callable[[], nn.Module], head: str, stages: list[str]

@@ -5,34 +5,30 @@ import csv
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor
 
 from cnnkit import runs
-from cnnkit.cards import find_config
-from cnnkit.cli.fit.output import print_image_predictions
+from cnnkit.cli.errors.exit_codes import Description, describe_briefly
 from cnnkit.cli.image_files import list_images
-from cnnkit.cli.inference import (
-    Preprocessing,
-    move_to_accelerator,
-    predict_probabilities,
-    read_preprocessing,
-    top_classes,
-    track,
-)
+from cnnkit.cli.inference import find_configs, move_to_accelerator, track
 from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, positive
-from cnnkit.cli.task_loading import load_task
+from cnnkit.cli.quiet import quieten
 from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
+from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
+from cnnkit.inference.trained_net import load_classifier, predict_probabilities, top_classes
 from cnnkit.notices import printable
-from cnnkit.tasks import ClassificationTask
+from cnnkit.reporting.terminal import print_rows
 from cnnkit.tasks.tta import TTA
-from cnnkit.transforms import Normalize
+
+if TYPE_CHECKING:
+    from cnnkit.inference.trained_net import Classifier
 
 TOP = 5  # classes a row of the CSV
 PAIR = ["class", "probability"]
@@ -68,6 +64,7 @@ def predict_images(words: Sequence[str]) -> int:
     Raises:
         UserError: for a mistake in the words, a checkpoint that does not serve, or an output that cannot be written.
     """
+    quieten()
     args = arguments().read(words)
     if not args.run and not args.ckpt_path:
         raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
@@ -77,10 +74,10 @@ def predict_images(words: Sequence[str]) -> int:
     check_output(output)
     run = runs.choose_finished(args.run) if args.run else None
     path = runs.choose_checkpoint(run, args.ckpt_path)
-    task, checkpoint = load_task(path, [*([run.config] if run else []), *map(find_config, args.config)])
-    task.tta = args.tta or task.tta
+    classifier, checkpoint = load_classifier(path, [*([run.config] if run else []), *find_configs(args.config)])
+    classifier.tta = args.tta or classifier.tta
     data = read_preprocessing(checkpoint, path)
-    predictions = _predict(move_to_accelerator(task), data, files, args.batch_size)
+    predictions = _predict(move_to_accelerator(classifier), data, files, args.batch_size)
     first: list[tuple[str, str, float]] = []
     unread: list[UnreadableImage] = []
     with writing_output(output, "w") as file:
@@ -96,22 +93,42 @@ def predict_images(words: Sequence[str]) -> int:
             writer.writerow([path, *cells[:2], *cells, ""])
             if len(first) < SHOWN:
                 first.append((printable(path), printable(found[0][0]), found[0][1]))
-    print_image_predictions(first, len(files), len(unread), output)
+    _print_predictions(first, len(files), len(unread), output)
     for reason in unread:
         print(printable(reason), file=sys.stderr)
     return 3 if unread else 0
 
 
 def _predict(
-    task: ClassificationTask, data: Preprocessing, files: Sequence[Path], batch_size: int
+    classifier: "Classifier", data: Preprocessing, files: Sequence[Path], batch_size: int
 ) -> Iterator[tuple[Path, Prediction]]:
     """Every file with its most probable classes, or with the reason why there are none."""
-    normalize = Normalize(data.mean, data.std)
     for batch in data.decode(files, batch_size):
         pixels = [image for _, image in batch if isinstance(image, Tensor)]
         tops: Iterator[Prediction] = iter(())
         if pixels:
-            images = normalize(torch.stack(pixels).to(task.device))
-            tops = iter(top_classes(predict_probabilities(task, images, data.class_names), data.class_names, TOP))
+            images = data.normalize(torch.stack(pixels).to(classifier.device))
+            probabilities = predict_probabilities(classifier, images, data.class_names)
+            tops = iter(top_classes(probabilities, data.class_names, TOP))
         for path, image in batch:
             yield path, next(tops) if isinstance(image, Tensor) else image
+
+
+def _print_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
+    """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
+    wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
+    for file, name, probability in first:
+        print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
+    if images - unread > len(first):
+        print(f"… and {images - unread - len(first):,} more")
+    rows = {"images": f"{images:,}", "predictions": str(path)}
+    print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
+
+
+def describe_error(error: Exception) -> Description:
+    """Describe an error as the commands on a trainer do, whose description imports Lightning."""
+    if isinstance(error, UserError):
+        return describe_briefly(error)
+    from cnnkit.cli.errors import messages
+
+    return messages.describe_error(error)

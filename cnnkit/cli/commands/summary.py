@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
-from cnnkit.cards import find_config
 from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
@@ -80,12 +79,13 @@ def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, i
 
 
 def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
-    from cnnkit.cli.task_loading import load_task
+    from cnnkit.cli.inference import find_configs
+    from cnnkit.inference.task_loading import load_task
 
     if args.others:
         raise UserError(f"{args.others[0]}: the net of a run is what it is; give a --config FILE to change it")
     run = runs.choose_finished(args.run)
-    task, checkpoint = load_task(run.best, [run.config, *map(find_config, args.config)])
+    task, checkpoint = load_task(run.best, [run.config, *find_configs(args.config)])
     return task, _image(task, checkpoint.get("data") or {})
 
 

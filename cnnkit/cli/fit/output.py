@@ -97,17 +97,6 @@ def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule:
     print_rows({"images": f"{number:,}", "predictions": str(path)})
 
 
-def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
-    """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
-    wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
-    for file, name, probability in first:
-        print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
-    if images - unread > len(first):
-        print(f"… and {images - unread - len(first):,} more")
-    rows = {"images": f"{images:,}", "predictions": str(path)}
-    print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
-
-
 def flatten_config(value: Any, prefix: str = "") -> Any:
     """Yield ``(dotted name, plain value)`` pairs of a nested configuration, class names short."""
     if isinstance(value, dict):

@@ -7,14 +7,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from cnnkit.callbacks.checkpoint_reading import (
-    NEEDED_TO_RESUME,
-    DamagedCheckpoint,
-    check_keys,
-    check_weights_fit,
-    load_checkpoint,
-    weight_shapes,
-)
 from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder, choose_checkpoint
@@ -22,6 +14,14 @@ from cnnkit.runs.keys import MAY_CHANGE, covers
 from cnnkit.runs.records import differences, flatten
 from cnnkit.shell import quote_command
 from cnnkit.weights import read_weights
+from cnnkit.weights.checkpoints import (
+    NEEDED_TO_RESUME,
+    DamagedCheckpoint,
+    check_keys,
+    check_weights_fit,
+    load_checkpoint,
+    weight_shapes,
+)
 from cnnkit.yaml_files import read_dump
 
 _FREE = tuple(chain.from_iterable(MAY_CHANGE.values()))

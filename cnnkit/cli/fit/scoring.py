@@ -5,12 +5,12 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnkit.callbacks.checkpoint_reading import check_weights_fit, load_checkpoint, weight_shapes
 from cnnkit.cli.fit.output import print_scores, write_predictions
 from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
 from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
+from cnnkit.weights.checkpoints import check_weights_fit, load_checkpoint, weight_shapes
 
 if TYPE_CHECKING:
     from cnnkit.cli.fit.session import Session

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import lightning as L
 
 from cnnkit.cli.errors.messages import describe_error
-from cnnkit.cli.fit.command import quieten
 from cnnkit.cli.parsing.command_line import read_command_line
 from cnnkit.cli.parsing.configuration import load_configuration
 from cnnkit.cli.parsing.construction import build_objects
+from cnnkit.cli.quiet import quieten
 from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
 from cnnkit.weights import skip_pretrained

@@ -65,8 +65,7 @@ def read_image(
     Raises:
         UnreadableImage: the file is missing, empty, truncated, no image, too large, or of a kind that Pillow misreads.
     """
-    if channels not in (1, 3):
-        raise UserError(f"channels is {channels}: give 3 for color or 1 for gray")
+    _check_channels(channels)
     file = Path(path)
     try:
         with _open(file, max_pixels) as image:
@@ -79,10 +78,31 @@ def read_image(
         raise UnreadableImage(path, _explain(error)) from None
 
 
+def convert_image(image: Image.Image, channels: int, size: tuple[int, int], resize: Resize = "crop") -> Tensor:
+    """Convert an image that Pillow holds to uint8 (C, H, W), as `read_image` does with a file of the same pixels.
+
+    A JPEG file that is at least twice the size is read as a smaller one, so its pixels differ a little from those here.
+    """
+    _check_channels(channels)
+    bands, orientation = WholeBands(image), _find_orientation(image, decoded=True)
+    wanted = size[::-1] if 5 <= orientation <= 8 else size
+    flatten = Flattening(bands, tiff.PixelKind())
+    return _to_tensor(resize_bands(bands, flatten, _choose_mode(channels), bands.size, wanted, resize), orientation)
+
+
 def describe_decoder() -> str:
     """Name everything but the arguments of `read_image` that decides which pixels it makes of a content."""
     heif = f", pillow-heif {importlib.metadata.version('pillow-heif')}" if has_heif() else ""
     return f"cnnkit {VERSION}, Pillow {PIL.__version__}{heif}"
+
+
+def _check_channels(channels: int) -> None:
+    if channels not in (1, 3):
+        raise UserError(f"channels is {channels}: give 3 for color or 1 for gray")
+
+
+def _choose_mode(channels: int) -> str:
+    return "L" if channels == 1 else "RGB"
 
 
 _EARLY = re.compile(
@@ -122,7 +142,7 @@ def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
 def _read(
     image: ImageFile.ImageFile, path: Path, channels: int, size: tuple[int, int] | None, resize: Resize, max_pixels: int
 ) -> Tensor:
-    mode = "L" if channels == 1 else "RGB"
+    mode = _choose_mode(channels)
     kind, transparency = tiff.find_kind(image), find_transparency(image)
     # A JPEG is decoded at 1/2, 1/4 or 1/8 if that is at least twice the size: it is faster, and as good.
     draft = image.draft(None, (2 * max(size), 2 * max(size))) if size and image.format in ("JPEG", "MPO") else None
@@ -136,11 +156,16 @@ def _read(
         extent = draft[1][2:] if draft else bands.size
         is_sideways = 5 <= orientation <= 8  # width and height change places
         flat = resize_bands(bands, flatten, mode, extent, size[::-1] if is_sideways else size, resize)
+    return _to_tensor(flat, orientation)
+
+
+def _to_tensor(flat: Image.Image, orientation: int) -> Tensor:
+    """Return gray or RGB pixels upright, uint8 (C, H, W)."""
     if orientation != 1:
         flat.getexif()[ExifTags.Base.Orientation] = orientation
         ImageOps.exif_transpose(flat, in_place=True)
     pixels = torch.from_numpy(np.array(flat))
-    return pixels[None] if channels == 1 else pixels.permute(2, 0, 1).contiguous()
+    return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
 def _check_file(path: Path) -> None:

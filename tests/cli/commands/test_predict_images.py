@@ -10,6 +10,7 @@ from prediction_table import read_table
 from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
+from cnnkit.inference.trained_net import TrainedNet
 from cnnkit.runs import RunFolder
 
 NAMES = FashionMNISTSample().class_names
@@ -159,13 +160,13 @@ def test_ctrl_c_leaves_the_table_of_before(
     Path("predictions.csv").write_text("of another time")
     seen = []
 
-    def interrupted(self: ClassificationTask, batch: torch.Tensor, number: int) -> torch.Tensor:
+    def interrupted(self: TrainedNet, batch: torch.Tensor, number: int) -> torch.Tensor:
         seen.append(len(batch))
         if len(seen) == 2:
             raise KeyboardInterrupt
         return torch.full((len(batch), 10), 0.1)
 
-    monkeypatch.setattr(ClassificationTask, "predict_step", interrupted)
+    monkeypatch.setattr(TrainedNet, "predict_step", interrupted)
     ended = cli("predict", "--run", str(trained_once), "--images", "photos", "--batch_size=5")
     assert (ended.code, ended.err) == (130, "stopped; there is nothing to resume\n")
     assert seen == [5, 5]

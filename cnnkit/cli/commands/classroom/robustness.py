@@ -70,7 +70,7 @@ class Measurement:
             changes: what is done to the images, and how strongly, by name.
         """
         from cnnkit.cli.inference import move_to_accelerator
-        from cnnkit.cli.task_loading import load_task
+        from cnnkit.inference.task_loading import load_task
         from cnnkit.inspection.robustness import accuracy_under_change, mean_over_runs
 
         found: dict[str, dict[str, list[Point]]] = {change: {} for change in changes}

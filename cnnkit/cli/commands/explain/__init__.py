@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
+from cnnkit.allocator import import_quickly
 from cnnkit.cli.outputs import check_writable
 from cnnkit.cli.parsing.options import Options, add_json, natural
 from cnnkit.errors import UserError
@@ -57,25 +58,27 @@ def run(args: argparse.Namespace) -> int:
     taken = {file.resolve() for file in files}
     _check_output(output, taken, len(files) + len(numbers), maps=args.maps)
 
-    from cnnkit.cli.commands.explain import images
-    from cnnkit.cli.inference import move_to_accelerator, read_preprocessing, track
-    from cnnkit.cli.task_loading import load_task
+    with import_quickly():
+        from cnnkit.cli.commands.explain import images
+        from cnnkit.cli.inference import move_to_accelerator, track
+        from cnnkit.inference.preprocessing import read_preprocessing
+        from cnnkit.inference.trained_net import load_classifier
 
-    task, checkpoint = load_task(run.best, [run.config])
+    classifier, checkpoint = load_classifier(run.best, [run.config])
     data = read_preprocessing(checkpoint, run.best)
     if args.label is not None and args.label not in data.class_names:
         raise UserError(f"class {args.label!r} is none of the net's{suggest(args.label, data.class_names)}")
     unread: list[str] = []
     batches = itertools.chain(images.read_test_images(run, numbers), images.read_files(files, data, unread))
     drawing = images.Drawing(output, args.label, args.module, args.maps, taken)
-    explained = images.draw_explanations(move_to_accelerator(task), data, batches, drawing)
+    explained = images.draw_explanations(move_to_accelerator(classifier), data, batches, drawing)
     found = list(track(explained, len(files) + len(numbers), "explaining"))
     if args.json:
         values = {"run": str(run), "images": [each.as_json() for each in found], "unreadable": unread}
         print(json.dumps(values, indent=2))
     elif found:
         _print(found, output)
-    for line in [*map(printable, unread), *_notes(task.net)]:
+    for line in [*map(printable, unread), *_notes(classifier.net)]:
         print(line, file=sys.stderr)
     return 3 if unread else 0
 

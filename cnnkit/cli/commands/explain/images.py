@@ -4,22 +4,25 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from cnnkit import runs
-from cnnkit.cli.inference import Preprocessing, load_test_images, predict_probabilities, top_classes
+from cnnkit.cli.inference import load_test_images
 from cnnkit.cli.outputs import write_bytes
 from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.errors import UserError
+from cnnkit.inference.preprocessing import Preprocessing
+from cnnkit.inference.trained_net import predict_probabilities, top_classes
 from cnnkit.inspection.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
 from cnnkit.inspection.feature_maps import feature_maps
 from cnnkit.reporting.figures import png_bytes, short
 from cnnkit.reporting.grids import encode_png
-from cnnkit.tasks import ClassificationTask
-from cnnkit.transforms import Normalize
+
+if TYPE_CHECKING:
+    from cnnkit.inference.trained_net import Classifier
 
 BATCH_SIZE = 8
 TOP = 3  # classes named above a picture
@@ -114,7 +117,7 @@ def read_test_images(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[li
 
 
 def draw_explanations(
-    task: ClassificationTask, data: Preprocessing, batches: Iterable[list[Source]], drawing: Drawing
+    classifier: "Classifier", data: Preprocessing, batches: Iterable[list[Source]], drawing: Drawing
 ) -> Iterator[ExplainedImage]:
     """Explain images and write their pictures; those of one batch are in memory at a time, or all of a sheet.
 
@@ -122,15 +125,15 @@ def draw_explanations(
         UserError: the net does not fit the names of its classes, Grad-CAM has no module to look at, or a file cannot be
             written.
     """
-    names, normalize = data.class_names, Normalize(data.mean, data.std)
+    names = data.class_names
     target = None if drawing.label is None else names.index(drawing.label)
     sheet: list[Explanation] = []
     for sources in filter(None, batches):
-        images = normalize(torch.stack([source.pixels for source in sources]).to(task.device))
-        probabilities = predict_probabilities(task, images, names)
+        images = data.normalize(torch.stack([source.pixels for source in sources]).to(classifier.device))
+        probabilities = predict_probabilities(classifier, images, names)
         tops = top_classes(probabilities, names, TOP)
-        attributions = attribution_maps(task.net, images, data.mean, data.std, target, drawing.module)
-        stages = feature_maps(task.net, images) if drawing.maps else {}
+        attributions = attribution_maps(classifier.net, images, data.mean, data.std, target, drawing.module)
+        stages = feature_maps(classifier.net, images) if drawing.maps else {}
         for index, (source, top) in enumerate(zip(sources, tops, strict=True)):
             picture, maps = drawing.name_files(source.stem)
             explained = top[0] if target is None else (names[target], float(probabilities[index, target]))

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from cnnkit.cli.inference import move_to_accelerator
 from cnnkit.cli.parsing.build import build_data
-from cnnkit.cli.task_loading import load_task
 from cnnkit.data import ImageDataModule
 from cnnkit.errors import UserError
+from cnnkit.inference.task_loading import load_task
 from cnnkit.metric_names import MONITOR
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import read_metrics

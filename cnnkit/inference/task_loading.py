@@ -8,52 +8,47 @@ come from the checkpoint, because only there stand those that the data gave.
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from jsonargparse import set_parsing_settings
 
-import cnnkit
-from cnnkit.callbacks import load_checkpoint
-from cnnkit.cli.parsing.command_line import read_config
 from cnnkit.errors import UserError
+from cnnkit.inference.trusted import DOTTED, allow_imports, find_paths
 from cnnkit.tasks import ClassificationTask
-from cnnkit.upstream import private
 from cnnkit.weights import skip_pretrained
-
-OURS = ("models", "layers", "tasks", "optim")
-TRUSTED = (
-    [f"cnnkit.{part}" for part in OURS] + [f"cnnkit.{name}" for name in cnnkit.__all__] + ["torch.nn", "torch.optim"]
-)
-_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+from cnnkit.weights.checkpoints import load_checkpoint
+from cnnkit.yaml_files import read_file
 
 
-def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[ClassificationTask, dict[str, Any]]:
+def load_task(
+    path: Path, configs: Sequence[Path] = (), checkpoint: dict[str, Any] | None = None
+) -> tuple[ClassificationTask, dict[str, Any]]:
     """Rebuild the task of a checkpoint, in evaluation mode, on the CPU, in float32; return both.
 
     Args:
         path: a checkpoint of a run that was started from the command line.
         configs: configuration files whose classes may be imported.
+        checkpoint: its content, if it was read before.
 
     Raises:
         UserError: if the file is missing or damaged, names a class that is not trusted, or does not say how to build
             the net.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = checkpoint or load_checkpoint(path)
     arguments = checkpoint.get("hyper_parameters") or {}
     if "net" not in arguments:
         raise UserError(
             f"{path}: does not say how its net is built, because the run was not started from the command line; "
             "use ClassificationTask.load_from_checkpoint(file, net=...) in Python"
         )
-    named = set(_find_paths(arguments))
-    trusted = {name for config in configs for name in _find_paths(read_config(Path(config)).values)}
+    named = set(find_paths(arguments))
+    trusted = {name for config in configs for name in find_paths(read_file(config).values)}
     # Compiling would take longer than predicting.
     eager: dict[str, Any] = {"compile_net": False} if arguments.get("compile_net") else {}
-    with _allow_imports(_add_definitions(named & trusted)):
+    with allow_imports(_add_definitions(named & trusted)):
         try:
             with skip_pretrained():
                 # Called on Lightning's class: on ours it would drop the name of the task, for not being an argument.
@@ -67,15 +62,6 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
     return task.eval(), checkpoint
 
 
-def _find_paths(value: Any) -> Iterator[str]:
-    """Yield all strings in nested plain values that could be import paths."""
-    if isinstance(value, (dict, list, tuple)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _find_paths(part)
-    elif isinstance(value, str) and _DOTTED.fullmatch(value):
-        yield value
-
-
 def _add_definitions(names: set[str]) -> list[str]:
     """Import the names, and add to each the path where its object is defined."""
     found = set(names)
@@ -86,19 +72,7 @@ def _add_definitions(names: set[str]) -> list[str]:
         ):  # it is no import path, or its error is raised when it is needed
             there = getattr(import_module(module), last)
             found.add(f"{there.__module__}.{there.__qualname__}")
-    return sorted(name for name in found if _DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))
-
-
-@contextlib.contextmanager
-def _allow_imports(names: Sequence[str]) -> Iterator[None]:
-    """Let jsonargparse import only these names, and those of `TRUSTED`, within the context."""
-    settings = private("jsonargparse._common.parsing_settings")
-    before = dict(settings)
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=[*TRUSTED, *names])
-    try:
-        yield
-    finally:
-        settings.update(before)
+    return sorted(name for name in found if DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))
 
 
 def _describe(error: Exception) -> str:

@@ -7,8 +7,8 @@ from safetensors.torch import save_file
 from torchvision.models import squeezenet1_1
 
 from cnnkit.callbacks import load_checkpoint
-from cnnkit.callbacks.checkpoint_reading import check_weights_fit
 from cnnkit.errors import UserError
+from cnnkit.weights.checkpoints import check_weights_fit
 
 WEIGHTS = {"w": torch.arange(4.0)}
 WHOLE: dict[str, Any] = {

@@ -1,0 +1,163 @@
+"""A trained net that predicts as its task does, without Lightning, whose import takes longer than the prediction.
+
+This serves cnnkit's own tasks and nets. A checkpoint of anything else (a task of one's own, which may override
+`predict_step`, a net from elsewhere) gets its whole task, see `cnnkit.inference.task_loading`; so does every checkpoint
+that cannot be rebuilt here, and the task then says why.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from jsonargparse import ArgumentParser
+from torch import Tensor, nn
+
+import cnnkit.models
+from cnnkit.errors import UserError
+from cnnkit.inference.trusted import TRUSTED, allow_imports, find_paths
+from cnnkit.tasks.loss import match_dtype
+from cnnkit.tasks.stages import find_head, make_head
+from cnnkit.tasks.tta import TTA, average_views
+from cnnkit.weights import skip_pretrained
+from cnnkit.weights.checkpoints import load_checkpoint
+
+if TYPE_CHECKING:
+    from cnnkit.tasks import ClassificationTask
+
+# The tasks that predict with their net alone, and what their checkpoints hold besides its weights.
+_TASKS = {"ClassificationTask": (), "AuxiliaryLossTask": ("heads.",), "TransferTask": ()}
+_BUILT_BY = "lightning.pytorch.cli.instantiate_module"
+
+
+class TrainedNet(nn.Module):
+    """A net as `ClassificationTask` runs it in prediction.
+
+    Args:
+        net: maps images (B, C, H, W) to logits (B, K).
+        tta: views of each image to average over.
+    """
+
+    def __init__(self, net: nn.Module, tta: TTA = "none") -> None:
+        super().__init__()
+        self.net, self.tta = net, tta
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, C, H, W) to logits (B, K)."""
+        return self.net(match_dtype(images, self.net))  # type: ignore[no-any-return]
+
+    def predict_step(self, images: Tensor, batch_idx: int = 0) -> Tensor:
+        """Return class probabilities (B, K), float32."""
+        return average_views(self, images, self.tta).softmax(dim=1)
+
+
+if TYPE_CHECKING:
+    Classifier = TrainedNet | ClassificationTask  # both have net, tta, device and predict_step
+
+
+def load_classifier(path: Path, configs: Sequence[Path] = ()) -> "tuple[Classifier, dict[str, Any]]":
+    """Rebuild what predicts in a checkpoint, in evaluation mode, on the CPU, in float32; return it and the checkpoint.
+
+    Args:
+        path: a checkpoint of a run that was started from the command line.
+        configs: configuration files whose classes may be imported.
+
+    Raises:
+        UserError: as `cnnkit.inference.task_loading.load_task`.
+    """
+    checkpoint = load_checkpoint(path)
+    found = rebuild_net(checkpoint)
+    if found is not None:
+        return found, checkpoint
+    from cnnkit.inference.task_loading import load_task  # imports Lightning
+
+    return load_task(path, configs, checkpoint)
+
+
+def rebuild_net(checkpoint: dict[str, Any]) -> TrainedNet | None:
+    """Rebuild the net of a checkpoint, in evaluation mode; None where its task is needed, or the net does not fit."""
+    arguments = checkpoint.get("hyper_parameters")
+    if not isinstance(arguments, dict) or not _is_ordinary(checkpoint, arguments):
+        return None
+    try:
+        with skip_pretrained(), allow_imports():
+            net = _build(arguments["net"])
+            if sizes := arguments.get("head_sizes"):
+                head = find_head(net, arguments.get("head", "auto"))
+                new = make_head(net.get_submodule(head), tuple(sizes), arguments.get("head_dropout", 0.0))
+                net.set_submodule(head, new)
+        if arguments.get("channels_last", True):
+            net = net.to(memory_format=torch.channels_last)
+        weights = checkpoint["state_dict"].items()
+        net.load_state_dict({name.removeprefix("net."): value for name, value in weights if name.startswith("net.")})
+    except Exception:  # the task will say why
+        return None
+    return TrainedNet(net, arguments.get("tta", "none")).eval()
+
+
+def _is_ordinary(checkpoint: dict[str, Any], arguments: dict[str, Any]) -> bool:
+    """Whether prediction needs only the net: task and net are cnnkit's own, and nothing else would be imported."""
+    task, net = _own_name(arguments.get("_class_path"), "tasks"), arguments.get("net")
+    if task not in _TASKS or arguments.get("_instantiator") != _BUILT_BY:
+        return False
+    if not isinstance(net, dict) or net.keys() - {"class_path", "init_args"}:
+        return False
+    others = find_paths([arguments.get("optimizer"), arguments.get("scheduler")])
+    trusted = all(path.startswith(tuple(f"{name}." for name in TRUSTED)) or path in TRUSTED for path in others)
+    parts = ("net.", *_TASKS[task])
+    return (
+        trusted
+        and _own_name(net.get("class_path"), "models") in cnnkit.models.__all__
+        and arguments.get("tta", "none") in get_args(TTA)
+        and str(checkpoint["pytorch-lightning_version"]).startswith("2.")  # others are converted first
+        and not checkpoint.keys() & {"hparams", "module_arguments"}
+        and all(name.startswith(parts) for name in checkpoint["state_dict"])
+    )
+
+
+def _own_name(path: Any, part: str) -> str:
+    """The name of a class of cnnkit by its path; empty for any other path."""
+    module, _, name = str(path).rpartition(".")
+    return name if module == "cnnkit" or f"{module}.".startswith(f"cnnkit.{part}.") else ""
+
+
+def _build(spec: dict[str, Any]) -> nn.Module:
+    module, _, name = spec["class_path"].rpartition(".")
+    kind = getattr(import_module(module), name)
+    if kind is not getattr(cnnkit.models, name):
+        raise UserError(f"{spec['class_path']} is no net of cnnkit")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "net")
+    built: nn.Module = parser.instantiate(parser.parse_object({"net": spec.get("init_args") or {}})).net
+    return built
+
+
+@torch.inference_mode()
+def predict_probabilities(classifier: "Classifier", images: Tensor, names: Sequence[str]) -> Tensor:
+    """The probabilities (B, K) of normalized images, float32 on the CPU.
+
+    Raises:
+        UserError: the net has another number of classes than its checkpoint names.
+    """
+    probabilities = classifier.predict_step(images, 0).float().cpu()
+    if probabilities.shape[1] != len(names):
+        raise UserError(f"the net has {probabilities.shape[1]} classes, but its checkpoint names {len(names)}")
+    return probabilities
+
+
+def top_classes(probabilities: Tensor, names: Sequence[str], count: int) -> list[list[tuple[str, float]]]:
+    """For each row (B, K), the most probable classes with their probabilities."""
+    values, labels = probabilities.topk(min(count, len(names)))
+    rows = zip(labels.tolist(), values.tolist(), strict=True)
+    return [[(names[k], p) for k, p in zip(*row, strict=True)] for row in rows]
+
+
+def find_device() -> torch.device:
+    """The machine's accelerator, or the CPU."""
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
