@@ -76,6 +76,15 @@ def test_a_study_runs_once_and_answers(cli: Cli) -> None:
     assert (folders(), (folder / "results.csv").read_bytes()) == (before, table)
 
 
+def test_a_note_about_several_variants_is_printed_once(cli: Cli) -> None:
+    text = STUDY.replace("factors:", "factors:\n  rate: {low: {model.optimizer.lr: 0.01}, high: {}}")
+    make(text=text.replace("model.net: MLP", "model.net: MLP\n  model.optimizer: SGD"))
+    said = cli("study", "glance", "--dry_run").err
+    notes = [line.partition("note: ")[2] for line in said.splitlines() if "note: " in line]
+    assert notes
+    assert len(set(notes)) == len(notes)
+
+
 def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:
     folder = make()
     assert cli("study", "glance", "--dry_run").out.count("to do") == 8
