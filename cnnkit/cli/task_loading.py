@@ -21,6 +21,7 @@ from cnnkit.callbacks import load_checkpoint
 from cnnkit.cli.parsing.command_line import read_config
 from cnnkit.errors import UserError
 from cnnkit.tasks import ClassificationTask
+from cnnkit.tasks.tta import TTA
 from cnnkit.upstream import private
 from cnnkit.weights import skip_pretrained
 
@@ -31,12 +32,15 @@ TRUSTED = (
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
-def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[ClassificationTask, dict[str, Any]]:
+def load_task(
+    path: Path, configs: Sequence[str | Path] = (), tta: TTA | None = "none"
+) -> tuple[ClassificationTask, dict[str, Any]]:
     """Rebuild the task of a checkpoint, in evaluation mode, on the CPU, in float32; return both.
 
     Args:
         path: a checkpoint of a run that was started from the command line.
         configs: configuration files whose classes may be imported.
+        tta: views that a prediction averages over; None for those of the task's configuration.
 
     Raises:
         UserError: if the file is missing or damaged, names a class that is not trusted, or does not say how to build
@@ -64,6 +68,7 @@ def load_task(path: Path, configs: Sequence[str | Path] = ()) -> tuple[Classific
             raise UserError(f"{path}: {_describe(error)}") from error
     if not isinstance(task, ClassificationTask):
         raise UserError(f"{path}: its task, {type(task).__name__}, is no ClassificationTask; load it in Python")
+    task.tta = task.tta if tta is None else tta
     return task.eval(), checkpoint
 
 

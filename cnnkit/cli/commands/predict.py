@@ -77,8 +77,8 @@ def predict_images(words: Sequence[str]) -> int:
     check_output(output)
     run = runs.choose_finished(args.run) if args.run else None
     path = runs.choose_checkpoint(run, args.ckpt_path)
-    task, checkpoint = load_task(path, [*([run.config] if run else []), *map(find_config, args.config)])
-    task.tta = args.tta or task.tta
+    configs = [*([run.config] if run else []), *map(find_config, args.config)]
+    task, checkpoint = load_task(path, configs, tta=args.tta)
     data = read_preprocessing(checkpoint, path)
     predictions = _predict(move_to_accelerator(task), data, files, args.batch_size)
     first: list[tuple[str, str, float]] = []
@@ -86,19 +86,21 @@ def predict_images(words: Sequence[str]) -> int:
     with writing_output(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         pairs = [f"{what}_{k}" for k in range(1, min(TOP, len(data.class_names)) + 1) for what in PAIR]
-        writer.writerow(["path", *PAIR, *pairs, "error"])
+        views = [] if task.tta == "none" else [task.tta]
+        writer.writerow(["path", *PAIR, *pairs, "error", *["tta" for _ in views]])
         for path, found in track(predictions, len(files), "predicting"):
             if isinstance(found, UnreadableImage):
                 unread.append(found)
-                writer.writerow([path, *[""] * len(PAIR + pairs), str(found).removeprefix(f"{path}: ")])
+                reason = str(found).removeprefix(f"{path}: ")
+                writer.writerow([path, *[""] * len(PAIR + pairs), reason, *views])
                 continue
             cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
-            writer.writerow([path, *cells[:2], *cells, ""])
+            writer.writerow([path, *cells[:2], *cells, "", *views])
             if len(first) < SHOWN:
                 first.append((printable(path), printable(found[0][0]), found[0][1]))
-    print_image_predictions(first, len(files), len(unread), output)
-    for reason in unread:
-        print(printable(reason), file=sys.stderr)
+    print_image_predictions(first, len(files), len(unread), output, task.tta)
+    for error in unread:
+        print(printable(error), file=sys.stderr)
     return 3 if unread else 0
 
 

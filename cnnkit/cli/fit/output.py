@@ -75,36 +75,48 @@ def print_trial(trainer: Any, what: str, seconds: float) -> None:
     print_rows({**rows, "time": f"{seconds:.1f} s in all", "run": "none; nothing was saved"})
 
 
-def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> None:
-    """Print loss and metrics, and of which checkpoint they are."""
+def describe_views(tta: str) -> dict[str, str]:
+    """Describe the views that scores or predictions are averaged over as a row to print; none for ``none``."""
+    return {} if tta == "none" else {"averaged over views": f"{tta} (--tta)"}
+
+
+def print_scores(command: str, checkpoint: Path, scores: dict[str, float], tta: str = "none") -> None:
+    """Print loss and metrics, of which checkpoint they are, and the views that those with ``_tta`` average over."""
     rows = {key: format_metric(key, value) for key, value in scores.items()}
+    rows |= describe_views(tta)
     print_rows({**rows, "checkpoint": str(checkpoint)})
 
 
-def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:
-    """Write predictions.csv: the image's place in its data set, its class, and that class's probability."""
+def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any, tta: str = "none") -> None:
+    """Write predictions.csv: the image's place in its data set, its class, and that class's probability.
+
+    A last column ``tta`` names the views that were averaged; it is not there for the image alone.
+    """
     path = (run.path if run else Path()) / "predictions.csv"
     names = datamodule.class_names
     with replacing(path) as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "class", "probability"])
+        views = [] if tta == "none" else [tta]
+        writer.writerow(["index", "class", "probability", *["tta" for _ in views]])
         number = 0
         for probabilities in batches:
             best, label = probabilities.max(dim=1)
             for p, k in zip(best.tolist(), label.tolist(), strict=True):
-                writer.writerow([number, names[k], f"{p:.4f}"])
+                writer.writerow([number, names[k], f"{p:.4f}", *views])
                 number += 1
-    print_rows({"images": f"{number:,}", "predictions": str(path)})
+    print_rows({"images": f"{number:,}", **describe_views(tta), "predictions": str(path)})
 
 
-def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
+def print_image_predictions(
+    first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path, tta: str = "none"
+) -> None:
     """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
     wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
     for file, name, probability in first:
         print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
     if images - unread > len(first):
         print(f"… and {images - unread - len(first):,} more")
-    rows = {"images": f"{images:,}", "predictions": str(path)}
+    rows = {"images": f"{images:,}", **describe_views(tta), "predictions": str(path)}
     print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
 
 
