@@ -93,7 +93,10 @@ def train(session: "Session") -> None:
         session.write_config()
     print_fit_report(session.run, seconds)
     if session.resume is not None and trainer.global_step == session.resume.step:
-        print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
+        reached = ["--trainer.max_steps N"] * (0 <= trainer.max_steps <= trainer.global_step)
+        if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch:
+            reached.append("--trainer.max_epochs N")
+        print(f"the run was finished already; to train on, add {' and '.join(reached) or 'more'}", file=sys.stderr)
 
 
 def _as_list(value: Any) -> list[Any]:
