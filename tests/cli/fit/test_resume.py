@@ -107,9 +107,12 @@ def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
 
 
 def test_signals_are_given_back(cli: Cli, whole: RunFolder) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = list(map(signal.getsignal, kinds))
     cli("fit", *TWO_EPOCHS, stop_at(1))
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert list(map(signal.getsignal, kinds)) == before
+    assert cli("fit", *SMALL).code == 0
+    assert list(map(signal.getsignal, kinds)) == before, "also after a run that came to its end"
 
 
 def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Cli, whole: RunFolder) -> None:
