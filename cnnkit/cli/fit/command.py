@@ -16,6 +16,7 @@ from cnnkit.cli.parsing.command_line import read_command_line
 from cnnkit.threads import Usage
 
 _NAMED_BY_USER = ("callbacks", "profilers", "tuner")  # parts of Lightning
+_EXPECTED = "Found current_model_state in the checkpoint"  # in each resume of a run with averaged weights
 
 
 def run_command(
@@ -94,4 +95,6 @@ def quieten() -> None:
 
 def _is_shown(record: logging.LogRecord) -> bool:
     """Whether a message is a warning, or comes from something that the user has named, not from the trainer."""
+    if record.getMessage().startswith(_EXPECTED):
+        return False
     return record.levelno > logging.INFO or not set(_NAMED_BY_USER).isdisjoint(Path(record.pathname).parts)
