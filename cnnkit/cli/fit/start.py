@@ -22,7 +22,7 @@ class AnnounceStart(Callback):
     @property
     def idle_hooks(self) -> tuple[str, ...]:
         """What `SkipIdleHooks` leaves out after the first epoch."""
-        return ("on_before_backward", "on_train_batch_end") if self._announce is None else ()
+        return ("on_before_backward",) if self._announce is None else ()
 
     def announce(self) -> None:
         """Print it, if that has not been done."""
@@ -33,7 +33,7 @@ class AnnounceStart(Callback):
     def on_before_backward(self, *args: Any) -> None:
         self.announce()
 
-    def on_train_batch_end(self, *args: Any) -> None:
+    def on_train_epoch_end(self, *args: Any) -> None:
         """Without a call of `on_before_backward`, as a task with an optimization of its own may be."""
         self.announce()
 
