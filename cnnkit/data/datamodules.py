@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_at_least, check_share
 from cnnkit.data.batches import Batch, Batches, Images
-from cnnkit.data.descriptions import describe_data, describe_preprocessing
+from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
 from cnnkit.data.splits import split
@@ -107,6 +107,9 @@ class ImageDataModule(L.LightningDataModule):
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in the order of their labels."""
         return self._opened().class_names
+
+    def __str__(self) -> str:
+        return describe_counts(self)  # Lightning's knows loaders of its own kind alone
 
     def prepare_data(self) -> None:
         self.open()

@@ -25,6 +25,15 @@ def describe_data(data: "ImageDataModule", store: Store) -> dict[str, Any]:
     }
 
 
+def describe_counts(data: "ImageDataModule") -> str:
+    """Describe how many images each part has, as ``print(data)`` shows it."""
+    name = type(data).__name__
+    if data.store is None:
+        return f"{name}, not set up"
+    counts = len(data.train_indices), len(data.val_indices), len(data.store.test_labels)
+    return "{}: {:,} train, {:,} val, {:,} test".format(name, *counts)
+
+
 def describe_preprocessing(data: "ImageDataModule") -> dict[str, Any]:
     """Describe for a checkpoint how images become inputs of the net."""
     return {
