@@ -1,12 +1,17 @@
 """Notices for the user: each once a command, and from one process. Standard library only."""
 
 import contextlib
+import hashlib
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # of the launchers that Lightning knows
+_SHARED = "CNNKIT_SAID"  # a folder in which the ranks of a command note what they have said
 _said: set[str] = set()
+_said_by_ranks: set[str] = set()  # when the folder is gone
 _depth = 0
 
 
@@ -35,11 +40,49 @@ def one_command() -> Iterator[None]:
     global _depth
     if not _depth:
         _said.clear()
+        _said_by_ranks.clear()
     _depth += 1
     try:
         yield
     finally:
         _depth -= 1
+
+
+@contextlib.contextmanager
+def share_with_ranks() -> Iterator[None]:
+    """Let the processes that are started within it, and this one, tell each other what they have said."""
+    if _SHARED in os.environ:  # this process is such a one
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # without a place for temporary files each process speaks for itself
+            os.environ[_SHARED] = stack.enter_context(tempfile.TemporaryDirectory(prefix="cnnkit-"))
+        try:
+            yield
+        finally:
+            if folder := os.environ.pop(_SHARED, None):
+                _said_by_ranks.update(file.name for file in Path(folder).iterdir())
+
+
+def is_said_by_other_rank(text: str) -> bool:
+    """Whether another process of the same command has said something; if not, this one is noted as the one to say it.
+
+    See `share_with_ranks`. A rank that finds the folder gone comes after the first one, which said why it ended.
+    """
+    name = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    if name in _said_by_ranks:
+        return True
+    if (folder := os.environ.get(_SHARED)) is None:
+        return False
+    try:
+        Path(folder, name).touch(exist_ok=False)
+    except FileExistsError:
+        return True
+    except FileNotFoundError:
+        return not is_first_process()
+    except OSError:
+        return False
+    return False
 
 
 def printable(text: object) -> str:

@@ -11,6 +11,9 @@ PRIVATE: dict[str, str] = {
     "torch.utils._python_dispatch.TorchDispatchMode": (
         "it sees every operation that a net executes; torch documents it for extensions (torch 2.15)"
     ),
+    "torch.utils.data.dataloader._MultiProcessingDataLoaderIter._shutdown_workers": (
+        "a DataLoader has no public end, and the garbage collector ends its workers only after a timeout (torch 2.15)"
+    ),
     "lightning.pytorch.Trainer._results": (
         "what an epoch's end has logged is public only after the checkpoints are saved (lightning 2.6.6)"
     ),

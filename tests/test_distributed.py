@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import SMALL, WATCHED
+from small_runs import SMALL, WATCHED, Cli
 
+from cnnkit.notices import is_said_by_other_rank, one_command, share_with_ranks
 from cnnkit.runs import find
 from cnnkit.runs.predictions import load_predictions
 
@@ -62,6 +63,30 @@ def test_two_ranks_train_alike_and_count_every_image_once(tmp_path: Path) -> Non
     assert (kept.predicted == alone.predicted).mean() > 0.999  # other batches are rounded otherwise
 
 
+def test_a_command_of_ranks_leaves_its_process_as_it_was(cli: Cli) -> None:
+    ddp = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.strategy=ddp"]
+    before = dict(os.environ)
+    for words, code in ([], 0), (["--data.train_fraction=0.001"], 2):
+        assert cli("fit", *SMALL, *ddp, *words).code == code
+        assert not torch.distributed.is_initialized(), "metrics of a later fit would wait for ranks that are gone"
+        for name in ("LOCAL_RANK", "MASTER_PORT", "WORLD_SIZE", "OMP_NUM_THREADS"):
+            assert os.environ.get(name) == before.get(name)
+
+
+def test_the_ranks_of_a_command_say_the_same_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with share_with_ranks():
+        assert [is_said_by_other_rank(text) for text in ("a", "b", "a")] == [False, False, True]
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        folder = os.environ["CNNKIT_SAID"]
+        assert [is_said_by_other_rank(text) for text in ("a", "c")] == [True, False]
+    assert is_said_by_other_rank("c"), "by the first process, which ends after that"
+    monkeypatch.setenv("CNNKIT_SAID", folder)
+    assert is_said_by_other_rank("d"), "by a rank that comes when the first process has ended"
+    with one_command():
+        monkeypatch.delenv("CNNKIT_SAID")
+        assert not is_said_by_other_rank("c"), "in another command"
+
+
 @pytest.mark.slow
 def test_two_ranks_refuse_batches_of_one_before_training(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNNKIT_PRECISION": "32-true"}
@@ -69,5 +94,6 @@ def test_two_ranks_refuse_batches_of_one_before_training(tmp_path: Path) -> None
     command = [sys.executable, "-m", "cnnkit", "fit", *SMALL, "--data.eval_batch_size=1", *two]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110)
     assert ended.returncode == 2
-    assert "error: data.eval_batch_size is 1, but 2 ranks share each batch: give at least 2" in ended.stderr
+    said = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert said == ["error: data.eval_batch_size is 1, but 2 ranks share each batch: give at least 2"]
     assert not list((tmp_path / "runs").rglob("*.ckpt"))

@@ -45,13 +45,16 @@ class StopOnSignal(Checkpoint):
         self._saved = False
         self._previous: dict[int, Any] = {}
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Note the handlers before the trainer sets its own: it takes these back before `teardown`."""
+        if stage == "fit" and threading.current_thread() is threading.main_thread():
+            known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+            self._previous = {signum: signal.getsignal(signum) for signum in known}
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._signum, self._saved = None, False
-        if threading.current_thread() is threading.main_thread():
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                if hasattr(signal, name):
-                    signum = getattr(signal, name)
-                    self._previous[signum] = signal.signal(signum, self._on_signal)
+        for signum in self._previous:
+            signal.signal(signum, self._on_signal)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         # Only note it: the current step must end before anything is saved.
@@ -103,7 +106,7 @@ class StopOnSignal(Checkpoint):
 
     def _restore(self) -> None:
         for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
 

@@ -56,7 +56,13 @@ class Whitening(Callback):
         both = torch.cat((filters, -filters))[: conv.out_channels]
         with torch.no_grad():
             conv.weight[: len(both)] = both.to(conv.weight)
+        self.freeze_before_training(pl_module)
+
+    def freeze_before_training(self, module: L.LightningModule) -> nn.Conv2d:
+        """Freeze the filters, whatever they are, and return their layer."""
+        conv = self._find_convolution(module)
         conv.weight.requires_grad_(False)
+        return conv
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Freeze the bias when its epochs are over: no gradient then has to reach the first layer.

@@ -51,3 +51,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none of it; see `writing_output`."""
     with writing_output(path) as file:
         file.write(content)
+
+
+def describe_views(tta: str) -> dict[str, str]:
+    """Describe the views that scores or predictions are averaged over as a row to print; none for ``none``."""
+    return {} if tta == "none" else {"averaged over views": f"{tta} (--tta)"}

@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 _NAMED_BY_USER = ("callbacks", "profilers", "tuner")  # parts of Lightning
+_EXPECTED = "Found current_model_state in the checkpoint"  # in each resume of a run with averaged weights
 
 
 def quieten() -> None:
@@ -42,4 +43,6 @@ def quieten() -> None:
 
 def _is_shown(record: logging.LogRecord) -> bool:
     """Whether a message is a warning, or comes from something that the user has named, not from the trainer."""
+    if record.getMessage().startswith(_EXPECTED):
+        return False
     return record.levelno > logging.INFO or not set(_NAMED_BY_USER).isdisjoint(Path(record.pathname).parts)

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import SequentialSampler
 
+from cnnkit.data.workers import Workers
 from cnnkit.errors import UserError
 from cnnkit.randomness import mix_seed
 
@@ -84,9 +85,7 @@ class Batches:
         self.position = 0  # batches yielded in this epoch
         self._resume_at: int | None = None
         self._order: tuple[int, Tensor] | None = None
-        self._loader: DataLoader[Batch | UserError] | None = None
-        self._plan: list[tuple[int, int]] = []  # epoch and number of each batch that the loader is to bring
-        self._iterates = False  # whether an iteration uses the loader
+        self._workers: Workers | None = None
         count = len(indices) // batch_size if drop_last else -(-len(indices) // batch_size)
         self._bounds = [min(b * batch_size, len(indices)) for b in range(count + 1)]
         if count > 1 and self._bounds[-1] - self._bounds[-2] < world_size:
@@ -135,39 +134,31 @@ class Batches:
         self.epoch, self.position = epoch + 1, 0  # so that a plain loop over epochs sees a new order each time
 
     def _iterate(self, epoch: int, numbers: range, num_workers: int) -> Iterator[Batch]:
-        if not num_workers:
-            self._loader = None  # ends the workers
-            yield from (self.batch(epoch, number) for number in numbers)
-            return
-        loader = self._get_loader(num_workers)
-        self._plan[:] = [(epoch, number) for number in numbers]
-        self._iterates = True
-        try:
-            for batch in loader:
-                if isinstance(batch, UserError):
-                    raise batch
+        gathered = 0
+        if num_workers:
+            for batch in self._get_workers(num_workers).gather([(epoch, number) for number in numbers]):
+                gathered += 1
                 yield batch
-        finally:
-            self._iterates &= self._loader is not loader
+        else:
+            self.end_workers()
+        # All without workers, and the rest if they were ended meanwhile.
+        yield from (self.batch(epoch, number) for number in numbers[gathered:])
 
-    def _get_loader(self, num_workers: int) -> "DataLoader[Batch | UserError]":
+    def _get_workers(self, count: int) -> Workers:
         """The workers of the last epoch, which do not start again; new ones if an iteration still uses those."""
-        if self._loader is None or self._iterates:
-            self._plan = []
-            self._loader = DataLoader(
-                # A copy, as a cycle of references would make the end of the workers wait for a timeout.
-                _ByNumber(copy(self)),  # type: ignore[arg-type]
-                batch_size=None,
-                sampler=self._plan,
-                num_workers=num_workers,
-                persistent_workers=True,
-                # Of its own, because DataLoader would draw its seed from the global one and disturb the run.
-                generator=torch.Generator(),
-            )
-        return self._loader
+        if self._workers is None or self._workers.busy:
+            # Of a copy, as the end of this object is to end the workers.
+            self._workers = Workers(copy(self).batch, count)
+        return self._workers
+
+    def end_workers(self) -> None:
+        """End the worker processes, if there are some; a later iteration starts others."""
+        if self._workers is not None:
+            self._workers.end()
+        self._workers = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_loader": None, "_plan": [], "_iterates": False}
+        return {**vars(self), "_workers": None}
 
     @property
     def sampler(self) -> "Batches | SequentialSampler":
@@ -202,16 +193,3 @@ def _check_sizes(count: int, batch_size: int, world_size: int, drop_last: bool, 
         raise UserError(f"{key} is {batch_size}, but there are only {count} images: give a smaller one")
     if drop_last and batch_size % world_size:
         raise UserError(f"{key} {batch_size} cannot be shared by {world_size} ranks: give a multiple of {world_size}")
-
-
-class _ByNumber:
-    """Batches by epoch and number, for `torch.utils.data.DataLoader`'s workers."""
-
-    def __init__(self, batches: Batches) -> None:
-        self.batches = batches
-
-    def __getitem__(self, place: tuple[int, int]) -> Batch | UserError:
-        try:
-            return self.batches.batch(*place)
-        except UserError as error:  # raised in the worker, it would arrive as a traceback in a string
-            return error

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
+from weakref import WeakSet
 
 import lightning as L
 import torch
@@ -13,10 +14,10 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_at_least, check_share
 from cnnkit.data.batches import Batch, Batches, Images
+from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
-from cnnkit.data.images.formats import MAX_PIXELS
-from cnnkit.data.splits import hash_indices, split
+from cnnkit.data.splits import split
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
 from cnnkit.transforms import Augment, Mix, Normalize, Transform
@@ -78,6 +79,7 @@ class ImageDataModule(L.LightningDataModule):
         self.store: Store | None = None
         self._gpu_cache = GpuCache(resident)
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
+        self._loaders: WeakSet[Batches] = WeakSet()
 
     def default_augment(self) -> list[Transform | Mix]:
         """Return the transforms that are used when none are given."""
@@ -106,6 +108,9 @@ class ImageDataModule(L.LightningDataModule):
         """Names of the classes in the order of their labels."""
         return self._opened().class_names
 
+    def __str__(self) -> str:
+        return describe_counts(self)  # Lightning's knows loaders of its own kind alone
+
     def prepare_data(self) -> None:
         self.open()
 
@@ -118,33 +123,14 @@ class ImageDataModule(L.LightningDataModule):
 
     def describe(self) -> dict[str, Any]:
         """Describe the data for a manifest: hashes, counts, split."""
-        store, trainer = self._opened(), cast(Any, self.trainer)
-        facts: dict[str, Any] = {
-            "name": type(self).__name__,
-            "fingerprint": store.fingerprint,
-            "split": hash_indices(self.train_indices, self.val_indices),
-            "train_images": len(self.train_indices),
-            "val_images": len(self.val_indices),
-            "test_images": len(store.test_labels),
-            "split_seed": self.split_seed,
-            "seed": self.run_seed,
-            "augment": [repr(transform) for transform in self.augmentation.transforms],
-        }
+        facts = describe_data(self, self._opened())
         if self.overfits:
-            facts |= {"augment": [], "overfit_batches": trainer.overfit_batches}
+            facts |= {"augment": [], "overfit_batches": cast(Any, self.trainer).overfit_batches}
         return facts
 
     def preprocessing(self) -> dict[str, Any]:
         """Describe, in plain values for a checkpoint, how images become inputs of the net."""
-        return {
-            "class_names": [str(name) for name in self.class_names],
-            "in_channels": int(self.in_channels),
-            "image_size": self.image_size if isinstance(self.image_size, int) else list(self.image_size),
-            "mean": [float(value) for value in self.mean],
-            "std": [float(value) for value in self.std],
-            "resize": str(getattr(self, "resize", "crop")),
-            "max_pixels": int(getattr(self, "max_pixels", MAX_PIXELS)),
-        }
+        return describe_preprocessing(self)
 
     @property
     def overfits(self) -> bool:
@@ -214,8 +200,18 @@ class ImageDataModule(L.LightningDataModule):
         return self.augmentation(batch.images, batch.labels, counter, batch.number, self.num_classes)
 
     def teardown(self, stage: str) -> None:
+        """Free the GPU's memory and end the worker processes."""
+        self._end_workers()
         self._gpu_cache.clear()
         self._features = {}
+
+    def on_exception(self, exception: BaseException) -> None:
+        """End the worker processes; Lightning tears nothing down then."""
+        self._end_workers()
+
+    def _end_workers(self) -> None:
+        for batches in list(self._loaders):
+            batches.end_workers()
 
     def _opened(self) -> Store:
         self.setup()
@@ -234,7 +230,7 @@ class ImageDataModule(L.LightningDataModule):
             indices = torch.arange(len(arrays[1]))
         images, labels = self._gpu_cache.place(name, arrays, device)
         self.augmentation.to(device)
-        return (Batches if isinstance(images, Tensor) else FileBatches)(
+        batches = (Batches if isinstance(images, Tensor) else FileBatches)(
             images,
             labels,
             indices,
@@ -245,6 +241,8 @@ class ImageDataModule(L.LightningDataModule):
             num_workers=0 if part in self._features or images.device.type == "cuda" else self.num_workers,
             **options,
         )
+        self._loaders.add(batches)
+        return batches
 
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

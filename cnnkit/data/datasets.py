@@ -3,7 +3,8 @@
 from typing import Any
 
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.store import Store, open_sample, open_store
+from cnnkit.data.originals import note_unused_mirror
+from cnnkit.data.store import SAMPLE_FOLDER, Store, open_sample, open_store
 from cnnkit.transforms import AlternatingFlip, Mix, RandomAffine, RandomCrop, RandomHorizontalFlip, Transform
 
 
@@ -43,13 +44,14 @@ class FashionMNISTSample(FashionMNIST):
 
     Args:
         val_size: number of validation images, taken from the 10,000, stratified.
-        **kwargs: as for every data module; ``data_dir`` and ``mirror`` are not read.
+        **kwargs: as for every data module; ``data_dir`` and ``mirror`` are not needed.
     """
 
     def __init__(self, val_size: int = 1000, **kwargs: Any) -> None:
         super().__init__(val_size=val_size, **kwargs)
 
     def open(self) -> Store:
+        note_unused_mirror(self.mirror, self.data_dir, [SAMPLE_FOLDER / "README.md"])
         return open_sample()
 
 

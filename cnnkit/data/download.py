@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from urllib import request
 from urllib.parse import urlsplit
 
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cnnkit.errors import UserError
 from cnnkit.notices import say
+from cnnkit.runs.lock import hold_lock
 
 TRIES = 3
 TIMEOUT = 30.0  # seconds without a byte
@@ -146,21 +146,23 @@ def _build_opener() -> request.OpenerDirector:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, work: str) -> Iterator[None]:
     """Hold `path` for this process; others wait. The system releases it when the process ends, even if it crashes.
+
+    Args:
+        path: the lock's file.
+        work: what the holder does, such as ``downloads MNIST``, for the line that one who waits prints.
 
     Raises:
         UserError: The folder of `path` cannot be written to.
     """
-    held = FileLock(path, thread_local=False)
-    try:
-        held.acquire()
-    except OSError as error:
-        raise UserError(
-            f"Cannot write to {path.parent}: {error.strerror}. Name a writable folder as data_dir; a read-only folder "
-            "that holds the originals can be named as mirror."
-        ) from None
-    try:
+    with ExitStack() as stack:
+        try:
+            waiting = f"{path.parent}: another process {work}; waiting for it"
+            stack.enter_context(hold_lock(path, str, seconds=-1, waiting=waiting))
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {path.parent}: {error.strerror}. Name a writable folder as data_dir; a read-only "
+                "folder that holds the originals can be named as mirror."
+            ) from None
         yield
-    finally:
-        held.release()

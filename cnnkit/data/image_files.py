@@ -125,7 +125,7 @@ class FileBatches(Batches):
         if self.images.count_missing(index) <= _FEW * len(index):
             num_workers = 0
         if self.images.keeps:
-            self._loader = None  # workers that start now have what this process has kept
+            self._workers = None  # those that start now have what this process has kept
         for batch in super()._iterate(epoch, numbers, num_workers):
             self.images.keep(batch.indices, batch.images)
             yield batch

@@ -1,7 +1,7 @@
 """The publishers' files as arrays: found on disk or downloaded, and checked by SHA-256."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +13,11 @@ from cnnkit.data.download import fetch, lock
 from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file, read_members
 from cnnkit.data.sources import Source, find_source
 from cnnkit.errors import UserError
+from cnnkit.notices import say
 
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 _REMEDY = "Delete it to download it again, or name another folder that holds the originals with --data.mirror DIR."
+_LEAVE_OUT = "name the folder that holds the originals with --data.mirror DIR, or leave it out to download them"
 
 
 class Originals(NamedTuple):
@@ -50,17 +52,34 @@ def load_originals(name: str, data_dir: str | PathLike[str], mirror: str | PathL
     data_dir = Path(data_dir).expanduser()
     folders = [data_dir] if mirror is None else [data_dir, Path(mirror).expanduser()]
     places = _find_places(source, folders)
+    note_unused_mirror(mirror, data_dir, [place.path for place in places.values()])
     if len(places) < len(source.files):
         if mirror is not None:
+            if not folders[1].is_dir():
+                raise UserError(f"mirror is {mirror}, which is no folder; {_LEAVE_OUT}")
             missing = next(file for file in source.files if file not in places)
             looked = ", ".join(
                 layout.format(file=missing, stem=missing.removesuffix(".bin")) for layout in source.layouts
             )
-            raise UserError(f"{source.title} is not in the mirror {mirror}: none of {looked} is there.")
-        with lock(data_dir / ".cnnkit" / "download.lock"):
+            raise UserError(f"{source.title} is not in the mirror {mirror}: none of {looked} is there; {_LEAVE_OUT}")
+        with lock(data_dir / ".cnnkit" / "download.lock", "downloads a data set"):
             _download(source, data_dir)
         places = _find_places(source, folders)
     return read_places(source, places)
+
+
+def note_unused_mirror(mirror: str | PathLike[str] | None, data_dir: Path, used: Sequence[Path]) -> None:
+    """Print that a mirror is not needed, unless it is the data's own folder or one of the used files lies in it.
+
+    Args:
+        mirror: the folder that was named as a mirror, if one was.
+        data_dir: the folder of the data sets.
+        used: where the data lie; none if they are to be found yet.
+    """
+    if mirror is None or not used or Path(mirror).expanduser() == data_dir:
+        return
+    if not any(path.is_relative_to(Path(mirror).expanduser()) for path in used):
+        say(f"data.mirror {mirror} is not needed: the data are in {used[0].parent} already")
 
 
 def read_places(source: Source, places: Mapping[str, Place], remedy: str = _REMEDY) -> Originals:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from cnnkit.data.batches import Images
 from cnnkit.data.download import lock
-from cnnkit.data.originals import ARRAYS, Originals, Place, load_originals, read_places
+from cnnkit.data.originals import ARRAYS, Originals, Place, load_originals, note_unused_mirror, read_places
 from cnnkit.data.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
 from cnnkit.files import replacing, replacing_folder, write_atomically
@@ -85,8 +85,10 @@ def open_store(name: str, data_dir: str | PathLike[str], mirror: str | PathLike[
     source = find_source(name)
     folder = Path(data_dir).expanduser() / ".cnnkit" / name
     store = _open(name, source, folder)
-    if store is None:
-        with lock(folder.with_name(f"{name}.lock")):
+    if store is not None:
+        note_unused_mirror(mirror, Path(data_dir).expanduser(), [folder / "provenance.json"])
+    else:
+        with lock(folder.with_name(f"{name}.lock"), f"makes the store of {source.title}"):
             store = _open(name, source, folder)  # another process may have made it meanwhile
             if store is None:
                 _write(name, source, load_originals(name, data_dir, mirror), folder)

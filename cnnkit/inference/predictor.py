@@ -62,7 +62,7 @@ def load(
         path = runs.choose_checkpoint(folder, checkpoint)
     given = [config] if isinstance(config, (str, Path)) else config
     named = [read_file(find_config(str(file))).path for file in given]
-    classifier, content = load_classifier(path, [*([folder.config] if folder else []), *named])
+    classifier, content = load_classifier(path, [*([folder.config] if folder else []), *named], tta=None)
     found = Predictor(classifier, read_preprocessing(content, path), path, batch_size=batch_size, device=device)
     found.tta = found.tta if tta is None else tta
     return found
@@ -164,14 +164,18 @@ class Predictor:
             raise UserError(f"class {label!r} is none of the net's{suggest(label, self.class_names)}")
         target = None if label is None else self.class_names.index(label)
         found = []
-        for names, prepared, pixels in self._prepare(images, EXPLAINED):
-            probabilities = predict_probabilities(self._classifier, prepared, self.class_names).numpy()
-            maps = attribution_maps(self.net, prepared, self._data.mean, self._data.std, target, module)
-            for k, name in enumerate(names):
-                prediction = Prediction(name, probabilities[k], self.class_names)
-                own = {method: values[k].numpy() for method, values in maps.items()}
-                image = np.ascontiguousarray(pixels[k].permute(1, 2, 0).numpy())
-                found.append(ImageExplanation(prediction, label or prediction.label, image, own))
+        views, self._classifier.tta = self.tta, "none"  # the maps explain the net, not a mean over views
+        try:
+            for names, prepared, pixels in self._prepare(images, EXPLAINED):
+                probabilities = predict_probabilities(self._classifier, prepared, self.class_names).numpy()
+                maps = attribution_maps(self.net, prepared, self._data.mean, self._data.std, target, module)
+                for k, name in enumerate(names):
+                    prediction = Prediction(name, probabilities[k], self.class_names)
+                    own = {method: values[k].numpy() for method, values in maps.items()}
+                    image = np.ascontiguousarray(pixels[k].permute(1, 2, 0).numpy())
+                    found.append(ImageExplanation(prediction, label or prediction.label, image, own))
+        finally:
+            self._classifier.tta = views
         return found
 
     def _prepare(self, images: Any, batch_size: int) -> Iterator[tuple[list[str], Tensor, Tensor]]:

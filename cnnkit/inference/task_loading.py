@@ -18,13 +18,17 @@ import lightning as L
 from cnnkit.errors import UserError
 from cnnkit.inference.trusted import DOTTED, allow_imports, find_paths
 from cnnkit.tasks import ClassificationTask
+from cnnkit.tasks.tta import TTA
 from cnnkit.weights import skip_pretrained
 from cnnkit.weights.checkpoints import load_checkpoint
 from cnnkit.yaml_files import read_file
 
 
 def load_task(
-    path: Path, configs: Sequence[Path] = (), checkpoint: dict[str, Any] | None = None
+    path: Path,
+    configs: Sequence[Path] = (),
+    checkpoint: dict[str, Any] | None = None,
+    tta: TTA | None = "none",
 ) -> tuple[ClassificationTask, dict[str, Any]]:
     """Rebuild the task of a checkpoint, in evaluation mode, on the CPU, in float32; return both.
 
@@ -32,6 +36,7 @@ def load_task(
         path: a checkpoint of a run that was started from the command line.
         configs: configuration files whose classes may be imported.
         checkpoint: its content, if it was read before.
+        tta: views that a prediction averages over; None for those of the task's configuration.
 
     Raises:
         UserError: if the file is missing or damaged, names a class that is not trusted, or does not say how to build
@@ -59,6 +64,7 @@ def load_task(
             raise UserError(f"{path}: {_describe(error)}") from error
     if not isinstance(task, ClassificationTask):
         raise UserError(f"{path}: its task, {type(task).__name__}, is no ClassificationTask; load it in Python")
+    task.tta = task.tta if tta is None else tta
     return task.eval(), checkpoint
 
 

@@ -61,12 +61,15 @@ if TYPE_CHECKING:
     Classifier = TrainedNet | ClassificationTask  # both have net, tta, device and predict_step
 
 
-def load_classifier(path: Path, configs: Sequence[Path] = ()) -> "tuple[Classifier, dict[str, Any]]":
+def load_classifier(
+    path: Path, configs: Sequence[Path] = (), tta: TTA | None = "none"
+) -> "tuple[Classifier, dict[str, Any]]":
     """Rebuild what predicts in a checkpoint, in evaluation mode, on the CPU, in float32; return it and the checkpoint.
 
     Args:
         path: a checkpoint of a run that was started from the command line.
         configs: configuration files whose classes may be imported.
+        tta: views that a prediction averages over; None for those of the task's configuration.
 
     Raises:
         UserError: as `cnnkit.inference.task_loading.load_task`.
@@ -74,10 +77,11 @@ def load_classifier(path: Path, configs: Sequence[Path] = ()) -> "tuple[Classifi
     checkpoint = load_checkpoint(path)
     found = rebuild_net(checkpoint)
     if found is not None:
+        found.tta = found.tta if tta is None else tta
         return found, checkpoint
     from cnnkit.inference.task_loading import load_task  # imports Lightning
 
-    return load_task(path, configs, checkpoint)
+    return load_task(path, configs, checkpoint, tta)
 
 
 def rebuild_net(checkpoint: dict[str, Any]) -> TrainedNet | None:

@@ -66,7 +66,19 @@ def read_candidates(paths: Sequence[str | Path]) -> tuple[list[Candidate], list[
         raise UserError(f"{twice}: a run cannot be compared with itself; name another run in place of one of the two")
     candidates = keep_common_images(candidates, notes)
     check_comparable(candidates, notes)
+    notes += [line for candidate in candidates if (line := _describe_averaged(candidate))]
     return candidates, notes
+
+
+def _describe_averaged(candidate: Candidate) -> str:
+    """Describe the accuracy with test-time augmentation, where a test has measured it; else nothing."""
+    found = [(record.get("test/acc_tta"), record.get("test_of.tta")) for record in candidate.runs]
+    scores = [score for score, _ in found if isinstance(score, float)]
+    if not scores:
+        return ""
+    views = ", ".join(dict.fromkeys(str(kind) for _, kind in found if kind)) or "views"
+    of = f" ({len(scores)} of {len(found)} runs)" if len(found) > 1 else ""
+    return f"{candidate.name}: {np.mean(scores):.2%} averaged over {views} (--tta){of}; compared is one view an image"
 
 
 def _load_candidate(name: Path, records: list[RunRecord]) -> Candidate:

@@ -11,18 +11,20 @@ from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.files import open_regular, sweep_temporaries, write_atomically
+from cnnkit.notices import say
 
 LOCK, NOTE = ".writer.lock", ".writer.json"
 
 
 @contextlib.contextmanager
-def hold_lock(file: Path, busy: Callable[[], str], seconds: float = 0) -> Iterator[None]:
+def hold_lock(file: Path, busy: Callable[[], str], seconds: float = 0, waiting: str = "") -> Iterator[None]:
     """Hold a lock; where the file system has none, filelock falls back to a file that names its process.
 
     Args:
         file: the lock's file.
         busy: makes the error message if another process holds the lock.
         seconds: how long to wait for it; -1: without end.
+        waiting: the line that is printed if another process holds the lock and this one waits.
 
     Raises:
         UserError: another process holds it.
@@ -30,9 +32,16 @@ def hold_lock(file: Path, busy: Callable[[], str], seconds: float = 0) -> Iterat
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(file, timeout=seconds, thread_local=False)
+    lock = FileLock(file, thread_local=False)
     try:
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if not seconds:
+                raise
+            if waiting:
+                say(waiting)
+            lock.acquire(timeout=seconds)
     except Timeout:
         raise UserError(busy()) from None
     try:

@@ -22,6 +22,16 @@ class CommandResult(NamedTuple):
     code: int
     text: str  # of a failed command the last line is the reason
 
+    @classmethod
+    def of_process(cls, returncode: int, text: str) -> "CommandResult":
+        """The result of a process; the return code -n, of one that signal n has ended, becomes 128 + n, as in a shell.
+
+        Example:
+            >>> CommandResult.of_process(-15, "").code, CommandResult.of_process(2, "").code
+            (143, 2)
+        """
+        return cls(returncode if returncode >= 0 else 128 - returncode, text)
+
 
 Execute = Callable[[list[str]], CommandResult]
 

@@ -31,16 +31,15 @@ def connect_ray() -> tuple[Execute, int]:
 
     def execute(words: list[str]) -> CommandResult:
         kept = {key: value for key, value in os.environ.items() if key.startswith(("CNNKIT_", "PYTHON", "HF_"))}
-        code, text = ray.get(remote.remote(words, str(Path.cwd()), kept))
-        return CommandResult(code, text)
+        return CommandResult.of_process(*ray.get(remote.remote(words, str(Path.cwd()), kept)))
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return execute, max(1, int(resources.get("CPU", 1)))
 
 
 def _run(words: list[str], folder: str, environment: dict[str, str]) -> tuple[int, str]:
-    """Run a command in a worker of the cluster."""
+    """Run a command in a worker of the cluster; return the process's return code and output."""
     command = [sys.executable, "-m", "cnnkit", *words]
     variables = {**os.environ, **environment, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
-    return (ended.returncode if ended.returncode >= 0 else 128 - ended.returncode), ended.stdout + ended.stderr
+    return ended.returncode, ended.stdout + ended.stderr

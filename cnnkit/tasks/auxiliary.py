@@ -118,8 +118,6 @@ class AuxiliaryLossTask(ClassificationTask):
         for (name, _), mean_loss, accuracy in self._parts():
             self.log(f"train/loss_aux/{name}", mean_loss.compute())
             self.log(f"train/acc_aux/{name}", accuracy.compute())
-        for metric in self._part_metrics():
-            metric.reset()
 
     def _train_metrics(self) -> list[Metric]:
         return [*super()._train_metrics(), *self._part_metrics()]

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, Self, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
@@ -15,14 +15,13 @@ from cnnkit.errors import UserError
 from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
+from cnnkit.tasks import resume
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.grouped import GroupedUpdates
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
-from cnnkit.tasks.resume import is_plain, read_loader_states, restore_loaders, seed_device, sum_over_ranks
 from cnnkit.tasks.shapes import check_shapes
 from cnnkit.tasks.tta import TTA, average_views
-from cnnkit.weights import skip_pretrained
 
 LabeledImages = tuple[Tensor, Tensor]
 
@@ -49,6 +48,7 @@ class ClassificationTask(ModuleWithOptimizer):
             with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
     """
 
+    _epoch_is_over = False  # then the training metrics are those of the epoch before
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
 
     def __init__(
@@ -74,7 +74,7 @@ class ClassificationTask(ModuleWithOptimizer):
             self.save_hyperparameters(logger=False)
         # From the command line these are plain values, from which a checkpoint can rebuild the task. In Python they may
         # be objects, with which the checkpoint would not load with weights_only=True.
-        for name in [name for name, value in self.hparams.items() if not is_plain(value)]:
+        for name in [name for name, value in self.hparams.items() if not resume.is_plain(value)]:
             del self.hparams[name]
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
@@ -86,22 +86,6 @@ class ClassificationTask(ModuleWithOptimizer):
         self._train_updates = GroupedUpdates()
         stages = ("train", "val", "test", "tta")
         self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
-
-    @classmethod
-    def load_from_checkpoint(
-        cls,
-        checkpoint_path: Any,
-        map_location: Any = None,
-        hparams_file: Any = None,
-        strict: bool | None = None,
-        weights_only: bool | None = True,
-        **kwargs: Any,
-    ) -> Self:
-        """Load as Lightning does, but only weights and plain values, and without fetching pretrained weights."""
-        with skip_pretrained():
-            return super().load_from_checkpoint(
-                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
-            )
 
     # ---- what research code overrides ---------------------------------------------------------------------------
 
@@ -148,17 +132,19 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_train_start(self) -> None:
         """Bring the loaders to the batch at which a resumed run stopped."""
         super().on_train_start()
-        restore_loaders(self.trainer.train_dataloader, self._loader_states)
+        resume.restore_loaders(self.trainer.train_dataloader, self._loader_states)
         self._loader_states = ()
         self.check_accumulation()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by seed and step, so that it is the same for any number of workers and after a resume."""
         seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
+        resume.seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
+        if self._epoch_is_over:
+            self._reset_train_metrics()
         loss, logits = check_loss(self, self.compute_loss(batch))
         if self._train_updates.keep(loss, logits, batch[1]):
             self._train_updates.flush(*self._scores("train"))
@@ -190,23 +176,30 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["train_scores"] = [sum_over_ranks(metric) for metric in self._train_metrics()]
+        checkpoint["train_scores"] = [resume.sum_over_ranks(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self.attached_trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
             checkpoint["data"] = preprocessing()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the metrics of the epoch so far, on the first rank."""
+        """Restore the metrics of the epoch so far, on the first rank; an epoch that was cut short goes on."""
         super().on_load_checkpoint(checkpoint)
-        self._loader_states = read_loader_states(checkpoint)
-        for metric, state in zip(self._train_metrics(), checkpoint.get("train_scores", []), strict=False):
-            for name, value in state.items() if self.global_rank == 0 else ():
-                setattr(metric, name, value.to(metric.device) if torch.is_tensor(value) else value)
+        if (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING:
+            self._epoch_is_over = not resume.reopen_epoch(checkpoint)
+        self._loader_states = resume.read_loader_states(checkpoint)
+        if self.global_rank == 0:
+            resume.restore_metrics(self._train_metrics(), checkpoint.get("train_scores", []))
 
     def _train_metrics(self) -> list[Metric]:
         mean_loss, metrics = self._scores("train")
         self._train_updates.flush(mean_loss, metrics)
         return [mean_loss, *metrics.values(copy_state=False)]
+
+    def _reset_train_metrics(self) -> None:
+        """Not at the epoch's end: its checkpoint keeps them, as a resume may go on in an epoch that was cut short."""
+        self._epoch_is_over = False
+        for metric in self._train_metrics():
+            metric.reset()
 
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
@@ -242,5 +235,8 @@ class ClassificationTask(ModuleWithOptimizer):
         for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
             if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
                 self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
+        if scores == "train":
+            self._epoch_is_over = True
+            return
         mean_loss.reset()
         metrics.reset()

@@ -26,10 +26,43 @@ def sum_over_ranks(metric: Metric) -> dict[str, Any]:
         }
 
 
+def restore_metrics(metrics: Sequence[Metric], states: Sequence[Mapping[str, Any]]) -> None:
+    """Set the states of metrics to those that `sum_over_ranks` has returned."""
+    for metric, state in zip(metrics, states, strict=False):
+        for name, value in state.items():
+            setattr(metric, name, value.to(metric.device) if torch.is_tensor(value) else value)
+
+
 def read_loader_states(checkpoint: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the states of the training loaders that Lightning has saved in a checkpoint."""
     fit_loop = checkpoint.get("loops", {}).get("fit_loop", {})
     return list(fit_loop.get("state_dict", {}).get("combined_loader", []))
+
+
+def reopen_epoch(checkpoint: Mapping[str, Any]) -> bool:
+    """Let a resume go on within the last epoch if that was cut short, by ``max_steps`` or a limit of time, say.
+
+    Lightning counts such an epoch as a whole one: what is left of it would be skipped, and nothing trained if it is the
+    last one that ``max_epochs`` allows.
+
+    Args:
+        checkpoint: its counts are changed in place.
+
+    Returns:
+        Whether the resumed run begins within an epoch.
+    """
+    loops = checkpoint.get("loops", {}).get("fit_loop", {})
+    epochs, batches = loops.get("epoch_progress"), loops.get("epoch_loop.batch_progress")
+    if not epochs or not batches:
+        return False
+    if epochs["current"]["processed"] < epochs["current"]["started"]:
+        return True
+    if batches["is_last_batch"] or not batches["current"]["completed"]:
+        return False
+    for count in (epochs["current"], epochs["total"]):
+        count["processed"] -= 1
+        count["completed"] = min(count["completed"], count["processed"])
+    return True
 
 
 def restore_loaders(loaders: Any, states: Sequence[dict[str, Any]]) -> None:

@@ -105,3 +105,10 @@ def test_a_batch_is_a_tuple_that_lightning_moves() -> None:
     moved = move_data_to_device(data.train_dataloader().batch(0, 1), torch.device("cpu"))
     assert isinstance(moved, Batch)
     assert moved.number == 1
+
+
+def test_it_can_be_printed() -> None:
+    data = FashionMNISTSample()
+    assert str(data) == "FashionMNISTSample, not set up"
+    data.setup()
+    assert str(data) == "FashionMNISTSample: 9,000 train, 1,000 val, 2,000 test"

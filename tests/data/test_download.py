@@ -87,7 +87,7 @@ def test_what_a_killed_download_left_is_swept(tmp_path: Path) -> None:
 
 
 def _die_holding(path: Path) -> None:
-    with lock(path):
+    with lock(path, "dies"):
         os._exit(9)
 
 
@@ -96,7 +96,7 @@ def test_dead_process_leaves_nothing_locked(tmp_path: Path) -> None:
     process.start()
     process.join()
     assert process.exitcode == 9
-    with lock(tmp_path / "lock"):
+    with lock(tmp_path / "lock", "works"):
         pass
 
 
@@ -104,6 +104,6 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(UserError, match=r"Cannot write to .*file/sub.*data_dir.*mirror"),
-        lock(tmp_path / "file/sub/lock"),
+        lock(tmp_path / "file/sub/lock", "works"),
     ):
         pass

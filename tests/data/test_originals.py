@@ -114,6 +114,9 @@ def test_mirror_without_the_files_is_an_error_and_no_download(made: Made, tmp_pa
     with pytest.raises(UserError, match="not in the mirror") as caught:
         load_originals("mnist", tmp_path / "data", mirror=tmp_path)
     assert "MNIST/raw/train-images-idx3-ubyte" in str(caught.value)
+    assert str(caught.value).endswith("--data.mirror DIR, or leave it out to download them")
+    with pytest.raises(UserError, match=r"mirror is .*/no, which is no folder; name the folder .*--data\.mirror DIR"):
+        load_originals("mnist", tmp_path / "data", mirror=tmp_path / "no")
 
 
 def test_unknown_name_lists_the_known() -> None:

@@ -22,12 +22,17 @@ Made = Callable[[str], MadeSet]
 REAL = os.environ.get("CNNKIT_DATA_DIR")
 
 
-def test_store_holds_the_originals_and_outlives_them(made: Made, tmp_path: Path) -> None:
+def test_store_holds_the_originals_and_outlives_them(
+    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     made_set = made("mnist")
     folder = made_set.lay(tmp_path / "originals", "mnist gz")
     first = open_store("mnist", tmp_path / "data", mirror=folder)
+    assert capsys.readouterr().err == ""
     shutil.rmtree(folder)
-    again = open_store("mnist", tmp_path / "data")
+    again = open_store("mnist", tmp_path / "data", mirror=folder)
+    note = f"cnnkit: data.mirror {folder} is not needed: the data are in {tmp_path}/data/.cnnkit/mnist already\n"
+    assert capsys.readouterr().err == note
     for key in ARRAYS:
         np.testing.assert_array_equal(getattr(again, key).numpy(), made_set.arrays[key])
     assert again.train_images.dtype == torch.uint8

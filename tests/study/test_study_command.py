@@ -5,8 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import pytest
 from small_runs import Cli
 
@@ -74,6 +78,34 @@ def test_a_study_runs_once_and_answers(cli: Cli) -> None:
     assert again.code == 0
     assert "0 of them to do" in again.out
     assert (folders(), (folder / "results.csv").read_bytes()) == (before, table)
+
+
+def test_a_note_about_several_variants_is_printed_once(cli: Cli) -> None:
+    text = STUDY.replace("factors:", "factors:\n  rate: {low: {model.optimizer.lr: 0.01}, high: {}}")
+    make(text=text.replace("model.net: MLP", "model.net: MLP\n  model.optimizer: SGD"))
+    said = cli("study", "glance", "--dry_run").err
+    notes = [line.partition("note: ")[2] for line in said.splitlines() if "note: " in line]
+    assert notes
+    assert len(set(notes)) == len(notes)
+
+
+def test_nothing_of_a_run_is_kept_when_the_next_one_starts(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[weakref.ref[object]] = []
+    left: list[int] = []
+    for command in ("fit", "test"):
+        start = getattr(L.Trainer, command)
+
+        @wraps(start)  # the command line reads its signature
+        def note(self: L.Trainer, *objects: Any, _start: Any = start, **kwargs: Any) -> Any:
+            left.append(sum(each() is not None for each in used))
+            used.extend(map(weakref.ref, (self, *objects)))  # trainer, task, and the data module of a fit
+            return _start(self, *objects, **kwargs)
+
+        monkeypatch.setattr(L.Trainer, command, note)
+    make(text=STUDY.replace("seeds: 4", "seeds: 2"))
+    assert cli("study", "glance", "--only", "wide").code == 0
+    assert len(used) == 2 * (3 + 2)
+    assert left == [0, 0, 0, 0]
 
 
 def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:

@@ -14,7 +14,7 @@ from cnnkit import runs
 from cnnkit.cli.errors.exit_codes import Description, describe_briefly
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.inference import find_configs, move_to_accelerator, track
-from cnnkit.cli.outputs import check_output
+from cnnkit.cli.outputs import check_output, describe_views
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.cli.quiet import quieten
 from cnnkit.data.images.decode import UnreadableImage
@@ -74,8 +74,8 @@ def predict_images(words: Sequence[str]) -> int:
     check_output(output)
     run = runs.choose_finished(args.run) if args.run else None
     path = runs.choose_checkpoint(run, args.ckpt_path)
-    classifier, checkpoint = load_classifier(path, [*([run.config] if run else []), *find_configs(args.config)])
-    classifier.tta = args.tta or classifier.tta
+    configs = [*([run.config] if run else []), *find_configs(args.config)]
+    classifier, checkpoint = load_classifier(path, configs, tta=args.tta)
     data = read_preprocessing(checkpoint, path)
     predictions = _predict(move_to_accelerator(classifier), data, files, args.batch_size)
     first: list[tuple[str, str, float]] = []
@@ -83,19 +83,21 @@ def predict_images(words: Sequence[str]) -> int:
     with writing_output(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         pairs = [f"{what}_{k}" for k in range(1, min(TOP, len(data.class_names)) + 1) for what in PAIR]
-        writer.writerow(["path", *PAIR, *pairs, "error"])
+        views = [] if classifier.tta == "none" else [classifier.tta]
+        writer.writerow(["path", *PAIR, *pairs, "error", *["tta" for _ in views]])
         for path, found in track(predictions, len(files), "predicting"):
             if isinstance(found, UnreadableImage):
                 unread.append(found)
-                writer.writerow([path, *[""] * len(PAIR + pairs), str(found).removeprefix(f"{path}: ")])
+                reason = str(found).removeprefix(f"{path}: ")
+                writer.writerow([path, *[""] * len(PAIR + pairs), reason, *views])
                 continue
             cells = [cell for name, probability in found for cell in (name, f"{probability:.6f}")]
-            writer.writerow([path, *cells[:2], *cells, ""])
+            writer.writerow([path, *cells[:2], *cells, "", *views])
             if len(first) < SHOWN:
                 first.append((printable(path), printable(found[0][0]), found[0][1]))
-    _print_predictions(first, len(files), len(unread), output)
-    for reason in unread:
-        print(printable(reason), file=sys.stderr)
+    _print_predictions(first, len(files), len(unread), output, classifier.tta)
+    for error in unread:
+        print(printable(error), file=sys.stderr)
     return 3 if unread else 0
 
 
@@ -114,14 +116,14 @@ def _predict(
             yield path, next(tops) if isinstance(image, Tensor) else image
 
 
-def _print_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
+def _print_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path, tta: str) -> None:
     """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
     wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
     for file, name, probability in first:
         print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
     if images - unread > len(first):
         print(f"… and {images - unread - len(first):,} more")
-    rows = {"images": f"{images:,}", "predictions": str(path)}
+    rows = {"images": f"{images:,}", **describe_views(tta), "predictions": str(path)}
     print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
 
 

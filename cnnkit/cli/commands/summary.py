@@ -44,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--layer names the layer that --effective draws: give both")
     if args.effective:
         check_output(args.effective)
-    task, image = _load_from_run(args) if args.run else _build_from_config(args)
+    task, image, callbacks = _load_from_run(args) if args.run else _build_from_config(args)
+    frozen = _freeze_as_callbacks_do(task, callbacks)
     if args.image_size:
         image = (image[0], *args.image_size)
     found = _count(task, image, args.depth)
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_as_json(found) | ({"why": why} if args.explain else {}), indent=2))
     else:
-        _print(found, _title(task, image), _notes(task, found) + (["", *why] if why else []))
+        _print(found, _title(task, image), frozen + _notes(task, found) + (["", *why] if why else []))
     if args.effective:
         _draw(task, args.layer, image, Path(args.effective), say=not args.json)
     return 0
@@ -70,23 +71,42 @@ def _size(text: str) -> tuple[int, int]:
 # ---- the net ---------------------------------------------------------------------------------------------------------
 
 
-def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
-    """The task of a configuration and the shape of its images."""
+def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int], Any]:
+    """The task of a configuration, the shape of its images, and the plain description of its callbacks."""
     from cnnkit.cli.parsing.build import build_from_config
 
-    task, data, _ = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)
-    return task, _image(task, getattr(data, "shape", None) or {})
+    task, data, config = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)
+    return task, _image(task, getattr(data, "shape", None) or {}), config["trainer"]["callbacks"]
 
 
-def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
+def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int], Any]:
     from cnnkit.cli.inference import find_configs
     from cnnkit.inference.task_loading import load_task
+    from cnnkit.yaml_files import read_file
 
     if args.others:
         raise UserError(f"{args.others[0]}: the net of a run is what it is; give a --config FILE to change it")
     run = runs.choose_finished(args.run)
     task, checkpoint = load_task(run.best, [run.config, *find_configs(args.config)])
-    return task, _image(task, checkpoint.get("data") or {})
+    trainer = read_file(run.config).values.get("trainer") or {}
+    return task, _image(task, checkpoint.get("data") or {}), trainer.get("callbacks")
+
+
+def _freeze_as_callbacks_do(task: Any, callbacks: Any) -> list[str]:
+    """Freeze what a callback of the configuration freezes before training, and return a note about each."""
+    from cnnkit.callbacks import Whitening
+    from cnnkit.cli.parsing.classes import resolve_class
+
+    notes = []
+    for node in callbacks or []:
+        path = str(node.get("class_path", "")) if isinstance(node, dict) else ""
+        if path.startswith("cnnkit.") and resolve_class(path) is Whitening:
+            whitening = Whitening(**(node.get("init_args") or {}))
+            layer = whitening.freeze_before_training(task)
+            name = next(name for name, module in _net(task).named_modules() if module is layer)
+            bias = f"; its bias trains for {whitening.bias_epochs} epochs" if layer.bias is not None else ""
+            notes.append(f"{name}: Whitening sets its filters and freezes them{bias}")
+    return notes
 
 
 def _image(task: Any, data: dict[str, Any]) -> tuple[int, int, int]:

@@ -35,7 +35,7 @@ from cnnkit.cli.parsing.written import WrittenValues
 from cnnkit.errors import UserError
 from cnnkit.optim import find_length_default
 from cnnkit.scalars import PlainScalar, as_word, plain
-from cnnkit.suggest import suggest
+from cnnkit.suggest import closest, suggest
 
 _PASSED = {*LINKED, *PASSED}
 _TOP = (
@@ -158,7 +158,7 @@ def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) ->
         kinds = [kind for kind in there.values() if isinstance(kind, type) and issubclass(kind, bases)]
         if own := [kind.__name__ for kind in kinds if kind.__module__ == module and kind.__name__ not in known]:
             return f": {module} has no class {last!r} for it{suggest(last, own)}{net}"
-        return f": there is no class {name!r} for it{suggest(last, known)}{net}"
+        return f": there is no class {name!r} for it{suggest(last, known) or _list_some(known)}{net}"
     if isinstance(found, type):
         return "" if issubclass(found, bases) else f": {path} is a class of another kind{_list_classes(key)}"
     returned = get_type_hints(found).get("return")
@@ -181,6 +181,10 @@ def _missing_module(module: str) -> str:
 def _list_classes(key: str) -> str:
     names = list_class_names(shorten_path(key))
     return f"; there are {', '.join(names)}" if 0 < len(names) <= 12 else ""
+
+
+def _list_some(names: list[str]) -> str:
+    return f"; there are {', '.join(names[:4])}, ..." if names else ""
 
 
 def _describe_type(value: Any, kind: Any, bases: tuple[type, ...], key: str) -> str:
@@ -213,6 +217,10 @@ def _describe_unknown(key: str, above: str, name: str, owner: Any) -> str:
     own: Iterable[str] = list_parameters(owner).keys() - {"self", *passed}
     if above == "trainer":
         return f": the trainer has no such argument{suggest_key(name, exact=True) or suggest(name, own, listing=False)}"
+    if not list(own) and (names := list_class_names(shorten_path(above))):  # no class was named, only their base
+        close = closest(name, names, 1)
+        meant = f"did you mean --{above}={close[0]}?" if close else f"name a class first, such as --{above}={names[0]}"
+        return f": {owner.__name__} has no such argument; {meant}"
     hint = suggest_key(key, exact=True) or suggest(name, own, listing=False) or suggest_key(key) or suggest(name, own)
     return f": {owner.__name__} has no such argument{hint}"
 

@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from cnnkit import callbacks
 from cnnkit.cli.errors.exit_codes import run_to_exit_code
 from cnnkit.cli.errors.messages import describe_error
+from cnnkit.cli.fit.ranks import leave_no_ranks
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
 from cnnkit.cli.quiet import quieten
@@ -39,7 +40,8 @@ def run_command(
         line = read_command_line(command, args)
         origin = line.origin
         try:
-            Session(line, began, watching, cores_before).execute()
+            with leave_no_ranks():
+                Session(line, began, watching, cores_before).execute()
         except callbacks.StopRequested as stop:
             return 128 + stop.signum
         return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.callbacks.used_images import count_used_images
+from cnnkit.cli.outputs import describe_views
 from cnnkit.files import replacing
 from cnnkit.metric_names import MONITOR, describe_best_score, format_metric
 from cnnkit.reporting.terminal import print_rows
@@ -75,26 +76,31 @@ def print_trial(trainer: Any, what: str, seconds: float) -> None:
     print_rows({**rows, "time": f"{seconds:.1f} s in all", "run": "none; nothing was saved"})
 
 
-def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> None:
-    """Print loss and metrics, and of which checkpoint they are."""
+def print_scores(command: str, checkpoint: Path, scores: dict[str, float], tta: str = "none") -> None:
+    """Print loss and metrics, of which checkpoint they are, and the views that those with ``_tta`` average over."""
     rows = {key: format_metric(key, value) for key, value in scores.items()}
+    rows |= describe_views(tta)
     print_rows({**rows, "checkpoint": str(checkpoint)})
 
 
-def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:
-    """Write predictions.csv: the image's place in its data set, its class, and that class's probability."""
+def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any, tta: str = "none") -> None:
+    """Write predictions.csv: the image's place in its data set, its class, and that class's probability.
+
+    A last column ``tta`` names the views that were averaged; it is not there for the image alone.
+    """
     path = (run.path if run else Path()) / "predictions.csv"
     names = datamodule.class_names
     with replacing(path) as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "class", "probability"])
+        views = [] if tta == "none" else [tta]
+        writer.writerow(["index", "class", "probability", *["tta" for _ in views]])
         number = 0
         for probabilities in batches:
             best, label = probabilities.max(dim=1)
             for p, k in zip(best.tolist(), label.tolist(), strict=True):
-                writer.writerow([number, names[k], f"{p:.4f}"])
+                writer.writerow([number, names[k], f"{p:.4f}", *views])
                 number += 1
-    print_rows({"images": f"{number:,}", "predictions": str(path)})
+    print_rows({"images": f"{number:,}", **describe_views(tta), "predictions": str(path)})
 
 
 def flatten_config(value: Any, prefix: str = "") -> Any:

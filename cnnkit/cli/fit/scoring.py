@@ -85,7 +85,8 @@ def score(session: "Session") -> None:
     scores = found[0] if found else {}
     if not session.trainer.is_global_zero:
         return
-    print_scores(command, path, scores)
+    views = getattr(session.model, "tta", "none")
+    print_scores(command, path, scores, views)
     if not whole:
         print(f"scores of a part of the images (trainer.{limited} is {limit}), so not recorded")
         if session.run is not None and command == "test":
@@ -97,20 +98,21 @@ def score(session: "Session") -> None:
     try:
         if is_best and session.predictions.kept is not None:
             session.predictions.kept.save(run.predictions)
-        _record_scores(run, command, path, moment, scores, is_best=is_best)
+        how = moment if views == "none" else {**moment, "tta": views}
+        _record_scores(run, command, path, how, scores, is_best=is_best)
     except OSError as error:
         note_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
 
 
 def _record_scores(
-    run: RunFolder, command: str, path: Path, moment: dict[str, int], scores: dict[str, float], *, is_best: bool
+    run: RunFolder, command: str, path: Path, how: dict[str, Any], scores: dict[str, float], *, is_best: bool
 ) -> None:
     """Enter scores into the manifest: as the run's if they are of its best checkpoint, else under ``other_scores``.
 
     Whichever it was, a test is one more look at the test images.
     """
     name = path.name if path.resolve().parent == run.checkpoints.resolve() else str(path)
-    entry = {"checkpoint": name, **moment}
+    entry = {"checkpoint": name, **how}
     with run.edit_manifest() as manifest:
         if command == "test":
             _count_look(manifest)
@@ -144,6 +146,7 @@ def predict(session: "Session") -> None:
     )
     if session.trainer.is_global_zero:
         try:
-            write_predictions(session.run, found or [], session.datamodule)
+            views = getattr(session.model, "tta", "none")
+            write_predictions(session.run, found or [], session.datamodule, views)
         except OSError as error:
             raise UserError(f"predictions.csv: cannot be written ({error.strerror})") from None

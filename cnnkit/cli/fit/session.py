@@ -23,7 +23,7 @@ from cnnkit.cli.parsing.construction import build_objects
 from cnnkit.cli.parsing.written import read_arguments
 from cnnkit.data.folders.run_split import follow_split
 from cnnkit.errors import UserError
-from cnnkit.notices import is_first_process
+from cnnkit.notices import is_first_process, share_with_ranks
 from cnnkit.runs import RunFolder
 from cnnkit.shell import quote_command
 from cnnkit.threads import Usage
@@ -81,6 +81,8 @@ class Session:
                 say_if_threads_bring_little(
                     getattr(self.model, "net", None), self.datamodule, self.config.trainer.precision
                 )
+            if self.trainer.world_size > 1:
+                self.held.enter_context(share_with_ranks())
             commands: dict[str, Callable[[], None]] = {"fit": self._fit, "predict": lambda: predict(self)}
             commands.get(self.command, lambda: score(self))()
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -20,10 +21,10 @@ from cnnkit.cli.fit.callbacks import (
     select_for_command,
 )
 from cnnkit.cli.fit.output import print_fit_report, print_fit_start, print_trial
+from cnnkit.cli.fit.start import AnnounceStart
 from cnnkit.cli.fit.threads import find_other_threads
 from cnnkit.cli.fit.trainer_values import check_length, choose_monitor, describe_ignored_limits
 from cnnkit.errors import UserError
-from cnnkit.notices import is_first_process
 from cnnkit.precision import describe_slow_precision
 from cnnkit.reporting.terminal import print_rows
 from cnnkit.runs import RunFolder
@@ -70,12 +71,6 @@ def plain_trainer(session: "Session") -> L.Trainer:
 def train(session: "Session") -> None:
     """Train, and print what is used at the start and the results at the end."""
     arguments, trainer = vars(session.objects.trainer), session.trainer
-    if session.run is not None and is_first_process():
-        precision = f"{trainer.precision} ({session.precision_reason})"
-        print_fit_start(session.run, session.model, session.datamodule, precision, trainer)
-        slow = describe_slow_precision(str(trainer.precision), arguments["accelerator"])
-        for note in [*describe_ignored_limits(arguments), *slow]:
-            print(f"note: {note}", file=sys.stderr)
     with name_callback(trainer, _as_list(arguments["callbacks"])):
         checkpoint = str(session.resume.checkpoint) if session.resume else None
         trainer.fit(session.model, session.datamodule, ckpt_path=checkpoint, weights_only=session.config.weights_only)
@@ -85,6 +80,9 @@ def train(session: "Session") -> None:
         )
     if not trainer.is_global_zero:
         return
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, AnnounceStart):  # of a run that was finished already
+            callback.announce()
     seconds = time.perf_counter() - session.began
     if session.run is None:
         print_trial(trainer, "barebones" if arguments["barebones"] else "fast_dev_run", seconds)
@@ -93,7 +91,21 @@ def train(session: "Session") -> None:
         session.write_config()
     print_fit_report(session.run, seconds)
     if session.resume is not None and trainer.global_step == session.resume.step:
-        print("the run was finished already; to train on, add --trainer.max_epochs N", file=sys.stderr)
+        reached = ["--trainer.max_steps N"] * (0 <= trainer.max_steps <= trainer.global_step)
+        if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trainer.current_epoch:
+            reached.append("--trainer.max_epochs N")
+        print(f"the run was finished already; to train on, add {' and '.join(reached) or 'more'}", file=sys.stderr)
+
+
+def _announce(session: "Session") -> None:
+    """Print what the fit uses."""
+    arguments, trainer = vars(session.objects.trainer), session.trainer
+    assert session.run is not None
+    precision = f"{trainer.precision} ({session.precision_reason})"
+    print_fit_start(session.run, session.model, session.datamodule, precision, trainer)
+    slow = describe_slow_precision(str(trainer.precision), arguments["accelerator"])
+    for note in [*describe_ignored_limits(arguments), *slow]:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -115,7 +127,7 @@ def _fit_callbacks(session: "Session", run: RunFolder, users: Sequence[Callback]
         hparams.update(found)
         _record_tuned(session, found)
 
-    return [callbacks.Tuned(record), *ours]
+    return [callbacks.Tuned(record), AnnounceStart(partial(_announce, session)), *ours]
 
 
 def _record_tuned(session: "Session", found: dict[str, Any]) -> None:

@@ -40,13 +40,18 @@ class CommandLine:
 
     @property
     def flags(self) -> list[str]:
-        """The keys among the words, each as it was typed, without its value."""
-        return [word.partition("=")[0] for word in self.words if word.startswith("--")]
+        """The keys among the words, each as it was typed, without its value; for a short one the whole key."""
+        return [SHORT.get(flag, flag) for flag in self._typed_flags]
 
     @property
     def origin(self) -> Origin:
         """Where the values of the configuration come from."""
-        return Origin(self.files, [flag[2:] for flag in self.flags])
+        short = {SHORT[flag][2:]: flag for flag in self._typed_flags if flag in SHORT}
+        return Origin(self.files, [flag[2:] for flag in self.flags], short)
+
+    @property
+    def _typed_flags(self) -> list[str]:
+        return [word.partition("=")[0] for word in self.words if word.startswith("--")]
 
 
 def read_command_line(command: str, typed: Sequence[str]) -> CommandLine:
@@ -58,10 +63,8 @@ def read_command_line(command: str, typed: Sequence[str]) -> CommandLine:
     line, words = CommandLine(command, list(typed)), iter(typed)
     for word in words:
         flag, equals, value = word.partition("=")
-        if flag in SHORT:
-            if command == "fit":
-                raise UserError(f"{flag} is for test, validate and predict; a fit keeps it for them as {SHORT[flag]}")
-            word, flag = SHORT[flag] + equals + value, SHORT[flag]
+        if flag in SHORT and command == "fit":
+            raise UserError(f"{flag} is for test, validate and predict; a fit keeps it for them as {SHORT[flag]}")
         if flag not in ("--config", "-c", "--run", "--resume"):
             line.words.append(word)
             continue
@@ -137,32 +140,33 @@ def read_keys(words: Sequence[str], command: str) -> list[tuple[str, Any]]:
         UserError: for a key without a value, or a word that belongs to no key.
     """
     found: list[tuple[str, Any]] = []
-    rest = iter(words)
+    flag, rest = "", iter(words)
     for word in rest:
         if not word.startswith("--") or word == "--":
             refuse_unquoted(words[list(words).index(word) :])
-            raise UserError(f"{word}: this word belongs to no --key{_suggest_form(word, found, command)}")
+            before = found[-1][1] if found else None
+            raise UserError(f"{word}: this word belongs to no --key{_suggest_form(word, flag, before, command)}")
         flag, equals, text = word.partition("=")
         if not equals:
             text = next(rest, "--")
             if text.startswith("--"):
-                hint = "" if "." in flag else suggest_key(flag[2:], exact=True)
+                hint = "" if "." in flag or flag in SHORT else suggest_key(flag[2:], exact=True)
                 raise UserError(f"{flag}: needs a value after it{hint}")
         if not text.strip():
             raise UserError(f"{flag}: needs a value after it, and has an empty one; leave it out for the default")
-        key = flag[2:]
+        key = SHORT.get(flag, flag)[2:]
         found.append((key, PlainScalar(text) if key in TEXTS else read_word(text, key)))
     return found
 
 
-def _suggest_form(word: str, before: list[tuple[str, Any]], command: str) -> str:
+def _suggest_form(word: str, flag: str, value: Any, command: str) -> str:
+    """Suggest what a stray word was meant to be; `flag` and `value` stand before it, if anything does."""
     if command != "fit" and runs.locate_runs(word).is_dir():
         return f"; did you mean --run {shlex.quote(word)}?"
     if (command == "fit" and word in card_names()) or word.endswith((".yaml", ".yml")):
         return f"; did you mean --config {shlex.quote(word)}?"
-    if word.startswith("-") or not before:
+    if word.startswith("-") or not flag:
         return "; keys are given as --key value"
-    key, value = before[-1]
     listed = value if isinstance(value, list) else [value]
     many = ", ".join(map(str, [*listed, word]))
-    return f"; keys are given as --key value, and a list, or a value with spaces, as one word: --{key} '[{many}]'"
+    return f"; keys are given as --key value, and a list, or a value with spaces, as one word: {flag} '[{many}]'"

@@ -1,7 +1,7 @@
 """Finds where a key stands, and the known name that is closest to a mistyped one."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 
 import torch
@@ -38,10 +38,13 @@ class Origin:
     Args:
         files: configuration files; the last one wins.
         typed: the keys of the command line, such as ``model.net``.
+        short: the option that was typed for a key, such as ``--tta``, where it is not the key itself.
     """
 
-    def __init__(self, files: Sequence[YamlFile] = (), typed: Iterable[str] = ()) -> None:
-        self.files = files
+    def __init__(
+        self, files: Sequence[YamlFile] = (), typed: Iterable[str] = (), short: Mapping[str, str] | None = None
+    ) -> None:
+        self.files, self.short = files, short or {}
         self.typed = {".".join(_parts(key.rstrip("+"))) for key in typed}
 
     def where(self, key: str) -> str:
@@ -58,8 +61,8 @@ class Origin:
         return ""
 
     def locate(self, key: str) -> str:
-        """Return a key with the place where it is written before it, if there is one."""
-        return f"{self.where(key)}{key}"
+        """Return a key as it was written, with the place where it is written before it, if there is one."""
+        return f"{self.where(key)}{self.short.get(key, key)}"
 
     def has(self, key: str) -> bool:
         """Whether the key itself was typed, or stands in a file."""

@@ -93,13 +93,15 @@ class DecodedImageStore:
             return self.open()
         try:
             self.parent.mkdir(parents=True, exist_ok=True)
-            with hold_lock(self.folder.with_suffix(".lock"), str, seconds=-1):
-                found = self._open()  # another process may have made it meanwhile
-                if found is None or not images.keys() <= found.rows.keys():
-                    if bounded and not self._make_room(len(images) * math.prod(self.shape)):
-                        return None
-                    self._write(images, found, early or {})
-                    found = self._open()
+            waiting = f"{self.root}: another process decodes these images; waiting for it"
+            with hold_lock(self.folder.with_suffix(".lock"), str, seconds=-1, waiting=waiting):
+                found = self._open()
+                if found is not None and images.keys() <= found.rows.keys():  # another process has made it meanwhile
+                    return self.open()
+                if bounded and not self._make_room(len(images) * math.prod(self.shape)):
+                    return None
+                self._write(images, found, early or {})
+                found = self._open()
         except OSError as error:
             say(f"{self.folder}: decoded images are not kept ({error.strerror or error}); the run goes on without")
             return None

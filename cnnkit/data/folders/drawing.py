@@ -139,7 +139,7 @@ class PartRecord:
         """Hold the record against other runs; if the folder cannot be written to, say that nothing is recorded."""
         with ExitStack() as stack:
             try:
-                stack.enter_context(lock(self.path.with_suffix(".lock")))
+                stack.enter_context(lock(self.path.with_suffix(".lock"), "divides a folder of images into parts"))
             except UserError:
                 say(f"{self.path.parent}: cannot be written, so no split is recorded; set data.data_dir to keep it")
             yield

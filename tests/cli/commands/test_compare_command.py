@@ -36,6 +36,15 @@ def test_two_runs(cli: Cli, two: list[str]) -> None:
     assert "6 of 2,000 images are answered differently" in lines
 
 
+def test_an_accuracy_of_averaged_views_is_named(cli: Cli) -> None:
+    for name, tta in {"a": "flip", "b": None}.items():
+        scores = {"test/acc": 0.9, "test/acc_tta": 0.91} if tta else {"test/acc": 0.9}
+        of = {"tta": tta} if tta else {}
+        fake_run(f"runs/{name}/0", correct=rightly(100, range(10)), test=scores, test_of=of)
+    ended = cli("compare", "runs/a/0", "runs/b/0")
+    assert ended.err == "note: runs/a/0: 91.00% averaged over flip (--tta); compared is one view an image\n"
+
+
 def test_the_figures_for_programs(cli: Cli, two: list[str]) -> None:
     found = json.loads(cli("compare", *two, "--json").out, parse_constant=pytest.fail)
     assert (found["images"], found["differing_images"], found["picture"], found["notes"]) == (2000, 6, None, [])

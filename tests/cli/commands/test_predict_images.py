@@ -211,3 +211,5 @@ def test_views_of_an_image_are_averaged(
     with torch.inference_mode():
         expected = ((task.net(images) + task.net(images.flip(3))) / 2).softmax(1).amax(1)
     assert [float(row["probability"]) for row in read_table()] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert {row["tta"] for row in read_table()} == {"flip"}
+    assert "flip (--tta)" in ended.out

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from parsed_page import cells, figures, parsed
 from PIL import Image
 from small_runs import Cli
 
-from cnnkit import FashionMNISTSample
+from cnnkit import ClassificationTask, FashionMNISTSample
 from cnnkit.cli import main
+from cnnkit.cli.commands.report.report_data import collect_report_data
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
 from cnnkit.runs.predictions import Predictions, load_predictions
@@ -242,3 +244,17 @@ def test_a_mistake_is_told_in_a_line(
     assert ended.code == 2
     assert ended.err.startswith(f"error: {expected}"), ended.err
     assert not list(Path().rglob("*.html"))
+
+
+def test_averaged_views_are_named_and_all_else_is_the_plain_nets(cli: Cli, fit: Callable[..., RunFolder]) -> None:
+    run = fit("--model.tta=flip", "--data.val_size=50")
+    found = collect_report_data(run)
+    assert found.part == "validation"
+    task = ClassificationTask.load_from_checkpoint(run.best).eval()
+    (images, _), *_ = FashionMNISTSample(val_size=50).plain_batches("val")
+    with torch.no_grad():
+        np.testing.assert_allclose(found.predictions.probabilities, task(images).softmax(1).numpy(), atol=1e-5)
+    assert cli("test", "--run", str(run), "--trainer.limit_test_batches=1.0").code == 0
+    assert cli("report", "--run", str(run)).code == 0
+    averaged = run.manifest()["test"]["test/acc_tta"]
+    assert figures(parsed(run.path / "report.html"))["averaged over flip"] == f"{averaged:.2%}"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from small_runs import Cli, CommandResult
 
-from cnnkit import FashionMNISTSample
+from cnnkit import CIFAR10, FashionMNISTSample
 from cnnkit.runs import RunFolder
 
 
@@ -82,6 +82,19 @@ def test_every_row_that_is_derived_has_the_figures_of_its_table(cli: Cli, net: s
         assert f" {layer['parameters']:,}" in why
         if layer["type"].endswith(("Conv2d", "Pool2d")) and layer["type"] != "AdaptiveAvgPool2d":
             assert f"= {layer['output'][1]};" in why or "keeps" in why
+
+
+def test_a_whitened_layer_is_frozen(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CIFAR10, "open", FashionMNISTSample.open)
+    words = ("summary", "--config", "cifar10_speed94")
+    whitened, plain = (figures(cli(*words, "--json", *more)) for more in ([], ["--trainer.callbacks=null"]))
+    first, *others = whitened["layers"]
+    assert (first["name"], first["parameters"], first["frozen"]) == ("first", 24 * 12 + 24, 24 * 12)
+    assert plain["layers"] == [{**first, "frozen": 0}, *others]
+    assert whitened["frozen"] == plain["frozen"] + 288
+    shown = cli(*words).out
+    assert "312 (288 frozen)" in shown
+    assert "first: Whitening sets its filters and freezes them; its bias trains for 3 epochs\n" in shown
 
 
 def test_what_the_padding_adds_changes_no_field(cli: Cli) -> None:

@@ -1,4 +1,5 @@
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def test_predictions_are_those_of_the_best_weights(
     assert float(rows[0]["probability"]) == pytest.approx(by_hand[0][0].softmax(0).max().item(), abs=1e-4)
 
 
+def test_predictions_say_over_which_views_they_are_averaged(cli: Cli, run: RunFolder) -> None:
+    ended = cli("predict", "--run", str(run), "--tta", "five_crop")
+    assert re.search(r"averaged over views +five_crop \(--tta\)", ended.out)
+    with (run.path / "predictions.csv").open() as file:
+        assert {row["tta"] for row in csv.DictReader(file)} == {"five_crop"}
+
+
 def test_part_of_the_test_set_is_not_recorded_as_the_test_score(cli: Cli, run: RunFolder) -> None:
     assert cli("test", "--run", str(run), "--trainer.limit_test_batches=1").code == 0
     assert "test" not in run.manifest()
@@ -103,6 +111,8 @@ def test_scores_of_averaged_views_are_recorded_beside_the_plain_ones(
     ended = cli("test", "--run", str(run), "--tta", "flip")
     assert ended.code == 0, ended.err
     assert "test/acc_tta" in ended.out
+    assert re.search(r"averaged over views +flip \(--tta\)", ended.out)
+    assert run.manifest()["test_of"]["tta"] == "flip"
     logits, labels = by_hand
     task = ClassificationTask.load_from_checkpoint(run.best, weights_only=True, map_location="cpu").eval()
     images = (FashionMNISTSample().open().test_images.float() / 255 - 0.2860) / 0.3530
@@ -117,5 +127,14 @@ def test_scores_of_averaged_views_are_recorded_beside_the_plain_ones(
 def test_an_unknown_kind_of_views_is_named(cli: Cli, run: RunFolder) -> None:
     ended = cli("test", "--run", str(run), "--tta", "flips")
     assert ended.code == 2
-    assert "tta" in ended.err
-    assert "flip" in ended.err
+    assert ended.err.startswith("error: --tta: expected one of none, flip, ")
+
+
+def test_an_error_about_views_names_the_option_that_was_typed(cli: Cli, run: RunFolder) -> None:
+    for command in ("test", "validate", "predict"):
+        assert cli(command, "--run", str(run), "--tta").err.startswith("error: --tta: needs a value after it\n")
+        assert "'--tta " not in (said := cli(command, "--run", str(run), "--tta", "flip", "shift").err)
+        assert "--tta '[flip, shift]'" in said
+        assert cli(command, "--run", str(run), "--tta=3").err.startswith("error: --tta: ")
+        assert cli(command, "--run", str(run), "--model.tta=3").err.startswith("error: model.tta: ")
+    assert cli("predict", "--run", str(run), "--images", ".", "--tta=3").err.startswith("error: --tta: ")

@@ -107,9 +107,12 @@ def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
 
 
 def test_signals_are_given_back(cli: Cli, whole: RunFolder) -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    kinds = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = list(map(signal.getsignal, kinds))
     cli("fit", *TWO_EPOCHS, stop_at(1))
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert list(map(signal.getsignal, kinds)) == before
+    assert cli("fit", *SMALL).code == 0
+    assert list(map(signal.getsignal, kinds)) == before, "also after a run that came to its end"
 
 
 def test_resuming_a_finished_run_says_so_and_changes_nothing(cli: Cli, whole: RunFolder) -> None:
@@ -185,3 +188,20 @@ def test_ctrl_c_before_the_first_checkpoint_leaves_no_folder(cli: Cli) -> None:
     )
     ended = cli("fit", *SMALL, '--trainer.callbacks=[{"class_path": "early_on.InTheFirstEpoch"}]')
     assert (ended.code, Path("runs").exists()) == (130, False)
+
+
+def test_more_steps_go_on_within_the_epoch_that_max_steps_cut_short(cli: Cli) -> None:
+    words = [*(word for word in SMALL if "scheduler" not in word), "--trainer.max_epochs=2"]  # of 3 steps each
+    assert cli("fit", *words, "--name=whole", "--trainer.max_steps=5").code == 0
+    assert cli("fit", *words, "--name=cut", "--trainer.max_steps=4").code == 0
+    whole, cut = find("runs/whole"), find("runs/cut")
+    ended = cli("fit", "--resume", str(cut), "--trainer.max_steps=5")
+    assert (ended.code, ended.err) == (0, "")
+    a, b = (torch.load(run.last, weights_only=True) for run in (whole, cut))
+    assert a["global_step"] == b["global_step"] == 5
+    assert all(torch.equal(a["state_dict"][key], b["state_dict"][key]) for key in a["state_dict"])
+    assert rows(whole)[-1] == rows(cut)[-1], "training loss and accuracy of all steps of the epoch"
+    assert "train on, add --trainer.max_steps N\n" in cli("fit", "--resume", str(cut)).err
+    assert cli("fit", "--resume", str(cut), "--trainer.max_steps=9").code == 0
+    assert torch.load(cut.last, weights_only=True)["global_step"] == 6
+    assert "train on, add --trainer.max_epochs N\n" in cli("fit", "--resume", str(cut)).err

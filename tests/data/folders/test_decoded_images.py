@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,7 +64,7 @@ def test_a_second_run_decodes_nothing_and_starts_no_worker(
     )
     for module in (folder_module, image_files, file_checks):
         monkeypatch.setattr(module, "read_image", forbid)
-    monkeypatch.setattr("cnnkit.data.batches.DataLoader", forbid)
+    monkeypatch.setattr("cnnkit.data.workers.DataLoader", forbid)
     second = [batch.images for batch in folder(num_workers=2).train_dataloader()]
     assert all(map(torch.equal, first, second))
     assert capfd.readouterr().err == f"cnnkit: {tmp_path}/photos: 60 decoded images from {where}\n"
@@ -310,6 +311,35 @@ def test_two_runs_at_once_share_the_work(tmp_path: Path) -> None:
     assert len(decoded) == 20
     for each in pixels:
         assert torch.equal(each, torch.stack([read_image(file, 3, (8, 8)) for file in contents.values()]))
+
+
+def test_the_second_of_two_runs_says_that_it_waits_and_what_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(tmp_path / "0.bmp", 0)
+    contents = {file_checks.hash_file(tmp_path / "0.bmp"): tmp_path / "0.bmp"}
+    waits, lines = Event(), []
+
+    def decode(path: Path) -> torch.Tensor:
+        assert waits.wait(60)
+        return read_image(path, 3, (8, 8))
+
+    def run(_: int) -> None:
+        DecodedImageStore(tmp_path / "pixels", tmp_path, (3, 8, 8), decode, "").open_or_write(contents)
+
+    def note(line: str) -> None:
+        lines.append(line)
+        if "waiting" in line:
+            waits.set()
+
+    for module in ("cnnkit.runs.lock", "cnnkit.data.folders.decoded_images"):
+        monkeypatch.setattr(f"{module}.say", note)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(run, range(2)))
+    waiting, made, taken = lines
+    assert waiting == f"{tmp_path}: another process decodes these images; waiting for it"
+    assert made.startswith(f"{tmp_path}: 1 image decoded, 1 kept in ")
+    assert taken.startswith(f"{tmp_path}: 1 decoded images from ")
 
 
 def test_what_is_gone_stays_only_while_it_is_the_minority(tmp_path: Path) -> None:

@@ -47,6 +47,9 @@ def format_headline(report: ReportData) -> dict[str, str]:
     """The run's main figures by name, as they are printed."""
     manifest, best, times = report.manifest, report.manifest.get("best", {}), report.manifest.get("times", {})
     values = {"test accuracy": f"{report.tested['test/acc']:.2%}" if "test/acc" in report.tested else "not tested"}
+    if "test/acc_tta" in report.tested:
+        views = manifest.get("test_of", {}).get("tta") or "views"
+        values[f"averaged over {views}"] = f"{report.tested['test/acc_tta']:.2%}"
     if (monitor := report.monitor) in best:
         values[describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(
             monitor, best[monitor]

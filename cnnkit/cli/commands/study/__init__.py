@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import io
 import os
 import sys
@@ -149,6 +150,7 @@ def _run_here(words: list[str], watching: Any) -> CommandResult:
     finally:  # Lightning's seed and our run folder travel in environment variables
         os.environ.clear()
         os.environ.update(before)
+        gc.collect()  # a trainer is in a cycle of references, and with it are the net, its optimizer and its data
 
 
 def _fit_watched(words: list[str], metric: str, says: Any) -> tuple[CommandResult, float | None]:

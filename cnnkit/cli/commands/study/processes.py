@@ -43,7 +43,7 @@ class Processes:
         said, _ = process.communicate()
         with self._lock:
             self._running.discard(process)
-        return CommandResult(process.returncode if process.returncode >= 0 else 128 - process.returncode, said)
+        return CommandResult.of_process(process.returncode, said)
 
     @contextlib.contextmanager
     def forwarding_signals(self) -> Iterator[None]:

@@ -34,8 +34,7 @@ def make_engine(plan: Plan, planned: Sequence[Planned], root: Path, execute: Exe
     Raises:
         UserError: for a variant that cannot be built, or runs in different precisions.
     """
-    variants = {p.variant.name: p.variant for p in planned}
-    built = {name: _build(plan, variant) for name, variant in variants.items()}
+    built = _build_all(plan, [p.variant for p in planned])
     resolved = {name: _resolve(each) for name, each in built.items()}
     choices = _left_open(built)
     if not choices:
@@ -51,7 +50,7 @@ def make_engine(plan: Plan, planned: Sequence[Planned], root: Path, execute: Exe
 
 def settle_search(plan: Plan, root: Path) -> None:
     """Give the trials of a search one precision, that of the trials there are if there are some."""
-    built = {variant.name: _build(plan, variant) for variant in plan.variants}
+    built = _build_all(plan, plan.variants)
     choices = _left_open(built)
     if not choices:
         return
@@ -61,19 +60,30 @@ def settle_search(plan: Plan, root: Path) -> None:
     plan.variants = [replace(v, words=(*v.words, *_words(chosen))) if v.name in choices else v for v in plan.variants]
 
 
-def _build(plan: Plan, variant: Variant) -> Built:
+def _build_all(plan: Plan, variants: Sequence[Variant]) -> dict[str, Built]:
+    """Build each variant, and print each note once, with the variants that it is about unless these are all."""
+    built: dict[str, Built] = {}
+    notes: dict[str, list[str]] = {}  # the variants' names by line
+    for name, variant in {each.name: each for each in variants}.items():
+        built[name], lines = _build(plan, variant)
+        for line in lines:
+            notes.setdefault(line, []).append(name)
+    for line, names in notes.items():
+        print(line if len(names) == len(built) else f"{', '.join(names)}: {line}", file=sys.stderr)
+    return built
+
+
+def _build(plan: Plan, variant: Variant) -> tuple[Built, list[str]]:
+    """Build a variant, and return with it the notes about what a class that takes another's place has lost."""
     try:
         with contextlib.redirect_stderr(said := io.StringIO()):  # "Seed set to 0"
             built = build_from_config(variant.words)
     except UserError as error:
         raise UserError(f"{plan.name}, variant {variant.name}: {error}") from error
-    for line in said.getvalue().splitlines():
-        if line.startswith("note: "):  # what a class that takes another's place has lost
-            print(f"{variant.name}: {line}", file=sys.stderr)
     trainer = built.config["trainer"]
     if trainer["precision"] is not None and isinstance(trainer["accelerator"], str):  # as the run's own file will say
         trainer["precision"] = resolve_precision(trainer["precision"], trainer["accelerator"])
-    return built
+    return built, [line for line in dict.fromkeys(said.getvalue().splitlines()) if line.startswith("note: ")]
 
 
 def _resolve(built: Built) -> ResolvedVariant:
