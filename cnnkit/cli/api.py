@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from cnnkit import runs
 from cnnkit.callbacks import StopRequested
 from cnnkit.cli.errors.messages import describe_error
-from cnnkit.cli.fit.command import quieten
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import read_command_line
+from cnnkit.cli.quiet import quieten
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
 from cnnkit.notices import one_command
