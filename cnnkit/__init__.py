@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from cnnkit.cli.api import TrainedRun, fit
     from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule, ImageFolder
     from cnnkit.inference.predictor import load
     from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
 _NAMES = {
+    "cnnkit.cli.api": ("TrainedRun", "fit"),
     "cnnkit.data": ("CIFAR10", "FashionMNIST", "FashionMNISTSample", "ImageDataModule", "ImageFolder", "MNIST"),
     "cnnkit.inference.predictor": ("load",),
     "cnnkit.models": (
@@ -52,9 +54,11 @@ __all__ = [
     "ResNet",
     "SpeedNet",
     "TimmNet",
+    "TrainedRun",
     "TransferTask",
     "__version__",
     "default_precision",
+    "fit",
     "load",
 ]
 

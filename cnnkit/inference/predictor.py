@@ -148,12 +148,12 @@ class Predictor:
         return np.asarray(torch.cat(rows))
 
     def explain(self, images: Images, label: str | None = None, module: str | None = None) -> list[ImageExplanation]:
-        """Show which pixels speak for a class: Grad-CAM, and with captum integrated gradients and occlusion.
+        """Show which pixels speak for a class: HiResCAM, and with captum integrated gradients and occlusion.
 
         Args:
             images: see the class.
             label: the class to explain; by default the one that the net predicts.
-            module: where Grad-CAM looks; by default the block around the last convolution.
+            module: where HiResCAM looks; by default as `cnnkit explain` does.
 
         Raises:
             UserError: as `predict`; or the net has no such class, or no such module.

@@ -2,20 +2,22 @@
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_args
 
 from torch import Tensor, nn
 
 from cnnkit.inspection.attribution import Labels, integrated_gradients, normalize_black, occlusion
+from cnnkit.inspection.faithfulness import Faithfulness, measure_faithfulness
 from cnnkit.inspection.feature_maps import Maps
-from cnnkit.inspection.grad_cam import grad_cam
+from cnnkit.inspection.grad_cam import CamName, grad_cam, last_block
 from cnnkit.reporting.grids import map_grid, stacked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GRAD_CAM, INTEGRATED, OCCLUSION = "Grad-CAM", "integrated gradients", "occlusion"
+INTEGRATED, OCCLUSION = "integrated gradients", "occlusion"
+LEAST = 7  # pixels of a side below which a class activation map is a blur over the whole image
 _SIDE = 1.7  # inches of a panel
 _HEAD = 0.62  # inches above the panels of an image
 
@@ -28,11 +30,13 @@ class Explanation:
         image: uint8 (C, H, W), gray or RGB.
         title: one line or two.
         maps: (H, W) by the name of the method; in maps with a sign, positive values support the class.
+        scores: how far to believe the maps, by the name of the method.
     """
 
     image: Tensor
     title: str
     maps: Mapping[str, Tensor]
+    scores: Mapping[str, Faithfulness] = field(default_factory=dict)
 
 
 def has_captum() -> bool:
@@ -52,24 +56,28 @@ def attribution_maps(
     std: Sequence[float],
     labels: Labels = None,
     module: str | None = None,
+    cam: CamName = "HiResCAM",
 ) -> dict[str, Tensor]:
     """Compute every method's map (B, H, W), summed over the channels.
 
-    Without captum there is Grad-CAM alone; a net without convolutions has only the other maps.
+    Without captum there is the class activation map alone; a net without convolutions has only the other maps.
 
     Args:
         images: normalized, (B, C, H, W).
         mean: that was subtracted from every channel; with ``std`` it says what is black, which stands for "nothing".
         std: that every channel was divided by.
         labels: the classes to explain, (B,), or one for all; by default the class that the net predicts.
-        module: where Grad-CAM looks; by default the block around the last convolution.
+        module: whose maps the class activation map weighs; by default the block around the last convolution whose maps
+            have at least 7x7 pixels.
+        cam: kind of the class activation map, see `cnnkit.inspection.grad_cam.grad_cam`.
 
     Raises:
-        UserError: Grad-CAM has nowhere to look.
+        UserError: the class activation map has nowhere to look.
     """
     maps = {}
     if module or has_convolution(net) or not has_captum():
-        maps[GRAD_CAM] = grad_cam(net, images, labels, module)
+        name = module or last_block(net, images, LEAST)[0]
+        maps[str(cam)] = grad_cam(net, images, labels, name, kind=cam)
     if has_captum():
         nothing = normalize_black(images, mean, std)
         maps[INTEGRATED] = integrated_gradients(net, images, nothing, labels).sum(1)
@@ -77,11 +85,24 @@ def attribution_maps(
     return {name: found.cpu() for name, found in maps.items()}
 
 
+def score_maps(
+    net: nn.Module,
+    images: Tensor,
+    maps: Mapping[str, Tensor],
+    mean: Sequence[float],
+    std: Sequence[float],
+    labels: Labels = None,
+) -> dict[str, Faithfulness]:
+    """Measure deletion and insertion of every method's maps, as `attribution_maps` gives them; black covers pixels."""
+    nothing = normalize_black(images, mean, std)
+    return {name: measure_faithfulness(net, images, each, nothing, labels) for name, each in maps.items()}
+
+
 def explanation_figure(rows: Sequence[Explanation]) -> "Figure":
-    """Draw a row for each image: as it is, under its Grad-CAM map, and each other map.
+    """Draw a row for each image: as it is, under its class activation map, and each other map.
 
     Those are red where they support the class and blue where they do not. Every map has its own scale, whose end stands
-    below it, in units of the logit.
+    below it, in units of the logit; a second line has its scores, and the best of the row is bold.
     """
     from matplotlib.figure import Figure
 
@@ -97,7 +118,14 @@ def explanation_figure(rows: Sequence[Explanation]) -> "Figure":
         _show(panels[0], row.image)
         for axes, (name, found) in zip(panels[1:], row.maps.items(), strict=False):
             axes.set_title(name, fontsize=8)
-            _draw_map(axes, row.image, found, signed=name != GRAD_CAM)
+            scale = _draw_map(axes, row.image, found, signed=name not in get_args(CamName))
+            score = row.scores.get(name)
+            if score is None:
+                axes.set_xlabel(scale, fontsize=7)
+                continue
+            best = len(row.scores) > 1 and float(score.score) == max(float(each.score) for each in row.scores.values())
+            told = f"{scale}\ninsertion {float(score.insertion):.2f}, deletion {float(score.deletion):.2f}"
+            axes.set_xlabel(told, fontsize=6.5, fontweight="bold" if best else "normal")
     return figure
 
 
@@ -122,15 +150,17 @@ def _show(axes: Any, image: Tensor) -> None:
     axes.imshow(pixels.numpy(), interpolation="nearest")
 
 
-def _draw_map(axes: Any, image: Tensor, found: Tensor, *, signed: bool) -> None:
+def _draw_map(axes: Any, image: Tensor, found: Tensor, *, signed: bool) -> str:
+    """Draw a map and return the text of its scale."""
     if signed:
         largest = float(found.abs().flatten().quantile(0.995)) or float(found.abs().max()) or 1.0  # not one pixel alone
         axes.imshow(found.numpy(), cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
         axes.spines[:].set_visible(True)
         axes.spines[:].set_color("0.8")
-        axes.set_xlabel(f"±{largest:.2g}", fontsize=7)
-        return
+        return f"±{largest:.2g}"
     largest = float(found.max())
     _show(axes, image.float().mean(0, keepdim=True).to(image.dtype))
-    axes.imshow(found.numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=largest or 1.0, interpolation="nearest")
-    axes.set_xlabel(f"0 to {largest:.2g}" if largest else "0 everywhere", fontsize=7)
+    # The weaker the support, the more of the image shows.
+    strength = (0.85 * found / (largest or 1.0)).clamp(0, 1).sqrt().numpy()
+    axes.imshow(found.numpy(), cmap="inferno", alpha=strength, vmin=0, vmax=largest or 1.0, interpolation="nearest")
+    return f"0 to {largest:.2g}" if largest else "0 everywhere"

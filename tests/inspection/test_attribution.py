@@ -219,3 +219,17 @@ def test_without_captum_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPat
         with pytest.raises(UserError, match=r"pip install 'cnnkit\[explain\]'"):
             method(net, batch, batch[:1])
     assert grad_cam(net, batch).shape == (3, 32, 32)
+
+
+def test_maps_of_less_than_seven_pixels_are_left_for_an_earlier_block() -> None:
+    net = nn.Sequential(*(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU(), nn.Flatten()))
+    net.append(nn.Linear(4 * 16, 5))
+    batch = torch.zeros(1, 3, 16, 16)  # maps of 8x8, then of 4x4
+    assert last_block(net, batch)[0] == "2"
+    assert last_block(net, batch, least=7)[0] == "0"
+    assert last_block(net, batch, least=9)[0] == "2"  # there is none
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UserError, match="choose one of Grad-CAM, HiResCAM, LayerCAM"):
+        grad_cam(small(), images(), kind="ScoreCAM")  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cnnkit.errors import UserError
 from cnnkit.inspection.attribution import integrated_gradients, normalize_black, occlusion
 from cnnkit.inspection.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
+from cnnkit.inspection.faithfulness import Faithfulness
 from cnnkit.inspection.grad_cam import grad_cam
 from cnnkit.models import MLP
 
@@ -38,8 +39,8 @@ def test_all_methods_explain_the_same_class() -> None:
     model, batch = net(), images()
     found = attribution_maps(model, batch, MEAN, STD, labels=3)
     base = normalize_black(batch, MEAN, STD)
-    assert list(found) == ["Grad-CAM", "integrated gradients", "occlusion"]
-    torch.testing.assert_close(found["Grad-CAM"], grad_cam(model, batch, 3))
+    assert list(found) == ["HiResCAM", "integrated gradients", "occlusion"]
+    torch.testing.assert_close(found["HiResCAM"], grad_cam(model, batch, 3, kind="HiResCAM"))
     torch.testing.assert_close(found["integrated gradients"], integrated_gradients(model, batch, base, 3).sum(1))
     torch.testing.assert_close(found["occlusion"], occlusion(model, batch, base, 3))
 
@@ -64,6 +65,20 @@ def test_white_is_zero_and_red_as_strong_as_blue(channels: int) -> None:
     assert red > blue
     heat = first[1].images[1]
     assert (heat.norm.vmin, heat.norm.vmax) == (0, 0.5)
+
+
+def test_weak_support_shows_the_image_and_the_map_to_believe_is_bold() -> None:
+    plain = explanation()
+    scores = {
+        "Grad-CAM": Faithfulness(torch.tensor(0.2), torch.tensor(0.9)),
+        "occlusion": Faithfulness(*torch.tensor([0.4, 0.8])),
+    }
+    figure = explanation_figure([Explanation(plain.image, plain.title, plain.maps, scores)])
+    _, cam, signed = figure.subfigs[0].axes
+    assert cam.images[1].get_alpha().min() == 0
+    assert 0.8 < cam.images[1].get_alpha().max() < 1
+    assert cam.get_xlabel().endswith("insertion 0.90, deletion 0.20")
+    assert [axes.xaxis.label.get_fontweight() for axes in (cam, signed)] == ["bold", "normal"]
 
 
 def test_a_figure_becomes_a_file_whatever_the_title() -> None:

@@ -131,7 +131,7 @@ def test_without_captum_there_is_grad_cam_and_a_note(
     ended = cli("explain", "--run", str(trained_once), "--images", "photos/0.png", "-o", "a.png")
     assert ended.code == 0
     assert ended.err.splitlines() == [
-        "Grad-CAM alone: pip install 'cnnkit[explain]' brings integrated gradients and occlusion"
+        "a class activation map alone: pip install 'cnnkit[explain]' brings integrated gradients and occlusion"
     ]
     assert panels("a.png") == 2
 
@@ -139,7 +139,7 @@ def test_without_captum_there_is_grad_cam_and_a_note(
 def test_a_net_without_convolutions_is_explained_by_the_others(cli: Cli, photos: Path) -> None:
     assert cli("fit", "--model.net=MLP", "--model.net.hidden_sizes=[8]", *SHORT, "--data.batch_size=32").code == 0
     ended = cli("explain", "--run", "runs", "--images", "photos/0.png", "-o", "a.png")
-    assert (ended.code, ended.err) == (0, "no Grad-CAM: MLP has no convolution\n")
+    assert (ended.code, ended.err) == (0, "no class activation map: MLP has no convolution\n")
     assert panels("a.png") == 3
     ended = cli("explain", "--run", "runs", "--images", "photos/0.png", "-o", "b.png", "--maps")
     assert (ended.code, ended.err.count("\n")) == (2, 1)

@@ -20,10 +20,12 @@ from cnnkit.suggest import suggest
 if TYPE_CHECKING:
     from cnnkit.cli.commands.explain.images import ExplainedImage
 
+CAMS = {"gradcam": "Grad-CAM", "hirescam": "HiResCAM", "layercam": "LayerCAM"}
 SHEET = 16  # images that one picture may hold
 DESCRIPTION = """\
-Says the class of images and shows what in them speaks for it: Grad-CAM, integrated gradients and occlusion side by
-side, one picture an image. The last two need captum: pip install 'cnnkit[explain]'.
+Says the class of images and shows what in them speaks for it: a class activation map, integrated gradients and
+occlusion side by side, one picture an image. The last two need captum: pip install 'cnnkit[explain]'. Below each map
+stands how far to believe it: the probability of the class while its pixels appear (insertion) and vanish (deletion).
 
 The exit code is 3 if some files could not be read; the others are explained."""
 
@@ -36,7 +38,9 @@ def arguments() -> Options:
     numbers = "test images of the run's own data"
     options.add_argument("--test_images", nargs="+", default=[], metavar="N", type=natural, help=numbers)
     options.add_argument("--class", dest="label", metavar="NAME", help="the class to explain (default: the predicted)")
-    module = "the module of Grad-CAM (default: the block around the last convolution)"
+    kind = "kind of the class activation map (default: hirescam)"
+    options.add_argument("--cam", choices=sorted(CAMS), default="hirescam", help=kind)
+    module = "its module (default: the block around the last convolution with maps of 7x7 pixels or more)"
     options.add_argument("--module", metavar="NAME", help=module)
     options.add_argument("--maps", action="store_true", help="draw the feature maps after every stage, too")
     output = "a folder, or one .png for all (default: RUN/explanations)"
@@ -70,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"class {args.label!r} is none of the net's{suggest(args.label, data.class_names)}")
     unread: list[str] = []
     batches = itertools.chain(images.read_test_images(run, numbers), images.read_files(files, data, unread))
-    drawing = images.Drawing(output, args.label, args.module, args.maps, taken)
+    drawing = images.Drawing(output, args.label, args.module, CAMS[args.cam], args.maps, taken)  # type: ignore[arg-type]
     explained = images.draw_explanations(move_to_accelerator(classifier), data, batches, drawing)
     found = list(track(explained, len(files) + len(numbers), "explaining"))
     if args.json:
@@ -101,10 +105,19 @@ def _notes(net: Any) -> list[str]:
     """What could not be drawn."""
     from cnnkit.inspection.explanation import has_captum, has_convolution
 
-    notes = [] if has_convolution(net) else [f"no Grad-CAM: {type(net).__name__} has no convolution"]
+    notes = [] if has_convolution(net) else [f"no class activation map: {type(net).__name__} has no convolution"]
     if not has_captum():
-        notes.append("Grad-CAM alone: pip install 'cnnkit[explain]' brings integrated gradients and occlusion")
+        notes.append(
+            "a class activation map alone: pip install 'cnnkit[explain]' brings integrated gradients and occlusion"
+        )
     return notes
+
+
+def _describe_best(image: "ExplainedImage") -> str:
+    if image.best is None:
+        return ""
+    scores = image.scores[image.best]
+    return f"{image.best}: insertion {scores['insertion']:.2f}, deletion {scores['deletion']:.2f}"
 
 
 def _print(found: "Sequence[ExplainedImage]", output: Path) -> None:
@@ -115,5 +128,6 @@ def _print(found: "Sequence[ExplainedImage]", output: Path) -> None:
     if any(each.explained != each.top[0] for each in found):
         columns["explained"] = [each.explained[0] for each in found]
         columns["its probability"] = [f"{each.explained[1]:.2%}" for each in found]
+    columns["map to believe"] = [_describe_best(each) for each in found]
     print_table(list(columns), list(zip(*columns.values(), strict=True)))
     print(f"pictures  {printable(output)}")

@@ -16,8 +16,16 @@ from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.errors import UserError
 from cnnkit.inference.preprocessing import Preprocessing
 from cnnkit.inference.trained_net import predict_probabilities, top_classes
-from cnnkit.inspection.explanation import Explanation, attribution_maps, explanation_figure, feature_picture
+from cnnkit.inspection.explanation import (
+    Explanation,
+    attribution_maps,
+    explanation_figure,
+    feature_picture,
+    score_maps,
+)
+from cnnkit.inspection.faithfulness import Faithfulness, choose_most_faithful
 from cnnkit.inspection.feature_maps import feature_maps
+from cnnkit.inspection.grad_cam import CamName
 from cnnkit.reporting.figures import png_bytes, short
 from cnnkit.reporting.grids import encode_png
 
@@ -46,6 +54,8 @@ class ExplainedImage(NamedTuple):
     explained: tuple[str, float]
     picture: Path
     maps: Path | None
+    scores: dict[str, dict[str, float]]  # deletion and insertion of each method's map
+    best: str | None  # the method whose map has the best scores
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -62,7 +72,8 @@ class Drawing:
     Args:
         output: a folder, or a .png for all images.
         label: the class to explain; by default the predicted one.
-        module: the module of Grad-CAM; by default the block around the last convolution.
+        module: the module of the class activation map; by default a block around one of the last convolutions.
+        cam: kind of the class activation map.
         maps: whether to draw the feature maps, too.
         taken: files that must not be written to.
     """
@@ -70,6 +81,7 @@ class Drawing:
     output: Path
     label: str | None = None
     module: str | None = None
+    cam: CamName = "HiResCAM"
     maps: bool = False
     taken: set[Path] = field(default_factory=set)
 
@@ -122,8 +134,8 @@ def draw_explanations(
     """Explain images and write their pictures; those of one batch are in memory at a time, or all of a sheet.
 
     Raises:
-        UserError: the net does not fit the names of its classes, Grad-CAM has no module to look at, or a file cannot be
-            written.
+        UserError: the net does not fit the names of its classes, the class activation map has no module to look at, or
+            a file cannot be written.
     """
     names = data.class_names
     target = None if drawing.label is None else names.index(drawing.label)
@@ -132,13 +144,21 @@ def draw_explanations(
         images = data.normalize(torch.stack([source.pixels for source in sources]).to(classifier.device))
         probabilities = predict_probabilities(classifier, images, names)
         tops = top_classes(probabilities, names, TOP)
-        attributions = attribution_maps(classifier.net, images, data.mean, data.std, target, drawing.module)
+        net, black = classifier.net, (data.mean, data.std)
+        attributions = attribution_maps(net, images, *black, target, drawing.module, drawing.cam)
+        scores = score_maps(net, images, attributions, *black, target)
         stages = feature_maps(classifier.net, images) if drawing.maps else {}
         for index, (source, top) in enumerate(zip(sources, tops, strict=True)):
             picture, maps = drawing.name_files(source.stem)
             explained = top[0] if target is None else (names[target], float(probabilities[index, target]))
-            image = ExplainedImage(source.name, source.label, top, explained, picture, maps if drawing.maps else None)
-            row = Explanation(source.pixels, _title(image), {name: each[index] for name, each in attributions.items()})
+            believed = {name: Faithfulness(*(part[index] for part in each)) for name, each in scores.items()}
+            numbers = {
+                name: {key: float(value) for key, value in each._asdict().items()} for name, each in believed.items()
+            }
+            best, drawn = choose_most_faithful(scores, index), maps if drawing.maps else None
+            image = ExplainedImage(source.name, source.label, top, explained, picture, drawn, numbers, best)
+            own = {name: each[index] for name, each in attributions.items()}
+            row = Explanation(source.pixels, _title(image), own, believed)
             if drawing.is_one_sheet:
                 sheet.append(row)
             else:
