@@ -1,0 +1,59 @@
+"""Functions that change some images of a batch, or each image in its own way out of a few."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Change = Callable[[Tensor, Tensor], Tensor]
+"""Changes images (n, C, H, W), which it may overwrite, given their places in the batch, (n,) int64."""
+
+PART_BYTES = 1 << 20
+"""Images of about so many bytes in float32 are changed at a time on a CPU, so that they stay in its cache."""
+
+
+def selects_images(device: torch.device) -> bool:
+    """Whether `change_by_kind` calls a function with the images of its kind only; a GPU would wait for their number."""
+    return device.type == "cpu"
+
+
+def change_by_kind(images: Tensor, kind: Tensor, changes: Sequence[Change | None]) -> Tensor:
+    """Change each image of a batch with one of a few functions.
+
+    A CPU calls a function with the images of its kind only. Another device calls each with all images and selects from
+    the results; see `selects_images`.
+
+    Args:
+        images: (B, C, H, W), which is not changed.
+        kind: (B,) int64, the function of each image.
+        changes: the functions; None returns the image as it is.
+
+    Returns:
+        (B, C, H, W), contiguous, of the dtype of the images; all functions must return it.
+    """
+    if selects_images(images.device):
+        return _change_parts(images.contiguous(), kind, changes)
+    everywhere = torch.arange(len(images), device=images.device)
+    changed = images.clone(memory_format=torch.contiguous_format)
+    for number, change in enumerate(changes):
+        if change is not None:
+            chosen = (kind == number)[:, None, None, None]
+            changed = torch.where(chosen, change(images.clone(), everywhere), changed)
+    return changed
+
+
+def _change_parts(images: Tensor, kind: Tensor, changes: Sequence[Change | None]) -> Tensor:
+    changed = torch.empty_like(images)
+    size = max(1, PART_BYTES // (4 * images[0].numel())) if len(images) else 1
+    counts = torch.bincount(kind, minlength=len(changes)).tolist()
+    for change, places in zip(changes, kind.argsort(stable=True).split(counts), strict=True):
+        for part in places.split(size):
+            if len(part):
+                some = images.index_select(0, part)
+                changed.index_copy_(0, part, some if change is None else change(some, part))
+    return changed
+
+
+def change_some(images: Tensor, chosen: Tensor, change: Change) -> Tensor:
+    """Change those images of a batch for which ``chosen``, (B,) bool, is true; see `change_by_kind`."""
+    return change_by_kind(images, chosen.long(), (None, change))
