@@ -17,7 +17,7 @@ from cnnkit.transforms.jitter import ColorJitter, RandomGrayscale
 from cnnkit.transforms.mix import CutMix, Mix, MixUp
 from cnnkit.transforms.normalize import Normalize
 from cnnkit.transforms.pipeline import Augment
-from cnnkit.transforms.presets import PRESETS, Preset
+from cnnkit.transforms.presets import PRESETS, Preset, build_preset, build_transforms
 from cnnkit.transforms.progressive import ProgressiveResize
 from cnnkit.transforms.resized_crop import RandomResizedCrop
 from cnnkit.transforms.warp import RandomPerspective, RandomRotation
@@ -50,4 +50,6 @@ __all__ = [
     "RandomVerticalFlip",
     "Transform",
     "TrivialAugmentWide",
+    "build_preset",
+    "build_transforms",
 ]

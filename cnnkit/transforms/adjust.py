@@ -39,8 +39,8 @@ def mix_gray(pixels: Tensor, white: float = 1.0) -> Tensor:
     """Return the gray image (n, 1, H, W) of each image; whole numbers for bytes."""
     if pixels.shape[1] == 1:
         return pixels
-    red, green, blue = pixels.split(1, 1)
-    gray = (red * GRAY[0]).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2])
+    red, green, blue = torch.split(pixels, 1, 1)
+    gray: Tensor = (red * GRAY[0]).add_(green, alpha=GRAY[1]).add_(blue, alpha=GRAY[2])
     return gray.floor_() if white > 1 else gray
 
 

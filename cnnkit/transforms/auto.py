@@ -36,7 +36,7 @@ class AutomaticTransform(Transform):
         """Return the magnitudes of each operation that has some, (num_magnitude_bins,) float32 each."""
         raise NotImplementedError
 
-    def apply(self, images: Tensor, operation: Tensor, level: Tensor, negative: Tensor) -> Tensor:
+    def apply_operations(self, images: Tensor, operation: Tensor, level: Tensor, negative: Tensor) -> Tensor:
         """Apply one operation to each image.
 
         Args:
@@ -112,7 +112,7 @@ class RandAugment(AutomaticTransform):
         for number in range(self.num_ops):
             operation = counter.integers(2 * number, 0, len(NAMES) - 1)
             negative = counter.uniform(2 * number + 1) < 0.5
-            changed = self.apply(changed, operation, torch.full_like(operation, self.magnitude), negative)
+            changed = self.apply_operations(changed, operation, torch.full_like(operation, self.magnitude), negative)
         return _from_bytes(changed, images)
 
 
@@ -139,7 +139,7 @@ class TrivialAugmentWide(AutomaticTransform):
         operation = counter.integers(0, 0, len(NAMES) - 1)
         negative = counter.uniform(1) < 0.5
         level = counter.integers(2, 0, self.num_magnitude_bins - 1)
-        return _from_bytes(self.apply(_to_bytes(images), operation, level, negative), images)
+        return _from_bytes(self.apply_operations(_to_bytes(images), operation, level, negative), images)
 
 
 def check_whole(owner: object, name: str, value: int, low: int, high: int) -> None:

@@ -46,8 +46,8 @@ def _change_parts(images: Tensor, kind: Tensor, changes: Sequence[Change | None]
     changed = torch.empty_like(images)
     size = max(1, PART_BYTES // (4 * images[0].numel())) if len(images) else 1
     counts = torch.bincount(kind, minlength=len(changes)).tolist()
-    for change, places in zip(changes, kind.argsort(stable=True).split(counts), strict=True):
-        for part in places.split(size):
+    for change, places in zip(changes, torch.split(kind.argsort(stable=True), counts), strict=True):
+        for part in torch.split(places, size):
             if len(part):
                 some = images.index_select(0, part)
                 changed.index_copy_(0, part, some if change is None else change(some, part))

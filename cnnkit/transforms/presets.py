@@ -1,6 +1,6 @@
 """Augmentations of photos by one word: ``light``, ``medium`` and ``strong``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from cnnkit.errors import UserError
@@ -33,17 +33,26 @@ PRESETS: Mapping[Preset, Sequence[tuple[type[Transform | Mix], Mapping[str, floa
 """The transforms of each preset, in order: classes, and their arguments where they are not the defaults."""
 
 
-def build_preset(name: str) -> list[Transform | Mix]:
-    """Build the transforms of a preset.
+def build_transforms(
+    augment: Sequence[Transform | Mix] | Preset | None, default: Callable[[], list[Transform | Mix]]
+) -> list[Transform | Mix]:
+    """Return given transforms, those of a preset, or the default ones if none are given.
 
     Raises:
         UserError: there is no such preset.
     """
+    if augment is None:
+        return default()
+    return build_preset(augment) if isinstance(augment, str) else list(augment)
+
+
+def build_preset(name: Preset) -> list[Transform | Mix]:
+    """Build the transforms of a preset; see `build_transforms`."""
     return [kind(**arguments) for kind, arguments in _find(name)]
 
 
 def spell_out(name: str) -> list[dict[str, Any]]:
-    """Return the transforms of a preset as a configuration describes them; see `build_preset`."""
+    """Return the transforms of a preset as a configuration describes them; see `build_transforms`."""
     return [{"class_path": kind.__name__, "init_args": dict(arguments)} for kind, arguments in _find(name)]
 
 

@@ -48,8 +48,8 @@ class RandomResizedCrop(Transform):
         columns = _find_places(left, width, images.shape[3], size[1])
 
         def find_grid(part: slice) -> Tensor:
-            x, y = columns[part, None, :], rows[part, :, None]
-            return torch.stack(torch.broadcast_tensors(x, y), dim=3)
+            x, y = columns[part, None, :].expand(-1, size[0], -1), rows[part, :, None].expand(-1, -1, size[1])
+            return torch.stack((x, y), dim=3)
 
         return sample_images(images, size, find_grid)
 

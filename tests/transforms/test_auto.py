@@ -36,7 +36,7 @@ def test_each_operation_agrees_with_torchvision(transform, reference, channels, 
     level = torch.tensor([1, 3, 7, 11, 17, 23, 29, 29] if name in auto.MOVES else [0, 3, 9, 15, 20, 25, 30, 30])
     negative = torch.arange(8) % 2 == 1
     mine, theirs = transform(), reference()
-    got = mine.apply(images, torch.full((8,), auto.NAMES.index(name)), level, negative)
+    got = mine.apply_operations(images, torch.full((8,), auto.NAMES.index(name)), level, negative)
     for i in range(8):
         magnitude = mine.list_magnitudes(32, 28)[name][level[i]].item() if name in mine.list_magnitudes(32, 28) else 0.0
         magnitude = -magnitude if name in auto.SIGNED and negative[i] else magnitude
@@ -58,7 +58,7 @@ def test_operations_levels_and_signs_are_equally_likely(draws, monkeypatch):
         seen.update(operation=operation, level=level, negative=negative)
         return images
 
-    monkeypatch.setattr(draws, "apply", apply)
+    monkeypatch.setattr(draws, "apply_operations", apply)
     draws(torch.zeros(28_000, 1, 1, 1, dtype=torch.uint8), counter(28_000))
     assert (seen["operation"].bincount(minlength=14) - 2000).abs().max() < 200
     assert seen["negative"].float().mean().item() == pytest.approx(0.5, abs=0.01)
@@ -72,7 +72,7 @@ def test_the_operations_of_an_image_are_independent():
     images = torch.full((1000, 1, 8, 8), 100, dtype=torch.uint8)
     operations = []
     transform = RandAugment(num_ops=2)
-    transform.apply = lambda images, operation, level, negative: operations.append(operation) or images
+    transform.apply_operations = lambda images, operation, level, negative: operations.append(operation) or images
     transform(images, counter(1000))
     first, second = operations
     assert 40 < (first == second).sum() < 110  # 1000 / 14

@@ -1,0 +1,150 @@
+"""Augmentation of photos of 128 pixels in batches: cnnkit's transforms against torchvision's, image by image."""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from benchmarks.common import Table, ratios, take_turns
+from cnnkit.transforms import (
+    Augment,
+    ColorJitter,
+    Counter,
+    GaussianBlur,
+    Normalize,
+    RandAugment,
+    RandomErasing,
+    RandomHorizontalFlip,
+    RandomPerspective,
+    RandomResizedCrop,
+    RandomRotation,
+    Transform,
+    TrivialAugmentWide,
+)
+
+ROUNDS = 5
+SIZE, STORED, BATCH = 128, 160, 128
+JITTER = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.05}
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+Compose = Callable[[Tensor], Tensor]
+
+
+def single() -> dict[str, tuple[Transform, Compose, int]]:
+    """Each transform, torchvision's, and the size of the images."""
+    blur = v2.RandomApply([v2.GaussianBlur(9, (0.1, 2.0))], 0.5)
+    nearest = v2.InterpolationMode.BILINEAR
+    return {
+        "RandomResizedCrop": (RandomResizedCrop(), v2.RandomResizedCrop(SIZE, antialias=True), STORED),
+        "ColorJitter": (ColorJitter(**JITTER), v2.ColorJitter(**JITTER), SIZE),
+        "GaussianBlur": (GaussianBlur(9), blur, SIZE),
+        "RandomRotation": (RandomRotation(15), v2.RandomRotation(15, nearest), SIZE),
+        "RandomPerspective": (RandomPerspective(), v2.RandomPerspective(), SIZE),
+        "RandAugment": (RandAugment(), v2.RandAugment(), SIZE),
+        "TrivialAugmentWide": (TrivialAugmentWide(), v2.TrivialAugmentWide(), SIZE),
+    }
+
+
+def presets() -> dict[str, tuple[Augment, Compose]]:
+    """Presets with normalization, without the mixes, and the same of torchvision."""
+    crop, flip = partial(v2.RandomResizedCrop, SIZE, antialias=True), v2.RandomHorizontalFlip()
+    ends = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    ours = {
+        "light": [RandomResizedCrop(0.35), RandomHorizontalFlip()],
+        "medium": [RandomResizedCrop(0.2), RandomHorizontalFlip(), ColorJitter(**JITTER)],
+        "strong": [RandomResizedCrop(), RandomHorizontalFlip(), TrivialAugmentWide(), RandomErasing(0.1)],
+    }
+    theirs = {
+        "light": [crop(scale=(0.35, 1)), flip, *ends],
+        "medium": [crop(scale=(0.2, 1)), flip, v2.ColorJitter(**JITTER), *ends],
+        "strong": [crop(), flip, v2.TrivialAugmentWide(), *ends, v2.RandomErasing(0.1)],
+    }
+    found = {}
+    for name, transforms in ours.items():
+        augment = Augment(transforms, Normalize(MEAN, STD))
+        augment.set_size((SIZE, SIZE))
+        found[name] = (augment, v2.Compose(theirs[name]))
+    return found
+
+
+class Photos(Dataset):
+    """Images in memory, each transformed by torchvision when it is asked for."""
+
+    def __init__(self, images: Tensor, transform: Compose) -> None:
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.transform(self.images[index])
+
+
+def draw_photos(count: int, size: int) -> Tensor:
+    """Smooth colored shapes with some noise, uint8 (count, 3, size, size)."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 8, 8, generator=generator)
+    smooth = torch.nn.functional.interpolate(coarse, (size, size), mode="bicubic")
+    noise = 0.05 * torch.randn(count, 3, size, size, generator=generator)
+    return ((smooth + noise).clamp(0, 1) * 255).to(torch.uint8)
+
+
+def _rate(work: Callable[[], int]) -> float:
+    began = time.perf_counter()
+    count = work()
+    return count / (time.perf_counter() - began)
+
+
+def compare(
+    name: str, ours: Callable[[Tensor, int], object], theirs: Compose, stored: int, rounds: int, quick: bool
+) -> Table:
+    """One row: batches here, images one by one in this process, and in two workers."""
+    images = draw_photos(BATCH, stored)
+    batches = 1 if quick else 4
+
+    def batched() -> int:
+        for number in range(batches):
+            ours(images, number)
+        return batches * BATCH
+
+    def one_by_one() -> int:
+        count = BATCH // 8 if quick else BATCH
+        torch.stack([theirs(image) for image in images[:count]])
+        return count
+
+    loader = DataLoader(Photos(images.repeat(batches, 1, 1, 1), theirs), BATCH, num_workers=2, persistent_workers=True)
+
+    def workers() -> int:
+        return sum(len(batch) for batch in loader)
+
+    sides = {"cnnkit, batches": batched, "torchvision v2, one by one": one_by_one}
+    sides |= {} if quick else {"torchvision v2, 2 workers": workers}
+    with torch.inference_mode():
+        take_turns({side: partial(_rate, work) for side, work in sides.items()}, 1)  # starts workers, warms caches
+        rows = take_turns({side: partial(_rate, work) for side, work in sides.items()}, rounds)
+    best = [max(rates) for rates in zip(*list(rows.values())[1:], strict=True)]
+    found = {"cnnkit / best torchvision": ratios(rows["cnnkit, batches"], best)}
+    return Table(f"augment: {name}, {stored} pixels to {SIZE}", "images/s", rows, found, ["goal: at least 5"])
+
+
+def run(rounds: int, quick: bool) -> Iterator[Table]:
+    """The presets, then each transform alone."""
+    index, labels = torch.arange(BATCH), torch.zeros(BATCH, dtype=torch.int64)
+    for name, (augment, theirs) in presets().items():
+
+        def prepare(images: Tensor, epoch: int, augment: Augment = augment) -> object:
+            return augment(images, labels, Counter(0, epoch, index), 0, 1)
+
+        yield compare(name, prepare, theirs, STORED, rounds, quick)
+    for name, (transform, theirs, stored) in single().items():
+        if isinstance(transform, RandomResizedCrop):
+            transform.size = (SIZE, SIZE)
+
+        def change(images: Tensor, epoch: int, transform: Transform = transform) -> object:
+            return transform(images, Counter(0, epoch, index))
+
+        yield compare(name, change, theirs, stored, rounds, quick)
