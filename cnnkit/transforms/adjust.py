@@ -32,7 +32,12 @@ def to_pixels(images: Tensor) -> Tensor:
 
 def to_images(pixels: Tensor, dtype: torch.dtype) -> Tensor:
     """Return pixels as images of a dtype, rounded for uint8; may overwrite them."""
-    return pixels.round_().to(torch.uint8) if dtype == torch.uint8 else pixels
+    return to_bytes(pixels.round_()) if dtype == torch.uint8 else pixels
+
+
+def to_bytes(pixels: Tensor) -> Tensor:
+    """Return pixels in [0, 255] as uint8, truncated."""
+    return pixels.to(torch.int16).to(torch.uint8)  # on a CPU, the direct way takes three times as long
 
 
 def mix_gray(pixels: Tensor, white: float = 1.0) -> Tensor:
@@ -92,8 +97,10 @@ def _measure_hue(pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     span = torch.minimum(red, green)
     torch.minimum(span, blue, out=span)
     torch.sub(most, span, out=span)
-    hue = torch.where(green == most, (blue - red).add_(span, alpha=2), (red - green).add_(span, alpha=4))
-    hue = torch.where(red == most, green - blue, hue)
+    # lerp by 0 or 1 selects; on a CPU, `where` takes twenty times as long.
+    hue = (red - green).add_(span, alpha=4)
+    hue.lerp_((blue - red).add_(span, alpha=2), torch.empty_like(most).copy_(most).eq_(green))
+    hue.lerp_(green - blue, torch.empty_like(most).copy_(most).eq_(red))
     return hue.div_(span.clamp(min=1e-12)), most, span
 
 

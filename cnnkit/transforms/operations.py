@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cnnkit.transforms.adjust import adjust_brightness, adjust_contrast, adjust_saturation, to_pixels
+from cnnkit.transforms.adjust import adjust_brightness, adjust_contrast, adjust_saturation, to_bytes, to_pixels
 from cnnkit.transforms.sampling import make_affine_matrices
 
 
@@ -35,17 +35,17 @@ def find_matrices(name: str, magnitude: Tensor, height: int, width: int) -> Tens
 
 def change_brightness(images: Tensor, magnitude: Tensor) -> Tensor:
     """Multiply by 1 + magnitude."""
-    return adjust_brightness(to_pixels(images), 1 + magnitude, 255.0).to(torch.uint8)
+    return to_bytes(adjust_brightness(to_pixels(images), 1 + magnitude, 255.0))
 
 
 def change_color(images: Tensor, magnitude: Tensor) -> Tensor:
     """Scale the saturation by 1 + magnitude; images of one channel stay as they are."""
-    return adjust_saturation(to_pixels(images), 1 + magnitude, 255.0).to(torch.uint8)
+    return to_bytes(adjust_saturation(to_pixels(images), 1 + magnitude, 255.0))
 
 
 def change_contrast(images: Tensor, magnitude: Tensor) -> Tensor:
     """Scale the distance from the mean gray value by 1 + magnitude."""
-    return adjust_contrast(to_pixels(images), 1 + magnitude, 255.0).to(torch.uint8)
+    return to_bytes(adjust_contrast(to_pixels(images), 1 + magnitude, 255.0))
 
 
 def change_sharpness(images: Tensor, magnitude: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ def change_sharpness(images: Tensor, magnitude: Tensor) -> Tensor:
     smooth = (columns[:, :, :-2] + columns[:, :, 1:-1]).add_(columns[:, :, 2:])
     smooth.add_(inner, alpha=4).div_(13).round_()  # weights 1, and 5 in the middle
     inner.add_(smooth.sub_(inner).mul_(-magnitude[:, None, None, None]))
-    return pixels.clamp_(0, 255).to(torch.uint8)
+    return to_bytes(pixels.clamp_(0, 255))
 
 
 def posterize(images: Tensor, magnitude: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ def stretch_contrast(images: Tensor, _: Tensor) -> Tensor:
     least, most = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
     flat = least == most
     scale = torch.where(flat, 1.0, (most - least) * (1 / 255))
-    return pixels.sub_(least.masked_fill(flat, 0)).div_(scale).clamp_(0, 255).to(torch.uint8)
+    return to_bytes(pixels.sub_(least.masked_fill(flat, 0)).div_(scale).clamp_(0, 255))
 
 
 def equalize(images: Tensor, _: Tensor) -> Tensor:

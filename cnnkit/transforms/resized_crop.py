@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnkit.randomness import Counter
+from cnnkit.transforms.adjust import to_images
 from cnnkit.transforms.base import Transform, check_range
-from cnnkit.transforms.sampling import sample_images
+from cnnkit.transforms.sampling import add_places, sample_images
 
 _TRIES = 10
 
@@ -47,11 +48,8 @@ class RandomResizedCrop(Transform):
         rows = _find_places(top, height, images.shape[2], size[0])
         columns = _find_places(left, width, images.shape[3], size[1])
 
-        def find_grid(part: slice) -> Tensor:
-            x, y = columns[part, None, :].expand(-1, size[0], -1), rows[part, :, None].expand(-1, -1, size[1])
-            return torch.stack((x, y), dim=3)
-
-        return sample_images(images, size, find_grid)
+        x, y = columns + 0j, rows * 1j
+        return sample_images(images, size, lambda part: add_places(x[part], y[part]))
 
     def draw(self, size: Sequence[int], counter: Counter) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return top, left, height and width of each image's box, (B,) float32, in whole pixels.
@@ -112,4 +110,4 @@ def shrink_images(images: Tensor, size: Sequence[int]) -> Tensor:
     if tuple(images.shape[2:]) == tuple(size):
         return images
     small = F.interpolate(images.float(), list(size), mode="bilinear", antialias=True, align_corners=False)
-    return small.round_().clamp_(0, 255).to(torch.uint8) if images.dtype == torch.uint8 else small
+    return to_images(small.clamp_(0, 255), torch.uint8) if images.dtype == torch.uint8 else small

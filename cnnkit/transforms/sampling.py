@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnkit.transforms.adjust import to_images
 from cnnkit.transforms.kinds import PART_BYTES, selects_images
 
 
@@ -35,24 +36,24 @@ def sample_images(
         pixels = images[part].to(torch.float32)
         mode = "nearest" if nearest else "bilinear"
         found = F.grid_sample(pixels, find_grid(part), mode=mode, padding_mode="zeros", align_corners=False)
-        sampled[part] = found.round_() if images.dtype == torch.uint8 else found
+        sampled[part] = to_images(found, images.dtype)
     return sampled
 
 
 def make_affine_grid(matrices: Tensor, size: Sequence[int]) -> Tensor:
     """Return the places (n, H, W, 2) to which affine matrices (n, 2, 3) map the pixels, all in [-1, 1]."""
-    height, width = size
-    x = _centers(width, matrices.device)
-    y = _centers(height, matrices.device)
-    grid = matrices.new_empty((len(matrices), height, width, 2))
-    for axis in (0, 1):
-        across, down, shift = matrices[:, axis].unbind(1)
-        rows = torch.addcmul(shift[:, None], down[:, None], y)
-        torch.addcmul(rows[:, :, None], across[:, None, None], x, out=grid[..., axis])
-    return grid
+    x, y = (_find_centers(side, matrices.device) for side in (size[1], size[0]))
+    across, down, shift = torch.complex(matrices[:, 0], matrices[:, 1]).unbind(1)
+    return add_places(across[:, None] * x, down[:, None] * y + shift[:, None])
 
 
-def _centers(count: int, device: torch.device) -> Tensor:
+def add_places(columns: Tensor, rows: Tensor) -> Tensor:
+    """Return places (n, H, W, 2) as the sums of what columns, (n, W), and rows, (n, H), add to x + iy, both complex."""
+    # Complex numbers keep x and y side by side, so that the sum is written in one go.
+    return torch.view_as_real(columns[:, None, :] + rows[:, :, None])
+
+
+def _find_centers(count: int, device: torch.device) -> Tensor:
     """Where the centers of ``count`` pixels are in [-1, 1]."""
     return (torch.arange(count, device=device) * 2 + (1 - count)) / count
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from cnnkit.randomness import Counter
 from cnnkit.transforms.base import Transform, check_between
 from cnnkit.transforms.kinds import change_some
-from cnnkit.transforms.sampling import make_affine_grid, make_affine_matrices, sample_images
+from cnnkit.transforms.sampling import add_places, make_affine_grid, make_affine_matrices, sample_images
 
 
 class RandomRotation(Transform):
@@ -103,9 +103,9 @@ def _make_grid(matrices: Tensor, size: Sequence[int]) -> Tensor:
     """Return the places (n, H, W, 2), in [-1, 1], to which the matrices (n, 3, 3) map the centers of the pixels."""
     height, width = size
     x = torch.arange(width, device=matrices.device) + 0.5
-    y = (torch.arange(height, device=matrices.device) + 0.5)[:, None]
-    across, down, depth = (
-        row[:, 0, None, None] * x + (row[:, 1, None, None] * y + row[:, 2, None, None]) for row in matrices.unbind(1)
-    )
-    grid = torch.stack((across.mul_(2 / width), down.mul_(2 / height)), 3)
-    return grid.div_(depth[..., None]).sub_(1).nan_to_num_(posinf=2.0, neginf=-2.0)
+    y = torch.arange(height, device=matrices.device) + 0.5
+    across, down, shift = torch.complex(matrices[:, 0] * (2 / width), matrices[:, 1] * (2 / height)).unbind(1)
+    places = add_places(across[:, None] * x, down[:, None] * y + shift[:, None])
+    across, down, shift = matrices[:, 2].unbind(1)
+    depth = (across[:, None] * x)[:, None, :] + (down[:, None] * y + shift[:, None])[:, :, None]
+    return places.div_(depth[..., None]).sub_(1).nan_to_num_(posinf=2.0, neginf=-2.0)
