@@ -1,5 +1,6 @@
 """Functions that change some images of a batch, or each image in its own way out of a few."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -9,7 +10,14 @@ Change = Callable[[Tensor, Tensor], Tensor]
 """Changes images (n, C, H, W), which it may overwrite, given their places in the batch, (n,) int64."""
 
 PART_BYTES = 1 << 20
-"""Images of about so many bytes in float32 are changed at a time on a CPU, so that they stay in its cache."""
+"""Images of about so many bytes in float32 are changed at a time on a CPU, for each thread, to stay in its cache."""
+
+
+def count_at_once(images: Tensor, largest: int) -> int:
+    """Return how many images of at most so many pixels are changed at a time, with all their channels."""
+    if not selects_images(images.device):
+        return max(1, len(images))
+    return max(1, torch.get_num_threads() * PART_BYTES // (4 * images.shape[1] * largest))
 
 
 def selects_images(device: torch.device) -> bool:
@@ -46,12 +54,14 @@ def _change_parts(images: Tensor, kind: Tensor, changes: Sequence[Change | None]
     # Sorted by kind, the images of a part lie side by side; on a CPU, copying them to their places is slow.
     order = kind.argsort(stable=True)
     changed = images.index_select(0, order)
-    size = max(1, PART_BYTES // (4 * images[0].numel())) if len(images) else 1
+    size = count_at_once(images, math.prod(images.shape[2:]))
     stop = 0
     for change, count in zip(changes, torch.bincount(kind, minlength=len(changes)).tolist(), strict=True):
-        stop += count
-        for start in range(stop - count, stop, size) if change is not None else ():
-            part = slice(start, min(start + size, stop))
+        start, stop = stop, stop + count
+        if change is None:
+            continue
+        for first in range(start, stop, size):
+            part = slice(first, min(first + size, stop))
             changed[part] = change(changed[part], order[part])
     return changed.index_select(0, order.argsort())
 

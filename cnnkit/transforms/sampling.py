@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnkit.transforms.adjust import to_images
-from cnnkit.transforms.kinds import PART_BYTES, selects_images
+from cnnkit.transforms.kinds import count_at_once
 
 
 def sample_images(
@@ -28,9 +28,7 @@ def sample_images(
     """
     batch, channels = images.shape[:2]
     sampled = images.new_empty((batch, channels, *size))
-    # On a CPU, the grid and the float pixels of a few images stay in its cache.
-    largest = 4 * channels * max(math.prod(size), math.prod(images.shape[2:]))
-    at_once = max(1, PART_BYTES // largest) if selects_images(images.device) else max(1, batch)
+    at_once = count_at_once(images, max(math.prod(size), math.prod(images.shape[2:])))
     for start in range(0, batch, at_once):
         part = slice(start, start + at_once)
         pixels = images[part].to(torch.float32)
