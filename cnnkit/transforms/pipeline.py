@@ -9,6 +9,7 @@ from cnnkit.randomness import Counter, mix_seed
 from cnnkit.transforms.base import Transform
 from cnnkit.transforms.mix import Mix
 from cnnkit.transforms.normalize import Normalize
+from cnnkit.transforms.progressive import ProgressiveResize
 from cnnkit.transforms.resized_crop import RandomResizedCrop, shrink_images
 
 
@@ -42,10 +43,16 @@ class Augment(nn.Module):
         self._mixes = [(i, t) for i, t in numbered if isinstance(t, Mix)]
 
     def set_size(self, size: tuple[int, int]) -> None:
-        """Bring images to a height and width: where they are cropped at random, or else before all transforms."""
-        crops = [transform for transform in self.transforms if isinstance(transform, RandomResizedCrop)]
-        for crop in crops:
-            crop.size = size
+        """Bring images to a height and width: where they are cropped at random, or else before all transforms.
+
+        Raises:
+            UserError: a crop would undo a ``ProgressiveResize`` before it.
+        """
+        crops = [k for k, transform in enumerate(self.transforms) if isinstance(transform, RandomResizedCrop)]
+        for place in crops:
+            if any(isinstance(transform, ProgressiveResize) for transform in self.transforms[:place]):
+                raise UserError("augment: RandomResizedCrop undoes the ProgressiveResize before it; put it first")
+            self.transforms[place].size = size  # type: ignore[assignment]
         self._size = None if crops else size
 
     def forward(
