@@ -19,7 +19,8 @@ from cnnkit.data.images.formats import MAX_PIXELS
 from cnnkit.data.splits import hash_indices, split
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
-from cnnkit.transforms import Augment, Mix, Normalize, Preset, Transform, build_transforms
+from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
+from cnnkit.transforms.presets import Preset
 
 
 class ImageDataModule(L.LightningDataModule):

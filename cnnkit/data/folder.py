@@ -28,7 +28,8 @@ from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 from cnnkit.sizes import ImageSize, as_height_width
-from cnnkit.transforms import AlternatingFlip, Mix, Preset, RandomCrop, Transform, build_preset
+from cnnkit.transforms import AlternatingFlip, Mix, RandomCrop, Transform, build_preset
+from cnnkit.transforms.presets import Preset
 
 
 class ImageFolder(ImageDataModule):
@@ -210,8 +211,7 @@ class ImageFolder(ImageDataModule):
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
         self._use_decoded(store, write=part == "train")
-        all_images = store.train_images, store.test_images, store.large_images
-        files = [images for images in all_images if isinstance(images, ImageFiles)]
+        files = [i for i in (store.train_images, store.test_images, store.large_images) if isinstance(i, ImageFiles)]
         room = math.inf if self.cache == "memory" else measure_free_memory() // 2 // ranks
         if self.cache != "none" and (any(images.keeps for images in files) or sum(i.nbytes for i in files) <= room):
             for images in files:
@@ -239,8 +239,7 @@ class ImageFolder(ImageDataModule):
         return DecodedImageStore(self.data_dir / ".cnnkit" / "pixels", self.root, shape, decode, settings)
 
     def _open_images(self, images: Sequence[LabeledImage], size: tuple[int, int]) -> ImageFiles:
-        strict = self.on_bad_image == "error"
-        return ImageFiles([image.file for image in images], **self._decoding(size), strict=strict)
+        return ImageFiles([image.file for image in images], **self._decoding(size), strict=self.on_bad_image == "error")
 
     def _decoding(self, size: tuple[int, int]) -> dict[str, Any]:
         return {"channels": self.in_channels, "size": size, "resize": self.resize, "max_pixels": self.max_pixels}

@@ -17,13 +17,12 @@ from cnnkit.transforms.jitter import ColorJitter, RandomGrayscale
 from cnnkit.transforms.mix import CutMix, Mix, MixUp
 from cnnkit.transforms.normalize import Normalize
 from cnnkit.transforms.pipeline import Augment
-from cnnkit.transforms.presets import PRESETS, Preset, build_preset, build_transforms
+from cnnkit.transforms.presets import build_preset, build_transforms
 from cnnkit.transforms.progressive import ProgressiveResize
 from cnnkit.transforms.resized_crop import RandomResizedCrop
 from cnnkit.transforms.warp import RandomPerspective, RandomRotation
 
 __all__ = [
-    "PRESETS",
     "AlternatingFlip",
     "Augment",
     "ColorJitter",
@@ -34,7 +33,6 @@ __all__ = [
     "Mix",
     "MixUp",
     "Normalize",
-    "Preset",
     "ProgressiveResize",
     "RandAugment",
     "RandomAffine",

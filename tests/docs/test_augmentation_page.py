@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from cnnkit import transforms
-from cnnkit.transforms import PRESETS, Mix, Transform
+from cnnkit.transforms import Mix, Transform
+from cnnkit.transforms.presets import PRESETS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "augmentation.md").read_text(encoding="utf-8")
 CLASSES = [

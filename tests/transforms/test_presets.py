@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from cnnkit import FashionMNISTSample
-from cnnkit.transforms import PRESETS, Augment, Counter, Normalize, build_preset
-from cnnkit.transforms.presets import spell_out
+from cnnkit.transforms import Augment, Counter, Normalize, build_preset
+from cnnkit.transforms.presets import PRESETS, spell_out
 
 
 @pytest.mark.parametrize("name", PRESETS)
