@@ -70,7 +70,8 @@ def posterize(images: Tensor, magnitude: Tensor) -> Tensor:
 def solarize(images: Tensor, magnitude: Tensor) -> Tensor:
     """Invert the bytes that are at least 255 times the magnitude."""
     least = (255 * magnitude).ceil().to(torch.uint8)[:, None, None, None]
-    return images.bitwise_xor_((images >= least).to(torch.uint8).mul_(255))
+    # Bytes instead of booleans, which take ten times as long on a CPU; minus 1 is 255.
+    return images.bitwise_xor_(torch.ge(images, least, out=torch.empty_like(images)).neg_())
 
 
 def stretch_contrast(images: Tensor, _: Tensor) -> Tensor:
@@ -86,8 +87,8 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
     """Spread the values of each channel evenly over 0, ..., 255, with the integer arithmetic of Pillow."""
     count, channels, height, width = images.shape
     values = images.view(count * channels, height * width).long()
-    histogram = torch.zeros(len(values), 256, dtype=torch.int32, device=images.device)
-    histogram.scatter_add_(1, values, torch.ones((), dtype=torch.int32, device=images.device).expand_as(values))
+    counts = torch.zeros(len(values), 256, device=images.device)  # float32 is exact up to 16 million, and faster
+    histogram = counts.scatter_add_(1, values, torch.ones(values.shape, device=images.device)).int()
     below = histogram.cumsum(1)
     last = below.argmax(1, keepdim=True)  # the greatest value that occurs
     step = (height * width - histogram.gather(1, last)).div(255, rounding_mode="floor")

@@ -47,7 +47,6 @@ class RandomResizedCrop(Transform):
         top, left, height, width = self.draw(images.shape[2:], counter)
         rows = _find_places(top, height, images.shape[2], size[0])
         columns = _find_places(left, width, images.shape[3], size[1])
-
         x, y = columns + 0j, rows * 1j
         return sample_images(images, size, lambda part: add_places(x[part], y[part]))
 
