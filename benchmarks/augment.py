@@ -1,10 +1,11 @@
 """Augmentation of photos of 128 pixels in batches: cnnkit's transforms against torchvision's, image by image.
 
 Both are measured in processor time on one thread: the cores that augment are those that train, and other processes on
-the machine matter less than for the time of day.
+the machine matter less than for elapsed time. For the presets a second table has the elapsed time.
 """
 
 import resource
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -104,16 +105,33 @@ def _measure_seconds() -> float:
     return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
 
 
-def _rate(work: Callable[[], int]) -> float:
-    began = _measure_seconds()
+def _rate(read_clock: Callable[[], float], work: Callable[[], int], threads: int) -> float:
+    torch.set_num_threads(threads)
+    began = read_clock()
     count = work()
-    return count / (_measure_seconds() - began)
+    return count / (read_clock() - began)
 
 
 def compare(
-    name: str, ours: Callable[[Tensor, int], object], theirs: Compose, stored: int, rounds: int, quick: bool
+    name: str,
+    ours: Callable[[Tensor, int], object],
+    theirs: Compose,
+    stored: int,
+    rounds: int,
+    quick: bool,
+    threads: int = 1,
 ) -> Table:
-    """One table: batches here, images one by one in this process, and in two workers."""
+    """One table: batches here, images one by one in this process, and in two workers.
+
+    Args:
+        name: of what is compared.
+        ours: augments a batch in an epoch.
+        theirs: augments an image.
+        stored: pixels of a side.
+        rounds: number of rounds.
+        quick: tiny sizes.
+        threads: 1: in processor time; more: in elapsed time, and for batches also with so many threads.
+    """
     images = draw_photos(BATCH, stored)
     batches = 1 if quick else 4
     loaded = 1 if quick else 24  # so many that the start of the workers counts little
@@ -134,27 +152,30 @@ def compare(
 
     work = {"cnnkit, batches": batched, "torchvision v2, one by one": one_by_one}
     work |= {} if quick else {"torchvision v2, 2 workers": in_workers}
-    sides = {side: partial(_rate, each) for side, each in work.items()}
+    clock = _measure_seconds if threads == 1 else time.perf_counter
+    sides = {side: partial(_rate, clock, each, 1) for side, each in work.items()}
+    if threads > 1:
+        sides[f"cnnkit, {threads} threads"] = partial(_rate, clock, batched, threads)
     with torch.inference_mode():
         take_turns(sides, 1)  # warms the caches
         rows = take_turns(sides, rounds)
-    best = [max(rates) for rates in zip(*list(rows.values())[1:], strict=True)]
+    best = [max(rates) for rates in zip(*(rows[side] for side in list(work)[1:]), strict=True)]
     found = {"cnnkit / best torchvision": ratios(rows["cnnkit, batches"], best)}
-    return Table(f"augment: {name}, {stored} pixels to {SIZE}", "images/core-s", rows, found, ["goal: at least 5"])
+    unit = "images/core-s" if threads == 1 else "images/s"
+    return Table(f"augment: {name}, {stored} pixels to {SIZE}", unit, rows, found, ["goal: at least 5"])
 
 
 def run(rounds: int, quick: bool) -> Iterator[Table]:
-    """The presets, then each transform alone, on one thread."""
+    """The presets, then each transform alone."""
     keep_freed_memory()  # as `fit` does; here it also helps torchvision
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        yield from _compare_all(rounds, quick)
+        yield from _compare_all(rounds, quick, threads)
     finally:
         torch.set_num_threads(threads)
 
 
-def _compare_all(rounds: int, quick: bool) -> Iterator[Table]:
+def _compare_all(rounds: int, quick: bool, threads: int) -> Iterator[Table]:
     index, labels = torch.arange(BATCH), torch.zeros(BATCH, dtype=torch.int64)
     for name, (augment, theirs) in presets().items():
 
@@ -162,6 +183,8 @@ def _compare_all(rounds: int, quick: bool) -> Iterator[Table]:
             return augment(images, labels, Counter(0, epoch, index), 0, 1)
 
         yield compare(name, prepare, theirs, STORED, rounds, quick)
+        if threads > 1:
+            yield compare(f"{name}, elapsed time", prepare, theirs, STORED, rounds, quick, threads)
     for name, (transform, theirs, stored) in single().items():
         if isinstance(transform, RandomResizedCrop):
             transform.size = (SIZE, SIZE)
