@@ -11,6 +11,7 @@ from benchmarks.common import Table, environment
 
 NAMES = (
     "loader",
+    "augment",
     "fit",
     "dashboard",
     "script",

@@ -1,6 +1,9 @@
 """Checks of a data module's arguments, when it is made and not when its first batch is."""
 
+from collections.abc import Sequence
+
 from cnnkit.errors import UserError
+from cnnkit.sizes import ImageSize, as_height_width
 
 
 def check_at_least(least: int, **numbers: float) -> None:
@@ -15,3 +18,31 @@ def check_share(**numbers: float) -> None:
     for name, value in numbers.items():
         if not 0 < value <= 1:
             raise UserError(f"{name} is {value}: give a share above 0 and at most 1")
+
+
+def check_store_size(store_size: ImageSize | None, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the height and width of stored training images; None if it is that of the net's input, or not given.
+
+    Raises:
+        UserError: a side is smaller than that of the input, or more than twice as long.
+    """
+    stored = as_height_width(size if store_size is None else store_size)
+    if not all(side <= kept <= 2 * side for side, kept in zip(size, stored, strict=True)):
+        height, width = size
+        raise UserError(f"store_size is {store_size}: give image_size, which is {height}x{width}, up to twice that")
+    return None if stored == size else stored
+
+
+def find_mean_and_std(
+    mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the mean and standard deviation of each channel; those of ImageNet if none are given.
+
+    Raises:
+        UserError: they are not one number a channel.
+    """
+    means = tuple(mean or ((0.485, 0.456, 0.406) if channels == 3 else (0.449,)))
+    deviations = tuple(std or ((0.229, 0.224, 0.225) if channels == 3 else (0.226,)))
+    if not len(means) == len(deviations) == channels:
+        raise UserError(f"mean {means} and std {deviations} need {channels} numbers each, one a channel")
+    return means, deviations

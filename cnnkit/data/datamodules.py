@@ -13,14 +13,15 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from cnnkit.data.arguments import check_at_least, check_share
-from cnnkit.data.batches import Batch, Batches, Images
+from cnnkit.data.batches import Batch, Batches
 from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
 from cnnkit.data.splits import split
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
-from cnnkit.transforms import Augment, Mix, Normalize, Transform
+from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
+from cnnkit.transforms.presets import Preset
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -31,7 +32,7 @@ class ImageDataModule(L.LightningDataModule):
 
     Args:
         batch_size: images a training step, over all ranks together.
-        augment: transforms of the training images, in order; none given: the data set's usual ones; ``[]``: none.
+        augment: transforms of training images, in order, or a preset; none given: the usual ones; ``[]``: none.
         data_dir: folder of the originals and the store; none given: ``$CNNKIT_DATA_DIR``, else ``data``.
         mirror: another folder that holds the originals, read only.
         val_size: number of validation images, taken from the training set, stratified.
@@ -53,7 +54,7 @@ class ImageDataModule(L.LightningDataModule):
     def __init__(
         self,
         batch_size: int = 128,
-        augment: Sequence[Transform | Mix] | None = None,
+        augment: Sequence[Transform | Mix] | Preset | None = None,
         data_dir: str | None = None,
         mirror: str | None = None,
         val_size: int = 5000,
@@ -74,8 +75,7 @@ class ImageDataModule(L.LightningDataModule):
         self.data_dir, self.mirror = find_data_dir(data_dir), mirror
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
         self.seed, self.num_workers = seed, num_workers
-        transforms = self.default_augment() if augment is None else list(augment)
-        self.augmentation = Augment(transforms, Normalize(self.mean, self.std))
+        self.augmentation = Augment(build_transforms(augment, self.default_augment), Normalize(self.mean, self.std))
         self.store: Store | None = None
         self._gpu_cache = GpuCache(resident)
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
@@ -221,10 +221,9 @@ class ImageDataModule(L.LightningDataModule):
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         """Batches of a part for this rank, of its features where `use_features` has given some."""
         store, trainer, device = self._opened(), self.trainer, self._device()
-        arrays: tuple[Images, Tensor] = store.train_images, store.train_labels
-        name, indices = "train", self.val_indices if part == "val" else self.train_indices
-        if part == "test":
-            name, arrays, indices = "test", (store.test_images, store.test_labels), torch.arange(len(store.test_labels))
+        name, arrays = store.select(part, augmented=options.get("shuffle", False) and not options.get("repeat", False))
+        tests = torch.arange(len(store.test_labels))
+        indices = {"train": self.train_indices, "val": self.val_indices, "test": tests}[part]
         if part in self._features:
             name, arrays = f"{part} features", self._features[part]
             indices = torch.arange(len(arrays[1]))

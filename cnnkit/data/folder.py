@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
 
+from cnnkit.data.arguments import check_store_size, find_mean_and_std
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
 from cnnkit.data.file_checks import EarlyImages, count_cores
@@ -17,7 +18,7 @@ from cnnkit.data.folders.assignment import SplitSettings
 from cnnkit.data.folders.changes import match_classes, refuse_other_settings
 from cnnkit.data.folders.checked_images import UNREADABLE
 from cnnkit.data.folders.contents import DEFAULT_SIZE, FolderContents, load_contents
-from cnnkit.data.folders.decoded_images import DecodedImageStore
+from cnnkit.data.folders.decoded_images import DecodedImageStore, use_decoded_images
 from cnnkit.data.folders.folder_images import PARTS, LabeledImage
 from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.run_split import get_followed_run
@@ -27,7 +28,8 @@ from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 from cnnkit.sizes import ImageSize, as_height_width
-from cnnkit.transforms import AlternatingFlip, Mix, RandomCrop, Transform
+from cnnkit.transforms import AlternatingFlip, Mix, RandomCrop, Transform, build_preset
+from cnnkit.transforms.presets import Preset
 
 
 class ImageFolder(ImageDataModule):
@@ -43,6 +45,7 @@ class ImageFolder(ImageDataModule):
         channels: 3 for color, 1 for gray.
         resize: how images get that size: ``crop`` keeps the center, ``squash`` changes the aspect ratio, ``pad`` adds
             black borders.
+        store_size: of training images before ``RandomResizedCrop``, at most twice ``image_size``; none given: that.
         val_size: number (5) or fraction (0.1) of all images to validate on; ignored if there is ``root/val``.
         test_size: the same for test images; ignored if there is ``root/test``.
         on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out and says how
@@ -53,7 +56,7 @@ class ImageFolder(ImageDataModule):
         mean: of the pixels in [0, 1], one number a channel; none given: that of ImageNet.
         std: the same for the standard deviation.
         batch_size: images a training step, over all ranks together.
-        augment: transforms of the training images, in order; none given: crops and alternating flips; ``[]``: none.
+        augment: transforms of training images, in order, or a preset; none given: see `default_augment`; ``[]``: none.
         data_dir: folder for the records of checks and splits; none given: ``$CNNKIT_DATA_DIR``, else ``data``.
         train_fraction: fraction of the remaining training images to train on; the other parts stay the same.
         split_seed: names the split. Not the run's seed: runs with different seeds share their split.
@@ -80,7 +83,7 @@ class ImageFolder(ImageDataModule):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         batch_size: int = 32,
-        augment: Sequence[Transform | Mix] | None = None,
+        augment: Sequence[Transform | Mix] | Preset | None = None,
         data_dir: str | None = None,
         train_fraction: float = 1.0,
         split_seed: int = 0,
@@ -88,6 +91,7 @@ class ImageFolder(ImageDataModule):
         eval_batch_size: int = 256,
         num_workers: int | None = None,
         drop_last: bool = True,
+        store_size: ImageSize | None = None,
     ) -> None:
         self.root, self.size = Path(root), as_height_width(image_size)
         self.resize, self.on_bad_image, self.max_pixels, self.cache = resize, on_bad_image, max_pixels, cache
@@ -99,16 +103,8 @@ class ImageFolder(ImageDataModule):
             self._class_names = match_classes(self.layout, self.followed.split)
         self.in_channels, self.num_classes = channels, len(self._class_names)
         self.image_size = image_size if isinstance(image_size, int) else self.size
-        self.mean = tuple(mean or ((0.485, 0.456, 0.406) if channels == 3 else (0.449,)))
-        self.std = tuple(std or ((0.229, 0.224, 0.225) if channels == 3 else (0.226,)))
-        if not len(self.mean) == len(self.std) == channels:
-            raise UserError(f"mean {self.mean} and std {self.std} need {channels} numbers each, one a channel")
-        self._decoding: dict[str, Any] = {
-            "channels": channels,
-            "size": self.size,
-            "resize": resize,
-            "max_pixels": max_pixels,
-        }
+        self.mean, self.std = find_mean_and_std(mean, std, channels)
+        self.store_size = check_store_size(store_size, self.size)
         self.contents: FolderContents | None = None
         self._early: EarlyImages | None = None
         self._decoded_for: Literal["", "evaluation", "train"] = ""
@@ -124,10 +120,13 @@ class ImageFolder(ImageDataModule):
             num_workers=min(count_cores() - 1, 16) if num_workers is None else num_workers,
             drop_last=drop_last,
         )
+        if self.store_size is not None:
+            self.augmentation.set_size(self.size)
 
     def default_augment(self) -> list[Transform | Mix]:
-        """Shifts of at most an eighth of the shorter side with reflected borders, and alternating flips."""
-        return [RandomCrop(padding=min(self.size) // 8, mode="reflect"), AlternatingFlip()]
+        """Shifts by an eighth of the shorter side with reflected borders, and flips; ``light`` with ``store_size``."""
+        shifts = RandomCrop(padding=min(self.size) // 8, mode="reflect")
+        return build_preset("light") if self.store_size is not None else [shifts, AlternatingFlip()]
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -147,7 +146,7 @@ class ImageFolder(ImageDataModule):
         """
         if self.store is None:
             if self.cache in ("auto", "disk") and stage in ("fit", None):
-                self._early = EarlyImages(partial(read_image, **self._decoding), measure_free_memory() // 4)
+                self._early = EarlyImages(partial(read_image, **self._decoding(self.size)), measure_free_memory() // 4)
             self.store = self.open()
 
     def open(self) -> Store:
@@ -169,13 +168,14 @@ class ImageFolder(ImageDataModule):
         self.val_size = len(val)
         return Store(
             name=self.root.name,
-            train_images=self._open_images([*train, *val]),
+            train_images=self._open_images([*train, *val], self.size),
             train_labels=torch.tensor([image.label for image in (*train, *val)], dtype=torch.int64),
-            test_images=self._open_images(test),
+            test_images=self._open_images(test, self.size),
             test_labels=torch.tensor([image.label for image in test], dtype=torch.int64),
             class_names=self._class_names,
             fingerprint=contents.split.settings["fingerprint"],
             provenance={"root": str(self.root)},
+            large_images=self._open_images(train, self.store_size) if self.store_size else None,
         )
 
     def describe(self) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class ImageFolder(ImageDataModule):
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
         self._use_decoded(store, write=part == "train")
-        files = [images for images in (store.train_images, store.test_images) if isinstance(images, ImageFiles)]
+        files = [i for i in (store.train_images, store.test_images, store.large_images) if isinstance(i, ImageFiles)]
         room = math.inf if self.cache == "memory" else measure_free_memory() // 2 // ranks
         if self.cache != "none" and (any(images.keeps for images in files) or sum(i.nbytes for i in files) <= room):
             for images in files:
@@ -223,22 +223,26 @@ class ImageFolder(ImageDataModule):
         if self.cache in ("memory", "none") or self._decoded_for == "train" or (self._decoded_for and not write):
             return
         self._decoded_for = "train" if write else "evaluation"
-        decode = partial(read_image, **self._decoding)
-        shape, settings = (self.in_channels, *self.size), f"{self._decoding} {describe_decoder()}"
-        place = DecodedImageStore(self.data_dir / ".cnnkit" / "pixels", self.root, shape, decode, settings)
         train, val, test = (self._load_contents().images.parts[part] for part in PARTS)
-        files = {image.content: image.file for image in (*train, *val, *test)}
+        images = [(store.train_images, [*train, *val]), (store.test_images, test)]
         early = self._early.images if self._early else {}
-        found = place.open_or_write(files, self.cache == "auto", early) if write else place.open()
+        use_decoded_images(self._find_place(self.size), images, write, self.cache == "auto", early)
         self._early = None
-        for images, labeled in ((store.train_images, [*train, *val]), (store.test_images, test)):
-            if found is not None and isinstance(images, ImageFiles):
-                rows = [found.rows.get(image.content, -1) for image in labeled]
-                images.use_stored(found.pixels, torch.tensor(rows, dtype=torch.int64))
+        if self.store_size is not None and write:
+            place, large = self._find_place(self.store_size), [(store.large_images, train)]
+            use_decoded_images(place, large, write, self.cache == "auto", {})
 
-    def _open_images(self, images: Sequence[LabeledImage]) -> ImageFiles:
-        strict = self.on_bad_image == "error"
-        return ImageFiles([image.file for image in images], **self._decoding, strict=strict)
+    def _find_place(self, size: tuple[int, int]) -> DecodedImageStore:
+        """Where decoded images of a size are kept."""
+        shape, settings = (self.in_channels, *size), f"{self._decoding(size)} {describe_decoder()}"
+        decode = partial(read_image, **self._decoding(size))
+        return DecodedImageStore(self.data_dir / ".cnnkit" / "pixels", self.root, shape, decode, settings)
+
+    def _open_images(self, images: Sequence[LabeledImage], size: tuple[int, int]) -> ImageFiles:
+        return ImageFiles([image.file for image in images], **self._decoding(size), strict=self.on_bad_image == "error")
+
+    def _decoding(self, size: tuple[int, int]) -> dict[str, Any]:
+        return {"channels": self.in_channels, "size": size, "resize": self.resize, "max_pixels": self.max_pixels}
 
     def _load_contents(self) -> FolderContents:
         self.setup("test")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,7 @@ class Store:
         class_names: In the order of the labels.
         fingerprint: 16 hex digits of a SHA-256 over the content; the layout of the files does not matter.
         provenance: Files with their SHA-256, homepage and license; plain values only.
+        large_images: The training images, larger than the net's input, for batches that are augmented; if there are.
     """
 
     name: str
@@ -57,6 +58,15 @@ class Store:
     class_names: tuple[str, ...]
     fingerprint: str
     provenance: dict[str, Any]
+    large_images: Images | None = None
+
+    def select(self, part: Literal["train", "val", "test"], augmented: bool) -> tuple[str, tuple[Images, Tensor]]:
+        """Return the images and labels that hold a part, and their name; larger images if they will be augmented."""
+        if part == "test":
+            return "test", (self.test_images, self.test_labels)
+        if augmented and self.large_images is not None:
+            return "large", (self.large_images, self.train_labels)
+        return "train", (self.train_images, self.train_labels)
 
 
 def find_data_dir(data_dir: str | None = None) -> Path:

@@ -13,6 +13,7 @@ from torch import Tensor
 from cnnkit.errors import UserError
 from cnnkit.randomness import Counter
 from cnnkit.transforms.base import Transform, check_between, check_pixels, check_range
+from cnnkit.transforms.sampling import make_affine_grid, make_affine_matrices, sample_images
 
 
 class RandomCrop(Transform):
@@ -68,10 +69,10 @@ class RandomCrop(Transform):
         return images
 
 
-def _flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the images left to right for which ``chosen``, (B,) int64, is 1, not those for which it is 0."""
+def _flip(images: Tensor, chosen: Tensor, dim: int = 3) -> Tensor:
+    """Mirror the images along ``dim`` for which ``chosen``, (B,) int64, is 1, not those for which it is 0."""
     batch = images.shape[0]
-    both = torch.cat((images, images.flip(3))).flatten(1)
+    both = torch.cat((images, images.flip(dim))).flatten(1)
     pick = chosen * batch + torch.arange(batch, device=images.device)
     return both.index_select(0, pick).view(images.shape)
 
@@ -91,6 +92,23 @@ class RandomHorizontalFlip(Transform):
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Flip images; the result (B, C, H, W) is contiguous."""
         return _flip(images, (counter.uniform(0) < self.p).long())
+
+
+class RandomVerticalFlip(Transform):
+    """Mirror each image top to bottom with probability p.
+
+    Args:
+        p: probability of a mirrored image.
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        check_between(self, "p", p, 0, 1)
+        self.p = p
+
+    def forward(self, images: Tensor, counter: Counter) -> Tensor:
+        """Flip images; the result (B, C, H, W) is contiguous."""
+        return _flip(images, (counter.uniform(0) < self.p).long(), 2)
 
 
 class AlternatingFlip(Transform):
@@ -131,26 +149,14 @@ class RandomAffine(Transform):
         self.scale_high = scale_high
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Move images; uint8 ones are interpolated as float32 and rounded."""
-        # list: the annotation of affine_grid does not take a torch.Size.
-        grid = F.affine_grid(self._matrices(images, counter), list(images.shape), align_corners=False)
-        pixels = images.to(torch.float32)
-        moved = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        return moved.round_().to(torch.uint8) if images.dtype == torch.uint8 else moved
-
-    def _matrices(self, images: Tensor, counter: Counter) -> Tensor:
-        """Affine matrices (B, 2, 3): they map an output pixel to the place it comes from, both in [-1, 1]."""
-        height, width = images.shape[2:]
+        """Move images; the result is contiguous. uint8 ones are interpolated as float32 and rounded."""
+        size = images.shape[2:]
         draw = counter.uniforms(4)
         angle = (2 * draw[0] - 1) * math.radians(self.degrees)
-        # In these coordinates a side is 2 long whatever its pixels: shifts double, a rotation undoes the aspect ratio.
         right, down = (2 * draw[1:3] - 1) * (2 * self.translate)
         scale = self.scale_low + draw[3] * (self.scale_high - self.scale_low)
-        cos, sin = angle.cos() / scale, angle.sin() / scale
-        across, along = sin * (height / width), -sin * (width / height)
-        first = torch.stack((cos, across, -cos * right - across * down), dim=1)
-        second = torch.stack((along, cos, -along * right - cos * down), dim=1)
-        return torch.stack((first, second), dim=1)
+        matrices = make_affine_matrices(size, angle, right, down, scale)
+        return sample_images(images, size, lambda part: make_affine_grid(matrices[part], size))
 
     def extra_repr(self) -> str:
         return f"degrees={self.degrees}, translate={self.translate}, scale=[{self.scale_low}, {self.scale_high}]"

@@ -9,6 +9,8 @@ from cnnkit.randomness import Counter, mix_seed
 from cnnkit.transforms.base import Transform
 from cnnkit.transforms.mix import Mix
 from cnnkit.transforms.normalize import Normalize
+from cnnkit.transforms.progressive import ProgressiveResize
+from cnnkit.transforms.resized_crop import RandomResizedCrop, shrink_images
 
 
 class Augment(nn.Module):
@@ -35,9 +37,23 @@ class Augment(nn.Module):
         self.transforms = nn.ModuleList(transforms)
         self.normalize = normalize
         numbered = list(enumerate(transforms))
+        self._size: Sequence[int] | None = None
         self._before = [(i, t) for i, t in numbered if isinstance(t, Transform) and not t.after_normalize]
         self._after = [(i, t) for i, t in numbered if isinstance(t, Transform) and t.after_normalize]
         self._mixes = [(i, t) for i, t in numbered if isinstance(t, Mix)]
+
+    def set_size(self, size: tuple[int, int]) -> None:
+        """Bring images to a height and width: where they are cropped at random, or else before all transforms.
+
+        Raises:
+            UserError: a crop would undo a ``ProgressiveResize`` before it.
+        """
+        crops = [k for k, transform in enumerate(self.transforms) if isinstance(transform, RandomResizedCrop)]
+        for place in crops:
+            if any(isinstance(transform, ProgressiveResize) for transform in self.transforms[:place]):
+                raise UserError("augment: RandomResizedCrop undoes the ProgressiveResize before it; put it first")
+            self.transforms[place].size = size  # type: ignore[assignment]
+        self._size = None if crops else size
 
     def forward(
         self, images: Tensor, labels: Tensor, counter: Counter, number: int, num_classes: int
@@ -51,6 +67,8 @@ class Augment(nn.Module):
             number: number of the batch in the epoch.
             num_classes: K.
         """
+        if self._size is not None:
+            images = shrink_images(images, self._size)
         for stream, transform in self._before:
             images = transform(images, counter.at_stream(stream))
         images = self.normalize(images)

@@ -25,6 +25,15 @@ BAD_SETTINGS = {
     "Cutout": [{"size": 0}, {"size": 2.5}, {"p": float("nan")}],
     "RandomBrightness": [{"amount": -0.1}, {"amount": 1.1}],
     "RandomContrast": [{"amount": -0.1}, {"amount": 1.1}],
+    "ColorJitter": [{"brightness": -1}, {"contrast": -1}, {"saturation": float("nan")}, {"hue": 0.6}],
+    "RandomGrayscale": [{"p": 2}],
+    "RandomResizedCrop": [{"area_low": -1}, {"area_low": 0}, {"area_high": 2}, {"ratio_low": 0}, {"ratio_low": 2}],
+    "RandomRotation": [{"degrees": 200}],
+    "RandomVerticalFlip": [{"p": -1}],
+    "RandomPerspective": [{"distortion": 1.5}, {"p": 2}],
+    "GaussianBlur": [{"kernel_size": 4}, {"kernel_size": 0}, {"sigma_low": 0}, {"sigma_high": 0.05}, {"p": 2}],
+    "RandAugment": [{"num_ops": 0}, {"num_ops": 1.5}, {"magnitude": 31}, {"num_magnitude_bins": 1}],
+    "TrivialAugmentWide": [{"num_magnitude_bins": 1}, {"num_magnitude_bins": 2.5}],
 }
 
 
@@ -92,3 +101,23 @@ def test_settings_are_checked(name, settings):
 
 def test_every_class_is_listed_above():
     assert {transform.__name__ for transform in CLASSES} == set(BAD_SETTINGS)
+
+
+@pytest.mark.parametrize("transform", CLASSES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_gpu_never_waits(transform, channels):
+    # Tensors on this device have no values, so whatever would have to wait for one fails.
+    images = torch.zeros(8, channels, 28, 20, dtype=torch.uint8, device="meta")
+    assert transform()(images, counter(torch.arange(8, device="meta"))).shape == images.shape
+
+
+@pytest.mark.parametrize("transform", CLASSES)
+def test_selected_images_and_all_images_agree(transform, monkeypatch):
+    images = pictures((32, 3, 28, 20))
+    as_on_a_cpu = transform()(images, counter(torch.arange(32)))
+    for module in vars(transforms).values():
+        if hasattr(module, "selects_images"):
+            monkeypatch.setattr(module, "selects_images", lambda device: False)
+    as_on_a_gpu = transform()(images, counter(torch.arange(32)))
+    torch.testing.assert_close(as_on_a_gpu.int(), as_on_a_cpu.int(), atol=1, rtol=0)
+    assert (as_on_a_gpu != as_on_a_cpu).float().mean() < 0.01

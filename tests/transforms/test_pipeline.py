@@ -98,3 +98,10 @@ def test_a_transform_for_single_images_is_refused():
 def test_all_exports_exist():
     assert sorted(transforms.__all__) == sorted(set(transforms.__all__))
     assert all(hasattr(transforms, name) for name in transforms.__all__)
+
+
+def test_a_crop_that_undoes_smaller_images_is_refused():
+    crop, smaller = transforms.RandomResizedCrop(), transforms.ProgressiveResize()
+    Augment([crop, smaller], normalize()).set_size((28, 20))
+    with pytest.raises(ValueError, match="augment: RandomResizedCrop undoes the ProgressiveResize before it"):
+        Augment([smaller, crop], normalize()).set_size((28, 20))

@@ -25,6 +25,7 @@ from cnnkit.cli.parsing.classes import find_import_path, list_parameters, resolv
 from cnnkit.cli.parsing.command_line import CommandLine, read_keys
 from cnnkit.cli.parsing.hints import list_class_names
 from cnnkit.cli.parsing.parser import GROUPS, LINKED, TRAINER_DEFAULTS, Parser, build_parser, list_command_arguments
+from cnnkit.cli.parsing.presets import spell_out_presets
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
 from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, read_arguments
 from cnnkit.errors import UserError
@@ -83,6 +84,7 @@ def load_configuration(line: CommandLine) -> Configuration:
         _print_class_help(parser, words)
     arguments = list_command_arguments(line.command)
     written = WrittenValues(line.origin, read_keys([word for word in words if word != "--print_config"], line.command))
+    spell_out_presets(written)
     try:
         values = parser.parse_object(type_arguments(written.tree, arguments, ""))
     except UserError:

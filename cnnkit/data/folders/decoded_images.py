@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,7 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnkit.data.batches import Images
 from cnnkit.data.file_checks import hash_file, map_in_threads
+from cnnkit.data.folders.folder_images import LabeledImage
+from cnnkit.data.image_files import ImageFiles
 from cnnkit.errors import UserError
 from cnnkit.files import replacing, replacing_folder, write_atomically
 from cnnkit.notices import say
@@ -188,6 +191,30 @@ class DecodedImageStore:
             return content, pixels if hash_file(file) == content else pixels[:0]
         except (UserError, OSError):
             return content, None
+
+
+def use_decoded_images(
+    place: DecodedImageStore,
+    images: Sequence[tuple[Images | None, Sequence[LabeledImage]]],
+    write: bool,
+    bounded: bool,
+    early: Mapping[str, Tensor],
+) -> None:
+    """Let image files take their pixels from a store.
+
+    Args:
+        place: the store.
+        images: the image files, and the images that they stand for.
+        write: first decode and keep those that are missing; else take what is there.
+        bounded: see `DecodedImageStore.open_or_write`.
+        early: contents that are decoded already.
+    """
+    files = {image.content: image.file for _, labeled in images for image in labeled}
+    found = place.open_or_write(files, bounded, early) if write else place.open()
+    for some, labeled in images:
+        if found is not None and isinstance(some, ImageFiles):
+            rows = [found.rows.get(image.content, -1) for image in labeled]
+            some.use_stored(found.pixels, torch.tensor(rows, dtype=torch.int64))
 
 
 def _append(write: Callable[[memoryview], object], update: Callable[[memoryview], object], pixels: Tensor) -> None:

@@ -48,7 +48,14 @@ TYPED = [
     ("--model.net.num_classes 5", "model.net.num_classes is 5, but the images of FashionMNISTSample have 10; leave it"),
     ("--model.net.image_size=8", "model.net.image_size is 8, but the images of FashionMNISTSample have 28; leave it"),
     ("--data.augment [RandomCrp]", "data.augment: there is no class 'RandomCrp' for it; did you mean RandomCrop?"),
-    ("--data.augment RandomCrop", "data.augment: expected list, got 'RandomCrop'; write [RandomCrop]"),
+    (
+        "--data.augment RandomCrop",
+        "data.augment: expected one of list, light, medium, strong, got 'RandomCrop'; write [RandomCrop]",
+    ),
+    (
+        "--data.augment mediun",
+        "data.augment is mediun: it takes a list of transforms, or a preset; did you mean medium?",
+    ),
     (
         "--trainer.callbacks EarlyStoping",
         "trainer.callbacks: there is no class 'EarlyStoping' for it; did you mean Early",

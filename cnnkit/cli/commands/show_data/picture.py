@@ -12,6 +12,7 @@ from cnnkit.notices import printable
 from cnnkit.reporting.figures import short
 from cnnkit.reporting.grids import enlarge, tile, to_images
 from cnnkit.transforms import Counter, Mix, Transform
+from cnnkit.transforms.resized_crop import shrink_images
 
 COLUMNS = 10  # images of a class
 CLASSES = 20  # classes shown
@@ -65,29 +66,31 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     labels = data.store.train_labels[data.train_indices]
     places = [(labels == label).nonzero()[:1, 0] for label in range(data.num_classes)]
     chosen = data.train_indices[torch.cat(places)[:CHANGED]]
-    before, labels = data.store.train_images.index_select(0, chosen), data.store.train_labels[chosen]
+    stored = data.store.train_images if data.store.large_images is None else data.store.large_images
+    given, labels = stored.index_select(0, chosen), data.store.train_labels[chosen]
+    before = data.store.train_images.index_select(0, chosen)
     transforms = list(data.augmentation.transforms)
     for stream, transform in enumerate(transforms):
         title, after = repr(transform), []
         for epoch in range(DRAWS):
             counter = Counter(data.run_seed, epoch, chosen, stream)
-            images, soft = _apply(data, transform, before, labels, counter)
-            after.append(_enlarge_to(before, images))
+            images, soft = _apply(data, transform, given, labels, counter)
+            after.append(_scale_to(before, images))
             if isinstance(transform, Mix):
                 kept = soft[0, labels[0]].item()
                 title += f"{', keeping' if epoch == 0 else ','} {kept:.0%}"
         yield title, torch.stack([before, *after], 1).flatten(0, 1)
     if len(transforms) > 1:
         counters = [Counter(data.run_seed, epoch, chosen) for epoch in range(DRAWS)]
-        ends = [data.augmentation(before, labels, counter, 0, data.num_classes)[0] for counter in counters]
-        after = [_enlarge_to(before, to_images(images, data.mean, data.std)) for images in ends]
+        ends = [data.augmentation(given, labels, counter, 0, data.num_classes)[0] for counter in counters]
+        after = [_scale_to(before, to_images(images, data.mean, data.std)) for images in ends]
         yield "All together, as the net gets them", torch.stack([before, *after], 1).flatten(0, 1)
 
 
-def _enlarge_to(before: Tensor, images: Tensor) -> Tensor:
-    """Enlarge images, whose pixels become visible, to the size that they had before a transform shrank them."""
-    if images.shape == before.shape:
-        return images
+def _scale_to(before: Tensor, images: Tensor) -> Tensor:
+    """Scale images to the size of the net's input; pixels of smaller ones become visible."""
+    if images.shape[2] >= before.shape[2]:
+        return shrink_images(images, before.shape[2:])
     return F.interpolate(images.float(), list(before.shape[2:]), mode="nearest").to(images.dtype)
 
 
