@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnkit import runs
 from cnnkit.cards import find_config
 from cnnkit.cli.outputs import check_output
-from cnnkit.cli.parsing.options import Options, add_json, positive
+from cnnkit.cli.parsing.options import Options, add_config, add_json, configuration_words, positive
 from cnnkit.errors import UserError
 from cnnkit.reporting.tables import extent
 from cnnkit.reporting.terminal import print_rows, print_table
@@ -28,7 +28,7 @@ has no row. The data need not be there, and no weights are fetched.
 def arguments() -> Options:
     """Its words."""
     options = Options("summary", _DESCRIPTION, passes_on=True)
-    options.add_argument("--config", metavar="FILE", action="append", default=[], help="a configuration, as for fit")
+    add_config(options)
     options.add_argument("--run", metavar="RUN", help="the net of a run instead, with the weights of its best epoch")
     options.add_argument("--image_size", metavar="N[xM]", type=_size, help="another size, or height x width, in pixels")
     options.add_argument("--depth", metavar="N", type=positive, help="modules down to that depth; 1: the direct parts")
@@ -75,8 +75,8 @@ def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, i
     """The task of a configuration and the shape of its images."""
     from cnnkit.cli.parsing.build import build_from_config
 
-    task, data, _ = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)
-    return task, _image(task, getattr(data, "shape", None) or {})
+    built = build_from_config(configuration_words(args))
+    return built.task, _image(built.task, getattr(built.data, "shape", None) or {})
 
 
 def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int]]:
