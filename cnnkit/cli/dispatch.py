@@ -17,6 +17,7 @@ VIEW_COMMANDS = {
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config quickstart"),
+    "check": ("what in a configuration will hurt", "check --config quickstart"),
     "find-lr": ("a learning rate, by a range test", "find-lr --config quickstart"),
     "find-batch-size": ("the speed and the limit of batch sizes", "find-batch-size --config quickstart"),
     "classroom": ("filters, changed test images, worked examples", "classroom course exercise"),
