@@ -18,6 +18,7 @@ VIEW_COMMANDS = {
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config quickstart"),
     "check": ("what in a configuration will hurt", "check --config quickstart"),
+    "check-data": ("copies, broken files, doubtful labels", "check-data --data ImageFolder --data.root photos"),
     "find-lr": ("a learning rate, by a range test", "find-lr --config quickstart"),
     "find-batch-size": ("the speed and the limit of batch sizes", "find-batch-size --config quickstart"),
     "classroom": ("filters, changed test images, worked examples", "classroom course exercise"),
