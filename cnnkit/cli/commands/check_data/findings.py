@@ -54,6 +54,11 @@ class Finding:
         return bool(self.other) and self.part != self.other_part
 
     @property
+    def leaks(self) -> bool:
+        """Whether one image of a pair is tested, and the other is in another part."""
+        return self.crosses_parts and "test" in (self.part, self.other_part)
+
+    @property
     def crosses_classes(self) -> bool:
         """Whether a pair is in two classes."""
         return bool(self.other) and self.label != self.other_label

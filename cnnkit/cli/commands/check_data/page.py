@@ -15,6 +15,7 @@ from cnnkit.reporting.html import Block, Section
 
 SHOWN = 48  # pictures of a section
 LISTED = 200  # rows of a table
+LEAKS = "test images like one of another part"
 _SIDE = 96  # pixels of a small image's picture
 _TITLES = {
     "exact": ("exact", "Equal images"),
@@ -45,8 +46,7 @@ def render(
 
 def summarize(findings: Sequence[Finding]) -> dict[str, str]:
     """The main figures by name."""
-    leaks = {(f.other_part, f.other) for f in findings if f.crosses_parts and f.other_part == "test"}
-    leaks |= {(f.part, f.image) for f in findings if f.crosses_parts and f.part == "test"}
+    leaks = {f.other if f.other_part == "test" else f.image for f in findings if f.leaks}
     kinds = Counter(finding.kind for finding in findings)
     names = {
         "exact": "equal images",
@@ -62,7 +62,7 @@ def summarize(findings: Sequence[Finding]) -> dict[str, str]:
     across = sum(finding.crosses_classes for finding in findings)
     return {
         **values,
-        "test images with a copy in another part": f"{len(leaks):,}",
+        LEAKS: f"{len(leaks):,}",
         "pairs in two classes": f"{across:,}",
     }
 
@@ -89,21 +89,27 @@ def _show_pairs(table: ImageTable, pairs: Sequence[Finding]) -> Iterator[Block]:
         sum(values) for values in zip(*((p.crosses_parts, p.crosses_classes) for p in pairs), strict=True)
     )
     yield html.paragraph(
-        f"{len(pairs):,} pairs, {parts:,} of them across parts, {classes:,} across classes. Shown are those across "
-        "parts and classes first, each image once."
+        f"{len(pairs):,} pairs, {parts:,} of them across parts, {classes:,} across classes. Shown are those with a "
+        "test image and across classes first, each image once."
     )
     shown, seen = [], set()
-    for pair in sorted(pairs, key=lambda p: (-p.crosses_parts, -p.crosses_classes, -(p.similarity or 0))):
+    for pair in sorted(pairs, key=_rank):
         if pair.other not in seen and pair.image not in seen:
             seen |= {pair.other, pair.image}
             shown.append(pair)
     yield html.gallery(_picture_pair(table, pair) for pair in shown[:SHOWN])
 
 
+def _rank(pair: Finding) -> tuple[bool, bool, bool, float]:
+    """Order pairs: those with a test image and one of another part first, then others across parts and classes."""
+    return not pair.leaks, not pair.crosses_parts, not pair.crosses_classes, -(pair.similarity or 0)
+
+
 def _picture_pair(table: ImageTable, pair: Finding) -> Block:
     pictures = _load(table, pair.places)
     joined = torch.cat([pictures[0], torch.full_like(pictures[0][..., :4], 255), pictures[1]], -1)
-    names = f"{pair.image} ({pair.part}, {pair.label}) = {pair.other} ({pair.other_part}, {pair.other_label})"
+    sign = "=" if pair.kind == "exact" else "~"
+    names = f"{pair.image} ({pair.part}, {pair.label}) {sign} {pair.other} ({pair.other_part}, {pair.other_label})"
     text = names if pair.kind == "exact" else f"{names}; {pair.similarity:.2f}"
     return html.picture(encode_png(joined), text, text, width=joined.shape[-1], kind="pixels")
 

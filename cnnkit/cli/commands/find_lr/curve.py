@@ -50,7 +50,7 @@ def read_curve(rates: Sequence[float], losses: Sequence[float], diverged: bool) 
         >>> losses = 2 - 1 / (1 + np.exp((25 - steps) / 4)) + np.where(steps > 45, 0.1 * (steps - 45), 0)
         >>> found = read_curve(10.0 ** (steps / 10 - 5), losses, diverged=True)
         >>> f"{found.suggested:.1e} {found.steepest:.1e}"
-        '2.5e-01 3.2e-03'
+        '1.6e-01 3.2e-03'
     """
     x, y = np.asarray(rates, float)[: len(losses)], np.asarray(losses, float)[: len(rates)]
     finite = np.isfinite(y)
