@@ -51,7 +51,7 @@ def run_view_command(command: str, words: list[str], *, debug: bool = False) -> 
 
 def list_commands(commands: dict[str, tuple[str, str]]) -> str:
     """Format a line for each command: its name, what it does, an example."""
-    return "\n".join(f"  {name:<17}{what:<50}{example}" for name, (what, example) in commands.items())
+    return "\n".join(f"  {name:<17}{what:<53}{example}" for name, (what, example) in commands.items())
 
 
 def _choose_lesson(words: list[str]) -> str:

@@ -40,7 +40,7 @@ class Options(argparse.ArgumentParser):
             return self.parse_args(words)
         args, others = self.parse_known_args(words)
         stray = [word for word in others if word.startswith("--") and not re.match(r"--(\w+\.|model|data)", word)]
-        stray = [word for word in stray if not re.match(r"--(name|seed_everything)\b", word)]
+        stray = [word for word in stray if not re.match(r"--(name|seed_everything|monitor|mode|weights|watch)\b", word)]
         if stray:
             self.error(f"unrecognized arguments: {stray[0]}")
         args.others = others
