@@ -14,6 +14,7 @@ from cnnkit.cli.commands.check import find_all
 from cnnkit.cli.commands.check.checks import CHECKS
 from cnnkit.data.file_checks import count_cores
 from cnnkit.data.store import Store
+from cnnkit.runs import RunFolder
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 COUNTS = {"MNIST": (9000, 1000), "FashionMNIST": (9000, 1000), "CIFAR10": (9000, 1000)}
@@ -229,6 +230,15 @@ def test_pretrained_weights_want_their_normalization(cli: Cli) -> None:
     assert list(found(*words, "--model.net.pretrained=true")) == ["data.mean, data.std"]
     half = ["--data.mean=[0.5,0.5,0.5]", "--data.std=[0.5,0.5,0.5]"]
     assert found(*words, *half, "--model.net.pretrained=true") == {}
+
+
+def test_weights_of_a_run_want_the_normalization_of_that_run(cli: Cli, trained_once: RunFolder) -> None:
+    fill(Path("photos"), {"blue": 30, "green": 30})
+    weights = [*SMALL, "--data.batch_size=8", "--weights", str(trained_once.path)]
+    assert found(*weights) == {}
+    gray = ["--data.image_size=28", "--data.channels=1"]
+    assert list(found(*weights, *FOLDER, *gray)) == ["data.mean, data.std"]
+    assert found(*weights, *FOLDER, *gray, "--data.mean=[0.286]", "--data.std=[0.353]") == {}
 
 
 def test_an_image_smaller_than_the_stride_is_named(cli: Cli) -> None:

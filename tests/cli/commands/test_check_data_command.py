@@ -141,6 +141,14 @@ def test_copies_among_arrays_are_named_by_their_places(cli: Cli) -> None:
     assert [r["kind"] for r in rows() if r["other"]] == ["exact"]
 
 
+@pytest.mark.usefixtures("arrays")
+def test_images_that_cannot_be_drawn_are_refused(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CIFAR10, "in_channels", 4)
+    ended = cli("check-data", "--data=CIFAR10", "--data.val_size=50", "--model.net=MLP")
+    assert ended.code == 2
+    assert "CIFAR10 has images of 4 channels" in ended.err
+
+
 def test_doubtful_labels_are_those_of_the_highest_loss(cli: Cli, trained_once: RunFolder) -> None:
     ended = cli("check-data", "--run", str(trained_once.path), "--labels=20", "--similarity=1")
     assert ended.code == 0, ended.err

@@ -1,13 +1,18 @@
 """Checks of the net against the images."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import nn
 
+from cnnkit import runs
 from cnnkit.cli.commands.check.subject import Finding, Subject
-from cnnkit.cli.commands.check.training import is_pretrained
+from cnnkit.cli.commands.check.training import list_weights
+from cnnkit.cli.parsing.build import build_data
 from cnnkit.data.image_statistics import fits
+from cnnkit.errors import UserError
 from cnnkit.layers.probing import black_image, evaluating
 from cnnkit.tasks import TransferTask
 
@@ -106,8 +111,14 @@ def check_normalization(subject: Subject) -> Iterator[Finding]:
 
 def _find_expected(subject: Subject) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
     """The mean and deviation of the pretrained weights; None if there are none, or the net sees to it itself."""
-    if not is_pretrained(subject) or hasattr(subject.net, "prepare"):
+    weights = list_weights(subject)
+    if not weights or getattr(subject.net, "scale", None) is not None:  # TimmNet adapts the images
         return None
+    for place in (runs.locate_runs(name) for name in weights if isinstance(name, str)):
+        if place.is_dir():
+            with suppress(UserError):  # the data of that run may be gone
+                data: Any = build_data(runs.choose_finished(place))
+                return tuple(data.mean), tuple(data.std)
     config = getattr(subject.net, "pretrained_cfg", None)  # of a net of timm
     if isinstance(config, dict) and "mean" in config:
         return tuple(config["mean"]), tuple(config["std"])

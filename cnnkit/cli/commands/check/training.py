@@ -71,7 +71,7 @@ def check_backbone_rate(subject: Subject) -> Iterator[Finding]:
         rate = subject.rate * task.backbone_lr_ratio if task.mode in ("finetune", "gradual") else 0.0
         key = "model.optimizer.lr, model.backbone_lr_ratio"
     else:
-        rate = subject.rate if is_pretrained(subject) else 0.0
+        rate = subject.rate if list_weights(subject) else 0.0
     if rate >= _TOO_HIGH:
         yield Finding(
             key,
@@ -80,13 +80,13 @@ def check_backbone_rate(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def is_pretrained(subject: Subject) -> bool:
-    """Whether the net starts from weights that the configuration names."""
+def list_weights(subject: Subject) -> list[object]:
+    """The weights from which the net starts: files, runs, names; true for those of the net itself."""
     init = subject.config["model"].get("init_args", {})
     net = init.get("net")
     arguments = net.get("init_args", {}) if isinstance(net, dict) else {}
     named = (subject.config.get("weights"), init.get("weights"), arguments.get("weights"), arguments.get("pretrained"))
-    return any(named)
+    return [name for name in named if name]
 
 
 def check_smoothing(subject: Subject) -> Iterator[Finding]:

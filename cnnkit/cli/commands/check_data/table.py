@@ -60,6 +60,11 @@ def build_table(data: ImageDataModule) -> ImageTable:
     Raises:
         UserError: the data cannot be opened, or their files are of a kind that is unknown.
     """
+    if data.in_channels not in (1, 3):
+        raise UserError(
+            f"{type(data).__name__} has images of {data.in_channels} channels: check-data compares images of 1 or 3 "
+            "channels"
+        )
     if isinstance(data, ImageFolder):
         data.on_bad_image = "skip"
         data.setup("test")
