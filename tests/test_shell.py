@@ -11,6 +11,7 @@ from cnnkit.cli import main
 from cnnkit.runs import find
 
 COMMANDS = "fit|test|validate|predict|summary|explain|report|show-data|runs|compare|study"
+COMMANDS += "|check|check-data|find-lr|find-batch-size"
 FILLED_IN = re.compile(rf"cnnkit ({COMMANDS}) [^\"\n;]*\{{")
 
 

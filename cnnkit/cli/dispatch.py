@@ -17,6 +17,10 @@ VIEW_COMMANDS = {
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config quickstart"),
+    "check": ("what in a configuration will hurt", "check --config quickstart"),
+    "check-data": ("copies, broken files, doubtful labels", "check-data --data ImageFolder --data.root photos"),
+    "find-lr": ("a learning rate, by a range test", "find-lr --config quickstart"),
+    "find-batch-size": ("the speed and the limit of batch sizes", "find-batch-size --config quickstart"),
     "classroom": ("filters, changed test images, worked examples", "classroom course exercise"),
     "runs": ("a table of runs, one in detail, two compared", "runs --sort val/acc"),
     "compare": ("is one run really better than another?", "compare runs/a runs/b"),
@@ -47,7 +51,7 @@ def run_view_command(command: str, words: list[str], *, debug: bool = False) -> 
 
 def list_commands(commands: dict[str, tuple[str, str]]) -> str:
     """Format a line for each command: its name, what it does, an example."""
-    return "\n".join(f"  {name:<12}{what:<52}{example}" for name, (what, example) in commands.items())
+    return "\n".join(f"  {name:<17}{what:<53}{example}" for name, (what, example) in commands.items())
 
 
 def _choose_lesson(words: list[str]) -> str:

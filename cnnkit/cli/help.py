@@ -9,10 +9,10 @@ usage: cnnkit COMMAND [options]
 Experiments with convolutional neural networks, on PyTorch Lightning.
 
 train and test:
-  fit         train a net, leave a run folder                     fit --config quickstart
-  test        the official test set, all of it                    test --run runs/quickstart
-  validate    the validation images                               validate --run runs/quickstart
-  predict     classes of your own image files                     predict --run runs/quickstart --images photos/
+  fit              train a net, leave a run folder                      fit --config quickstart
+  test             the official test set, all of it                     test --run runs/quickstart
+  validate         the validation images                                validate --run runs/quickstart
+  predict          classes of your own image files                      predict --run runs/quickstart --images photos/
 
 look inside:
 {list_commands(VIEW_COMMANDS)}

@@ -44,6 +44,18 @@ def read_argument(factory: Factory, name: str) -> Any:
     return None if default is inspect.Parameter.empty else default
 
 
+def list_other_rates(optimizer: Factory) -> list[str]:
+    """List the arguments of an optimizer that are learning rates of some parameters, such as ``vector_lr``.
+
+    Example:
+        >>> from cnnkit.optim import MuonSGD
+        >>> list_other_rates(MuonSGD)
+        ['matrix_lr', 'vector_lr']
+    """
+    bounds = ("min_lr", "max_lr", "final_lr")  # of a rate that the optimizer itself changes
+    return [name for name in read_signature(optimizer) if name.endswith("_lr") and name not in bounds]
+
+
 def read_name(factory: Factory) -> str:
     """Return the name of a factory's class or function."""
     target = split_factory(factory)[0]

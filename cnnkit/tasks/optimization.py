@@ -30,6 +30,7 @@ from cnnkit.optim import (
 from cnnkit.optim.factories import read_argument
 from cnnkit.optim.preview import describe_useless
 from cnnkit.optim.resume import KEY, Moves, follow_new_length
+from cnnkit.tasks.finders import spread_trial_rate
 from cnnkit.weights import skip_pretrained
 
 
@@ -104,6 +105,8 @@ class ModuleWithOptimizer(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Check the learning rates of the whole run before its first step."""
+        for config in self.trainer.lr_scheduler_configs:
+            spread_trial_rate(config.scheduler)
         schedule = self.schedule
         if schedule is None or schedule.plateau or (run := self._measure_run()) is None:
             return
@@ -204,6 +207,7 @@ class ModuleWithOptimizer(L.LightningModule):
         """Move the schedule; timm's schedules need the number of steps or epochs that are over."""
         if self.schedule is None or scheduler is not self.schedule.scheduler:  # such as the learning rate finder's
             super().lr_scheduler_step(scheduler, metric)
+            spread_trial_rate(scheduler)
         else:
             steps, epochs = self.global_step, self.current_epoch + 1
             self.schedule.move(scheduler.optimizer, steps, epochs, metric)

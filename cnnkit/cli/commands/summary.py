@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnkit import runs
 from cnnkit.cli.outputs import check_output
-from cnnkit.cli.parsing.options import Options, add_json, positive
+from cnnkit.cli.parsing.options import Options, add_config, add_json, configuration_words, positive
 from cnnkit.errors import UserError
 from cnnkit.reporting.tables import extent
 from cnnkit.reporting.terminal import print_rows, print_table
@@ -27,7 +27,7 @@ has no row. The data need not be there, and no weights are fetched.
 def arguments() -> Options:
     """Its words."""
     options = Options("summary", _DESCRIPTION, passes_on=True)
-    options.add_argument("--config", metavar="FILE", action="append", default=[], help="a configuration, as for fit")
+    add_config(options)
     options.add_argument("--run", metavar="RUN", help="the net of a run instead, with the weights of its best epoch")
     options.add_argument("--image_size", metavar="N[xM]", type=_size, help="another size, or height x width, in pixels")
     options.add_argument("--depth", metavar="N", type=positive, help="modules down to that depth; 1: the direct parts")
@@ -75,8 +75,9 @@ def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, i
     """The task of a configuration, the shape of its images, and the plain description of its callbacks."""
     from cnnkit.cli.parsing.build import build_from_config
 
-    task, data, config = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)
-    return task, _image(task, getattr(data, "shape", None) or {}), config["trainer"]["callbacks"]
+    built = build_from_config(configuration_words(args))
+    image = _image(built.task, getattr(built.data, "shape", None) or {})
+    return built.task, image, built.config["trainer"]["callbacks"]
 
 
 def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int], Any]:

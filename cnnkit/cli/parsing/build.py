@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
+from jsonargparse import Namespace
 
 from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.parsing.command_line import read_command_line
@@ -16,11 +17,19 @@ from cnnkit.weights import skip_pretrained
 
 
 class Built(NamedTuple):
-    """The task of a configuration, its data module, which is not set up, and all values with their defaults."""
+    """What a configuration describes.
+
+    Attributes:
+        task: the task.
+        data: the data module, not set up.
+        config: all values with their defaults.
+        trainer: the arguments of the trainer, its callbacks and other objects built.
+    """
 
     task: Any
     data: L.LightningDataModule
     config: dict[str, Any]
+    trainer: Namespace
 
 
 def build_from_config(words: Sequence[str], *, pretrained: bool = False) -> Built:
@@ -46,7 +55,7 @@ def build_from_config(words: Sequence[str], *, pretrained: bool = False) -> Buil
         if code != 2:
             raise
         raise UserError("\n".join(lines).removeprefix("error: ")) from error
-    return Built(objects.model, objects.data, configuration.as_dict())
+    return Built(objects.model, objects.data, configuration.as_dict(), objects.trainer)
 
 
 def build_data(run: Any) -> L.LightningDataModule:

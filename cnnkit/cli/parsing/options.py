@@ -1,8 +1,10 @@
 """Parses the options of commands such as ``summary``. Standard library only."""
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from cnnkit.errors import UserError
@@ -38,7 +40,7 @@ class Options(argparse.ArgumentParser):
             return self.parse_args(words)
         args, others = self.parse_known_args(words)
         stray = [word for word in others if word.startswith("--") and not re.match(r"--(\w+\.|model|data)", word)]
-        stray = [word for word in stray if not re.match(r"--(name|seed_everything)\b", word)]
+        stray = [word for word in stray if not re.match(r"--(name|seed_everything|monitor|mode|weights|watch)\b", word)]
         if stray:
             self.error(f"unrecognized arguments: {stray[0]}")
         args.others = others
@@ -63,6 +65,16 @@ def add_json(options: Options) -> None:
     options.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
+def add_config(options: Options) -> None:
+    """Add ``--config``, as `fit` has it."""
+    options.add_argument("--config", action="append", default=[], metavar="FILE", help="a configuration, as for fit")
+
+
+def configuration_words(args: argparse.Namespace) -> list[str]:
+    """Return the words of a configuration: its files, then the keys that the options have let pass."""
+    return [word for file in args.config for word in ("--config", file)] + list(args.others)
+
+
 def positive(text: str) -> int:
     """Read a whole number from 1 on, as an argparse type."""
     return _number(text, 1)
@@ -78,3 +90,19 @@ def _number(text: str, least: int) -> int:
     if value is None or value < least:
         raise argparse.ArgumentTypeError(f"expected a whole number from {least} on, got {text!r}")
     return int(value)
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1, as an argparse type."""
+    with suppress(ValueError):
+        if 0 <= (value := float(text)) <= 1:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
+
+
+def positive_number(text: str) -> float:
+    """Read a finite number above 0, as an argparse type."""
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < math.inf:
+            return value
+    raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")

@@ -41,7 +41,7 @@ def read_folder(
         UserError: images are missing or cannot be read.
     """
     passed_over: PassedOver = {}
-    listed = {part: _list_files(layout, part, class_names, passed_over) for part in layout.classes}
+    listed = {part: list_labeled_files(layout, part, class_names, passed_over) for part in layout.classes}
     if complete:
         labels = {part: {label for _, label in pairs} for part, pairs in listed.items()}
         _refuse_empty(layout, labels, class_names, "there are no images", "add some")
@@ -62,7 +62,7 @@ def read_folder(
 
 
 @pause_collections()
-def _list_files(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> LabeledFiles:
+def list_labeled_files(layout: Layout, part: str, class_names: Sequence[str], passed_over: PassedOver) -> LabeledFiles:
     """List the image files of a part with their labels, class by class; add to `passed_over`."""
     labeled: LabeledFiles = []
     for label, name in enumerate(class_names):

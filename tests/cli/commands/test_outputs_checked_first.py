@@ -15,6 +15,8 @@ COMMANDS = [
     "explain --run {run} --test_images 0 -o /proc/folder",
     "predict --ckpt_path no.ckpt --images {image} -o /proc/out.csv",
     "report --run {run} -o /proc/out.html",
+    "check-data --data Nothing -o /proc/out.html",
+    "find-lr --model.net Nothing -o /proc/out.png",
     "show-data --data Nothing -o /proc/out.png",
     "summary --model.net Nothing --effective /proc/out.png",
 ]

@@ -59,6 +59,7 @@ def test_a_rate_that_is_only_suggested_is_said(cli: Cli) -> None:
     ("words", "reason"),
     [
         (["--trainer.limit_train_batches=3"], "too few for a suggestion"),
+        (["--model.optimizer=MuonSGD"], "MuonSGD has several (lr, matrix_lr, vector_lr)"),
         (
             [
                 "--model.scheduler=torch.optim.lr_scheduler.OneCycleLR",
@@ -108,8 +109,18 @@ def test_a_batch_size_that_is_scaled_stops_at_the_number_of_images() -> None:
     assert data.batch_size == 9000
 
 
+class Watched(TransferTask):
+    """Keeps the ratios of the groups' rates in each step."""
+
+    ratios: set[tuple[float, ...]]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        first, *others = (group["lr"] for group in optimizer.param_groups)
+        self.ratios = getattr(self, "ratios", set()) | {tuple(round(rate / first, 6) for rate in others)}
+
+
 def test_a_found_rate_keeps_the_ratios_of_the_groups(tmp_path: Path) -> None:
-    task, data = task_and_data(TransferTask)
+    task, data = task_and_data(Watched)
     finder = LearningRateFinder(num_training_steps=25)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     limits = {"max_epochs": 1, "limit_train_batches": 30, "limit_val_batches": 1}
@@ -118,3 +129,4 @@ def test_a_found_rate_keeps_the_ratios_of_the_groups(tmp_path: Path) -> None:
     head, *backbone = (group["initial_lr"] * group.get("lr_ratio", 1) for group in trainer.optimizers[0].param_groups)
     assert head == finder.optimal_lr.suggestion()
     assert all(rate == pytest.approx(head / 10) for rate in backbone)
+    assert {ratio for ratios in task.ratios for ratio in ratios} == {0.1}  # also during the search

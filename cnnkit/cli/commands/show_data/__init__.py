@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.cli.outputs import check_png
-from cnnkit.cli.parsing.options import Options, add_json
+from cnnkit.cli.parsing.options import Options, add_config, add_json, configuration_words
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
 from cnnkit.reporting.terminal import print_table
@@ -29,7 +29,7 @@ SHOWN = 50  # classes in the printed table
 def arguments() -> Options:
     """The words of the command."""
     options = Options("show-data", DESCRIPTION, passes_on=True)
-    options.add_argument("--config", action="append", default=[], metavar="FILE", help="a configuration, as for fit")
+    add_config(options)
     options.add_argument("-o", "--output", default="data.png", metavar="FILE", help="the picture (default: data.png)")
     add_json(options)
     return options
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from cnnkit.cli.parsing.build import build_from_config
     from cnnkit.data import ImageDataModule
 
-    data = build_from_config([word for file in args.config for word in ("--config", file)] + args.others)[1]
+    data = build_from_config(configuration_words(args)).data
     if not isinstance(data, ImageDataModule):
         raise UserError(f"{type(data).__name__} is no ImageDataModule: show-data cannot tell where its images are")
     data.setup()

@@ -87,7 +87,7 @@ def _build(plan: Plan, variant: Variant) -> tuple[Built, list[str]]:
 
 
 def _resolve(built: Built) -> ResolvedVariant:
-    task, data, config = built
+    task, data, config = built.task, built.data, built.config
     data.prepare_data()
     describe: Any = getattr(data, "describe", dict)
     net: nn.Module = getattr(task, "net", task)
