@@ -70,6 +70,7 @@ class Record(Callback):
                 **count_used_images(trainer, data, facts_of_data),
             },
             schedule=schedule,
+            loss=getattr(getattr(pl_module, "criterion", None), "facts", None),
             net={
                 "class": type(getattr(pl_module, "net", pl_module)).__name__,
                 "parameters": sum(p.numel() for p in parameters),

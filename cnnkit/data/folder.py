@@ -138,7 +138,7 @@ class ImageFolder(ImageDataModule):
         """Check the files; unless they are only to be scored, also decode them, in one process a node."""
         fits = self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING
         self.setup("fit" if fits else "test")
-        self._use_decoded(self._opened(), write=fits)
+        self._use_decoded(self.open_once(), write=fits)
 
     def setup(self, stage: str | None = None) -> None:
         """List and check the files, and draw the parts without a folder; a second call does nothing.
@@ -202,14 +202,14 @@ class ImageFolder(ImageDataModule):
 
     def test_dataloader(self) -> Batches:
         """The test images in order, all of them."""
-        if not len(self._opened().test_labels):
+        if not len(self.open_once().test_labels):
             trained = " that the run was not trained on" if self.followed else ""
             other = "" if self.followed else ", or set data.test_size"
             raise UserError(f"{self.root}: there are no test images; add some{trained} as {self.root / 'test'}{other}")
         return super().test_dataloader()
 
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
-        store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
+        store, ranks = self.open_once(), self.trainer.world_size if self.trainer else 1
         self._use_decoded(store, write=part == "train")
         files = [images for images in (store.train_images, store.test_images) if isinstance(images, ImageFiles)]
         room = math.inf if self.cache == "memory" else measure_free_memory() // 2 // ranks

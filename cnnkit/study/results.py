@@ -56,8 +56,10 @@ def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
 
 
 def _other_scores(metric: str) -> list[str]:
-    """Name the scores beside the metric: the same score of one view if the metric averages over views."""
-    return [key for key in (metric.removesuffix("_tta"), "val/acc", "train/acc") if key != metric]
+    """Name the scores beside the metric: the same score of one view if that averages over views, and accuracies."""
+    tested = ("test/acc",) if metric.startswith("test/") else ()
+    names = dict.fromkeys((metric.removesuffix("_tta"), *tested, "val/acc", "train/acc"))
+    return [key for key in names if key != metric]
 
 
 def _text(value: Any) -> str:

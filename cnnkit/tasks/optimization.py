@@ -5,7 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import lightning as L
 import torch
@@ -30,6 +30,7 @@ from cnnkit.optim import (
 from cnnkit.optim.factories import read_argument
 from cnnkit.optim.preview import describe_useless
 from cnnkit.optim.resume import KEY, Moves, follow_new_length
+from cnnkit.weights import skip_pretrained
 
 
 class ModuleWithOptimizer(L.LightningModule):
@@ -44,6 +45,22 @@ class ModuleWithOptimizer(L.LightningModule):
     _moves = Moves()
     _length: RunLength | None = None  # set if the schedule depends on it
     _resumed: dict[str, Any] | None = None  # the checkpoint from which the fit resumes
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Load as Lightning does, but only weights and plain values, and without fetching pretrained weights."""
+        with skip_pretrained():
+            return super().load_from_checkpoint(
+                checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+            )
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the optimizer's parameter groups; ``lr_scale`` in a group is a factor on its learning rate."""
