@@ -23,6 +23,7 @@ from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.run_split import get_followed_run
 from cnnkit.data.image_files import ImageFiles, measure_free_memory
 from cnnkit.data.images.decode import Resize, describe_decoder, read_image
+from cnnkit.data.sampling import Sampling
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
@@ -34,19 +35,16 @@ class ImageFolder(ImageDataModule):
     """The user's own images: ``root/<class>/*``, or ``root/train/<class>/*`` with ``root/val`` and ``root/test``.
 
     The classes are the names of the folders, sorted. A part without a folder of its own is drawn from the training
-    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded
-    once; then they stay on disk for later runs if there is room.
+    images, stratified. Images are scaled to one size and decoded once; then they stay on disk if there is room.
 
     Args:
         root: the folder.
         image_size: pixels, one number or (height, width).
         channels: 3 for color, 1 for gray.
-        resize: how images get that size: ``crop`` keeps the center, ``squash`` changes the aspect ratio, ``pad`` adds
-            black borders.
+        resize: ``crop`` keeps the center, ``squash`` changes the aspect ratio, ``pad`` adds black borders.
         val_size: number (5) or fraction (0.1) of all images to validate on; ignored if there is ``root/val``.
         test_size: the same for test images; ignored if there is ``root/test``.
-        on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out and says how
-            many were left out.
+        on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out, with a note.
         max_pixels: images with more pixels count as unreadable, and are not decoded.
         cache: where decoded images are kept: ``disk`` in a file that is mapped into memory, for later runs as well;
             ``memory``; ``none``. ``auto``: on the disk if it has room, else in memory if that has room.
@@ -61,10 +59,15 @@ class ImageFolder(ImageDataModule):
         eval_batch_size: images a step in validation and test.
         num_workers: processes that decode; none given: the number of cores minus one, at most 16.
         drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
+        folds: divide the images that are not for test into stratified folds; one validates in place of ``val_size``.
+        fold: the fold that validates, from 0.
+        sampling: ``balanced``: each class has equally many of the images of an epoch, see `ImageDataModule`.
 
     Raises:
         UserError: if the folder is missing, or has another layout.
     """
+
+    _decoding: dict[str, Any]
 
     def __init__(
         self,
@@ -88,10 +91,13 @@ class ImageFolder(ImageDataModule):
         eval_batch_size: int = 256,
         num_workers: int | None = None,
         drop_last: bool = True,
+        folds: int | None = None,
+        fold: int = 0,
+        sampling: Sampling = "shuffle",
     ) -> None:
         self.root, self.size = Path(root), as_height_width(image_size)
         self.resize, self.on_bad_image, self.max_pixels, self.cache = resize, on_bad_image, max_pixels, cache
-        self._settings = SplitSettings(val_size, test_size, split_seed, train_fraction)
+        self._settings = SplitSettings(val_size, test_size, split_seed, train_fraction, folds, fold)
         self.layout, self.followed = recognize_layout(self.root), get_followed_run()
         self._class_names = self.layout.class_names
         if self.followed is not None:
@@ -103,12 +109,7 @@ class ImageFolder(ImageDataModule):
         self.std = tuple(std or ((0.229, 0.224, 0.225) if channels == 3 else (0.226,)))
         if not len(self.mean) == len(self.std) == channels:
             raise UserError(f"mean {self.mean} and std {self.std} need {channels} numbers each, one a channel")
-        self._decoding: dict[str, Any] = {
-            "channels": channels,
-            "size": self.size,
-            "resize": resize,
-            "max_pixels": max_pixels,
-        }
+        self._decoding = {"channels": channels, "size": self.size, "resize": resize, "max_pixels": max_pixels}
         self.contents: FolderContents | None = None
         self._early: EarlyImages | None = None
         self._decoded_for: Literal["", "evaluation", "train"] = ""
@@ -123,6 +124,9 @@ class ImageFolder(ImageDataModule):
             eval_batch_size=eval_batch_size,
             num_workers=min(count_cores() - 1, 16) if num_workers is None else num_workers,
             drop_last=drop_last,
+            folds=folds,
+            fold=fold,
+            sampling=sampling,
         )
 
     def default_augment(self) -> list[Transform | Mix]:

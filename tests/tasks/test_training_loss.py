@@ -77,7 +77,8 @@ def test_focal_loss_without_gamma_is_cross_entropy(soft: bool, smoothing: float,
 def test_focal_loss_of_certain_predictions_has_finite_gradients() -> None:
     logits = torch.tensor([[200.0, 0.0], [-200.0, 0.0]], requires_grad=True)
     focal_loss(logits, torch.tensor([0, 0]), gamma=0.5).backward()
-    assert logits.grad is not None and bool(logits.grad.isfinite().all())
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
 
 
 @pytest.mark.parametrize("tau", [0.5, 1.0])
