@@ -139,7 +139,8 @@ class Record(Callback):
                 moved.append({"command": command, **of, "scores": manifest[command]})
         if not moved:
             return {}
-        self.run.predictions.unlink(missing_ok=True)
+        for file in (self.run.predictions, self.run.test_classes):
+            file.unlink(missing_ok=True)
         others = [*(manifest.get("other_scores") or []), *moved]
         return {"other_scores": others, "validate": None, "validate_of": None, "test": None, "test_of": None}
 

@@ -42,8 +42,8 @@ def report_imbalance(task: "ClassificationTask") -> None:
     if samples or weighs or task.criterion.name == "focal" or most < RATIO * least:
         return
     small, large = (printable(data.class_names[counts.index(n)]) for n in (least, most))
-    ratio = f"{most / least:,.0f} times" if least else "all"
+    ratio = f" ({most / least:,.0f} times)" if least else ""
     say(
-        f"classes of very different sizes: {least:,} training images of {small}, {most:,} of {large} ({ratio}); "
+        f"classes of very different sizes: {least:,} training images of {small}, {most:,} of {large}{ratio}; "
         "model.class_weights balanced or data.sampling balanced gives small classes more weight, val/f1_macro judges it"
     )

@@ -41,8 +41,9 @@ class StageScores(nn.ModuleDict):
 
     def compute(self) -> dict[str, Tensor]:
         """Return the scores by name, over all ranks; a metric that is no scalar is for a callback to draw."""
+        scores = {"loss": self.mean_loss.compute(), **self.task_metrics.compute()}
         by_class = cast(ClassScores, self["classes"]).compute() if "classes" in self else {}
-        return {**by_class, "loss": self.mean_loss.compute(), **self.task_metrics.compute()}
+        return scores | {name: value for name, value in by_class.items() if name not in scores}
 
     def reset(self) -> None:
         """Forget all samples."""

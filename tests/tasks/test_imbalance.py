@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from short_trainer import trainer
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnkit import CNN, AuxiliaryLossTask, ClassificationTask, FashionMNISTSample, TransferTask
@@ -65,6 +65,11 @@ def test_the_run_records_the_numbers_and_scores_by_class(
     logits = torch.from_numpy(kept.probabilities).float().log()  # the reported loss has no weights
     expected = torch.nn.functional.nll_loss(logits.clamp(min=-30), torch.from_numpy(kept.labels).long())
     assert scores["test/loss"] == pytest.approx(expected.item(), rel=5e-3)
+    rows = list(csv.DictReader(run.test_classes.open()))
+    assert [row["class"] for row in rows][:2] == ["T-shirt/top", "Trouser"]
+    recall = recall_score(kept.labels, kept.predicted, average=None)
+    assert [float(row["recall"]) for row in rows] == pytest.approx(recall, abs=1e-4)
+    assert sum(float(row["f1"]) for row in rows) / 10 == pytest.approx(scores["test/f1_macro"], abs=1e-4)
     columns = next(csv.reader(run.metrics.open()))
     assert {"val/f1_macro", "val/acc_balanced"} <= set(columns)
     assert not {"train/f1_macro", "val/recall"} & set(columns)

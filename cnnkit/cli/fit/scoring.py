@@ -11,6 +11,7 @@ from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
 from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
+from cnnkit.runs.predictions import write_class_scores
 
 if TYPE_CHECKING:
     from cnnkit.cli.fit.session import Session
@@ -96,7 +97,11 @@ def score(session: "Session") -> None:
     is_best = path.resolve() == run.best.resolve()
     try:
         if is_best and session.predictions.kept is not None:
-            session.predictions.kept.save(run.predictions)
+            kept = session.predictions.kept
+            kept.save(run.predictions)
+            names = getattr(session.datamodule, "class_names", ())
+            if len(names) == kept.probabilities.shape[1]:
+                write_class_scores(run.test_classes, kept, names)
         _record_scores(run, command, path, moment, scores, is_best=is_best)
     except OSError as error:
         note_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
