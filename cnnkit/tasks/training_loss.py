@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cnnkit.errors import UserError
 from cnnkit.tasks.loss import cross_entropy, focal_loss
@@ -13,7 +13,7 @@ from cnnkit.tasks.loss import cross_entropy, focal_loss
 LossName = Literal["cross_entropy", "focal", "logit_adjusted"]
 
 
-class TrainingLoss(nn.Module):
+class TrainingLoss:
     """Maps logits (B, K) and labels, int64 (B,) or soft (B, K), to the mean training loss, a scalar.
 
     Args:
@@ -41,7 +41,6 @@ class TrainingLoss(nn.Module):
         logit_tau: float,
         classes: int | None,
     ) -> None:
-        super().__init__()
         if name not in get_args(LossName):
             raise UserError(f"loss is {name!r}: choose one of {', '.join(get_args(LossName))}")
         if not 0 <= label_smoothing < 1:
@@ -53,20 +52,10 @@ class TrainingLoss(nn.Module):
         self.focal_gamma, self.logit_tau, self.class_weights = focal_gamma, logit_tau, class_weights
         self._is_plain = name == "cross_entropy" and class_weights is None
         self.class_counts: list[int] | None = None
-        self.weights: Tensor | None
-        self.adjustment: Tensor | None
-        self.register_buffer("weights", self._given_weights(classes), persistent=False)
-        self.register_buffer("adjustment", None, persistent=False)
-
-    def _given_weights(self, classes: int | None) -> Tensor | None:
-        given = self.class_weights
-        if given is None or given == "balanced":
-            return None
-        if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in given) or not sum(given):
-            raise UserError(f"class_weights is {given}: give balanced, or a weight from 0 up for each class")
-        if classes is not None and len(given) != classes:
-            raise UserError(f"class_weights has {len(given)} numbers for {classes} classes: give one for each class")
-        return torch.tensor(given, dtype=torch.float32)
+        self.weights: list[float] | None = _check_weights(class_weights, classes)
+        self.adjustment: list[float] | None = None  # what is added to the logits
+        # By name and device. No buffers, because 16-true and bf16-true would round them.
+        self._tensors: dict[tuple[str, torch.device], Tensor] = {}
 
     @property
     def counts_classes(self) -> bool:
@@ -85,11 +74,11 @@ class TrainingLoss(nn.Module):
             raise UserError(f"model.{key} needs training images of every class, and {empty} has none: leave it out")
         self.class_counts = list(counts)
         shares = torch.tensor(counts, dtype=torch.float64) / sum(counts)
-        device = self.weights.device if self.weights is not None else None
+        self._tensors.clear()
         if self.class_weights == "balanced":
-            self.weights = (1 / (len(counts) * shares)).float().to(device)
+            self.weights = (1 / (len(counts) * shares)).tolist()
         if self.name == "logit_adjusted":
-            self.adjustment = (self.logit_tau * shares.log()).float().to(device)
+            self.adjustment = (self.logit_tau * shares.log()).tolist()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -100,21 +89,42 @@ class TrainingLoss(nn.Module):
         if self.name == "logit_adjusted":
             facts["logit_tau"] = self.logit_tau
         if self.weights is not None:
-            facts["class_weights"] = [round(value, 6) for value in self.weights.tolist()]
+            facts["class_weights"] = [round(value, 6) for value in self.weights]
         if self.class_counts is not None:
             facts["class_counts"] = self.class_counts
         return facts
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self._is_plain:  # without a look at the buffers, which takes longer than a comparison
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self._is_plain:
             return cross_entropy(logits, labels, self.label_smoothing)
         if self.counts_classes and self.class_counts is None:
             raise UserError(
                 "the classes of the training images were not counted: call super().setup(stage) in your task's setup, "
                 "or task.criterion.set_counts(counts)"
             )
+        weights, adjustment = self._place("weights", logits), self._place("adjustment", logits)
         if self.name == "focal":
-            return focal_loss(logits, labels, self.focal_gamma, self.label_smoothing, self.weights)
-        if self.adjustment is not None:
-            logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.adjustment
-        return cross_entropy(logits, labels, self.label_smoothing, self.weights)
+            return focal_loss(logits, labels, self.focal_gamma, self.label_smoothing, weights)
+        if adjustment is not None:
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) + adjustment
+        return cross_entropy(logits, labels, self.label_smoothing, weights)
+
+    def _place(self, name: Literal["weights", "adjustment"], logits: Tensor) -> Tensor | None:
+        """Return the weights or the adjustment, float32 (K,), on the device of the logits, where they stay."""
+        if (values := getattr(self, name)) is None:
+            return None
+        key = name, logits.device
+        if key not in self._tensors:
+            self._tensors[key] = torch.tensor(values, dtype=torch.float32, device=logits.device)
+        return self._tensors[key]
+
+
+def _check_weights(given: Any, classes: int | None) -> list[float] | None:
+    """Return weights that were given as a list; None if there are none, or they are to be counted."""
+    if given is None or given == "balanced":
+        return None
+    if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in given) or not sum(given):
+        raise UserError(f"class_weights is {given}: give balanced, or a weight from 0 up for each class")
+    if classes is not None and len(given) != classes:
+        raise UserError(f"class_weights has {len(given)} numbers for {classes} classes: give one for each class")
+    return list(given)

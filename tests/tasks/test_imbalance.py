@@ -36,8 +36,21 @@ def test_every_task_counts_the_training_part(kind: Any) -> None:
     data = FashionMNISTSample(imbalance_ratio=20, augment=[MixUp()])
     task = kind(net(), optimizer=SGD, class_weights="balanced", label_smoothing=0.1)
     trainer(max_epochs=1).fit(task, datamodule=data)
-    assert task.criterion.weights.tolist() == pytest.approx(balanced(data.count_classes()))
+    assert task.criterion.weights == pytest.approx(balanced(data.count_classes()))
     assert data.count_classes()[-1] == 45  # without the validation images
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_weights_are_not_rounded_by_the_precision(precision: str) -> None:
+    task = ClassificationTask(net(), SGD, loss="logit_adjusted", class_weights="balanced")
+    names = set(task.state_dict())
+    trainer(max_epochs=1, precision=precision).fit(task, datamodule=FashionMNISTSample(imbalance_ratio=7))
+    logits, labels = torch.zeros(2, 10), torch.tensor([0, 9])
+    counts = torch.tensor(task.criterion.class_counts)
+    weights = counts.sum() / 10 / counts
+    expected = torch.nn.functional.cross_entropy((counts / counts.sum()).log().expand(2, 10), labels, weights)
+    torch.testing.assert_close(task.criterion(logits, labels), expected)
+    assert set(task.state_dict()) == names == set(ClassificationTask(net(), SGD).state_dict())
 
 
 def test_without_a_data_module_there_is_nothing_to_count() -> None:

@@ -106,7 +106,6 @@ def test_losses_of_16_bit_logits_are_of_32_bits() -> None:
         loss = make(name, [1.0, 1.0, 2.0, 2.0])
         loss.set_counts(COUNTS)
         assert loss(logits.bfloat16(), labels).dtype == torch.float32
-        assert loss.state_dict() == {}  # so that a checkpoint fits with and without
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnnkit.data.folders.drawing import RARE, Drawn, PartRecord, Quota, draw, draw_fold
+from cnnkit.data.folders.drawing import RARE, Drawn, PartRecord, Quota, draw, draw_fold, refuse_small_classes
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage, format_list, format_path
 from cnnkit.data.folders.run_split import RunSplit
 from cnnkit.errors import UserError
@@ -90,8 +90,10 @@ def _draw_parts(
                 _report_absent_classes(result, part, class_names)
             continue
         if part == "val" and settings.folds is not None:
+            if run is None:
+                refuse_small_classes(settings.folds, labels, class_names)
             known = {row.content: row.part == "val" for row in run.rows} if run else {}
-            drawn = draw_fold(settings.folds, settings.fold, settings.split_seed, labels, class_names) | known
+            drawn = draw_fold(settings.folds, settings.fold, settings.split_seed, labels) | known
             _move_drawn(result, part, drawn)
             break
         size = settings.get_size(part)

@@ -18,7 +18,7 @@ from typing import Any
 from cnnkit.data.download import lock
 from cnnkit.errors import UserError
 from cnnkit.files import write_atomically
-from cnnkit.notices import say
+from cnnkit.notices import printable, say
 
 VERSION = 1
 RARE = 3  # a class with so many images or more has one in every part
@@ -104,24 +104,25 @@ def draw(
     return drawn
 
 
-def draw_fold(folds: int, fold: int, seed: int, labels: Mapping[str, int], class_names: Sequence[str]) -> Drawn:
+def draw_fold(folds: int, fold: int, seed: int, labels: Mapping[str, int]) -> Drawn:
     """Draw the images of one fold: the contents of a class, in the order of a hash, take turns, and so do the classes.
 
     The folds are disjoint and cover all contents; in each class they differ by at most one content. They depend on the
     contents and ``seed`` alone.
-
-    Raises:
-        UserError: a class has fewer contents than there are folds.
     """
+    order = sorted(labels, key=lambda content: (labels[content], hash_to_unit(content, "fold", seed), content))
+    return {content: place % folds == fold for place, content in enumerate(order)}
+
+
+def refuse_small_classes(folds: int, labels: Mapping[str, int], class_names: Sequence[str]) -> None:
+    """Refuse more folds than a class has contents with a `UserError`."""
     sizes = Counter(labels.values())
     small = min(sizes, key=lambda label: (sizes[label], label))
     if sizes[small] < folds:
         raise UserError(
-            f"data.folds is {folds}, but {class_names[small]} has {sizes[small]} images to train and validate on: give "
-            f"at most {sizes[small]}, or add images"
+            f"data.folds is {folds}, but {printable(class_names[small])} has {sizes[small]} images for training and "
+            f"validation: give at most {sizes[small]}, or add images"
         )
-    order = sorted(labels, key=lambda content: (labels[content], hash_to_unit(content, "fold", seed), content))
-    return {content: place % folds == fold for place, content in enumerate(order)}
 
 
 class PartRecord:
