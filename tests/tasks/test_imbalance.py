@@ -72,6 +72,8 @@ def test_the_run_records_the_numbers_and_scores_by_class(
     assert run.manifest()["loss"]["class_counts"] == counts
     assert run.manifest()["loss"]["class_weights"] == pytest.approx(balanced(counts), abs=1e-6)
     assert main(["test", "--run", str(run)]) == 0
+    assert main(["validate", "--run", str(run), "--data.folds=3"]) == 2
+    assert "would validate it" in capsys.readouterr().err
     kept, scores = load_predictions(run.predictions), run.manifest()["test"]
     assert scores["test/f1_macro"] == pytest.approx(f1_score(kept.labels, kept.predicted, average="macro"), abs=1e-6)
     assert scores["test/acc_balanced"] == pytest.approx(kept.accuracy, abs=1e-6)  # all classes have 200 test images

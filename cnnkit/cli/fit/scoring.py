@@ -65,8 +65,8 @@ def _check_data_identity(command: str, run: RunFolder | None, data: Any) -> None
         say(f"the data are not those that {run} was trained on: {names}")
     elif command == "validate":
         raise UserError(
-            f"{run}: data.val_size, data.split_seed or data.train_fraction differ from its training, so images that it "
-            "was trained on would validate it; leave them as they were"
+            f"{run}: data.val_size, data.split_seed, data.fold or other keys of the split differ from its training, so "
+            "images that it was trained on would validate it; leave them as they were"
         )
 
 
