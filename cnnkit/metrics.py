@@ -100,6 +100,48 @@ class TopKAccuracy(Metric):
         return self.correct / self.count
 
 
+class ClassScores(Metric):
+    """Scores by class: ``recall`` (K,), and over the classes their macro F1 and balanced accuracy.
+
+    They are those of ``torchmetrics`` and scikit-learn: ``f1_macro`` averages over the classes that have a label or a
+    prediction, ``acc_balanced``, the mean recall, over those that have a label. The number of classes is that of the
+    first logits. An update does not wait for the device.
+
+    Args:
+        kwargs: arguments of ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = ClassScores()
+        >>> metric.update(torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.2, 0.8]]), torch.tensor([0, 0, 1, 1]))
+        >>> {name: value.tolist() for name, value in metric.compute().items()}
+        {'recall': [1.0, 0.5], 'f1_macro': 0.7333333492279053, 'acc_balanced': 0.75}
+    """
+
+    NAMES = ("f1_macro", "acc_balanced")  # of the scalars
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    counts: torch.Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Correct samples, samples and predictions of each class; no columns before the first batch.
+        self.add_state("counts", torch.zeros(3, 0, dtype=torch.long), dist_reduce_fx="sum")
+
+    def update(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Add a batch: logits or probabilities (B, K), and labels (B,), int64."""
+        classes = torch.arange(logits.shape[1], device=logits.device)
+        labeled, predicted = labels[:, None] == classes, logits.argmax(1)[:, None] == classes
+        counts = torch.stack([(labeled & predicted).sum(0), labeled.sum(0), predicted.sum(0)])
+        self.counts = counts if self.counts.shape[1] != counts.shape[1] else self.counts + counts
+
+    def compute(self) -> dict[str, torch.Tensor]:
+        """Return the scores; NaN for the recall of a class without a label."""
+        correct, labeled, predicted = self.counts.float()
+        recall, f1 = correct / labeled, 2 * correct / (labeled + predicted)
+        return {"recall": recall, "f1_macro": f1.nanmean(), "acc_balanced": recall.nanmean()}
+
+
 def count_classes(net: nn.Module) -> int | None:
     """Return a net's number of logits: its ``num_classes``, else the width of its last Linear; None if unknown.
 

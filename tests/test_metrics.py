@@ -1,9 +1,13 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from torch import nn
+from torchmetrics.classification import MulticlassF1Score
 
-from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
+from cnnkit.metrics import ClassScores, MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels
 
 SIZES = [64, 64, 64, 7]
 
@@ -96,3 +100,28 @@ def test_soft_labels_become_the_likeliest_class():
     assert hard_labels(hard) is hard
     soft = 0.8 * torch.nn.functional.one_hot(hard, 5) + 0.04
     assert torch.equal(hard_labels(soft), hard)
+
+
+@pytest.mark.parametrize("classes", [5, 7])  # of seven, two have neither labels nor predictions
+def test_scores_by_class_are_those_of_torchmetrics_and_scikit_learn(classes):
+    metric, every = ClassScores(), []
+    for logits, labels in batches():
+        wide = np.pad(logits, ((0, 0), (0, classes - 5)), constant_values=-9)
+        labels = np.where(labels == 4, 3, labels)  # class 4 has predictions, but no labels
+        metric.update(torch.tensor(wide), torch.tensor(labels))
+        every.append((wide.argmax(1), labels))
+    predicted, labels = (np.concatenate(each) for each in zip(*every, strict=True))
+    found = metric.compute()
+    macro = MulticlassF1Score(classes, average="macro")(torch.tensor(predicted), torch.tensor(labels))
+    assert found["f1_macro"].item() == pytest.approx(macro.item(), abs=1e-6)
+    assert found["f1_macro"].item() == pytest.approx(f1_score(labels, predicted, average="macro"), abs=1e-6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that class 4 is not in the labels
+        balanced = balanced_accuracy_score(labels, predicted)
+    assert found["acc_balanced"].item() == pytest.approx(balanced, abs=1e-6)
+    expected = recall_score(labels, predicted, average=None, labels=range(4))
+    np.testing.assert_allclose(found["recall"][:4].numpy(), expected, atol=1e-6)
+    assert found["recall"][4:].isnan().all()
+    metric.reset()
+    metric.update(torch.eye(3), torch.arange(3))
+    assert metric.compute()["f1_macro"].item() == 1

@@ -10,6 +10,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import LambdaCallback, LearningRateMonitor
 
+from cnnkit.metrics import ClassScores
 from cnnkit.suggest import closest
 
 # What a user's task may override without logging anything itself.
@@ -27,6 +28,7 @@ def find_logged_metrics(trainer: L.Trainer, module: L.LightningModule) -> set[st
     if own is None or any(_is_foreign(callback) for callback in callbacks):
         return None
     found = {f"{stage}/{name}" for stage in ("train", "val") for name in own}
+    found |= {f"val/{name}" for name in ClassScores.NAMES}
     found |= {name for logs in (module, *callbacks) for name in getattr(logs, "logs", ())}
     for monitor in (c for c in callbacks if isinstance(c, LearningRateMonitor)):
         found |= monitor.lrs.keys()

@@ -70,6 +70,7 @@ class Record(Callback):
                 **count_used_images(trainer, data, facts_of_data),
             },
             schedule=schedule,
+            loss=getattr(getattr(pl_module, "criterion", None), "facts", None),
             net={
                 "class": type(getattr(pl_module, "net", pl_module)).__name__,
                 "parameters": sum(p.numel() for p in parameters),
@@ -138,7 +139,8 @@ class Record(Callback):
                 moved.append({"command": command, **of, "scores": manifest[command]})
         if not moved:
             return {}
-        self.run.predictions.unlink(missing_ok=True)
+        for file in (self.run.predictions, self.run.test_classes):
+            file.unlink(missing_ok=True)
         others = [*(manifest.get("other_scores") or []), *moved]
         return {"other_scores": others, "validate": None, "validate_of": None, "test": None, "test_of": None}
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 
+from cnnkit.data.sampling import order_balanced
 from cnnkit.data.workers import Workers
 from cnnkit.errors import UserError
 from cnnkit.randomness import mix_seed
@@ -25,6 +26,12 @@ class Batch(NamedTuple):
     indices: Tensor  # int64 (B,), each image's place in its data set
     epoch: int
     number: int  # of the batch within its epoch
+    repetitions: Tensor | None = None  # int64 (B,), how often each image came before in this epoch; None: never
+
+    @property
+    def draws(self) -> Tensor:
+        """Numbers to augment by, int64 (B,): an image's index, and another number for each repetition."""
+        return self.indices if self.repetitions is None else self.indices + (self.repetitions << 32)
 
 
 class Images(Protocol):
@@ -48,6 +55,8 @@ class Batches:
         batch_size: images a batch, over all ranks together: one config means one experiment on 1 GPU or 8.
         seed: names the order of every epoch.
         shuffle: a new order each epoch; else the order of ``indices``.
+        balanced: with ``shuffle``, equally many images of each class, see `cnnkit.data.sampling.order_balanced`. The
+            number of images in an epoch stays the same.
         repeat: the shuffled order of the first epoch in every epoch, for ``trainer.overfit_batches``.
         drop_last: leave out an incomplete last batch, so that every step sees ``batch_size`` images. Never for
             evaluation.
@@ -70,6 +79,7 @@ class Batches:
         *,
         seed: int = 0,
         shuffle: bool = False,
+        balanced: bool = False,
         repeat: bool = False,
         drop_last: bool = False,
         rank: int = 0,
@@ -80,11 +90,12 @@ class Batches:
         self.images: Images = images
         self.labels, self.indices = labels, indices
         self.batch_size, self.seed, self.shuffle, self.repeat = batch_size, seed, shuffle, repeat
+        self.balanced = balanced and shuffle
         self.rank, self.world_size, self.num_workers = rank, world_size, num_workers
         self.epoch = 0
         self.position = 0  # batches yielded in this epoch
         self._resume_at: int | None = None
-        self._order: tuple[int, Tensor] | None = None
+        self._order: tuple[int, Tensor, Tensor | None] | None = None  # epoch, indices, repetitions
         self._workers: Workers | None = None
         count = len(indices) // batch_size if drop_last else -(-len(indices) // batch_size)
         self._bounds = [min(b * batch_size, len(indices)) for b in range(count + 1)]
@@ -101,27 +112,38 @@ class Batches:
 
     def order(self, epoch: int) -> Tensor:
         """Return the image indices of a whole epoch, int64 (M,), on the images' device."""
+        return self._draw(epoch)[0]
+
+    def _draw(self, epoch: int) -> tuple[Tensor, Tensor | None]:
+        """The indices of an epoch, and the repetition of each; None if no image comes twice."""
         if self.repeat or not self.shuffle:
             epoch = 0
         if self._order is None or self._order[0] != epoch:
-            order = self.indices
-            if self.shuffle:
-                generator = torch.Generator().manual_seed(mix_seed(self.seed, epoch))
-                order = order[torch.randperm(len(order), generator=generator)]
-            self._order = epoch, order.to(self.images.device)
-        return self._order[1]
+            order, repetitions, seed = self.indices, None, mix_seed(self.seed, epoch)
+            if self.balanced:
+                places, drawn_before = order_balanced(self.labels[order.to(self.labels.device)].cpu(), seed)
+                order, repetitions = order[places], drawn_before.to(self.images.device)
+            elif self.shuffle:
+                order = order[torch.randperm(len(order), generator=torch.Generator().manual_seed(seed))]
+            self._order = epoch, order.to(self.images.device), repetitions
+        return self._order[1:]
 
     def rank_indices(self, epoch: int, number: int) -> Tensor:
         """Return the image indices of this rank's share of one batch."""
+        return self.order(epoch)[self._rank_share(number)]
+
+    def _rank_share(self, number: int) -> slice:
         start, stop = self._bounds[number], self._bounds[number + 1]
         size = stop - start
         low, high = (size * r // self.world_size for r in (self.rank, self.rank + 1))
-        return self.order(epoch)[start + low : start + high]
+        return slice(start + low, start + high)
 
     def batch(self, epoch: int, number: int) -> Batch:
         """Return this rank's share of one batch: a pure function of seed, epoch and number."""
-        index = self.rank_indices(epoch, number)
-        return Batch(self.images.index_select(0, index), self.labels.index_select(0, index), index, epoch, number)
+        share, (order, repetitions) = self._rank_share(number), self._draw(epoch)
+        index = order[share]
+        images, labels = self.images.index_select(0, index), self.labels.index_select(0, index)
+        return Batch(images, labels, index, epoch, number, None if repetitions is None else repetitions[share])
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: nothing below runs before the first `next`. Lightning calls iter() early, then set_epoch().

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, cast
+from typing import Any, Literal
 from weakref import WeakSet
 
 import lightning as L
@@ -12,12 +12,13 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from cnnkit.data.arguments import check_at_least, check_share
+from cnnkit.data.arguments import check_at_least, check_share, check_training_part
 from cnnkit.data.batches import Batch, Batches
 from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
-from cnnkit.data.splits import split
+from cnnkit.data.sampling import Sampling
+from cnnkit.data.splits import divide
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
 from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
@@ -43,6 +44,12 @@ class ImageDataModule(L.LightningDataModule):
         num_workers: processes that gather batches ahead; 0 is fastest for images in memory.
         resident: keep the images on the GPU: ``auto`` if there is one with room to spare.
         drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
+        folds: divide the training set into stratified folds, of which one validates in place of ``val_size`` images.
+        fold: the fold that validates, from 0.
+        sampling: ``balanced``: each class has equally many of the images of an epoch, whose number stays the same;
+            images of small classes come several times, those of large ones not in every epoch.
+        imbalance_ratio: thin the training classes to an exponential long tail (Cao et al. 2019): the first class keeps
+            all images, the last this many times fewer. The other parts stay whole.
     """
 
     in_channels: int
@@ -65,16 +72,23 @@ class ImageDataModule(L.LightningDataModule):
         num_workers: int = 0,
         resident: Literal["auto", "device", "host"] = "auto",
         drop_last: bool = True,
+        folds: int | None = None,
+        fold: int = 0,
+        sampling: Sampling = "shuffle",
+        imbalance_ratio: float | None = None,
     ) -> None:
         super().__init__()
         check_at_least(1, batch_size=batch_size, eval_batch_size=eval_batch_size)
         check_at_least(0, val_size=val_size, num_workers=num_workers, split_seed=split_seed)
         check_share(train_fraction=train_fraction)
+        check_training_part(folds, fold, sampling, imbalance_ratio)
         self.train_indices = self.val_indices = torch.empty(0, dtype=torch.int64)
         self.batch_size, self.eval_batch_size, self.drop_last = batch_size, eval_batch_size, drop_last
+        self.num_workers = num_workers
         self.data_dir, self.mirror = find_data_dir(data_dir), mirror
-        self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
-        self.seed, self.num_workers = seed, num_workers
+        self.val_size = val_size if folds is None else max(1, val_size)  # until `setup` has counted
+        self.folds, self.fold, self.sampling, self.imbalance_ratio = folds, fold, sampling, imbalance_ratio
+        self.train_fraction, self.split_seed, self.seed = train_fraction, split_seed, seed
         self.augmentation = Augment(build_transforms(augment, self.default_augment), Normalize(self.mean, self.std))
         self.store: Store | None = None
         self._gpu_cache = GpuCache(resident)
@@ -106,7 +120,7 @@ class ImageDataModule(L.LightningDataModule):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes in the order of their labels."""
-        return self._opened().class_names
+        return self.open_once().class_names
 
     def __str__(self) -> str:
         return describe_counts(self)  # Lightning's knows loaders of its own kind alone
@@ -118,19 +132,21 @@ class ImageDataModule(L.LightningDataModule):
         """Open the store and split off the validation images; a second call does nothing."""
         if self.store is None:
             self.store = self.open()
-            parts = split(self.store.train_labels, self.val_size, self.train_fraction, self.split_seed)
-            self.train_indices, self.val_indices = parts
+            self.train_indices, self.val_indices = divide(self, self.store.train_labels)
+            self.val_size = len(self.val_indices)
 
     def describe(self) -> dict[str, Any]:
-        """Describe the data for a manifest: hashes, counts, split."""
-        facts = describe_data(self, self._opened())
-        if self.overfits:
-            facts |= {"augment": [], "overfit_batches": cast(Any, self.trainer).overfit_batches}
-        return facts
+        """Describe the data for a manifest."""
+        return describe_data(self)
 
     def preprocessing(self) -> dict[str, Any]:
         """Describe, in plain values for a checkpoint, how images become inputs of the net."""
         return describe_preprocessing(self)
+
+    def count_classes(self) -> list[int]:
+        """Count the images to train on by class, in the order of the labels."""
+        labels = self.open_once().train_labels[self.train_indices]
+        return torch.bincount(labels, minlength=self.num_classes).tolist()
 
     @property
     def overfits(self) -> bool:
@@ -148,7 +164,8 @@ class ImageDataModule(L.LightningDataModule):
         self.setup()
         if self.overfits:
             rank_zero_info("overfit_batches: the same batches every epoch, not augmented; validates on them")
-        return self._batches("train", self.batch_size, shuffle=True, repeat=self.overfits, drop_last=self.drop_last)
+        options = {"shuffle": True, "balanced": self.sampling == "balanced", "drop_last": self.drop_last}
+        return self._batches("train", self.batch_size, repeat=self.overfits, **options)
 
     def val_dataloader(self) -> Batches | list[Batches]:
         """The validation images in order; none for ``val_size: 0``, with ``overfit_batches`` the training batches."""
@@ -196,7 +213,7 @@ class ImageDataModule(L.LightningDataModule):
             return batch.images, batch.labels
         if not training:
             return self.augmentation.normalize(batch.images), batch.labels
-        counter = Counter(self.run_seed, batch.epoch, batch.indices)
+        counter = Counter(self.run_seed, batch.epoch, batch.draws)
         return self.augmentation(batch.images, batch.labels, counter, batch.number, self.num_classes)
 
     def teardown(self, stage: str) -> None:
@@ -213,14 +230,15 @@ class ImageDataModule(L.LightningDataModule):
         for batches in list(self._loaders):
             batches.end_workers()
 
-    def _opened(self) -> Store:
+    def open_once(self) -> Store:
+        """Return the arrays, after `setup`."""
         self.setup()
         assert self.store is not None
         return self.store
 
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         """Batches of a part for this rank, of its features where `use_features` has given some."""
-        store, trainer, device = self._opened(), self.trainer, self._device()
+        store, trainer, device = self.open_once(), self.trainer, self._device()
         name, arrays = store.select(part, augmented=options.get("shuffle", False) and not options.get("repeat", False))
         tests = torch.arange(len(store.test_labels))
         indices = {"train": self.train_indices, "val": self.val_indices, "test": tests}[part]

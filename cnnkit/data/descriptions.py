@@ -1,18 +1,18 @@
-"""What a manifest and a checkpoint keep of a data module, in plain values."""
+"""What a data module is, in plain values: for a manifest, and for a checkpoint."""
 
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.data.images.formats import MAX_PIXELS
 from cnnkit.data.splits import hash_indices
-from cnnkit.data.store import Store
 
 if TYPE_CHECKING:
     from cnnkit.data.datamodules import ImageDataModule
 
 
-def describe_data(data: "ImageDataModule", store: Store) -> dict[str, Any]:
-    """Describe for a manifest which images a run uses: hashes, counts, split, augmentation."""
-    return {
+def describe_data(data: "ImageDataModule") -> dict[str, Any]:
+    """Describe the data for a manifest: hashes, counts, split; and what is not usual about them."""
+    store = data.open_once()
+    facts: dict[str, Any] = {
         "name": type(data).__name__,
         "fingerprint": store.fingerprint,
         "split": hash_indices(data.train_indices, data.val_indices),
@@ -23,6 +23,16 @@ def describe_data(data: "ImageDataModule", store: Store) -> dict[str, Any]:
         "seed": data.run_seed,
         "augment": [repr(transform) for transform in data.augmentation.transforms],
     }
+    if data.folds is not None:
+        facts |= {"folds": data.folds, "fold": data.fold}
+    if data.imbalance_ratio is not None:
+        facts |= {"imbalance_ratio": data.imbalance_ratio, "class_counts": data.count_classes()}
+    if data.sampling != "shuffle":
+        facts |= {"sampling": data.sampling}
+    if data.overfits:
+        trainer: Any = data.trainer
+        facts |= {"augment": [], "overfit_batches": trainer.overfit_batches}
+    return facts
 
 
 def describe_counts(data: "ImageDataModule") -> str:
@@ -35,7 +45,7 @@ def describe_counts(data: "ImageDataModule") -> str:
 
 
 def describe_preprocessing(data: "ImageDataModule") -> dict[str, Any]:
-    """Describe for a checkpoint how images become inputs of the net."""
+    """Describe, for a checkpoint, how images become inputs of the net."""
     return {
         "class_names": [str(name) for name in data.class_names],
         "in_channels": int(data.in_channels),

@@ -24,6 +24,7 @@ from cnnkit.data.folders.layout import recognize_layout
 from cnnkit.data.folders.run_split import get_followed_run
 from cnnkit.data.image_files import ImageFiles, measure_free_memory
 from cnnkit.data.images.decode import Resize, describe_decoder, read_image
+from cnnkit.data.sampling import Sampling
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
@@ -36,20 +37,17 @@ class ImageFolder(ImageDataModule):
     """The user's own images: ``root/<class>/*``, or ``root/train/<class>/*`` with ``root/val`` and ``root/test``.
 
     The classes are the names of the folders, sorted. A part without a folder of its own is drawn from the training
-    images, stratified. The content of a file decides its format. Images are scaled to one size and decoded
-    once; then they stay on disk for later runs if there is room.
+    images, stratified. Images are scaled to one size and decoded once; then they stay on disk if there is room.
 
     Args:
         root: the folder.
         image_size: pixels, one number or (height, width).
         channels: 3 for color, 1 for gray.
-        resize: how images get that size: ``crop`` keeps the center, ``squash`` changes the aspect ratio, ``pad`` adds
-            black borders.
+        resize: ``crop`` keeps the center, ``squash`` changes the aspect ratio, ``pad`` adds black borders.
         store_size: of training images before ``RandomResizedCrop``, at most twice ``image_size``; none given: that.
         val_size: number (5) or fraction (0.1) of all images to validate on; ignored if there is ``root/val``.
         test_size: the same for test images; ignored if there is ``root/test``.
-        on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out and says how
-            many were left out.
+        on_bad_image: ``error`` stops before training if a file cannot be read; ``skip`` leaves it out, with a note.
         max_pixels: images with more pixels count as unreadable, and are not decoded.
         cache: where decoded images are kept: ``disk`` in a file that is mapped into memory, for later runs as well;
             ``memory``; ``none``. ``auto``: on the disk if it has room, else in memory if that has room.
@@ -64,6 +62,9 @@ class ImageFolder(ImageDataModule):
         eval_batch_size: images a step in validation and test.
         num_workers: processes that decode; none given: the number of cores minus one, at most 16.
         drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
+        folds: divide the images that are not for test into stratified folds; one validates in place of ``val_size``.
+        fold: the fold that validates, from 0.
+        sampling: ``balanced``: each class has equally many of the images of an epoch, see `ImageDataModule`.
 
     Raises:
         UserError: if the folder is missing, or has another layout.
@@ -92,10 +93,13 @@ class ImageFolder(ImageDataModule):
         num_workers: int | None = None,
         drop_last: bool = True,
         store_size: ImageSize | None = None,
+        folds: int | None = None,
+        fold: int = 0,
+        sampling: Sampling = "shuffle",
     ) -> None:
         self.root, self.size = Path(root), as_height_width(image_size)
         self.resize, self.on_bad_image, self.max_pixels, self.cache = resize, on_bad_image, max_pixels, cache
-        self._settings = SplitSettings(val_size, test_size, split_seed, train_fraction)
+        self._settings = SplitSettings(val_size, test_size, split_seed, train_fraction, folds, fold)
         self.layout, self.followed = recognize_layout(self.root), get_followed_run()
         self._class_names = self.layout.class_names
         if self.followed is not None:
@@ -119,6 +123,9 @@ class ImageFolder(ImageDataModule):
             eval_batch_size=eval_batch_size,
             num_workers=min(count_cores() - 1, 16) if num_workers is None else num_workers,
             drop_last=drop_last,
+            folds=folds,
+            fold=fold,
+            sampling=sampling,
         )
         if self.store_size is not None:
             self.augmentation.set_size(self.size)
@@ -137,7 +144,7 @@ class ImageFolder(ImageDataModule):
         """Check the files; unless they are only to be scored, also decode them, in one process a node."""
         fits = self.trainer is None or self.trainer.state.fn == TrainerFn.FITTING
         self.setup("fit" if fits else "test")
-        self._use_decoded(self._opened(), write=fits)
+        self._use_decoded(self.open_once(), write=fits)
 
     def setup(self, stage: str | None = None) -> None:
         """List and check the files, and draw the parts without a folder; a second call does nothing.
@@ -202,14 +209,14 @@ class ImageFolder(ImageDataModule):
 
     def test_dataloader(self) -> Batches:
         """The test images in order, all of them."""
-        if not len(self._opened().test_labels):
+        if not len(self.open_once().test_labels):
             trained = " that the run was not trained on" if self.followed else ""
             other = "" if self.followed else ", or set data.test_size"
             raise UserError(f"{self.root}: there are no test images; add some{trained} as {self.root / 'test'}{other}")
         return super().test_dataloader()
 
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
-        store, ranks = self._opened(), self.trainer.world_size if self.trainer else 1
+        store, ranks = self.open_once(), self.trainer.world_size if self.trainer else 1
         self._use_decoded(store, write=part == "train")
         files = [i for i in (store.train_images, store.test_images, store.large_images) if isinstance(i, ImageFiles)]
         room = math.inf if self.cache == "memory" else measure_free_memory() // 2 // ranks

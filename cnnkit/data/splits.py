@@ -5,6 +5,7 @@ upgrade of numpy or torch never moves an image from one part to the other.
 """
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from cnnkit.data.arguments import check_share
 from cnnkit.errors import UserError
 from cnnkit.randomness import Counter
+
+if TYPE_CHECKING:
+    from cnnkit.data.datamodules import ImageDataModule
 
 _SALT = 0x5911  # keeps the split's stream apart from every augmentation's
 
@@ -58,6 +62,87 @@ def split(labels: Tensor, val_size: int, train_fraction: float = 1.0, seed: int 
     order = order_stratified(labels, seed)
     validation, rest = order[:val_size], order[val_size:]
     return take_fraction(rest, train_fraction), validation.sort().values
+
+
+def split_fold(
+    labels: Tensor, folds: int, fold: int, train_fraction: float = 1.0, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Split the training images for cross-validation: one fold validates, the others train.
+
+    The folds depend on ``folds`` and ``seed`` alone. They are disjoint and cover all images; their sizes differ by at
+    most one image, and so do the sizes of each class in them. ``train_fraction`` is as for `split`.
+
+    Returns:
+        Sorted indices int64 of the training and of the validation images.
+
+    Raises:
+        UserError: a class has fewer images than there are folds.
+    """
+    order = order_stratified(labels, seed)
+    groups = assign_folds(order, labels, folds)
+    return take_fraction(order[groups[order] != fold], train_fraction), (groups == fold).nonzero().flatten()
+
+
+def assign_folds(order: Tensor, labels: Tensor, folds: int) -> Tensor:
+    """Return the fold of each image, int64 (N,): the images of a class take turns, and so do the classes.
+
+    Args:
+        order: int64 (N,), image indices in random order.
+        labels: int64 (N,).
+        folds: how many there are.
+
+    Raises:
+        UserError: a class has fewer images than there are folds.
+    """
+    sizes = torch.bincount(labels)
+    small = int(sizes[sizes > 0].min())
+    if small < folds:
+        raise UserError(f"folds is {folds}, but the smallest class has {small} training images: give at most {small}")
+    result = torch.empty(len(labels), dtype=torch.int64)
+    result[order[labels[order].argsort(stable=True)]] = torch.arange(len(labels)) % folds
+    return result
+
+
+def thin_classes(labels: Tensor, indices: Tensor, ratio: float, classes: int, seed: int = 0) -> Tensor:
+    """Take fewer images of each further class: class k keeps n_max * ratio ** (-k / (K - 1)), rounded down.
+
+    The long-tailed protocol of Cao et al. 2019 (arXiv 1906.07413). n_max is the size of the largest class. A larger
+    ratio takes a nested part.
+
+    Args:
+        labels: int64 (N,).
+        indices: int64 (M,), of the images to thin.
+        ratio: largest class by smallest class.
+        classes: K, at least 2.
+        seed: names the draw.
+
+    Returns:
+        Sorted indices int64 of the images that are kept.
+
+    Raises:
+        UserError: a class would keep no image.
+    """
+    here = labels[indices]
+    most = int(torch.bincount(here).max())
+    keep = torch.tensor([int(most * (1 / ratio) ** (k / (classes - 1))) for k in range(classes)])
+    if int(keep.min()) < 1:
+        raise UserError(f"imbalance_ratio is {ratio:g}, but the largest class has {most} images: give at most {most}")
+    order = order_stratified(here, seed)
+    by_class = order[here[order].argsort(stable=True)]
+    sizes = torch.bincount(here, minlength=classes)
+    place = torch.arange(len(here)) - (sizes.cumsum(0) - sizes)[here[by_class]]
+    return indices[by_class[place < keep[here[by_class]]]].sort().values
+
+
+def divide(data: "ImageDataModule", labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices of the images that a data module trains and validates on, as its arguments say."""
+    if data.folds is None:
+        train, val = split(labels, data.val_size, data.train_fraction, data.split_seed)
+    else:
+        train, val = split_fold(labels, data.folds, data.fold, data.train_fraction, data.split_seed)
+    if data.imbalance_ratio is not None:
+        train = thin_classes(labels, train, data.imbalance_ratio, data.num_classes, data.split_seed)
+    return train, val
 
 
 def take_fraction(order: Tensor, train_fraction: float) -> Tensor:

@@ -34,6 +34,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"  # the logged numbers, a row a step
         self.manifest_file = path / "manifest.json"  # settings, machine and results
         self.predictions = path / "test_predictions.safetensors"  # of `test`, for every test image
+        self.test_classes = path / "test_classes.csv"  # of `test`, a row a class
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.ckpt"  # the newest checkpoint
 

@@ -1,6 +1,9 @@
 """The predictions of a run for every test image; NumPy alone, so that reading them needs no torch."""
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +56,25 @@ class Predictions:
             file.write(
                 save({name: np.ascontiguousarray(value) for name, value in vars(self).items() if value is not None})
             )
+
+
+def write_class_scores(path: Path, predictions: Predictions, names: Sequence[str]) -> None:
+    """Write a CSV with a row for each class; recall and precision are empty where they are not defined.
+
+    Args:
+        path: of the file.
+        predictions: of K classes.
+        names: of the classes, in the order of the labels.
+    """
+    right = predictions.labels[predictions.correct]
+    count = partial(np.bincount, minlength=predictions.probabilities.shape[1])
+    rows = zip(names, count(predictions.labels), count(predictions.predicted), count(right), strict=True)
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["class", "images", "predicted", "correct", "recall", "precision", "f1"])
+        for name, images, predicted, correct in rows:
+            parts = ((correct, images), (correct, predicted), (2 * correct, images + predicted))
+            writer.writerow([name, images, predicted, correct, *(f"{a / b:.4f}" if b else "" for a, b in parts)])
 
 
 def load_predictions(path: Path) -> Predictions:

@@ -20,6 +20,7 @@ KEYS: dict[str, Any] = {
     "factors": dict,
     "paired": bool,
     "seeds": (int, list),
+    "folds": int,
     "metric": str,
     "budget": str,
     "search": dict,
@@ -35,15 +36,22 @@ class Variant:
     Args:
         levels: the name of its level by factor.
         words: the command line of `fit` that makes it, without seed and folder.
+        fold: the fold that validates, in a study over folds; a variant has one of each.
     """
 
     levels: dict[str, str] = field(hash=False)
     words: tuple[str, ...]
+    fold: int | None = None
 
     @property
     def name(self) -> str:
         """The levels' names, as the name of a folder."""
-        return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(self.levels.values()) or "run").lstrip(".")[:64]
+        name = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(self.levels.values()) or "run").lstrip(".")[:64]
+        return name if self.fold is None else f"{name}-fold{self.fold}"
+
+    def take_fold(self, fold: int, folds: int) -> "Variant":
+        """Return the variant that validates on one of the folds."""
+        return Variant(self.levels, (*self.words, f"--data.folds={folds}", f"--data.fold={fold}"), fold)
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,8 @@ class Planned:
     @property
     def title(self) -> str:
         """The variant and the seed as text."""
-        return f"{', '.join(self.variant.levels.values()) or self.variant.name}, seed {self.seed}"
+        fold = "" if self.variant.fold is None else f", fold {self.variant.fold}"
+        return f"{', '.join(self.variant.levels.values()) or self.variant.name}{fold}, seed {self.seed}"
 
 
 @dataclass
@@ -104,6 +113,8 @@ def read_plan(folder: str | Path) -> Plan:
         Variant({f: name for f, name, _ in combination}, _words(file, config, common, [o for _, _, o in combination]))
         for combination in _combinations(file, said.get("factors") or {}, bool(said.get("paired")))
     ]
+    if (folds := said.get("folds")) is not None:
+        variants = [variant.take_fold(fold, folds) for variant in variants for fold in range(folds)]
     names = [variant.name for variant in variants]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"{file}: two variants are called {twice!r}; give the levels names that differ in letters")
@@ -142,6 +153,8 @@ def _check(file: Path, said: dict[str, Any]) -> None:
     listed = seeds if isinstance(seeds, list) else [seeds]
     if not listed or not all(type(s) is int and s >= 0 for s in listed) or seeds == 0 or len({*listed}) < len(listed):
         raise UserError(f"{file}: seeds is {seeds}; give their number, or a list of different whole numbers")
+    if (folds := said.get("folds", 2)) < 2 or ("folds" in said and said.get("search")):
+        raise UserError(f"{file}: folds is {folds}; give at least 2, and no search beside them")
     if said.get("engine", "local") not in ENGINES:
         raise UserError(f"{file}: engine is {said['engine']!r}; there are {', '.join(ENGINES)}")
 

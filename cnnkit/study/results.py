@@ -34,6 +34,7 @@ def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
     cells: dict[str, Any] = {
         **outcome.planned.variant.levels,
         "seed": outcome.planned.seed,
+        **({} if outcome.planned.variant.fold is None else {"fold": outcome.planned.variant.fold}),
         "status": state,
         plan.metric: scores.get(plan.metric) if outcome.done else None,
         **{key: scores.get(key) for key in _other_scores(plan.metric)},
@@ -56,8 +57,10 @@ def _row(plan: Plan, outcome: Outcome, what: ResolvedVariant) -> RunRow:
 
 
 def _other_scores(metric: str) -> list[str]:
-    """Name the scores beside the metric: the same score of one view if the metric averages over views."""
-    return [key for key in (metric.removesuffix("_tta"), "val/acc", "train/acc") if key != metric]
+    """Name the scores beside the metric: the same score of one view if that averages over views, and accuracies."""
+    tested = ("test/acc",) if metric.startswith("test/") else ()
+    names = dict.fromkeys((metric.removesuffix("_tta"), *tested, "val/acc", "train/acc"))
+    return [key for key in names if key != metric]
 
 
 def _text(value: Any) -> str:
@@ -69,9 +72,10 @@ def is_whole(plan: Plan, rows: Sequence[RunRow]) -> bool:
     from cnnkit.study.plan import read_plan
 
     written = read_plan(plan.folder)
-    planned = {(*run.variant.levels.values(), str(run.seed)) for run in written.runs}
+    planned = {(*run.variant.levels.values(), str(run.seed), _text(run.variant.fold)) for run in written.runs}
     factors = list(written.variants[0].levels)
-    there = {(*(row[f] for f in factors), row["seed"]) for row in rows if row["status"] != "to do"}
+    done = [row for row in rows if row["status"] != "to do"]
+    there = {(*(row[f] for f in factors), row["seed"], row.get("fold", "")) for row in done}
     return planned <= there
 
 
@@ -147,8 +151,14 @@ def build_caption(rows: Sequence[RunRow]) -> str:
     """Describe the columns of the table in a line."""
     done = [row for row in rows if row["status"] == "done"]
     machines = sorted({f"{row['cpu']}, {_threads(row['threads'])}, {row['precision']}" for row in done})
+    folds = len({row["fold"] for row in rows}) if "fold" in rows[0] else 0
+    overlap = (
+        f" The training images of the {folds} folds overlap, so the runs are not independent, and the interval is too "
+        "narrow (Bengio and Grandvalet 2004)."
+    )
     text = (
-        f"Mean ± standard deviation over n seeds, 95 % interval of the mean (t). {len(done)} of {len(rows)} runs; "
+        f"Mean ± standard deviation over n {'folds and seeds' if folds else 'seeds'}, 95 % interval of the mean (t)."
+        f"{overlap if folds else ''} {len(done)} of {len(rows)} runs; "
         "like the best: Welch's t test with Holm's correction at 5 %. Minutes of training (median)"
     )
     return f"{text}: {'; '.join(machines)}." if machines else f"{text}."

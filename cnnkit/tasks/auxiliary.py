@@ -16,7 +16,7 @@ from cnnkit.layers import AuxiliaryOutput, build_heads, compile_once, forward_wi
 from cnnkit.layers.probing import run_on_black_image
 from cnnkit.metrics import MeanLoss, build_accuracy, hard_labels
 from cnnkit.tasks.classification import ClassificationTask, LabeledImages
-from cnnkit.tasks.loss import cross_entropy, match_dtype
+from cnnkit.tasks.loss import match_dtype
 
 
 class AuxiliaryLossTask(ClassificationTask):
@@ -88,10 +88,10 @@ class AuxiliaryLossTask(ClassificationTask):
         """Compute the total loss of one batch, and update the means of its parts; returns the net's own logits."""
         images, labels = batch
         output = self.forward_aux(images)
-        total = main = cross_entropy(output.logits, labels, self.label_smoothing)
+        total = main = self.criterion(output.logits, labels)
         self.main_loss.update(main, len(labels))
         for (name, weight), mean_loss, accuracy in self._parts():
-            loss = cross_entropy(output.aux_logits[name], labels, self.label_smoothing)
+            loss = self.criterion(output.aux_logits[name], labels)
             mean_loss.update(loss, len(labels))
             accuracy.update(output.aux_logits[name].detach(), hard_labels(labels))
             total = total + weight * self.decay_factor() * loss

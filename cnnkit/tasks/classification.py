@@ -12,15 +12,18 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
-from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels, log_interval
+from cnnkit.metrics import TopKAccuracy, build_accuracy, count_classes, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks import resume
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.grouped import GroupedUpdates
+from cnnkit.tasks.imbalance import count_for_loss, report_imbalance
 from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
+from cnnkit.tasks.scores import StageScores
 from cnnkit.tasks.shapes import check_shapes
+from cnnkit.tasks.training_loss import LossName, TrainingLoss
 from cnnkit.tasks.tta import TTA, average_views
 
 LabeledImages = tuple[Tensor, Tensor]
@@ -46,6 +49,13 @@ class ClassificationTask(ModuleWithOptimizer):
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
         tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
             with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
+        loss: of training. ``focal`` gives less weight to samples that are classified well (Lin et al. 2017),
+            ``logit_adjusted`` adds the logarithm of the class frequencies to the logits (Menon et al. 2021).
+            The loss of validation and test is always plain cross entropy.
+        class_weights: of the training loss: one for each class, or ``balanced``: images / (classes * images of the
+            class), counted in the training part.
+        focal_gamma: exponent of the focal loss.
+        logit_tau: strength of the logit adjustment.
     """
 
     _epoch_is_over = False  # then the training metrics are those of the epoch before
@@ -63,12 +73,14 @@ class ClassificationTask(ModuleWithOptimizer):
         channels_last: bool = True,
         compile_net: bool = False,
         tta: TTA = "none",
+        loss: LossName = "cross_entropy",
+        class_weights: Literal["balanced"] | list[float] | None = None,
+        focal_gamma: float = 2.0,
+        logit_tau: float = 1.0,
     ) -> None:
         super().__init__()
         if tta not in get_args(TTA):
             raise UserError(f"tta is {tta!r}: choose one of {', '.join(get_args(TTA))}")
-        if not 0 <= label_smoothing < 1:
-            raise UserError(f"label_smoothing is {label_smoothing}: give a share from 0 up to, not including, 1")
         with warnings.catch_warnings():  # that a checkpoint holds the net twice
             warnings.simplefilter("ignore")
             self.save_hyperparameters(logger=False)
@@ -76,6 +88,7 @@ class ClassificationTask(ModuleWithOptimizer):
         # be objects, with which the checkpoint would not load with weights_only=True.
         for name in [name for name, value in self.hparams.items() if not resume.is_plain(value)]:
             del self.hparams[name]
+        self.criterion = TrainingLoss(loss, class_weights, label_smoothing, focal_gamma, logit_tau, count_classes(net))
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
         self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
@@ -85,7 +98,7 @@ class ClassificationTask(ModuleWithOptimizer):
             self.net.compile()
         self._train_updates = GroupedUpdates()
         stages = ("train", "val", "test", "tta")
-        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
+        self.scores = nn.ModuleDict({f"{s}_scores": StageScores(self.build_metrics(), s != "train") for s in stages})
 
     # ---- what research code overrides ---------------------------------------------------------------------------
 
@@ -100,7 +113,7 @@ class ClassificationTask(ModuleWithOptimizer):
         """
         images, labels = batch
         logits = self(images)
-        return cross_entropy(logits, labels, self.label_smoothing), logits
+        return self.criterion(logits, labels), logits
 
     def build_metrics(self) -> MetricCollection:
         """Build the metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
@@ -118,9 +131,15 @@ class ClassificationTask(ModuleWithOptimizer):
         """Map images (B, C, H, W) to logits (B, K)."""
         return self.net(match_dtype(images, self.net))  # type: ignore[no-any-return]
 
+    def setup(self, stage: str) -> None:
+        """Count the classes if the loss needs it."""
+        if stage == "fit":
+            count_for_loss(self)
+
     def on_fit_start(self) -> None:
-        """Check that net and images agree, and apply what a finder has found."""
+        """Check that net and images agree, report an imbalance of the classes, and apply what a finder has found."""
         check_shapes(self)
+        report_imbalance(self)
         follow_finders(self)
         prepare_pruning(self)
 
@@ -147,7 +166,7 @@ class ClassificationTask(ModuleWithOptimizer):
             self._reset_train_metrics()
         loss, logits = check_loss(self, self.compute_loss(batch))
         if self._train_updates.keep(loss, logits, batch[1]):
-            self._train_updates.flush(*self._scores("train"))
+            self._train_updates.flush(self._scores("train").mean_loss, self._scores("train").task_metrics)
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
@@ -191,9 +210,9 @@ class ClassificationTask(ModuleWithOptimizer):
             resume.restore_metrics(self._train_metrics(), checkpoint.get("train_scores", []))
 
     def _train_metrics(self) -> list[Metric]:
-        mean_loss, metrics = self._scores("train")
-        self._train_updates.flush(mean_loss, metrics)
-        return [mean_loss, *metrics.values(copy_state=False)]
+        scores = self._scores("train")
+        self._train_updates.flush(scores.mean_loss, scores.task_metrics)
+        return [scores.mean_loss, *scores.task_metrics.values(copy_state=False)]
 
     def _reset_train_metrics(self) -> None:
         """Not at the epoch's end: its checkpoint keeps them, as a resume may go on in an epoch that was cut short."""
@@ -205,38 +224,28 @@ class ClassificationTask(ModuleWithOptimizer):
         images, labels = batch
         logits = self(images).float()
         loss = cross_entropy(logits, labels)
-        self._update(stage, loss, logits, labels)
+        self._scores(stage).add(loss, logits, labels)
         if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
             averaged = average_views(self, images, self.tta)
-            self._update("tta", cross_entropy(averaged, labels), averaged, labels)
+            self._scores("tta").add(cross_entropy(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
-    def _build_scores(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"loss": MeanLoss(), "metrics": self.build_metrics()})
-
-    def _scores(self, stage: str) -> tuple[MeanLoss, MetricCollection]:
-        scores = cast(nn.ModuleDict, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
-        return cast(MeanLoss, scores["loss"]), cast(MetricCollection, scores["metrics"])
-
-    def _update(self, stage: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        mean_loss, metrics = self._scores(stage)
-        mean_loss.update(loss.detach(), len(labels))
-        metrics.update(logits.detach(), hard_labels(labels))
+    def _scores(self, stage: str) -> StageScores:
+        return cast(StageScores, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
 
     def _log_epoch(self, stage: str) -> None:
         self._log_scores(stage, stage)
         if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
             self._log_scores("tta", stage, "_tta")
 
-    def _log_scores(self, scores: str, stage: str, suffix: str = "") -> None:
-        mean_loss, metrics = self._scores(scores)
-        if scores == "train":
-            self._train_updates.flush(mean_loss, metrics)
-        for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
+    def _log_scores(self, stage_scores: str, stage: str, suffix: str = "") -> None:
+        scores = self._scores(stage_scores)
+        if stage_scores == "train":
+            self._train_updates.flush(scores.mean_loss, scores.task_metrics)
+        for name, value in scores.compute().items():
             if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
                 self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
-        if scores == "train":
+        if stage_scores == "train":
             self._epoch_is_over = True
             return
-        mean_loss.reset()
-        metrics.reset()
+        scores.reset()

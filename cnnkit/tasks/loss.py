@@ -22,13 +22,16 @@ def match_dtype(images: Tensor, net: nn.Module) -> Tensor:
     return images.to(weight.dtype)
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
     """Return the mean cross entropy, a scalar of at least float32: sums over many classes are inexact in 16 bits.
 
     Args:
         logits: (B, K).
         labels: int64 (B,), or soft labels (B, K).
         label_smoothing: share of each target spread evenly over all classes.
+        weights: of the classes, (K,), as in ``torch.nn.CrossEntropyLoss``.
 
     Example:
         >>> cross_entropy(torch.zeros(2, 4, dtype=torch.bfloat16), torch.tensor([0, 3]))
@@ -36,7 +39,38 @@ def cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) 
     """
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     targets = labels.to(exact.dtype) if labels.is_floating_point() else labels
-    return F.cross_entropy(exact, targets, label_smoothing=label_smoothing)
+    weights = weights if weights is None else weights.to(exact.dtype)
+    return F.cross_entropy(exact, targets, weights, label_smoothing=label_smoothing)
+
+
+def focal_loss(
+    logits: Tensor, labels: Tensor, gamma: float = 2.0, label_smoothing: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
+    """Return the mean focal loss of a softmax, a scalar: each class's term is multiplied by (1 - p) ** gamma.
+
+    Lin et al. 2017 (arXiv 1708.02002) define it for sigmoids; their alpha is ``weights``. The mean is that of
+    `cross_entropy`, which is the case gamma = 0.
+
+    Args:
+        logits: (B, K).
+        labels: int64 (B,), or soft labels (B, K).
+        gamma: exponent; larger values give less weight to samples that are classified well.
+        label_smoothing: share of each target spread evenly over all classes.
+        weights: of the classes, (K,).
+
+    Example:
+        >>> focal_loss(torch.zeros(2, 4), torch.tensor([0, 3]), gamma=2.0)  # 0.75 ** 2 * 1.3863
+        tensor(0.7798)
+    """
+    logs = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(1)
+    hard = not labels.is_floating_point()
+    targets = torch.zeros_like(logs).scatter_(1, labels[:, None], 1.0) if hard else labels.to(logs.dtype)
+    targets = (1 - label_smoothing) * targets + label_smoothing / logs.shape[1]
+    weights = torch.ones_like(logs[0]) if weights is None else weights.to(logs.dtype)
+    # Where p = 1 the base is 0, and the gradient of a root of it infinite.
+    modulation = (-torch.expm1(logs)).clamp(min=torch.finfo(logs.dtype).tiny) ** gamma
+    losses = -(weights * targets * modulation * logs).sum(1)
+    return losses.sum() / (weights[labels].sum() if hard else len(labels))
 
 
 def check_loss(task: object, output: Any) -> tuple[Tensor, Tensor]:

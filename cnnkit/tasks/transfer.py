@@ -139,6 +139,7 @@ class TransferTask(ClassificationTask):
 
     def setup(self, stage: str) -> None:
         """Freeze before a distributed strategy registers the parameters with gradients."""
+        super().setup(stage)
         if stage == "fit":
             ddp = isinstance(self.trainer.strategy, DDPStrategy)
             if self.mode == "gradual" and self.trainer.world_size > 1 and not ddp:

@@ -106,7 +106,7 @@ def test_a_monitor_the_wrong_way_round_is_said(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--monitor=nonsense"], "error: monitor: nothing is logged as 'nonsense'; there are val/acc, val/loss"),
+        (["--monitor=nonsense"], "error: monitor: nothing is logged as 'nonsense'; there are val/acc, val/acc_bal"),
         (["--monitor=train/los"], "error: monitor: nothing is logged as 'train/los'; did you mean train/loss?"),
         (["--monitor=lr-SGD"], "error: monitor: nothing is logged as 'lr-SGD'; there are"),
         (

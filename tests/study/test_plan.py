@@ -98,3 +98,20 @@ def test_the_studies_of_the_house_can_be_read(file: Path) -> None:
     plan = read_plan(file.parent)
     assert plan.budget
     assert len(plan.runs) == len(plan.seeds) * len(plan.variants) > 1
+
+
+def test_folds_multiply_the_runs_of_a_variant_and_not_the_lines_of_the_table(folder: Path) -> None:
+    plan = read_plan(write(folder, GOOD + "folds: 3\n"))
+    assert len(plan.runs) == 4 * 3 * 2
+    assert [v.name for v in plan.variants[:4]] == [*(f"small-16-fold{k}" for k in range(3)), "small-32-fold0"]
+    assert plan.variants[2].words[-2:] == ("--data.folds=3", "--data.fold=2")
+    assert {tuple(v.levels.values()) for v in plan.variants} == {
+        (net, size) for net in ("small", "big one") for size in ("16", "32")
+    }
+    assert plan.runs[1].title == "small, 16, fold 1, seed 0"
+
+
+@pytest.mark.parametrize("more", ["folds: 1", "folds: many", "folds: true", "folds: 3\nsearch: {trials: 2}"])
+def test_folds_that_do_not_work_are_refused(folder: Path, more: str) -> None:
+    with pytest.raises(UserError, match="folds is"):
+        read_plan(write(folder, f"{GOOD}{more}\n"))

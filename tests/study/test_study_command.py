@@ -206,3 +206,17 @@ def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Cli) -> Non
     assert "stopped; go on with: cnnkit study signalled --jobs 2" in said
     runs = [RunFolder(file.parent) for file in Path("runs/signalled").glob("*/*/manifest.json")]
     assert {run.manifest()["status"] for run in runs} == {"stopped"}
+
+
+def test_a_study_over_folds_has_one_line_with_the_mean_of_the_folds(cli: Cli) -> None:
+    text = STUDY.split("factors:")[0] + "  model.net.hidden_sizes: [4]\nfolds: 2\nmetric: val/acc\n"
+    folder = make("folds", text)
+    ended = cli("study", "folds")
+    assert ended.code == 0, ended.err
+    rows = read_rows(folder / "results.csv")
+    assert [(row["seed"], row["fold"]) for row in rows] == [("0", "0"), ("0", "1")]
+    assert len({row["split"] for row in rows}) == 2
+    mean = sum(float(row["val/acc"]) for row in rows) / 2
+    page = (folder / "README.md").read_text()
+    assert f"{100 * mean:.2f} ±" in page
+    assert "The training images of the 2 folds overlap" in page

@@ -56,7 +56,8 @@ def test_a_test_reports_both_scores_and_a_fit_only_the_plain_one():
     assert not [name for name in fitted.callback_metrics if name.endswith("_tta")]
 
     scores = tiny_trainer().test(task, tiny_loader(), verbose=False)[0]
-    assert set(scores) == {"test/loss", "test/acc", "test/loss_tta", "test/acc_tta"}
+    names = ("loss", "acc", "f1_macro", "acc_balanced")
+    assert set(scores) == {f"test/{name}{suffix}" for name in names for suffix in ("", "_tta")}
     images, labels = tiny_loader().dataset.tensors
     task.net.eval()
     with torch.no_grad():

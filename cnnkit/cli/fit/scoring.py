@@ -10,6 +10,7 @@ from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
 from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
+from cnnkit.runs.predictions import write_class_scores
 from cnnkit.weights.checkpoints import check_weights_fit, load_checkpoint, weight_shapes
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _check_data_identity(command: str, run: RunFolder | None, data: Any) -> None
         say(f"the data are not those that {run} was trained on: {names}")
     elif command == "validate":
         raise UserError(
-            f"{run}: data.val_size, data.split_seed or data.train_fraction differ from its training, so images that it "
-            "was trained on would validate it; leave them as they were"
+            f"{run}: data.val_size, data.split_seed, data.fold or other keys of the split differ from its training, so "
+            "images that it was trained on would validate it; leave them as they were"
         )
 
 
@@ -97,7 +98,11 @@ def score(session: "Session") -> None:
     is_best = path.resolve() == run.best.resolve()
     try:
         if is_best and session.predictions.kept is not None:
-            session.predictions.kept.save(run.predictions)
+            kept = session.predictions.kept
+            kept.save(run.predictions)
+            names = getattr(session.datamodule, "class_names", ())
+            if len(names) == kept.probabilities.shape[1]:
+                write_class_scores(run.test_classes, kept, names)
         how = moment if views == "none" else {**moment, "tta": views}
         _record_scores(run, command, path, how, scores, is_best=is_best)
     except OSError as error:

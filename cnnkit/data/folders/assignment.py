@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnnkit.data.folders.drawing import RARE, PartRecord, Quota, draw
+from cnnkit.data.folders.drawing import RARE, Drawn, PartRecord, Quota, draw, draw_fold, refuse_small_classes
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage, format_list, format_path
 from cnnkit.data.folders.run_split import RunSplit
 from cnnkit.errors import UserError
@@ -25,6 +25,8 @@ class SplitSettings:
     test_size: int | float
     split_seed: int
     train_fraction: float = 1.0
+    folds: int | None = None
+    fold: int = 0
 
     def get_size(self, part: str) -> int | float:
         """Return the size of val or test."""
@@ -73,6 +75,11 @@ def _draw_parts(
     run: RunSplit | None,
 ) -> None:
     """Draw the parts without a folder of their own from the training images."""
+    if settings.folds is not None and "val" in own:
+        raise UserError(
+            f"data.folds is {settings.folds}, but {result.root / 'val'} has the validation images: leave folds out, or "
+            "move these images into train"
+        )
     labels = _label_contents(result.parts["train"])
     shares = _compute_shares(settings, own, len(labels))
     sizes = Counter(labels.values())
@@ -82,6 +89,13 @@ def _draw_parts(
             if run is None:
                 _report_absent_classes(result, part, class_names)
             continue
+        if part == "val" and settings.folds is not None:
+            if run is None:
+                refuse_small_classes(settings.folds, labels, class_names)
+            known = {row.content: row.part == "val" for row in run.rows} if run else {}
+            drawn = draw_fold(settings.folds, settings.fold, settings.split_seed, labels) | known
+            _move_drawn(result, part, drawn)
+            break
         size = settings.get_size(part)
         quota = Quota(
             share=shares[part],
@@ -97,13 +111,17 @@ def _draw_parts(
             drawn = draw(part, settings.split_seed, quota, labels, sizes, known | trained)
             if drawn.keys() - known.keys():
                 record.write(drawn | known)
-        train = result.parts["train"]
-        result.parts[part] = [image for image in train if drawn[image.content]]
-        result.parts["train"] = [image for image in train if not drawn[image.content]]
+        _move_drawn(result, part, drawn)
         if run is None:
             _report_drawing(result, part, quota, sizes, class_names)
         labels = {content: label for content, label in labels.items() if not drawn[content]}
         before += shares[part]
+
+
+def _move_drawn(result: FolderImages, part: str, drawn: Drawn) -> None:
+    train = result.parts["train"]
+    result.parts[part] = [image for image in train if drawn[image.content]]
+    result.parts["train"] = [image for image in train if not drawn[image.content]]
 
 
 def _open_record(
@@ -119,7 +137,7 @@ def _open_record(
 
 def _compute_shares(settings: SplitSettings, own: Iterable[str], total: int) -> dict[str, float]:
     shares = dict.fromkeys(("test", "val"), 0.0)
-    for part in shares.keys() - own:
+    for part in shares.keys() - own - ({"val"} if settings.folds is not None else set()):
         size = settings.get_size(part)
         if size < 0 or size >= (total if isinstance(size, int) else 1):
             raise UserError(

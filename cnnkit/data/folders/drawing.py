@@ -8,7 +8,8 @@ decision, and a recorded image never changes its part.
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 from cnnkit.data.download import lock
 from cnnkit.errors import UserError
 from cnnkit.files import write_atomically
-from cnnkit.notices import say
+from cnnkit.notices import printable, say
 
 VERSION = 1
 RARE = 3  # a class with so many images or more has one in every part
@@ -101,6 +102,27 @@ def draw(
         drawn |= {content: rank < count for rank, (_, content) in enumerate(places)}
         drawn |= {content: known[content] for content in contents if content in known}
     return drawn
+
+
+def draw_fold(folds: int, fold: int, seed: int, labels: Mapping[str, int]) -> Drawn:
+    """Draw the images of one fold: the contents of a class, in the order of a hash, take turns, and so do the classes.
+
+    The folds are disjoint and cover all contents; in each class they differ by at most one content. They depend on the
+    contents and ``seed`` alone.
+    """
+    order = sorted(labels, key=lambda content: (labels[content], hash_to_unit(content, "fold", seed), content))
+    return {content: place % folds == fold for place, content in enumerate(order)}
+
+
+def refuse_small_classes(folds: int, labels: Mapping[str, int], class_names: Sequence[str]) -> None:
+    """Refuse more folds than a class has contents with a `UserError`."""
+    sizes = Counter(labels.values())
+    small = min(sizes, key=lambda label: (sizes[label], label))
+    if sizes[small] < folds:
+        raise UserError(
+            f"data.folds is {folds}, but {printable(class_names[small])} has {sizes[small]} images for training and "
+            f"validation: give at most {sizes[small]}, or add images"
+        )
 
 
 class PartRecord:

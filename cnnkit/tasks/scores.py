@@ -1,0 +1,51 @@
+"""The scores of one stage: the mean loss, the metrics of the task, and those of the classes."""
+
+from typing import cast
+
+from torch import Tensor, nn
+from torchmetrics import MetricCollection
+
+from cnnkit.metrics import ClassScores, MeanLoss, hard_labels
+
+
+class StageScores(nn.ModuleDict):
+    """Mean loss, metrics and, except in training, scores by class, over the samples of a stage.
+
+    Args:
+        metrics: of the task; a metric of theirs takes the place of one by class with the same name.
+        by_class: whether to score the classes as well: macro F1, balanced accuracy, and the recall of each class.
+    """
+
+    def __init__(self, metrics: MetricCollection, by_class: bool) -> None:
+        super().__init__({"loss": MeanLoss(), "metrics": metrics})
+        if by_class:
+            self["classes"] = ClassScores()
+
+    @property
+    def mean_loss(self) -> MeanLoss:
+        """The mean loss."""
+        return cast(MeanLoss, self["loss"])
+
+    @property
+    def task_metrics(self) -> MetricCollection:
+        """The metrics of the task."""
+        return cast(MetricCollection, self["metrics"])
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: its mean loss, logits (B, K), and labels, int64 (B,) or soft (B, K)."""
+        hard = hard_labels(labels)
+        self.mean_loss.update(loss.detach(), len(labels))
+        self.task_metrics.update(logits.detach(), hard)
+        if "classes" in self:
+            cast(ClassScores, self["classes"]).update(logits.detach(), hard)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the scores by name, over all ranks; a metric that is no scalar is for a callback to draw."""
+        scores = {"loss": self.mean_loss.compute(), **self.task_metrics.compute()}
+        by_class = cast(ClassScores, self["classes"]).compute() if "classes" in self else {}
+        return scores | {name: value for name, value in by_class.items() if name not in scores}
+
+    def reset(self) -> None:
+        """Forget all samples."""
+        for scores in (self.mean_loss, self.task_metrics, *([self["classes"]] if "classes" in self else [])):
+            cast(MeanLoss, scores).reset()
