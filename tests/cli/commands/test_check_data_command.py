@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cnnkit.cli.task_loading import load_task
 from parsed_page import Parsed, check_self_contained
 from PIL import Image
 from small_runs import Cli
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 
 from cnnkit.data import CIFAR10, FashionMNISTSample
 from cnnkit.data.store import Store
+from cnnkit.inference.task_loading import load_task
 from cnnkit.runs import RunFolder
 
 FOLDER = ["check-data", "--data=ImageFolder", "--data.root=photos", "--data.image_size=40", "--data.num_workers=0"]
