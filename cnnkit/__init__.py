@@ -6,14 +6,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule, ImageFolder
+    from cnnkit.data import (
+        CIFAR10,
+        MNIST,
+        FashionMNIST,
+        FashionMNISTSample,
+        ImageDataModule,
+        ImageFolder,
+        ImageTable,
+        from_arrays,
+    )
     from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
     from cnnkit.precision import default_precision
     from cnnkit.tasks import AuxiliaryLossTask, ClassificationTask, TransferTask
 
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
 _NAMES = {
-    "cnnkit.data": ("CIFAR10", "FashionMNIST", "FashionMNISTSample", "ImageDataModule", "ImageFolder", "MNIST"),
+    "cnnkit.data": (
+        "CIFAR10",
+        "FashionMNIST",
+        "FashionMNISTSample",
+        "ImageDataModule",
+        "ImageFolder",
+        "ImageTable",
+        "MNIST",
+        "from_arrays",
+    ),
     "cnnkit.models": (
         "CNN",
         "MLP",
@@ -45,6 +63,7 @@ __all__ = [
     "GoogLeNet",
     "ImageDataModule",
     "ImageFolder",
+    "ImageTable",
     "LeNet5",
     "NetworkInNetwork",
     "ResNet",
@@ -53,6 +72,7 @@ __all__ = [
     "TransferTask",
     "__version__",
     "default_precision",
+    "from_arrays",
 ]
 
 

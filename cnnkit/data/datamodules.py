@@ -48,6 +48,7 @@ class ImageDataModule(L.LightningDataModule):
     image_size: int | tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    multilabel = False  # True: labels are float32 (B, K), 1 for each class that an image has
 
     def __init__(
         self,
@@ -144,6 +145,7 @@ class ImageDataModule(L.LightningDataModule):
             "std": [float(value) for value in self.std],
             "resize": str(getattr(self, "resize", "crop")),
             "max_pixels": int(getattr(self, "max_pixels", MAX_PIXELS)),
+            "multilabel": bool(self.multilabel),
         }
 
     @property
@@ -219,8 +221,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def _opened(self) -> Store:
         self.setup()
-        assert self.store is not None
-        return self.store
+        return cast(Store, self.store)
 
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         """Batches of a part for this rank, of its features where `use_features` has given some."""
