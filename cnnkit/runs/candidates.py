@@ -76,6 +76,11 @@ def _load_candidate(name: Path, records: list[RunRecord]) -> Candidate:
         command = quote_command("test", "--run", untested[0].path)
         raise UserError(f"{untested[0].path}: is not tested yet{more}; test it first: {command}")
     loaded = tuple(load_predictions(RunFolder(record.path).predictions) for record in records)
+    if several := [record for record, found in zip(records, loaded, strict=True) if found.multilabel]:
+        raise UserError(
+            f"{several[0].path}: has several labels an image, and compare tests accuracies of one class; see test/map "
+            "of the runs instead: cnnkit runs --sort test/map"
+        )
     return Candidate(str(name), tuple(records), loaded)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cnnkit import runs
 from cnnkit.cards import find_config
-from cnnkit.cli.fit.output import print_image_predictions
+from cnnkit.cli.fit.output import choose_classes, print_image_predictions
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.inference import (
     Preprocessing,
@@ -80,8 +80,10 @@ def predict_images(words: Sequence[str]) -> int:
     task, checkpoint = load_task(path, [*([run.config] if run else []), *map(find_config, args.config)])
     task.tta = args.tta or task.tta
     data = read_preprocessing(checkpoint, path)
+    if task.multilabel:
+        return _write_labels(move_to_accelerator(task), data, files, args.batch_size, output)
     predictions = _predict(move_to_accelerator(task), data, files, args.batch_size)
-    first: list[tuple[str, str, float]] = []
+    first: list[tuple[str, str, float | None]] = []
     unread: list[UnreadableImage] = []
     with writing_output(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -102,16 +104,49 @@ def predict_images(words: Sequence[str]) -> int:
     return 3 if unread else 0
 
 
+def _write_labels(
+    task: ClassificationTask, data: Preprocessing, files: Sequence[Path], batch_size: int, output: Path
+) -> int:
+    """Write the classes that reach their threshold, and the probability of each class; return the exit code."""
+    first: list[tuple[str, str, float | None]] = []
+    unread: list[UnreadableImage] = []
+    with writing_output(output, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "classes", *(f"probability_{name}" for name in data.class_names), "error"])
+        predictions = _predict_rows(task, data, files, batch_size)
+        for path, found in track(predictions, len(files), "predicting"):
+            if isinstance(found, UnreadableImage):
+                unread.append(found)
+                writer.writerow([path, "", *[""] * len(data.class_names), str(found).removeprefix(f"{path}: ")])
+                continue
+            [classes] = choose_classes(found[None], data.class_names, task.thresholds.cpu())
+            writer.writerow([path, classes, *(f"{p:.6f}" for p in found.tolist()), ""])
+            if len(first) < SHOWN:
+                first.append((printable(path), printable(classes) or "-", None))
+    print_image_predictions(first, len(files), len(unread), output)
+    for reason in unread:
+        print(printable(reason), file=sys.stderr)
+    return 3 if unread else 0
+
+
 def _predict(
     task: ClassificationTask, data: Preprocessing, files: Sequence[Path], batch_size: int
 ) -> Iterator[tuple[Path, Prediction]]:
     """Every file with its most probable classes, or with the reason why there are none."""
+    for path, found in _predict_rows(task, data, files, batch_size):
+        yield path, found if isinstance(found, UnreadableImage) else top_classes(found[None], data.class_names, TOP)[0]
+
+
+def _predict_rows(
+    task: ClassificationTask, data: Preprocessing, files: Sequence[Path], batch_size: int
+) -> Iterator[tuple[Path, Tensor | UnreadableImage]]:
+    """Every file with its probabilities (K,), or with the reason why there are none."""
     normalize = Normalize(data.mean, data.std)
     for batch in data.decode(files, batch_size):
         pixels = [image for _, image in batch if isinstance(image, Tensor)]
-        tops: Iterator[Prediction] = iter(())
+        rows: Iterator[Tensor] = iter(())
         if pixels:
             images = normalize(torch.stack(pixels).to(task.device))
-            tops = iter(top_classes(predict_probabilities(task, images, data.class_names), data.class_names, TOP))
+            rows = iter(predict_probabilities(task, images, data.class_names))
         for path, image in batch:
-            yield path, next(tops) if isinstance(image, Tensor) else image
+            yield path, next(rows) if isinstance(image, Tensor) else image

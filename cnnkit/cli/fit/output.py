@@ -43,7 +43,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     title = describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))
     if monitor in best:
         rows[title] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
-        others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}
+        others = {n: v for n, v in best.items() if n.startswith("val/") and n != monitor and "_class/" not in n}
         rows["scores of that epoch"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in others.items())
     elif any(name.startswith("val/") for name in last) and not manifest.get("monitor"):
         rows["last validation"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in last.items() if n[:4] == "val/")
@@ -81,15 +81,24 @@ def print_scores(command: str, checkpoint: Path, scores: dict[str, float]) -> No
     print_rows({**rows, "checkpoint": str(checkpoint)})
 
 
-def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any) -> None:
-    """Write predictions.csv: the image's place in its data set, its class, and that class's probability."""
+def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any, thresholds: Any = None) -> None:
+    """Write predictions.csv: the image's place in its data set, its class, and that class's probability.
+
+    With thresholds, one for each class: the classes that an image has, and the probability of each class.
+    """
     path = (run.path if run else Path()) / "predictions.csv"
     names = datamodule.class_names
     with replacing(path) as file:
         writer = csv.writer(file)
-        writer.writerow(["index", "class", "probability"])
+        several = [f"probability_{name}" for name in names] if thresholds is not None else ["probability"]
+        writer.writerow(["index", "class" if thresholds is None else "classes", *several])
         number = 0
         for probabilities in batches:
+            if thresholds is not None:
+                for found, row in zip(choose_classes(probabilities, names, thresholds), probabilities, strict=True):
+                    writer.writerow([number, found, *(f"{p:.4f}" for p in row.tolist())])
+                    number += 1
+                continue
             best, label = probabilities.max(dim=1)
             for p, k in zip(best.tolist(), label.tolist(), strict=True):
                 writer.writerow([number, names[k], f"{p:.4f}"])
@@ -97,11 +106,19 @@ def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule:
     print_rows({"images": f"{number:,}", "predictions": str(path)})
 
 
-def print_image_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path) -> None:
+def choose_classes(probabilities: Any, names: Sequence[str], thresholds: Any) -> list[str]:
+    """For each row (B, K), the names of the classes with at least their threshold (K,), with | between them."""
+    chosen = (probabilities >= thresholds.to(probabilities.device)).tolist()
+    return ["|".join(name for name, has in zip(names, row, strict=True) if has) for row in chosen]
+
+
+def print_image_predictions(
+    first: Sequence[tuple[str, str, float | None]], images: int, unread: int, path: Path
+) -> None:
     """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
     wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
     for file, name, probability in first:
-        print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
+        print(f"{file:{wide}}{name:{names}}" + ("" if probability is None else f"{probability:7.2%}"))
     if images - unread > len(first):
         print(f"… and {images - unread - len(first):,} more")
     rows = {"images": f"{images:,}", "predictions": str(path)}

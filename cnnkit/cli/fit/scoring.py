@@ -144,6 +144,7 @@ def predict(session: "Session") -> None:
     )
     if session.trainer.is_global_zero:
         try:
-            write_predictions(session.run, found or [], session.datamodule)
+            thresholds = session.model.thresholds if getattr(session.model, "multilabel", False) else None
+            write_predictions(session.run, found or [], session.datamodule, thresholds)
         except OSError as error:
             raise UserError(f"predictions.csv: cannot be written ({error.strerror})") from None

@@ -49,7 +49,7 @@ def samples(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     mixed = data.train_indices[Counter(data.run_seed, 0, data.train_indices).bits().argsort()]
     labels = data.store.train_labels[mixed]
     for label, name in enumerate(data.class_names[:CLASSES]):
-        yield name, data.store.train_images.index_select(0, mixed[labels == label][:COLUMNS])
+        yield name, data.store.train_images.index_select(0, mixed[_having(labels, label)][:COLUMNS])
 
 
 def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
@@ -63,8 +63,10 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     """
     assert data.store is not None
     labels = data.store.train_labels[data.train_indices]
-    places = [(labels == label).nonzero()[:1, 0] for label in range(data.num_classes)]
-    chosen = data.train_indices[torch.cat(places)[:CHANGED]]
+    places = [_having(labels, label).nonzero()[:1, 0] for label in range(data.num_classes)]
+    chosen = data.train_indices[
+        torch.unique(torch.cat(places))[:CHANGED] if data.multilabel else torch.cat(places)[:CHANGED]
+    ]
     before, labels = data.store.train_images.index_select(0, chosen), data.store.train_labels[chosen]
     transforms = list(data.augmentation.transforms)
     for stream, transform in enumerate(transforms):
@@ -73,7 +75,7 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
             counter = Counter(data.run_seed, epoch, chosen, stream)
             images, soft = _apply(data, transform, before, labels, counter)
             after.append(_enlarge_to(before, images))
-            if isinstance(transform, Mix):
+            if isinstance(transform, Mix) and not data.multilabel:
                 kept = soft[0, labels[0]].item()
                 title += f"{', keeping' if epoch == 0 else ','} {kept:.0%}"
         yield title, torch.stack([before, *after], 1).flatten(0, 1)
@@ -82,6 +84,11 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
         ends = [data.augmentation(before, labels, counter, 0, data.num_classes)[0] for counter in counters]
         after = [_enlarge_to(before, to_images(images, data.mean, data.std)) for images in ends]
         yield "All together, as the net gets them", torch.stack([before, *after], 1).flatten(0, 1)
+
+
+def _having(labels: Tensor, label: int) -> Tensor:
+    """Which images have a class, bool (N,)."""
+    return labels[:, label] > 0 if labels.ndim == 2 else labels == label
 
 
 def _enlarge_to(before: Tensor, images: Tensor) -> Tensor:
