@@ -1,8 +1,8 @@
 """Draw images that stay together, or that have several labels: as well stratified as possible.
 
 A unit is all images that must share a part: those of a group, those of equal content, and both together. Units are
-taken in the order of a hash, so that the images alone decide; then single units are added or removed while that brings
-the classes closer to their share. (Sechidis et al. 2011 stratify several labels by a similar greedy rule.)
+taken in the order of a hash, so that the images alone decide; then units are added, removed or swapped while that
+brings the classes closer to their share. (Sechidis et al. 2011 stratify several labels by a similar greedy rule.)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from cnnkit.data.folders.drawing import RARE, Drawn, Quota, hash_to_unit
 from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 
-_PASSES = 10
+_PASSES = 10  # over all units, to add or remove single ones
+_SWAPS, _FEW = 50, 1000  # of two units, if there are few
+_LEAST = 1e-9  # improvement
 
 
 @dataclass
@@ -110,22 +112,41 @@ def _choose(
     counts: NDArray[np.float64], chosen: NDArray[np.bool_], order: list[int], quota: Quota, totals: NDArray[np.float64]
 ) -> None:
     """Choose units in place so that the counts come close to their share; each class keeps units for other parts."""
-    has = counts[:, :-1] > 0
+    has = (counts[:, :-1] > 0).astype(np.int64)
     holders = has.sum(0)  # units of each class
     reserve = np.where(holders >= RARE, quota.reserve, 1)
     target = quota.share * totals
     target[:-1] = np.where((holders >= RARE) & (totals[:-1] > 0), np.maximum(target[:-1], 1), target[:-1])
     weight = 1 / np.maximum(target, 1)
     weight[-1] *= len(target) - 1  # the number of images is as important as all classes together
+
+    def measure(have: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The distance of counts (..., K + 1) to their share."""
+        return np.asarray((weight * (have - target) ** 2).sum(-1))
+
     have, left = counts[chosen].sum(0), has[~chosen].sum(0)
+    distance = measure(have)
     for _ in range(_PASSES):
         changed = False
         for i in order:
-            step = -counts[i] if chosen[i] else counts[i]
-            gain = (weight * ((have - target) ** 2 - (have + step - target) ** 2)).sum()
-            if gain <= 1e-9 or (not chosen[i] and (left - has[i] < reserve)[has[i]].any()):
+            sign = -1 if chosen[i] else 1
+            new = have + sign * counts[i]
+            if (better := measure(new)) >= distance - _LEAST or (sign > 0 and (has[i] * (left - 1 < reserve)).any()):
                 continue
-            have, chosen[i], changed = have + step, not chosen[i], True
-            left = left + (has[i] if not chosen[i] else -has[i].astype(np.int64))
+            have, left, distance, chosen[i], changed = new, left - sign * has[i], better, not chosen[i], True
         if not changed:
+            break
+    for _ in range(_SWAPS if len(order) <= _FEW else 0):
+        inside, outside = (np.array([i for i in order if chosen[i] == side], dtype=np.int64) for side in (True, False))
+        if not len(inside) or not len(outside):
             return
+        stays = left + has[inside][:, None] - has[outside] >= reserve
+        distances = measure(have - counts[inside][:, None] + counts[outside])
+        distances[~(stays | (has[outside] == 0)).all(-1)] = np.inf
+        one, other = np.unravel_index(distances.argmin(), distances.shape)
+        if distances[one, other] >= distance - _LEAST:
+            return
+        distance = distances[one, other]
+        have = have - counts[inside[one]] + counts[outside[other]]
+        chosen[inside[one]], chosen[outside[other]] = False, True
+        left = left + has[inside[one]] - has[outside[other]]

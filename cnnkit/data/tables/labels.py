@@ -108,8 +108,8 @@ def refuse_missing(table: Table, what: str, cells: Sequence[Any], remedy: str = 
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether a cell is empty: None, NaN or no text."""
-    return cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
+    """Whether a cell is empty: None, no text, NaN, or what pandas writes for these."""
+    return cell is None or cell in ("", "nan", "NaN", "<NA>") or (isinstance(cell, float) and math.isnan(cell))
 
 
 def _as_name(table: Table, row: int, cell: Any) -> str:

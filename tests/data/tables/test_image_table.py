@@ -103,7 +103,7 @@ def test_detected_columns_are_said(tmp_path: Path, table: Make, capsys: pytest.C
 
 REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, Any], str]] = {
     "empty label": (
-        {"path": [], "label": ["a", "", "b", ""]},
+        {"path": [], "label": ["a", "", "b", "nan"]},
         {},
         "2 of 4 rows have no label, the first is row 2 (line 3)",
     ),
