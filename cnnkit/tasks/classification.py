@@ -46,13 +46,12 @@ class ClassificationTask(ModuleWithOptimizer):
         monitor: metric of a schedule that waits for a plateau.
         channels_last: keep images and convolution weights in channels_last memory format, which is faster.
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
-        multilabel: an image has none, one or several of the classes, see `cnnkit.tasks.targets`: binary cross entropy,
-            mean average precision, F1, and a threshold for each class in ``thresholds``.
         tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
             with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
+        multilabel: an image has none, one or several of the classes, see `cnnkit.tasks.targets`: binary cross entropy,
+            mean average precision, F1, and in ``thresholds`` (K,) one for each class.
     """
 
-    thresholds: Tensor  # (K,), with several labels an image
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
 
     def __init__(
@@ -66,8 +65,8 @@ class ClassificationTask(ModuleWithOptimizer):
         monitor: str = "val/loss",
         channels_last: bool = True,
         compile_net: bool = False,
-        multilabel: bool = False,
         tta: TTA = "none",
+        multilabel: bool = False,
     ) -> None:
         super().__init__()
         if tta not in get_args(TTA):
@@ -86,8 +85,7 @@ class ClassificationTask(ModuleWithOptimizer):
         if compile_net:
             self.net.compile()
         self.multilabel, self.targets = multilabel, ManyLabels(net) if multilabel else OneLabel()
-        if isinstance(self.targets, ManyLabels):
-            self.register_buffer("thresholds", torch.full((self.targets.classes,), 0.5))
+        self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
         self._train_updates = GroupedUpdates(self.targets.prepare)
         stages = ("train", "val", "test", "tta")
         self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores(stage) for stage in stages})
@@ -192,6 +190,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint |= {"thresholds": self.thresholds} if self.multilabel else {}
         checkpoint["train_scores"] = [sum_over_ranks(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self.attached_trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
@@ -200,6 +199,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the metrics of the epoch so far, on the first rank."""
         super().on_load_checkpoint(checkpoint)
+        self.thresholds = checkpoint.get("thresholds", self.thresholds).cpu()
         self._loader_states = read_loader_states(checkpoint)
         for metric, state in zip(self._train_metrics(), checkpoint.get("train_scores", []), strict=False):
             for name, value in state.items() if self.global_rank == 0 else ():
@@ -243,7 +243,7 @@ class ClassificationTask(ModuleWithOptimizer):
             self._train_updates.flush(mean_loss, metrics)
         values = {"loss": mean_loss.compute(), **metrics.compute()}
         if "threshold_class" in values and self.trainer.state.fn == TrainerFn.FITTING:
-            self.thresholds.copy_(values["threshold_class"])
+            self.thresholds = values["threshold_class"].cpu()
         for name, value in name_scalars(values, self.trainer, stage).items():
             self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
         mean_loss.reset()

@@ -25,6 +25,8 @@ NAMED = 20  # classes up to which each has scores of its own after every validat
 class OneLabel:
     """One class an image: softmax and cross entropy."""
 
+    classes = 0  # with a threshold
+
     def compute_loss(self, logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
         """Return the mean loss of logits (B, K) for class indices (B,) or soft labels (B, K)."""
         return cross_entropy(logits, labels, label_smoothing)

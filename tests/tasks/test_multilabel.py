@@ -13,6 +13,7 @@ from tiny_training import tiny_trainer
 from torch.nn import functional as F
 
 from cnnkit import CNN, AuxiliaryLossTask, ClassificationTask, ResNet, TransferTask, from_arrays
+from cnnkit.callbacks import EMA
 from cnnkit.errors import UserError
 from cnnkit.stats.labels import compute_average_precision
 from cnnkit.tasks.targets import BestThresholds, F1AtThresholds, ManyLabels, choose_thresholds, use_thresholds
@@ -128,6 +129,18 @@ def test_a_checkpoint_keeps_the_thresholds(tmp_path: Path) -> None:
     assert not torch.equal(task.thresholds, torch.full((3,), 0.5))
     content = torch.load(tmp_path / "task.ckpt", weights_only=True)
     assert content["data"]["multilabel"] is True
+
+
+def test_averaged_weights_have_the_thresholds_of_their_own_validation(tmp_path: Path) -> None:
+    data = made_data()
+    task = made_task(data)
+    trainer = tiny_trainer(EMA(decay=0.9), max_epochs=2)
+    trainer.fit(task, datamodule=data)
+    chosen = [float(trainer.callback_metrics[f"val/threshold_class/{name}"]) for name in NAMES]
+    assert task.thresholds.tolist() == pytest.approx(chosen)
+    probabilities, has = predict(task, data.val_dataloader(), data)  # the weights are the average now
+    expected = choose_thresholds(torch.from_numpy(probabilities), torch.from_numpy(has).long())
+    assert task.thresholds.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 @pytest.mark.parametrize("mix", [MixUp(alpha=1.0), CutMix()])
