@@ -48,7 +48,7 @@ class KeepPredictions(Callback):
         thresholds = getattr(pl_module, "thresholds", torch.zeros(0)).cpu()
         predicted = (probabilities >= thresholds) if several else probabilities.argmax(1)
         self.kept = Predictions(
-            probabilities.half().numpy(),
+            (probabilities if several else probabilities.half()).numpy(),
             predicted.to(torch.int16).numpy(),
             labels.to(torch.int16).numpy(),
             torch.arange(len(labels), dtype=torch.int32).numpy(),

@@ -20,7 +20,7 @@ class Predictions:
         probabilities: float16 (N, K).
         predicted: the most probable classes, int16 (N,); kept, because float16 can make two probabilities equal.
         labels: the true classes, int16 (N,).
-            With several labels an image, both are int16 (N, K), 1 for each class.
+            With several labels an image, both are int16 (N, K), 1 for each class, and probabilities float32.
         index: each image's place in the test set, int32 (N,).
         identity: each image's content as a hash, uint64 (N,); None where the place says which image it is.
     """

@@ -1,5 +1,7 @@
 """Scores of each class where an image may have several; NumPy alone."""
 
+import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,10 +59,55 @@ def compute_average_precision(probabilities: np.ndarray, has: np.ndarray) -> flo
         >>> compute_average_precision(np.array([0.9, 0.6, 0.1]), np.array([True, False, True]))
         0.8333333333333333
     """
-    if not has.any():
-        return float("nan")
-    order = np.argsort(-probabilities, kind="stable")
-    hits, ordered = has[order].cumsum(), probabilities[order]
-    ends = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # the last of equal probabilities
-    precision = hits[ends] / (ends + 1)
-    return float((precision * np.diff(hits[ends], prepend=0)).sum() / has.sum())
+    return float(_average_precisions(np.ones((1, len(has))), probabilities, has)[0])
+
+
+def compute_mean_average_precision(predictions: Predictions) -> float:
+    """Compute the mean over the classes that some image has; NaN if no image has any."""
+    return float(_average_over_classes(np.ones((1, len(predictions.labels))), predictions)[0])
+
+
+def resample_mean_average_precision(runs: Sequence[Predictions], draws: int = 1000, seed: int = 0) -> np.ndarray:
+    """Compute the mean average precision of test sets like this one: images drawn with replacement.
+
+    The same images are drawn for all runs, so that differences are paired (Efron 1979). Large test sets are drawn less
+    often, but at least 200 times.
+
+    Args:
+        runs: predictions for the same images in the same order.
+        draws: test sets drawn.
+        seed: names the draws.
+
+    Returns:
+        (runs, draws).
+    """
+    images, classes = runs[0].probabilities.shape
+    draws = max(200, min(draws, int(2e9 / (images * classes))))
+    rng, found = np.random.default_rng(seed), []
+    chunk = max(1, int(4e6 / images))
+    for start in range(0, draws, chunk):
+        weights = rng.multinomial(images, np.full(images, 1 / images), size=min(chunk, draws - start))
+        found.append([_average_over_classes(weights, run) for run in runs])
+    return np.concatenate(found, axis=1)
+
+
+def _average_over_classes(weights: np.ndarray, predictions: Predictions) -> np.ndarray:
+    """The mean average precision for each row of weights of the images, (draws, N); (draws,)."""
+    values = [
+        _average_precisions(weights, probabilities, has)
+        for probabilities, has in zip(predictions.probabilities.T, predictions.labels.T > 0, strict=True)
+    ]
+    with warnings.catch_warnings():  # that a row has no class at all
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.asarray(np.nanmean(values, axis=0))
+
+
+def _average_precisions(weights: np.ndarray, probabilities: np.ndarray, has: np.ndarray) -> np.ndarray:
+    order = np.argsort(-probabilities.astype(np.float64), kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(probabilities[order])), len(order) - 1)  # the last of equal probabilities
+    ordered = weights[:, order]
+    hits = (ordered * has[order]).cumsum(1)[:, ends]
+    precision = hits / np.maximum(ordered.cumsum(1)[:, ends], 1)
+    positive = hits[:, -1]
+    sums = (precision * np.diff(hits, axis=1, prepend=0)).sum(1)
+    return np.where(positive > 0, sums / np.maximum(positive, 1), np.nan)

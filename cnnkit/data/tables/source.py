@@ -53,6 +53,7 @@ class TableSource:
             refuse_missing(table, "image", self.paths)
         self.notes = [describe_columns(table, columns)]
         self.labels = read_labels(table, columns, cells, separator)
+        self._refuse_other_labels()
         self._use_classes_of(run)
         self.parts = self._read_parts(cells)
         self.groups = self._read_groups(cells)
@@ -100,6 +101,13 @@ class TableSource:
                 label = self._set_numbers[labels] if self.labels.multilabel else labels[0]
                 image = LabeledImage(file, label, check.sha256, self.groups[row] if self.groups else "")
                 result.parts[self.parts[row] if self.parts else "train"].append(image)
+            if (
+                self.paths is None
+                and file.parent.parent == self.embedded
+                and not check.fault
+                and check.sha256 != file.stem
+            ):
+                raise UserError(f"{printable(file)}: was changed since it was copied from {self.root}; delete it")
         self._refuse_or_skip(result, files, checks, on_bad_image)
         if complete:
             self._refuse_absent_classes(result)
@@ -132,6 +140,17 @@ class TableSource:
             self.notes.append(f"{self.root}: {format_list(new)}: no class of this run, so these rows are left out")
         sets += sorted(set(self.labels.sets) - {*sets, UNKNOWN})
         self._set_numbers = {labels: number for number, labels in enumerate(sets)}
+
+    def _refuse_other_labels(self) -> None:
+        """Refuse a path that is in two rows with different labels, as in tables with a row for each label."""
+        first: dict[str, int] = {}
+        for row, path in enumerate(self.paths or ()):
+            other = first.setdefault(path, row)
+            if self.labels.sets[row] != self.labels.sets[other]:
+                raise UserError(
+                    f"{printable(self.root)}: {printable(path)} has one label in {self.table.locate(other)} and "
+                    f"another in {self.table.locate(row)}; keep one, or put all labels of an image into one row"
+                )
 
     def _join_names(self, labels: Sequence[int]) -> str:
         return JOINT.join(self.class_names[k] for k in labels)
@@ -187,7 +206,7 @@ class TableSource:
         if self.paths is not None:
             files = [self.folder / str(path) for path in self.paths]
         else:
-            found = list(write_images(self.table, self.columns.image, self.embedded, self.rows))
+            found = write_images(self.table, self.columns.image, self.embedded)
             refuse_missing(self.table, "image", [file or path for file, path in found])
             files = [file or self.folder / str(path) for file, path in found]
         missing = [row for row, file in enumerate(files) if not file.exists()] if strict else []

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_what_was_predicted_is_kept_for_all_classes(desk: Path, cli: Cli) -> Non
     assert kept.multilabel
     assert kept.labels.shape == kept.predicted.shape == kept.probabilities.shape
     expected = average_precision_score(kept.labels, kept.probabilities.astype(float), average="macro")
-    assert tested["test/map"] == pytest.approx(expected, abs=2e-3)  # float16
+    assert tested["test/map"] == pytest.approx(expected, abs=1e-6)
     assert 0 <= kept.accuracy <= 1
 
 
@@ -112,16 +113,33 @@ def test_the_report_has_scores_by_class_and_no_confusion(desk: Path, cli: Cli) -
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["compare", "runs/r", "copy"], "has several labels an image"),
         (["classroom", "translation", "--run", "runs/r"], "has several labels an image"),
+        (["classroom", "challenges", "--run", "runs/r"], "has several labels an image"),
     ],
 )
 def test_commands_about_one_class_say_so(desk: Path, cli: Cli, words: list[str], expected: str) -> None:
-    shutil.copytree(find("runs/r").path, "copy")
     ended = cli(*words)
     assert ended.code == 2
     assert expected in ended.err
     assert len(ended.err.splitlines()) <= 3
+
+
+def test_compare_is_about_mean_average_precision(desk: Path, cli: Cli) -> None:
+    run = find("runs/r")
+    shutil.copytree(run.path, "worse/1")
+    kept = load_predictions(run.predictions)
+    replace(kept, probabilities=1 - kept.probabilities).save(Path("worse/1/test_predictions.safetensors"))
+    ended = cli("compare", str(run.path), "worse/1", "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    for side, sign in zip(found["sides"], (1, -1), strict=True):
+        expected = average_precision_score(kept.labels, sign * kept.probabilities.astype(float), average="macro")
+        assert side["map_mean"] == pytest.approx(expected, abs=1e-6)
+        assert side["map_low"] <= expected <= side["map_high"]
+    assert found["pairs"][0]["better"] == found["sides"][0]["name"]
+    printed = cli("compare", str(run.path), "worse/1", "-o", "x.png")
+    assert "A is better" in printed.out
+    assert "no picture" in printed.err
 
 
 def test_other_commands_show_several_labels(desk: Path, cli: Cli) -> None:

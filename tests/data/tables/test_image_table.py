@@ -9,6 +9,8 @@ import torch
 from made_tables import draw_png, write_csv, write_hub_parquet, write_images
 
 from cnnkit.data import ImageFolder, ImageTable
+from cnnkit.data.tables import embedded
+from cnnkit.data.tables.reading import Table
 from cnnkit.errors import UserError
 
 Make = Callable[..., ImageTable]
@@ -145,6 +147,11 @@ REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, Any], str]] = {
         "no image to train on has the class b",
     ),
     "flags": ({"path": [], "a": ["0", "1", "2", "0"], "b": ["0"] * 4}, {"label_column": ["a", "b"]}, "a is 2 in row 3"),
+    "a row for each label": (
+        {"path": ["0.png", "1.png", "0.png", "3.png"], "label": ["a", "b", "b", "a"]},
+        {},
+        "0.png has one label in row 1 (line 2) and another in row 3 (line 4)",
+    ),
     "one for two": (
         {"path": [], "label": ["a", "b"] * 2},
         {"label_column": "label", "group_column": "label"},
@@ -201,3 +208,29 @@ def test_a_label_that_metadata_do_not_name_is_refused(tmp_path: Path, table: Mak
     path = write_hub_parquet(tmp_path / "rows.parquet", rows, [0, 1, -1, 0], ["a", "b"])
     with pytest.raises(UserError, match=r"the label -1 in row 3 is none of the 2 classes.*without labels"):
         table(path)
+
+
+def test_bytes_are_copied_once_and_again_only_if_the_table_or_a_copy_has_changed(
+    tmp_path: Path, table: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(first: int) -> Path:
+        rows = [{"bytes": draw_png(first + i), "path": None} for i in range(12)]
+        return write_hub_parquet(tmp_path / "rows.parquet", rows, ["a", "b"] * 6)
+
+    monkeypatch.setattr(embedded, "_SETTLED", -(10**12))  # no waiting until the file is old
+    before = contents_by_part(table(write(0)))
+    reads: list[str] = []
+    real = Table.iterate_bytes
+    monkeypatch.setattr(Table, "iterate_bytes", lambda self, column: reads.append(column) or real(self, column))
+    assert contents_by_part(table(tmp_path / "rows.parquet")) == before
+    assert not reads
+    copies = sorted((tmp_path / "data" / ".cnnkit" / "embedded").glob("??/*"))
+    assert len(copies) == 12
+    copies[0].unlink()
+    assert contents_by_part(table(tmp_path / "rows.parquet")) == before
+    assert len(reads) == 1
+    copies[1].write_bytes(draw_png(99))
+    with pytest.raises(UserError, match="was changed since it was copied"):
+        table(tmp_path / "rows.parquet").setup()
+    copies[1].unlink()
+    assert not set.union(*before.values()) & set.union(*contents_by_part(table(write(100))).values())

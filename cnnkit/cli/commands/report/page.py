@@ -51,6 +51,8 @@ def format_headline(report: ReportData) -> dict[str, str]:
     if "test/map" in tested:  # several labels an image
         shown = {"test mean average precision": "test/map", "test F1 (macro)": "test/f1"}
         values = {title: f"{tested[name]:.4f}" for title, name in shown.items() if name in tested}
+        if report.map_interval is not None:
+            values["its 95 % interval"] = "{:.4f} to {:.4f}".format(*report.map_interval)
     if (monitor := report.monitor) in best:
         values[describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(
             monitor, best[monitor]

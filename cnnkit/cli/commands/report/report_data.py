@@ -20,7 +20,7 @@ from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import read_metrics
 from cnnkit.runs.predictions import Predictions, load_predictions
 from cnnkit.stats.calibration import Calibration, bin_predictions
-from cnnkit.stats.labels import LabelScore, score_labels
+from cnnkit.stats.labels import LabelScore, resample_mean_average_precision, score_labels
 
 
 @dataclass
@@ -53,6 +53,14 @@ class ReportData:
         if self.predictions is None or self.predictions.multilabel:
             return None
         return bin_predictions(self.predictions.probabilities.max(1), self.predictions.correct)
+
+    @cached_property
+    def map_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean average precision of the test images, by a bootstrap of these."""
+        if self.predictions is None or not self.predictions.multilabel or self.part != "test":
+            return None
+        low, high = np.quantile(resample_mean_average_precision([self.predictions]), [0.025, 0.975])
+        return (float(low), float(high)) if low < high else None  # it cannot tell how sure a perfect score is
 
     @property
     def tested(self) -> dict[str, float]:
