@@ -139,10 +139,10 @@ class BestThresholds(Metric):
         kwargs: arguments of ``torchmetrics.Metric``.
 
     Example:
-        >>> metric = BestThresholds(1)
-        >>> metric.update(torch.tensor([[0.9], [0.3], [0.1]]), torch.tensor([[1], [1], [0]]))
+        >>> metric = BestThresholds(2)
+        >>> metric.update(torch.tensor([[0.9, 0.9], [0.3, 0.8], [0.1, 0.2]]), torch.tensor([[1, 1], [1, 0], [0, 0]]))
         >>> metric.compute()
-        tensor([0.2000])
+        tensor([0.2000, 0.8500])
     """
 
     is_differentiable = False

@@ -31,6 +31,8 @@ def to_labels(labels: Any, count: int, name: str) -> NDArray[Any]:
     if array.ndim not in (1, 2) or len(array) != count:
         raise UserError(f"{name} has the shape {array.shape} for {count} images: give one an image, or 0 and 1 (N, K)")
     if array.ndim == 2:
+        if array.shape[1] < 2:
+            raise UserError(f"{name} has one column of 0 and 1: give it as integers (N,), for two classes")
         if not np.isin(array, (0, 1)).all():
             raise UserError(f"{name} has the shape {array.shape}, and other values than 0 and 1: give these (N, K)")
         return array.astype(np.int64)

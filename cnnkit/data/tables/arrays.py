@@ -74,7 +74,8 @@ def from_arrays(
         UserError: shapes, types or labels do not fit.
 
     Example:
-        >>> data = from_arrays(np.arange(400, dtype=np.uint8).reshape(100, 2, 2), np.arange(100) % 2, batch_size=10)
+        >>> images = np.arange(100, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(2, 2)
+        >>> data = from_arrays(images, np.arange(100) % 2, val_size=10, test_size=10, batch_size=10)
         >>> data.setup()
         >>> len(data.train_indices), len(data.val_indices), len(data.store.test_labels)
         (80, 10, 10)

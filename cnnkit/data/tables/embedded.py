@@ -5,6 +5,7 @@ A record says which file each row has, so that a table that has not changed is n
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.data.tables.reading import Table
 from cnnkit.errors import UserError
-from cnnkit.files import replacing, write_atomically
+from cnnkit.files import write_atomically
 from cnnkit.notices import say
 
 VERSION = 1
@@ -63,9 +64,18 @@ def _write(table: Table, column: str, folder: Path) -> Iterator[tuple[str | None
                 say(f"{table.path}: its images are copied to {folder}, this once; you can delete it at any time")
             told = True
             file.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(file, "wb") as opened:
-                opened.write(content)
+            _write_quickly(file, content)
         yield name, None
+
+
+def _write_quickly(file: Path, content: bytes) -> None:
+    """Write beside the target and rename, without waiting for the disk: what a crash damages, its hash gives away."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_stamps(table: Table) -> list[list[Any]]:

@@ -117,6 +117,7 @@ def test_it_trains(tmp_path: Any) -> None:
         ((IMAGES, LABELS - 1), {}, "are below 0"),
         ((IMAGES, LABELS * 0), {}, "only the class 0"),
         ((IMAGES, np.stack([LABELS, LABELS], 1)), {}, "other values than 0 and 1"),
+        ((IMAGES, (LABELS > 1)[:, None]), {}, "has one column"),
         ((IMAGES, LABELS, IMAGES), {}, "belong together"),
         ((IMAGES, LABELS, IMAGES[:, 1:], LABELS), {}, "make them equal"),
         ((IMAGES, LABELS, IMAGES, LABELS.astype(str)), {}, "in the same way"),
