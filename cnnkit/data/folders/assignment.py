@@ -139,7 +139,7 @@ def _open_record(
     if part == "val":
         sizes["val"] = settings.val_size
     key = {"root": str(result.root.resolve()), "part": part, "sizes": sizes, "split_seed": settings.split_seed}
-    return PartRecord(records, key | ({"grouped": True} if grouped else {}))
+    return PartRecord(records, key | ({"grouped": result.grouped_by} if grouped else {}))
 
 
 def _compute_shares(settings: SplitSettings, own: Iterable[str], total: int) -> dict[str, float]:

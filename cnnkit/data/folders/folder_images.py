@@ -40,6 +40,7 @@ class FolderImages:
         label_sets: with several labels an image, the classes that each number in `LabeledImage.label` stands for.
         label_names: the names of these sets.
         classes: the names of their classes.
+        grouped_by: what the groups are; another kind of groups has another record of what was drawn.
     """
 
     root: Path
@@ -50,6 +51,7 @@ class FolderImages:
     label_sets: list[tuple[int, ...]] | None = None
     label_names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    grouped_by: str = ""
 
     def list_label_sets(self, classes: int) -> list[tuple[int, ...]]:
         """The classes that each label stands for: itself, unless images have several labels."""

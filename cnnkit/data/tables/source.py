@@ -92,6 +92,7 @@ class TableSource:
         files = self._find_files(strict=on_bad_image == "error")
         checks = check_files(self.root, files, max_pixels, records.with_name("tables"), early)
         result = FolderImages(self.root, {part: [] for part in dict.fromkeys(["train", *(self.parts or ())])})
+        result.grouped_by = self.columns.group or ""
         if self.labels.multilabel:
             result.label_sets, result.classes = self.label_sets, self.class_names
             result.label_names = tuple(map(self._join_names, self.label_sets))

@@ -234,3 +234,21 @@ def test_bytes_are_copied_once_and_again_only_if_the_table_or_a_copy_has_changed
         table(tmp_path / "rows.parquet").setup()
     copies[1].unlink()
     assert not set.union(*before.values()) & set.union(*contents_by_part(table(write(100))).values())
+
+
+def test_other_groups_have_another_record(tmp_path: Path, table: Make) -> None:
+    names = write_images(tmp_path, COUNT)
+    columns = {
+        "path": names,
+        "label": labels_of(),
+        "patient": [i // 4 for i in range(COUNT)],
+        "room": [i % 10 for i in range(COUNT)],
+    }
+    path = write_csv(tmp_path / "rows.csv", columns)
+    for column, group_of in (("patient", lambda i: i // 4), ("room", lambda i: i % 10)):
+        data = table(path, group_column=column)
+        data.setup()
+        assert data.contents is not None
+        parts = [{group_of(int(i.file.stem)) for i in images} for images in data.contents.images.parts.values()]
+        assert sum(map(len, parts)) == 10
+        assert [len(images) for images in data.contents.images.parts.values()] == [32, 4, 4]
