@@ -74,8 +74,8 @@ class ImageDataModule(L.LightningDataModule):
         self.data_dir, self.mirror = find_data_dir(data_dir), mirror
         self.val_size, self.train_fraction, self.split_seed = val_size, train_fraction, split_seed
         self.seed, self.num_workers = seed, num_workers
-        transforms = self.default_augment() if augment is None else list(augment)
-        self.augmentation = Augment(transforms, Normalize(self.mean, self.std))
+        chosen = list(self.default_augment() if augment is None else augment)
+        self.augmentation = Augment(chosen, Normalize(self.mean, self.std))
         self.store: Store | None = None
         self._gpu_cache = GpuCache(resident)
         self._features: dict[str, tuple[Tensor, Tensor]] = {}
@@ -131,9 +131,7 @@ class ImageDataModule(L.LightningDataModule):
             "seed": self.run_seed,
             "augment": [repr(transform) for transform in self.augmentation.transforms],
         }
-        if self.overfits:
-            facts |= {"augment": [], "overfit_batches": trainer.overfit_batches}
-        return facts
+        return facts | ({"augment": [], "overfit_batches": trainer.overfit_batches} if self.overfits else {})
 
     def preprocessing(self) -> dict[str, Any]:
         """Describe, in plain values for a checkpoint, how images become inputs of the net."""
