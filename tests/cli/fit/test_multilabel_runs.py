@@ -159,6 +159,7 @@ def test_dashboards_leave_out_what_is_of_one_class_and_say_it_once(trained: Path
     ended = cli("fit", *WORDS, "--trainer.max_epochs=1")
     assert ended.code == 0, ended.err
     assert ended.err.count("several labels an image: TensorBoard shows no confusion matrix") == 1
+    assert "the best checkpoint is chosen by val/map" in ended.err
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(find("runs").path))
