@@ -50,6 +50,7 @@ class ImageDataModule(L.LightningDataModule):
     image_size: int | tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    multilabel = False  # True: labels are float32 (B, K), 1 for each class that an image has
 
     def __init__(
         self,
@@ -215,8 +216,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def _opened(self) -> Store:
         self.setup()
-        assert self.store is not None
-        return self.store
+        return cast(Store, self.store)
 
     def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
         """Batches of a part for this rank, of its features where `use_features` has given some."""

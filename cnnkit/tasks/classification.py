@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
-from cnnkit.metrics import MeanLoss, TopKAccuracy, build_accuracy, count_classes, hard_labels, log_interval
+from cnnkit.metrics import MeanLoss, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks import resume
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.grouped import GroupedUpdates
-from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
+from cnnkit.tasks.loss import check_loss, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
-from cnnkit.tasks.shapes import check_shapes
+from cnnkit.tasks.shapes import check_labels, check_shapes
+from cnnkit.tasks.targets import ManyLabels, OneLabel, name_scalars, use_thresholds
 from cnnkit.tasks.tta import TTA, average_views
 
 LabeledImages = tuple[Tensor, Tensor]
@@ -46,6 +47,8 @@ class ClassificationTask(ModuleWithOptimizer):
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
         tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
             with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
+        multilabel: an image has none, one or several of the classes, see `cnnkit.tasks.targets`: binary cross entropy,
+            mean average precision, F1, and in ``thresholds`` (K,) one for each class.
     """
 
     _epoch_is_over = False  # then the training metrics are those of the epoch before
@@ -63,6 +66,7 @@ class ClassificationTask(ModuleWithOptimizer):
         channels_last: bool = True,
         compile_net: bool = False,
         tta: TTA = "none",
+        multilabel: bool = False,
     ) -> None:
         super().__init__()
         if tta not in get_args(TTA):
@@ -72,10 +76,7 @@ class ClassificationTask(ModuleWithOptimizer):
         with warnings.catch_warnings():  # that a checkpoint holds the net twice
             warnings.simplefilter("ignore")
             self.save_hyperparameters(logger=False)
-        # From the command line these are plain values, from which a checkpoint can rebuild the task. In Python they may
-        # be objects, with which the checkpoint would not load with weights_only=True.
-        for name in [name for name, value in self.hparams.items() if not resume.is_plain(value)]:
-            del self.hparams[name]
+        resume.drop_objects(self.hparams)
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
         self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
@@ -83,9 +84,11 @@ class ClassificationTask(ModuleWithOptimizer):
         self.tta: TTA = tta
         if compile_net:
             self.net.compile()
-        self._train_updates = GroupedUpdates()
+        self.multilabel, self.targets = multilabel, ManyLabels(net) if multilabel else OneLabel()
+        self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
+        self._train_updates = GroupedUpdates(self.targets.prepare)
         stages = ("train", "val", "test", "tta")
-        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores() for stage in stages})
+        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores(stage) for stage in stages})
 
     # ---- what research code overrides ---------------------------------------------------------------------------
 
@@ -100,17 +103,15 @@ class ClassificationTask(ModuleWithOptimizer):
         """
         images, labels = batch
         logits = self(images)
-        return cross_entropy(logits, labels, self.label_smoothing), logits
+        return self.targets.compute_loss(logits, labels, self.label_smoothing), logits
 
     def build_metrics(self) -> MetricCollection:
         """Build the metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
 
-        They are accuracy and, with more than ten classes, top-5 accuracy.
+        They are accuracy and, with more than ten classes, top-5 accuracy; with ``multilabel`` mean average precision
+        and F1, updated with probabilities and labels (B, K).
         """
-        metrics: dict[str, Metric | MetricCollection] = {"acc": build_accuracy()}
-        if (count_classes(self.net) or 0) > 10:
-            metrics["acc_top5"] = TopKAccuracy(5)
-        return MetricCollection(metrics)
+        return self.targets.build_metrics(self.net)
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
@@ -121,8 +122,15 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_fit_start(self) -> None:
         """Check that net and images agree, and apply what a finder has found."""
         check_shapes(self)
+        check_labels(self)
         follow_finders(self)
         prepare_pruning(self)
+
+    def on_test_start(self) -> None:
+        """Check that task and labels agree, and score with the thresholds of the checkpoint."""
+        check_labels(self)
+        for _, metrics in map(self._scores, ("test", "tta") if self.multilabel else ()):
+            use_thresholds(metrics, self.thresholds)
 
     @property
     def logs(self) -> tuple[str, ...]:
@@ -162,7 +170,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return class probabilities (B, K), float32."""
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return average_views(self, images, self.tta).softmax(dim=1)
+        return self.targets.to_probabilities(average_views(self, images, self.tta))
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
@@ -176,6 +184,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint |= {"thresholds": self.thresholds} if self.multilabel else {}
         checkpoint["train_scores"] = [resume.sum_over_ranks(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self.attached_trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
@@ -184,6 +193,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the metrics of the epoch so far, on the first rank; an epoch that was cut short goes on."""
         super().on_load_checkpoint(checkpoint)
+        self.thresholds = checkpoint.get("thresholds", self.thresholds).cpu()
         if (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING:
             self._epoch_is_over = not resume.reopen_epoch(checkpoint)
         self._loader_states = resume.read_loader_states(checkpoint)
@@ -204,15 +214,15 @@ class ClassificationTask(ModuleWithOptimizer):
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
         logits = self(images).float()
-        loss = cross_entropy(logits, labels)
+        loss = self.targets.compute_loss(logits, labels)
         self._update(stage, loss, logits, labels)
         if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
             averaged = average_views(self, images, self.tta)
-            self._update("tta", cross_entropy(averaged, labels), averaged, labels)
+            self._update("tta", self.targets.compute_loss(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
-    def _build_scores(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"loss": MeanLoss(), "metrics": self.build_metrics()})
+    def _build_scores(self, stage: str) -> nn.ModuleDict:
+        return nn.ModuleDict({"loss": MeanLoss(), "metrics": self.targets.adapt(self.build_metrics(), stage)})
 
     def _scores(self, stage: str) -> tuple[MeanLoss, MetricCollection]:
         scores = cast(nn.ModuleDict, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
@@ -221,7 +231,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def _update(self, stage: str, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         mean_loss, metrics = self._scores(stage)
         mean_loss.update(loss.detach(), len(labels))
-        metrics.update(logits.detach(), hard_labels(labels))
+        metrics.update(*self.targets.prepare(logits.detach(), labels))
 
     def _log_epoch(self, stage: str) -> None:
         self._log_scores(stage, stage)
@@ -232,9 +242,11 @@ class ClassificationTask(ModuleWithOptimizer):
         mean_loss, metrics = self._scores(scores)
         if scores == "train":
             self._train_updates.flush(mean_loss, metrics)
-        for name, value in {"loss": mean_loss.compute(), **metrics.compute()}.items():
-            if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
-                self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
+        values = {"loss": mean_loss.compute(), **metrics.compute()}
+        if "threshold_class" in values and self.trainer.state.fn == TrainerFn.FITTING:
+            self.thresholds = values["threshold_class"].cpu()
+        for name, value in name_scalars(values, self.trainer, stage).items():
+            self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
         if scores == "train":
             self._epoch_is_over = True
             return

@@ -13,9 +13,9 @@ import torch
 from cnnkit.cli.commands.check_data.findings import Finding
 from cnnkit.cli.commands.check_data.table import ImageTable
 from cnnkit.cli.inference import move_to_accelerator
-from cnnkit.inference.task_loading import load_task
 from cnnkit.data import ImageDataModule
 from cnnkit.errors import UserError
+from cnnkit.inference.task_loading import load_task
 from cnnkit.runs import RunFolder
 from cnnkit.runs.predictions import load_predictions
 
