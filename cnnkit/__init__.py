@@ -7,7 +7,16 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from cnnkit.cli.api import TrainedRun, fit
-    from cnnkit.data import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample, ImageDataModule, ImageFolder
+    from cnnkit.data import (
+        CIFAR10,
+        MNIST,
+        FashionMNIST,
+        FashionMNISTSample,
+        ImageDataModule,
+        ImageFolder,
+        ImageTable,
+        from_arrays,
+    )
     from cnnkit.inference.predictor import load
     from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
     from cnnkit.precision import default_precision
@@ -16,7 +25,16 @@ if TYPE_CHECKING:
 # Imported at first use, so that `import cnnkit` and `--help` cost no import of torch.
 _NAMES = {
     "cnnkit.cli.api": ("TrainedRun", "fit"),
-    "cnnkit.data": ("CIFAR10", "FashionMNIST", "FashionMNISTSample", "ImageDataModule", "ImageFolder", "MNIST"),
+    "cnnkit.data": (
+        "CIFAR10",
+        "FashionMNIST",
+        "FashionMNISTSample",
+        "ImageDataModule",
+        "ImageFolder",
+        "ImageTable",
+        "MNIST",
+        "from_arrays",
+    ),
     "cnnkit.inference.predictor": ("load",),
     "cnnkit.models": (
         "CNN",
@@ -49,6 +67,7 @@ __all__ = [
     "GoogLeNet",
     "ImageDataModule",
     "ImageFolder",
+    "ImageTable",
     "LeNet5",
     "NetworkInNetwork",
     "ResNet",
@@ -59,6 +78,7 @@ __all__ = [
     "__version__",
     "default_precision",
     "fit",
+    "from_arrays",
     "load",
 ]
 

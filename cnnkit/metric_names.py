@@ -7,6 +7,7 @@ from typing import Literal
 Mode = Literal["auto", "max", "min"]
 
 MONITOR = "val/acc"  # the default metric that chooses the best checkpoint
+MULTILABEL_MONITOR = "val/map"  # the same with several labels an image, where no accuracy is logged
 _LOWER = {"err", "ece", "mce", "nll", "brier", "mae", "mse", "rmse", "perplexity", "entropy", "distance", "cost"}
 
 
@@ -60,6 +61,8 @@ def describe_best_score(name: str, mode: str | None = None) -> str:
     """
     if name == "val/loss":
         return "highest validation loss" if mode == "max" else "lowest validation loss"
+    if name == MULTILABEL_MONITOR:
+        return "best mean average precision"
     if name == "val/acc":
         return "lowest validation accuracy" if mode == "min" else "best validation accuracy"
     return f"best {name}"

@@ -48,8 +48,8 @@ def find_task_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str
     of_validation: Any = scores["val_scores"]
     metrics = copy.deepcopy(of_validation["metrics"])
     device = module.device
-    labels = torch.arange(classes[0], device=device)
     logits = torch.eye(classes[0], device=device)
+    labels = logits.long() if getattr(module, "multilabel", False) else torch.arange(classes[0], device=device)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

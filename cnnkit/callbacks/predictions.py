@@ -29,7 +29,11 @@ class KeepPredictions(Callback):
             self._batches.append((outputs["logits"].detach(), outputs["labels"]))
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        mine = [(logits.float().softmax(1).cpu(), labels.cpu()) for logits, labels in self._batches]
+        several = bool(getattr(pl_module, "multilabel", False))
+        mine = [
+            ((logits.float().sigmoid() if several else logits.float().softmax(1)).cpu(), labels.cpu())
+            for logits, labels in self._batches
+        ]
         self._batches = []
         ranks = [mine]
         if trainer.world_size > 1:
@@ -41,9 +45,11 @@ class KeepPredictions(Callback):
         probabilities, labels = (torch.cat([part[k] for part in parts]) for k in (0, 1))
         identities = getattr(getattr(trainer, "datamodule", None), "test_identities", None)
         contents = [int(content, 16) for content in identities()][: len(labels)] if identities else None
+        thresholds = getattr(pl_module, "thresholds", torch.zeros(0)).cpu()
+        predicted = (probabilities >= thresholds) if several else probabilities.argmax(1)
         self.kept = Predictions(
-            probabilities.half().numpy(),
-            probabilities.argmax(1).to(torch.int16).numpy(),
+            (probabilities if several else probabilities.half()).numpy(),
+            predicted.to(torch.int16).numpy(),
             labels.to(torch.int16).numpy(),
             torch.arange(len(labels), dtype=torch.int32).numpy(),
             None if contents is None else np.array(contents, dtype=np.uint64),

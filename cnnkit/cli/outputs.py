@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cnnkit.errors import UserError
 from cnnkit.files import check_regular, writing_output
@@ -51,6 +52,12 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none of it; see `writing_output`."""
     with writing_output(path) as file:
         file.write(content)
+
+
+def choose_classes(probabilities: Any, names: Sequence[str], thresholds: Any) -> list[str]:
+    """For each row (B, K), the names of the classes with at least their threshold (K,), with | between them."""
+    chosen = (probabilities >= thresholds.to(probabilities.device)).tolist()
+    return ["|".join(name for name, has in zip(names, row, strict=True) if has) for row in chosen]
 
 
 def describe_views(tta: str) -> dict[str, str]:

@@ -10,7 +10,12 @@ from torch import Tensor
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from cnnkit.dashboards.board import Board, TimeBudget, open_board
+from cnnkit.notices import say
 
+_NEEDS_ONE_LABEL = (
+    "several labels an image: TensorBoard shows no confusion matrix, reliability diagram and grid of mistakes, which "
+    "are of one class an image"
+)
 MOST_CLASSES = 20  # up to which each class has a number or a curve of its own
 
 
@@ -21,6 +26,8 @@ class AfterValidation(Callback):
     does; without them it draws nothing. The host never waits for the device within the validation.
     """
 
+    multilabel = False  # whether it shows several labels an image, too
+
     def __init__(self) -> None:
         self.budget = TimeBudget()
         self._kept: list[Tensor] = []
@@ -30,7 +37,7 @@ class AfterValidation(Callback):
 
         Args:
             probabilities: (B, K).
-            labels: (B,).
+            labels: (B,); with several labels an image (B, K).
         """
         confidence, predicted = probabilities.max(1)
         return torch.stack([confidence, predicted, labels], dim=1)
@@ -47,8 +54,13 @@ class AfterValidation(Callback):
     def on_validation_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *args: Any
     ) -> None:
-        if isinstance(outputs, dict) and {"logits", "labels"} <= outputs.keys() and not trainer.sanity_checking:
-            self._kept.append(self.keep(outputs["logits"].detach().float().softmax(1), outputs["labels"]))
+        if not isinstance(outputs, dict) or not {"logits", "labels"} <= outputs.keys() or trainer.sanity_checking:
+            return
+        logits, several = outputs["logits"].detach().float(), getattr(pl_module, "multilabel", False)
+        if several and not self.multilabel:
+            say(_NEEDS_ONE_LABEL)
+            return
+        self._kept.append(self.keep(logits.sigmoid() if several else logits.softmax(1), outputs["labels"]))
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not self._kept:

@@ -44,11 +44,12 @@ class Projector(Callback):
         images = validation_images(trainer, places)
         if images is not None:
             labels = first_labels(trainer, len(places))
-            names = class_names(trainer, max(labels) + 1)
+            names = class_names(trainer, max((k for row in labels for k in row), default=0) + 1)
             with torch.no_grad(), trainer.precision_plugin.forward_context():
                 vectors = penultimate(net, trainer.precision_plugin.convert_input(images))
             pictures = to_pictures(trainer, images)
-            write_projector(Path(logger.log_dir), vectors.float().cpu(), [names[k] for k in labels], pictures)
+            joined = [" | ".join(names[k] for k in row) or "-" for row in labels]
+            write_projector(Path(logger.log_dir), vectors.float().cpu(), joined, pictures)
 
 
 def write_projector(folder: Path, vectors: Tensor, labels: list[str], images: Tensor) -> None:

@@ -48,14 +48,17 @@ def first_places(trainer: L.Trainer, count: int) -> range:
     return range(min(count, there))
 
 
-def first_labels(trainer: L.Trainer, count: int) -> list[int]:
-    """The labels of the first validation images."""
+def first_labels(trainer: L.Trainer, count: int) -> list[list[int]]:
+    """The classes of the first validation images."""
     data: Any = getattr(trainer, "datamodule", None)
     if isinstance(data, ImageDataModule) and data.store is not None:
         labels = data.store.train_labels
-        return [int(label) for label in labels[data.val_indices[:count].to(labels.device)].tolist()]
+        chosen = labels[data.val_indices[:count].to(labels.device)]
+        if chosen.ndim == 2:
+            return [row.nonzero().flatten().tolist() for row in chosen]
+        return [[int(label)] for label in chosen.tolist()]
     dataset: Any = getattr(trainer.val_dataloaders, "dataset", None)
-    return [int(dataset[place][1]) for place in range(count)]
+    return [[int(dataset[place][1])] for place in range(count)]
 
 
 def to_pictures(trainer: L.Trainer, images: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from cnnkit.data.datamodules import ImageDataModule
     from cnnkit.data.datasets import CIFAR10, MNIST, FashionMNIST, FashionMNISTSample
     from cnnkit.data.folder import ImageFolder
+    from cnnkit.data.tables.arrays import from_arrays
+    from cnnkit.data.tables.data_module import ImageTable
 
 # Imported at first use: the modules that read image files need no Lightning.
 _NAMES = {
@@ -15,6 +17,8 @@ _NAMES = {
     "datamodules": ("ImageDataModule",),
     "datasets": ("CIFAR10", "MNIST", "FashionMNIST", "FashionMNISTSample"),
     "folder": ("ImageFolder",),
+    "tables.arrays": ("from_arrays",),
+    "tables.data_module": ("ImageTable",),
 }
 _MODULES = {name: f"cnnkit.data.{module}" for module, names in _NAMES.items() for name in names}
 
@@ -27,6 +31,8 @@ __all__ = [
     "FashionMNISTSample",
     "ImageDataModule",
     "ImageFolder",
+    "ImageTable",
+    "from_arrays",
 ]
 
 

@@ -57,6 +57,7 @@ class ImageDataModule(L.LightningDataModule):
     image_size: int | tuple[int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    multilabel = False  # True: labels are float32 (B, K), 1 for each class that an image has
 
     def __init__(
         self,
@@ -146,7 +147,8 @@ class ImageDataModule(L.LightningDataModule):
     def count_classes(self) -> list[int]:
         """Count the images to train on by class, in the order of the labels."""
         labels = self.open_once().train_labels[self.train_indices]
-        return torch.bincount(labels, minlength=self.num_classes).tolist()
+        counts = labels.sum(0) if labels.ndim == 2 else torch.bincount(labels, minlength=self.num_classes)
+        return counts.tolist()
 
     @property
     def overfits(self) -> bool:

@@ -54,4 +54,5 @@ def describe_preprocessing(data: "ImageDataModule") -> dict[str, Any]:
         "std": [float(value) for value in data.std],
         "resize": str(getattr(data, "resize", "crop")),
         "max_pixels": int(getattr(data, "max_pixels", MAX_PIXELS)),
+        "multilabel": bool(data.multilabel),
     }

@@ -135,7 +135,12 @@ def thin_classes(labels: Tensor, indices: Tensor, ratio: float, classes: int, se
 
 
 def divide(data: "ImageDataModule", labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the indices of the images that a data module trains and validates on, as its arguments say."""
+    """Return the indices of the images that a data module trains and validates on, as its arguments say.
+
+    Raises:
+        UserError: an argument needs one class an image, and there are several labels.
+    """
+    refuse_several_labels(data, labels)
     if data.folds is None:
         train, val = split(labels, data.val_size, data.train_fraction, data.split_seed)
     else:
@@ -143,6 +148,15 @@ def divide(data: "ImageDataModule", labels: Tensor) -> tuple[Tensor, Tensor]:
     if data.imbalance_ratio is not None:
         train = thin_classes(labels, train, data.imbalance_ratio, data.num_classes, data.split_seed)
     return train, val
+
+
+def refuse_several_labels(data: "ImageDataModule", labels: Tensor) -> None:
+    """Refuse arguments that need one class an image with a `UserError` if the labels are (N, K)."""
+    given: dict[str, object] = {"folds": data.folds, "imbalance_ratio": data.imbalance_ratio}
+    given["sampling"] = data.sampling if data.sampling != "shuffle" else None
+    for name, value in given.items() if labels.ndim == 2 else ():
+        if value is not None:
+            raise UserError(f"{name} is {value}, but images have several labels: it needs one class an image")
 
 
 def take_fraction(order: Tensor, train_fraction: float) -> Tensor:

@@ -121,8 +121,9 @@ class Predictor:
         """Predict the classes of images.
 
         Raises:
-            UserError: an image has another form, or a file cannot be read.
+            UserError: an image has another form, a file cannot be read, or the net has several labels an image.
         """
+        self._check_one_label()
         names, rows = [], []
         for batch, prepared, _ in self._prepare(images, self.batch_size):
             names += batch
@@ -160,6 +161,7 @@ class Predictor:
         """
         from cnnkit.inspection.explanation import attribution_maps
 
+        self._check_one_label()
         if label is not None and label not in self.class_names:
             raise UserError(f"class {label!r} is none of the net's{suggest(label, self.class_names)}")
         target = None if label is None else self.class_names.index(label)
@@ -177,6 +179,10 @@ class Predictor:
         finally:
             self._classifier.tta = views
         return found
+
+    def _check_one_label(self) -> None:
+        if self._classifier.multilabel:
+            raise UserError(f"{self.path}: has several labels an image; use `cnnkit predict --images`")
 
     def _prepare(self, images: Any, batch_size: int) -> Iterator[tuple[list[str], Tensor, Tensor]]:
         """Yield names, the net's input, float32 (B, C, H, W), on the device, and the pixels, uint8, of batches."""

@@ -37,11 +37,13 @@ class TrainedNet(nn.Module):
     Args:
         net: maps images (B, C, H, W) to logits (B, K).
         tta: views of each image to average over.
+        thresholds: with several labels an image, one for each class, (K,).
     """
 
-    def __init__(self, net: nn.Module, tta: TTA = "none") -> None:
+    def __init__(self, net: nn.Module, tta: TTA = "none", thresholds: Tensor | None = None) -> None:
         super().__init__()
-        self.net, self.tta = net, tta
+        self.net, self.tta, self.multilabel = net, tta, thresholds is not None
+        self.thresholds = torch.zeros(0) if thresholds is None else thresholds
 
     @property
     def device(self) -> torch.device:
@@ -54,11 +56,12 @@ class TrainedNet(nn.Module):
 
     def predict_step(self, images: Tensor, batch_idx: int = 0) -> Tensor:
         """Return class probabilities (B, K), float32."""
-        return average_views(self, images, self.tta).softmax(dim=1)
+        logits = average_views(self, images, self.tta)
+        return logits.sigmoid() if self.multilabel else logits.softmax(dim=1)
 
 
 if TYPE_CHECKING:
-    Classifier = TrainedNet | ClassificationTask  # both have net, tta, device and predict_step
+    Classifier = TrainedNet | ClassificationTask  # both have net, tta, multilabel, thresholds, device, predict_step
 
 
 def load_classifier(
@@ -102,7 +105,8 @@ def rebuild_net(checkpoint: dict[str, Any]) -> TrainedNet | None:
         net.load_state_dict({name.removeprefix("net."): value for name, value in weights if name.startswith("net.")})
     except Exception:  # the task will say why
         return None
-    return TrainedNet(net, arguments.get("tta", "none")).eval()
+    thresholds = checkpoint["thresholds"].cpu() if arguments.get("multilabel") else None
+    return TrainedNet(net, arguments.get("tta", "none"), thresholds).eval()
 
 
 def _is_ordinary(checkpoint: dict[str, Any], arguments: dict[str, Any]) -> bool:
@@ -119,6 +123,7 @@ def _is_ordinary(checkpoint: dict[str, Any], arguments: dict[str, Any]) -> bool:
         trusted
         and _own_name(net.get("class_path"), "models") in cnnkit.models.__all__
         and arguments.get("tta", "none") in get_args(TTA)
+        and (not arguments.get("multilabel") or torch.is_tensor(checkpoint.get("thresholds")))
         and str(checkpoint["pytorch-lightning_version"]).startswith("2.")  # others are converted first
         and not checkpoint.keys() & {"hparams", "module_arguments"}
         and all(name.startswith(parts) for name in checkpoint["state_dict"])

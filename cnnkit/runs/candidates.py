@@ -1,5 +1,6 @@
 """The candidates of a comparison: runs, and folders of runs that differ by their seeds alone, with predictions."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,11 @@ def keep_common_images(candidates: list[Candidate], notes: list[str]) -> list[Ca
         raise UserError(
             f"{candidates[0].runs[0].path}: the runs have different numbers of classes; compare runs of the same"
         )
+    if len({found.multilabel for found in runs}) > 1:
+        raise UserError(
+            f"{candidates[0].runs[0].path}: of the runs, some have several labels an image and some have one; compare "
+            "runs of one kind"
+        )
     keys = [image_keys(found) for found in runs if found.identity is not None]
     if len(keys) < len(runs) or all(np.array_equal(keys[0], other) for other in keys[1:]):
         return candidates
@@ -127,7 +133,11 @@ def keep_common_images(candidates: list[Candidate], notes: list[str]) -> list[Ca
 def image_keys(found: Predictions) -> np.ndarray:
     """A key for each image from its content, its class and a count of copies: it is the same in every run."""
     assert found.identity is not None
-    pairs = np.stack([found.identity, found.labels.astype(np.uint64)], 1)
+    labels = found.labels
+    if found.multilabel:
+        digests = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(labels)]
+        labels = np.frombuffer(b"".join(digests), dtype=np.uint64)
+    pairs = np.stack([found.identity, labels.astype(np.uint64)], 1)
     _, group = np.unique(pairs, axis=0, return_inverse=True)
     group = group.reshape(-1)  # NumPy 2.0 gives a column
     order = np.argsort(group, kind="stable")

@@ -23,6 +23,7 @@ class Predictions:
         probabilities: float16 (N, K).
         predicted: the most probable classes, int16 (N,); kept, because float16 can make two probabilities equal.
         labels: the true classes, int16 (N,).
+            With several labels an image, both are int16 (N, K), 1 for each class, and probabilities float32.
         index: each image's place in the test set, int32 (N,).
         identity: each image's content as a hash, uint64 (N,); None where the place says which image it is.
     """
@@ -34,9 +35,15 @@ class Predictions:
     identity: np.ndarray | None = None
 
     @property
+    def multilabel(self) -> bool:
+        """Whether an image may have none or several of the classes."""
+        return self.labels.ndim == 2
+
+    @property
     def correct(self) -> np.ndarray:
-        """Which images were classified rightly, bool (N,)."""
-        return np.asarray(self.predicted == self.labels)
+        """Which images were classified rightly, with several labels in all of them; bool (N,)."""
+        equal = np.asarray(self.predicted == self.labels)
+        return np.asarray(equal.all(1)) if self.multilabel else equal
 
     @property
     def accuracy(self) -> float:

@@ -47,6 +47,8 @@ class AuxiliaryLossTask(ClassificationTask):
         **kwargs: Any,
     ) -> None:
         super().__init__(net, **kwargs)
+        if self.multilabel:
+            raise UserError("multilabel: AuxiliaryLossTask has one class an image; use ClassificationTask")
         if not after and not hasattr(net, "forward_aux"):
             raise UserError(
                 f"{type(net).__name__} has no forward_aux, and so no heads: name modules that get a head, as in "

@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
 from cnnkit.errors import UserError
-from cnnkit.metrics import TopKAccuracy, build_accuracy, count_classes, log_interval
+from cnnkit.metrics import count_classes, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks import resume
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
 from cnnkit.tasks.grouped import GroupedUpdates
 from cnnkit.tasks.imbalance import count_for_loss, report_imbalance
-from cnnkit.tasks.loss import check_loss, cross_entropy, match_dtype
+from cnnkit.tasks.loss import check_loss, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.scores import StageScores
-from cnnkit.tasks.shapes import check_shapes
+from cnnkit.tasks.shapes import check_labels, check_shapes
+from cnnkit.tasks.targets import ManyLabels, OneLabel, name_scalars, use_thresholds
 from cnnkit.tasks.training_loss import LossName, TrainingLoss
 from cnnkit.tasks.tta import TTA, average_views
 
@@ -56,6 +57,8 @@ class ClassificationTask(ModuleWithOptimizer):
             class), counted in the training part.
         focal_gamma: exponent of the focal loss.
         logit_tau: strength of the logit adjustment.
+        multilabel: an image has none, one or several of the classes, see `cnnkit.tasks.targets`: binary cross entropy,
+            mean average precision, F1, and in ``thresholds`` (K,) one for each class.
     """
 
     _epoch_is_over = False  # then the training metrics are those of the epoch before
@@ -77,6 +80,7 @@ class ClassificationTask(ModuleWithOptimizer):
         class_weights: Literal["balanced"] | list[float] | None = None,
         focal_gamma: float = 2.0,
         logit_tau: float = 1.0,
+        multilabel: bool = False,
     ) -> None:
         super().__init__()
         if tta not in get_args(TTA):
@@ -84,10 +88,7 @@ class ClassificationTask(ModuleWithOptimizer):
         with warnings.catch_warnings():  # that a checkpoint holds the net twice
             warnings.simplefilter("ignore")
             self.save_hyperparameters(logger=False)
-        # From the command line these are plain values, from which a checkpoint can rebuild the task. In Python they may
-        # be objects, with which the checkpoint would not load with weights_only=True.
-        for name in [name for name, value in self.hparams.items() if not resume.is_plain(value)]:
-            del self.hparams[name]
+        resume.drop_objects(self.hparams)
         self.criterion = TrainingLoss(loss, class_weights, label_smoothing, focal_gamma, logit_tau, count_classes(net))
         self.net = net.to(memory_format=torch.channels_last) if channels_last else net
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
@@ -96,9 +97,13 @@ class ClassificationTask(ModuleWithOptimizer):
         self.tta: TTA = tta
         if compile_net:
             self.net.compile()
-        self._train_updates = GroupedUpdates()
+        if multilabel and not self.criterion.is_plain:
+            raise UserError("loss and class_weights are for one class an image: leave them out, or multilabel")
+        self.multilabel, self.targets = multilabel, ManyLabels(net) if multilabel else OneLabel()
+        self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
+        self._train_updates = GroupedUpdates(self.targets.prepare)
         stages = ("train", "val", "test", "tta")
-        self.scores = nn.ModuleDict({f"{s}_scores": StageScores(self.build_metrics(), s != "train") for s in stages})
+        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores(stage) for stage in stages})
 
     # ---- what research code overrides ---------------------------------------------------------------------------
 
@@ -113,17 +118,17 @@ class ClassificationTask(ModuleWithOptimizer):
         """
         images, labels = batch
         logits = self(images)
+        if self.multilabel:
+            return self.targets.compute_loss(logits, labels, self.label_smoothing), logits
         return self.criterion(logits, labels), logits
 
     def build_metrics(self) -> MetricCollection:
         """Build the metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
 
-        They are accuracy and, with more than ten classes, top-5 accuracy.
+        They are accuracy and, with more than ten classes, top-5 accuracy; with ``multilabel`` mean average precision
+        and F1, updated with probabilities and labels (B, K).
         """
-        metrics: dict[str, Metric | MetricCollection] = {"acc": build_accuracy()}
-        if (count_classes(self.net) or 0) > 10:
-            metrics["acc_top5"] = TopKAccuracy(5)
-        return MetricCollection(metrics)
+        return self.targets.build_metrics(self.net)
 
     # ---- the loop ------------------------------------------------------------------------------------------------
 
@@ -139,9 +144,16 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_fit_start(self) -> None:
         """Check that net and images agree, report an imbalance of the classes, and apply what a finder has found."""
         check_shapes(self)
+        check_labels(self)
         report_imbalance(self)
         follow_finders(self)
         prepare_pruning(self)
+
+    def on_test_start(self) -> None:
+        """Check that task and labels agree, and score with the thresholds of the checkpoint."""
+        check_labels(self)
+        for scores in map(self._scores, ("test", "tta") if self.multilabel else ()):
+            use_thresholds(scores.task_metrics, self.thresholds)
 
     @property
     def logs(self) -> tuple[str, ...]:
@@ -181,7 +193,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return class probabilities (B, K), float32."""
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return average_views(self, images, self.tta).softmax(dim=1)
+        return self.targets.to_probabilities(average_views(self, images, self.tta))
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
@@ -195,6 +207,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint |= {"thresholds": self.thresholds} if self.multilabel else {}
         checkpoint["train_scores"] = [resume.sum_over_ranks(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self.attached_trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
@@ -203,6 +216,7 @@ class ClassificationTask(ModuleWithOptimizer):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the metrics of the epoch so far, on the first rank; an epoch that was cut short goes on."""
         super().on_load_checkpoint(checkpoint)
+        self.thresholds = checkpoint.get("thresholds", self.thresholds).cpu()
         if (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING:
             self._epoch_is_over = not resume.reopen_epoch(checkpoint)
         self._loader_states = resume.read_loader_states(checkpoint)
@@ -223,12 +237,16 @@ class ClassificationTask(ModuleWithOptimizer):
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
         logits = self(images).float()
-        loss = cross_entropy(logits, labels)
+        loss = self.targets.compute_loss(logits, labels)
         self._scores(stage).add(loss, logits, labels)
         if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
             averaged = average_views(self, images, self.tta)
-            self._scores("tta").add(cross_entropy(averaged, labels), averaged, labels)
+            self._scores("tta").add(self.targets.compute_loss(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
+
+    def _build_scores(self, stage: str) -> StageScores:
+        by_class = stage != "train" and not self.multilabel
+        return StageScores(self.targets.adapt(self.build_metrics(), stage), by_class, self.targets)
 
     def _scores(self, stage: str) -> StageScores:
         return cast(StageScores, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
@@ -242,9 +260,11 @@ class ClassificationTask(ModuleWithOptimizer):
         scores = self._scores(stage_scores)
         if stage_scores == "train":
             self._train_updates.flush(scores.mean_loss, scores.task_metrics)
-        for name, value in scores.compute().items():
-            if torch.is_tensor(value) and value.ndim == 0:  # a confusion matrix is for a callback to draw
-                self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
+        values = scores.compute()
+        if "threshold_class" in values and self.trainer.state.fn == TrainerFn.FITTING:
+            self.thresholds = values["threshold_class"].cpu()
+        for name, value in name_scalars(values, self.trainer, stage).items():
+            self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
         if stage_scores == "train":
             self._epoch_is_over = True
             return

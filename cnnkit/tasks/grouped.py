@@ -1,8 +1,10 @@
 """Fewer calls of the training metrics: their updates are made for a group of steps at once."""
 
+from collections.abc import Callable
+
 import torch
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy
+from torchmetrics.classification import MulticlassAccuracy, MultilabelF1Score
 
 from cnnkit.metrics import MeanLoss, TopKAccuracy, hard_labels
 
@@ -12,12 +14,18 @@ class GroupedUpdates:
 
     A result is the same to the last bit, for any size of a group: losses are added one after another, as single updates
     would, and only metrics that count are kept, see `adds_counts`. Nothing waits for the device.
+
+    Args:
+        prepare: makes what metrics are updated with of logits and labels.
     """
 
     STEPS = 32  # kept at most
     NUMBERS = 1 << 20  # logits kept at most, 4 MB, for nets of many classes
 
-    def __init__(self) -> None:
+    def __init__(
+        self, prepare: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]] | None = None
+    ) -> None:
+        self._prepare = prepare or (lambda logits, labels: (logits, hard_labels(labels)))
         self._kept: list[tuple[torch.Tensor, int, torch.Tensor, torch.Tensor]] = []
         self._full = 1  # steps; the first flush sees whether the metrics take more at once
 
@@ -42,13 +50,13 @@ class GroupedUpdates:
         if all(len({(each.ndim, each.dtype) for each in parts}) == 1 for parts in (logits, labels)):
             logits, labels = (torch.cat(logits),), (torch.cat(labels),)
         for some, right in zip(logits, labels, strict=True):  # one by one if soft and hard labels alternate
-            metrics.update(some, hard_labels(right))
+            metrics.update(*self._prepare(some, right))
 
 
 def adds_counts(metrics: MetricCollection) -> bool:
-    """Whether an update with several batches at once changes no bit: all metrics count correct samples."""
+    """Whether an update with several batches at once changes no bit: all metrics count samples."""
     return all(
-        type(each) is TopKAccuracy
+        type(each) in (TopKAccuracy, MultilabelF1Score)
         or (type(each) is MulticlassAccuracy and each.average == "micro" and each.multidim_average == "global")
         for each in metrics.values(copy_state=False)
     )

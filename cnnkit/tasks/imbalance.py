@@ -31,7 +31,7 @@ def count_for_loss(task: "ClassificationTask") -> None:
 def report_imbalance(task: "ClassificationTask") -> None:
     """Say which class is the smallest if the largest is much larger and nothing makes up for it, or two things do."""
     data: Any = getattr(task.trainer, "datamodule", None)
-    if not hasattr(data, "count_classes"):
+    if task.multilabel or not hasattr(data, "count_classes"):
         return
     samples = getattr(data, "sampling", "shuffle") == "balanced"
     weighs = task.criterion.counts_classes or task.criterion.weights is not None

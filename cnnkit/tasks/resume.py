@@ -1,6 +1,6 @@
 """What an exact resume needs: random seeds, the metrics of an incomplete epoch, the position of the loaders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -88,3 +88,12 @@ def is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(is_plain(v) for v in value)
     return value is None or type(value) in (str, int, float, bool)
+
+
+def drop_objects(hparams: MutableMapping[str, Any]) -> None:
+    """Remove what is not plain: with an object, a checkpoint would not load with weights_only=True.
+
+    From the command line all values are plain, so that a checkpoint can rebuild the task.
+    """
+    for name in [name for name, value in hparams.items() if not is_plain(value)]:
+        del hparams[name]

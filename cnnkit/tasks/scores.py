@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from cnnkit.metrics import ClassScores, MeanLoss, hard_labels
+from cnnkit.tasks.targets import OneLabel
 
 
 class StageScores(nn.ModuleDict):
@@ -14,12 +15,14 @@ class StageScores(nn.ModuleDict):
     Args:
         metrics: of the task; a metric of theirs takes the place of one by class with the same name.
         by_class: whether to score the classes as well: macro F1, balanced accuracy, and the recall of each class.
+        targets: what the metrics of the task are updated with.
     """
 
-    def __init__(self, metrics: MetricCollection, by_class: bool) -> None:
+    def __init__(self, metrics: MetricCollection, by_class: bool, targets: OneLabel) -> None:
         super().__init__({"loss": MeanLoss(), "metrics": metrics})
         if by_class:
             self["classes"] = ClassScores()
+        self._targets = targets
 
     @property
     def mean_loss(self) -> MeanLoss:
@@ -32,12 +35,11 @@ class StageScores(nn.ModuleDict):
         return cast(MetricCollection, self["metrics"])
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, logits (B, K), and labels, int64 (B,) or soft (B, K)."""
-        hard = hard_labels(labels)
+        """Add a batch: its mean loss, logits (B, K), and labels, int64 (B,) or (B, K)."""
         self.mean_loss.update(loss.detach(), len(labels))
-        self.task_metrics.update(logits.detach(), hard)
+        self.task_metrics.update(*self._targets.prepare(logits.detach(), labels))
         if "classes" in self:
-            cast(ClassScores, self["classes"]).update(logits.detach(), hard)
+            cast(ClassScores, self["classes"]).update(logits.detach(), hard_labels(labels))
 
     def compute(self) -> dict[str, Tensor]:
         """Return the scores by name, over all ranks; a metric that is no scalar is for a callback to draw."""

@@ -30,6 +30,24 @@ def check_shapes(task: "ClassificationTask") -> None:
             _try_small_images(task, transform, data.shape)
 
 
+def check_labels(task: "ClassificationTask") -> None:
+    """Compare what the task learns with the labels of the data module.
+
+    Raises:
+        UserError: one of them has several labels an image, and the other has one.
+    """
+    refuse_other_labels(task, getattr(task.trainer, "datamodule", None))
+
+
+def refuse_other_labels(task: "ClassificationTask", data: object) -> None:
+    """See `check_labels`; `data` is the data module, or None if that is not known."""
+    several = getattr(data, "multilabel", task.multilabel)
+    if several and not task.multilabel:
+        raise UserError(f"{type(data).__name__} has several labels an image: set model.multilabel to true")
+    if task.multilabel and not several:
+        raise UserError(f"model.multilabel is true, but {type(data).__name__} has one label an image: leave it out")
+
+
 def _try_small_images(task: "ClassificationTask", transform: ProgressiveResize, shape: dict[str, object]) -> None:
     size = shape["image_size"]
     height, width = transform.shrink(size if isinstance(size, (tuple, list)) else (size, size))

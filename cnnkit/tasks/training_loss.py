@@ -50,7 +50,7 @@ class TrainingLoss:
                 raise UserError(f"{key} is {value}: give a number from 0 up")
         self.name, self.label_smoothing = name, label_smoothing
         self.focal_gamma, self.logit_tau, self.class_weights = focal_gamma, logit_tau, class_weights
-        self._is_plain = name == "cross_entropy" and class_weights is None
+        self.is_plain = name == "cross_entropy" and class_weights is None
         self.class_counts: list[int] | None = None
         self.weights: list[float] | None = _check_weights(class_weights, classes)
         self.adjustment: list[float] | None = None  # what is added to the logits
@@ -95,7 +95,7 @@ class TrainingLoss:
         return facts
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self._is_plain:
+        if self.is_plain:
             return cross_entropy(logits, labels, self.label_smoothing)
         if self.counts_classes and self.class_counts is None:
             raise UserError(

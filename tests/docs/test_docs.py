@@ -79,7 +79,7 @@ def test_snippets_run_as_written(desk: Path, monkeypatch: pytest.MonkeyPatch) ->
     from cnnkit.data import Batches
 
     monkeypatch.setattr(Batches, "__len__", lambda self: 2)  # for the loop without Lightning
-    found = [*snippets("extending"), *snippets("nets")]
-    assert len(found) == 3
+    found = [*snippets("extending"), *snippets("nets"), *snippets("tables")]
+    assert len(found) == 4
     for snippet in found:
         exec(compile(snippet, "docs", "exec"), {"__name__": "snippet"})

@@ -14,7 +14,7 @@ from cnnkit import runs
 from cnnkit.cli.errors.exit_codes import Description, describe_briefly
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.inference import find_configs, move_to_accelerator, track
-from cnnkit.cli.outputs import check_output, describe_views
+from cnnkit.cli.outputs import check_output, choose_classes, describe_views
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.cli.quiet import quieten
 from cnnkit.data.images.decode import UnreadableImage
@@ -77,8 +77,10 @@ def predict_images(words: Sequence[str]) -> int:
     configs = [*([run.config] if run else []), *find_configs(args.config)]
     classifier, checkpoint = load_classifier(path, configs, tta=args.tta)
     data = read_preprocessing(checkpoint, path)
+    if classifier.multilabel:
+        return _write_labels(move_to_accelerator(classifier), data, files, args.batch_size, output)
     predictions = _predict(move_to_accelerator(classifier), data, files, args.batch_size)
-    first: list[tuple[str, str, float]] = []
+    first: list[tuple[str, str, float | None]] = []
     unread: list[UnreadableImage] = []
     with writing_output(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -101,26 +103,63 @@ def predict_images(words: Sequence[str]) -> int:
     return 3 if unread else 0
 
 
+def _write_labels(
+    classifier: "Classifier", data: Preprocessing, files: Sequence[Path], batch_size: int, output: Path
+) -> int:
+    """Write the classes that reach their threshold, and the probability of each class; return the exit code."""
+    first: list[tuple[str, str, float | None]] = []
+    unread: list[UnreadableImage] = []
+    thresholds, tta = classifier.thresholds.cpu(), classifier.tta
+    views = [] if tta == "none" else [tta]
+    with writing_output(output, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        columns = [f"probability_{name}" for name in data.class_names]
+        writer.writerow(["path", "classes", *columns, "error", *["tta" for _ in views]])
+        predictions = _predict_rows(classifier, data, files, batch_size)
+        for path, found in track(predictions, len(files), "predicting"):
+            if isinstance(found, UnreadableImage):
+                unread.append(found)
+                writer.writerow([path, "", *[""] * len(columns), str(found).removeprefix(f"{path}: "), *views])
+                continue
+            [classes] = choose_classes(found[None], data.class_names, thresholds)
+            writer.writerow([path, classes, *(f"{p:.6f}" for p in found.tolist()), "", *views])
+            if len(first) < SHOWN:
+                first.append((printable(path), printable(classes) or "-", None))
+    _print_predictions(first, len(files), len(unread), output, tta)
+    for reason in unread:
+        print(printable(reason), file=sys.stderr)
+    return 3 if unread else 0
+
+
 def _predict(
     classifier: "Classifier", data: Preprocessing, files: Sequence[Path], batch_size: int
 ) -> Iterator[tuple[Path, Prediction]]:
     """Every file with its most probable classes, or with the reason why there are none."""
+    for path, found in _predict_rows(classifier, data, files, batch_size):
+        yield path, found if isinstance(found, UnreadableImage) else top_classes(found[None], data.class_names, TOP)[0]
+
+
+def _predict_rows(
+    classifier: "Classifier", data: Preprocessing, files: Sequence[Path], batch_size: int
+) -> Iterator[tuple[Path, Tensor | UnreadableImage]]:
+    """Every file with its probabilities (K,), or with the reason why there are none."""
     for batch in data.decode(files, batch_size):
         pixels = [image for _, image in batch if isinstance(image, Tensor)]
-        tops: Iterator[Prediction] = iter(())
+        rows: Iterator[Tensor] = iter(())
         if pixels:
             images = data.normalize(torch.stack(pixels).to(classifier.device))
-            probabilities = predict_probabilities(classifier, images, data.class_names)
-            tops = iter(top_classes(probabilities, data.class_names, TOP))
+            rows = iter(predict_probabilities(classifier, images, data.class_names))
         for path, image in batch:
-            yield path, next(tops) if isinstance(image, Tensor) else image
+            yield path, next(rows) if isinstance(image, Tensor) else image
 
 
-def _print_predictions(first: Sequence[tuple[str, str, float]], images: int, unread: int, path: Path, tta: str) -> None:
+def _print_predictions(
+    first: Sequence[tuple[str, str, float | None]], images: int, unread: int, path: Path, tta: str
+) -> None:
     """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
     wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
     for file, name, probability in first:
-        print(f"{file:{wide}}{name:{names}}{probability:7.2%}")
+        print(f"{file:{wide}}{name:{names}}" + ("" if probability is None else f"{probability:7.2%}"))
     if images - unread > len(first):
         print(f"… and {images - unread - len(first):,} more")
     rows = {"images": f"{images:,}", **describe_views(tta), "predictions": str(path)}

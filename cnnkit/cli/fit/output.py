@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.callbacks.used_images import count_used_images
-from cnnkit.cli.outputs import describe_views
+from cnnkit.cli.outputs import choose_classes, describe_views
 from cnnkit.files import replacing
 from cnnkit.metric_names import MONITOR, describe_best_score, format_metric
 from cnnkit.reporting.terminal import print_rows
@@ -44,7 +44,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     title = describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))
     if monitor in best:
         rows[title] = f"{format_metric(monitor, best[monitor])} in epoch {best.get('epoch', '?')}"
-        others = {name: value for name, value in best.items() if name.startswith("val/") and name != monitor}
+        others = {n: v for n, v in best.items() if n.startswith("val/") and n != monitor and "_class/" not in n}
         rows["scores of that epoch"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in others.items())
     elif any(name.startswith("val/") for name in last) and not manifest.get("monitor"):
         rows["last validation"] = ", ".join(f"{n} {format_metric(n, v)}" for n, v in last.items() if n[:4] == "val/")
@@ -83,19 +83,29 @@ def print_scores(command: str, checkpoint: Path, scores: dict[str, float], tta: 
     print_rows({**rows, "checkpoint": str(checkpoint)})
 
 
-def write_predictions(run: RunFolder | None, batches: Sequence[Any], datamodule: Any, tta: str = "none") -> None:
+def write_predictions(
+    run: RunFolder | None, batches: Sequence[Any], datamodule: Any, tta: str = "none", thresholds: Any = None
+) -> None:
     """Write predictions.csv: the image's place in its data set, its class, and that class's probability.
 
-    A last column ``tta`` names the views that were averaged; it is not there for the image alone.
+    With thresholds, one for each class: the classes that an image has, and the probability of each class. A last
+    column ``tta`` names the views that were averaged; it is not there for the image alone.
     """
     path = (run.path if run else Path()) / "predictions.csv"
     names = datamodule.class_names
     with replacing(path) as file:
         writer = csv.writer(file)
         views = [] if tta == "none" else [tta]
-        writer.writerow(["index", "class", "probability", *["tta" for _ in views]])
+        several = [f"probability_{name}" for name in names] if thresholds is not None else ["probability"]
+        found = "class" if thresholds is None else "classes"
+        writer.writerow(["index", found, *several, *["tta" for _ in views]])
         number = 0
         for probabilities in batches:
+            if thresholds is not None:
+                for chosen, row in zip(choose_classes(probabilities, names, thresholds), probabilities, strict=True):
+                    writer.writerow([number, chosen, *(f"{p:.4f}" for p in row.tolist()), *views])
+                    number += 1
+                continue
             best, label = probabilities.max(dim=1)
             for p, k in zip(best.tolist(), label.tolist(), strict=True):
                 writer.writerow([number, names[k], f"{p:.4f}", *views])

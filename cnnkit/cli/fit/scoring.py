@@ -152,6 +152,7 @@ def predict(session: "Session") -> None:
     if session.trainer.is_global_zero:
         try:
             views = getattr(session.model, "tta", "none")
-            write_predictions(session.run, found or [], session.datamodule, views)
+            thresholds = session.model.thresholds if getattr(session.model, "multilabel", False) else None
+            write_predictions(session.run, found or [], session.datamodule, views, thresholds)
         except OSError as error:
             raise UserError(f"predictions.csv: cannot be written ({error.strerror})") from None

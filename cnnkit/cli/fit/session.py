@@ -26,6 +26,8 @@ from cnnkit.errors import UserError
 from cnnkit.notices import is_first_process, share_with_ranks
 from cnnkit.runs import RunFolder
 from cnnkit.shell import quote_command
+from cnnkit.tasks import ClassificationTask
+from cnnkit.tasks.shapes import refuse_other_labels
 from cnnkit.threads import Usage
 from cnnkit.weights import skip_pretrained
 
@@ -109,6 +111,8 @@ class Session:
 
     def _build_trainer(self) -> L.Trainer:
         refuse_contradictions(read_arguments(self.configuration.written.get("model.net")), self.datamodule)
+        if isinstance(self.model, ClassificationTask):
+            refuse_other_labels(self.model, self.datamodule)
         self._settle_precision()
         if self.command != "fit":
             refuse_fit_options(self.line, self.objects.trainer)

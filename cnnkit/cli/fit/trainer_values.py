@@ -18,7 +18,8 @@ from lightning.pytorch.strategies import Strategy, StrategyRegistry
 
 from cnnkit.cli.parsing.command_line import CommandLine
 from cnnkit.errors import UserError
-from cnnkit.metric_names import MONITOR
+from cnnkit.metric_names import MONITOR, MULTILABEL_MONITOR
+from cnnkit.notices import say
 from cnnkit.precision import default_precision, resolve_device, resolve_precision
 from cnnkit.suggest import suggest
 
@@ -206,6 +207,9 @@ def choose_monitor(monitor: str, trainer: Namespace, data: Any) -> str | None:
     # overfit_batches validates on what it trains on.
     validated = trainer.overfit_batches or (getattr(data, "val_size", 1) > 0 and trainer.limit_val_batches != 0)
     if validated or not monitor.startswith("val/"):
+        if monitor == MONITOR and getattr(data, "multilabel", False):
+            say(f"several labels an image have no accuracy: the best checkpoint is chosen by {MULTILABEL_MONITOR}")
+            return MULTILABEL_MONITOR
         return monitor
     if monitor != MONITOR:
         key = "trainer.limit_val_batches" if trainer.limit_val_batches == 0 else "data.val_size"

@@ -5,9 +5,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cnnkit.data.folders.drawing import RARE, Drawn, PartRecord, Quota, draw, draw_fold, refuse_small_classes
+from cnnkit.data.folders.drawing import (
+    RARE,
+    Drawn,
+    NoRecord,
+    PartRecord,
+    Quota,
+    draw,
+    draw_fold,
+    refuse_small_classes,
+)
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage, format_list, format_path
 from cnnkit.data.folders.run_split import RunSplit
+from cnnkit.data.folders.units import count_labels, draw_units, join_units, needs_units
 from cnnkit.errors import UserError
 
 _MEANING = {
@@ -34,7 +44,7 @@ class SplitSettings:
 
 
 def assign_parts(
-    found: FolderImages, settings: SplitSettings, records: Path, class_names: Sequence[str], run: RunSplit | None
+    found: FolderImages, settings: SplitSettings, records: Path | None, class_names: Sequence[str], run: RunSplit | None
 ) -> FolderImages:
     """Decide on the part of each image.
 
@@ -44,7 +54,7 @@ def assign_parts(
     Args:
         found: the images in the folder of each part; ``train`` is there.
         settings: sizes of the other parts.
-        records: folder of the records of what was drawn.
+        records: folder of the records of what was drawn; None: nothing is recorded.
         class_names: in the order of the labels.
         run: a run whose training images must not be in val or test, and whose validation images not in test.
 
@@ -61,16 +71,23 @@ def assign_parts(
     if run is not None:
         learned = (("test", "train", "trained"), ("test", "val", "validated"), ("val", "train", "trained"))
         for part, other, verb in learned:
-            _leave_out(result, part, {row.content for row in run.rows if row.part == other}, f"{verb} on by this run")
+            contents = _add_groups(found, {row.content for row in run.rows if row.part == other})
+            _leave_out(result, part, contents, f"{verb} on by this run")
     _draw_parts(result, own, settings, records, class_names, run)
     return result
+
+
+def _add_groups(found: FolderImages, contents: set[str]) -> set[str]:
+    """Add the contents of all groups that have one of these."""
+    groups = {image.group for image in found.images if image.group and image.content in contents}
+    return contents | {image.content for image in found.images if image.group in groups}
 
 
 def _draw_parts(
     result: FolderImages,
     own: Iterable[str],
     settings: SplitSettings,
-    records: Path,
+    records: Path | None,
     class_names: Sequence[str],
     run: RunSplit | None,
 ) -> None:
@@ -83,6 +100,8 @@ def _draw_parts(
     labels = _label_contents(result.parts["train"])
     shares = _compute_shares(settings, own, len(labels))
     sizes = Counter(labels.values())
+    sets = result.list_label_sets(len(class_names)) if needs_units(result) else None
+    totals = count_labels(result.parts["train"], sets) if sets else None
     before = 0.0
     for part in ("test", "val"):
         if part in own:
@@ -103,17 +122,30 @@ def _draw_parts(
             number=size if isinstance(size, int) else None,
             reserve=1 + (part == "test" and "val" not in own and shares["val"] > 0),
         )
-        _refuse_too_many(part, quota, sizes)
-        record = _open_record(result, part, own, settings, records)
+        if sets is None:
+            _refuse_too_many(part, quota, sizes)
+        record = _open_record(result, part, own, settings, records, grouped=sets is not None)
         with record.lock():
             known = record.read()
             trained = {row.content: row.part == part for row in run.rows} if run else {}
-            drawn = draw(part, settings.split_seed, quota, labels, sizes, known | trained)
+            if sets is None or totals is None:
+                drawn = draw(part, settings.split_seed, quota, labels, sizes, known | trained)
+            else:
+                units = join_units(result.parts["train"], sets)
+                careful = run is not None
+                drawn = draw_units(part, settings.split_seed, quota, units, totals, known | trained, careful=careful)
             if drawn.keys() - known.keys():
                 record.write(drawn | known)
         _move_drawn(result, part, drawn)
-        if run is None:
+        if run is None and sets is None:
             _report_drawing(result, part, quota, sizes, class_names)
+        elif run is None and quota.share:
+            _report_absent_classes(result, part, class_names)
+            if quota.number not in (None, len(result.parts[part])):
+                result.notices.append(
+                    f"{part}_size is {quota.number}, but {len(result.parts[part]):,} images are drawn, as images of a "
+                    "group or with several labels are divided only as far as that goes"
+                )
         labels = {content: label for content, label in labels.items() if not drawn[content]}
         before += shares[part]
 
@@ -125,14 +157,16 @@ def _move_drawn(result: FolderImages, part: str, drawn: Drawn) -> None:
 
 
 def _open_record(
-    result: FolderImages, part: str, own: Iterable[str], settings: SplitSettings, records: Path
-) -> PartRecord:
+    result: FolderImages, part: str, own: Iterable[str], settings: SplitSettings, records: Path | None, grouped: bool
+) -> PartRecord | NoRecord:
     """Test is drawn first, so its record does not depend on ``val_size``."""
+    if records is None:
+        return NoRecord()
     sizes = {"test": None if "test" in own else settings.test_size}
     if part == "val":
         sizes["val"] = settings.val_size
-    root = str(result.root.resolve())
-    return PartRecord(records, {"root": root, "part": part, "sizes": sizes, "split_seed": settings.split_seed})
+    key = {"root": str(result.root.resolve()), "part": part, "sizes": sizes, "split_seed": settings.split_seed}
+    return PartRecord(records, key | ({"grouped": result.grouped_by} if grouped else {}))
 
 
 def _compute_shares(settings: SplitSettings, own: Iterable[str], total: int) -> dict[str, float]:
@@ -201,9 +235,11 @@ def _count_copies(result: FolderImages) -> None:
 
 
 def _report_absent_classes(result: FolderImages, part: str, class_names: Sequence[str]) -> None:
-    """Name the classes that have no images in the folder of a part."""
-    present = {image.label for image in result.parts[part]}
-    if absent := [name for label, name in enumerate(class_names) if label not in present]:
+    """Name the classes that have no images in a part."""
+    names = result.classes or class_names
+    sets = result.list_label_sets(len(names))
+    present = {label for image in result.parts[part] for label in sets[image.label]}
+    if absent := [name for label, name in enumerate(names) if label not in present]:
         result.notices.append(f"no {part} images of {format_list(absent)}, so the {part} scores say nothing of that")
 
 

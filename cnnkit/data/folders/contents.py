@@ -1,10 +1,10 @@
 """Load a folder: list and check its images, assign them to parts, and print what was found."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -39,18 +39,90 @@ class FolderContents:
     used: list[bool]
     split: RunSplit
 
-    def count_classes(self) -> dict[str, dict[str, int]]:
-        """Count the images by part and class."""
-        counts = {part: dict.fromkeys(self.split.class_names, 0) for part in PARTS}
+    def count_classes(self, class_names: Sequence[str]) -> dict[str, dict[str, int]]:
+        """Count the images by part and class; one with several labels counts for each of them."""
+        counts = {part: dict.fromkeys(class_names, 0) for part in PARTS}
+        sets = self.images.list_label_sets(len(class_names))
+        names = {name: [class_names[k] for k in sets[label]] for label, name in enumerate(self.split.class_names)}
         for row in self.split.rows:
-            if row.part in counts:
-                counts[row.part][row.class_name] += 1
+            for name in names[row.class_name] if row.part in counts else ():
+                counts[row.part][name] += 1
         return counts
 
 
+class ImageSource(Protocol):
+    """Where labeled image files come from."""
+
+    @property
+    def root(self) -> Path:
+        """The folder or table."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the labels."""
+
+    @property
+    def own_parts(self) -> Container[str]:
+        """The parts that need not be drawn."""
+
+    def report(self, settings: SplitSettings) -> None:
+        """Say how the source is read."""
+
+    def read(
+        self, max_pixels: int, on_bad_image: OnBadImage, records: Path, complete: bool, early: EarlyImages | None
+    ) -> FolderImages:
+        """List and check the images, see `read_folder`."""
+
+    def explain_untrained(self, name: str) -> str:
+        """Return an error message: no image of a class is left to train on."""
+
+    def explain_no_test(self, followed: bool) -> str:
+        """Return an error message: there are no test images."""
+
+
+@dataclass
+class FolderSource:
+    """A folder with a recognized layout, as an `ImageSource`."""
+
+    layout: Layout
+    class_names: tuple[str, ...]
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self.layout.root
+
+    @property
+    def own_parts(self) -> Container[str]:
+        """The parts with a folder of their own."""
+        return self.layout.folders
+
+    def report(self, settings: SplitSettings) -> None:
+        """See `ImageSource`."""
+        _report_layout(self.layout, settings)
+
+    def read(
+        self, max_pixels: int, on_bad_image: OnBadImage, records: Path, complete: bool, early: EarlyImages | None
+    ) -> FolderImages:
+        """See `ImageSource`."""
+        return read_folder(self.layout, self.class_names, max_pixels, on_bad_image, records, complete, early)
+
+    def explain_untrained(self, name: str) -> str:
+        """See `ImageSource`."""
+        return (
+            f"{printable(self.layout.classes['train'][name])}: all of its images are in val or test as well, so none "
+            "is left to train on; remove the copies from one of the parts"
+        )
+
+    def explain_no_test(self, followed: bool) -> str:
+        """See `ImageSource`."""
+        trained = " that the run was not trained on" if followed else ""
+        other = "" if followed else ", or set data.test_size"
+        return f"{self.root}: there are no test images; add some{trained} as {self.root / 'test'}{other}"
+
+
 def load_contents(
-    layout: Layout,
-    class_names: Sequence[str],
+    source: ImageSource,
     settings: SplitSettings,
     records: Path,
     *,
@@ -63,8 +135,7 @@ def load_contents(
     """List, check and assign the images, and say what was found.
 
     Args:
-        layout: of the folder.
-        class_names: in the order of the labels.
+        source: lists the images.
         settings: of the split.
         records: folder for the records of checks and splits.
         max_pixels: larger images cannot be read.
@@ -76,17 +147,16 @@ def load_contents(
     Raises:
         UserError: images are missing, cannot be read or cannot be divided as the settings say.
     """
-    _report_layout(layout, settings)
+    source.report(settings)
     exact = followed is not None and followed.exact  # then a broken file counts as an image that is gone
-    how = "skip" if exact else on_bad_image
-    found = read_folder(layout, class_names, max_pixels, how, records / "folders", followed is None, early)
-    return _assign(layout, class_names, settings, records, found, pixels, followed)
+    how: OnBadImage = "skip" if exact else on_bad_image
+    found = source.read(max_pixels, how, records / "folders", followed is None, early)
+    return _assign(source, settings, records, found, pixels, followed)
 
 
 @pause_collections()
 def _assign(
-    layout: Layout,
-    class_names: Sequence[str],
+    source: ImageSource,
     settings: SplitSettings,
     records: Path,
     found: FolderImages,
@@ -94,8 +164,10 @@ def _assign(
     followed: FollowedRun | None,
 ) -> FolderContents:
     """Assign the images to parts, say what is new, and describe each one as a run folder keeps it."""
-    root = layout.root
+    root, class_names = source.root, found.label_names or source.class_names
     split = RunSplit({**asdict(settings), "fingerprint": _hash_files(found, class_names, pixels)}, [*class_names])
+    if found.classes:
+        split.settings["classes"] = [*found.classes]
     if followed is not None and followed.exact:
         assigned, used = recall_parts(found, followed.split)
         # The order is that of the run, even if the files have other names now.
@@ -104,8 +176,8 @@ def _assign(
         run = followed.split if followed else None
         assigned = assign_parts(found, settings, records / "splits", class_names, run)
         if run is None:
-            _refuse_untrained_classes(layout, assigned, class_names)
-        used = _choose_fraction(assigned.parts["train"], settings)
+            _refuse_untrained_classes(source, assigned)
+        used = choose_fraction(assigned.parts["train"], settings)
     for notice in assigned.notices:
         say(f"{root}: {notice}")
     if followed is not None:
@@ -129,8 +201,8 @@ def _hash_files(found: FolderImages, class_names: Sequence[str], pixels: Sequenc
     return hashlib.sha256(repr(about).encode()).hexdigest()[:16]
 
 
-def _choose_fraction(images: Sequence[LabeledImage], settings: SplitSettings) -> list[bool]:
-    """Which training images ``train_fraction`` leaves to train on."""
+def choose_fraction(images: Sequence[LabeledImage], settings: SplitSettings) -> list[bool]:
+    """Choose the training images that ``train_fraction`` leaves to train on, by their content and stratified."""
     if not images:  # of a run that is only scored
         return []
     labels = torch.tensor([image.label for image in images], dtype=torch.int64)
@@ -141,14 +213,12 @@ def _choose_fraction(images: Sequence[LabeledImage], settings: SplitSettings) ->
     return list(map(bool, used.tolist()))
 
 
-def _refuse_untrained_classes(layout: Layout, assigned: FolderImages, class_names: Sequence[str]) -> None:
-    present = {image.label for image in assigned.parts["train"]}
-    for label, name in enumerate(class_names):
+def _refuse_untrained_classes(source: ImageSource, assigned: FolderImages) -> None:
+    sets = assigned.list_label_sets(len(source.class_names))
+    present = {label for image in assigned.parts["train"] for label in sets[image.label]}
+    for label, name in enumerate(source.class_names):
         if label not in present:
-            raise UserError(
-                f"{printable(layout.classes['train'][name])}: all of its images are in val or test as well, so none is "
-                "left to train on; remove the copies from one of the parts"
-            )
+            raise UserError(source.explain_untrained(name))
 
 
 def _report_layout(layout: Layout, settings: SplitSettings) -> None:

@@ -18,11 +18,13 @@ class LabeledImage(NamedTuple):
         file: its path.
         label: its class.
         content: hash of its bytes; 16 hex digits.
+        group: name of the group, such as a patient, that must not be in two parts; empty if there is none.
     """
 
     file: Path
     label: int
     content: str
+    group: str = ""
 
 
 @dataclass
@@ -35,6 +37,10 @@ class FolderImages:
         left_out: number of files that are in no part, by reason.
         copies: number of equal images, by kind.
         notices: sentences for the user.
+        label_sets: with several labels an image, the classes that each number in `LabeledImage.label` stands for.
+        label_names: the names of these sets.
+        classes: the names of their classes.
+        grouped_by: what the groups are; another kind of groups has another record of what was drawn.
     """
 
     root: Path
@@ -42,6 +48,14 @@ class FolderImages:
     left_out: dict[str, int] = field(default_factory=dict)
     copies: dict[str, int] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    label_sets: list[tuple[int, ...]] | None = None
+    label_names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    grouped_by: str = ""
+
+    def list_label_sets(self, classes: int) -> list[tuple[int, ...]]:
+        """The classes that each label stands for: itself, unless images have several labels."""
+        return [(k,) for k in range(classes)] if self.label_sets is None else self.label_sets
 
     @property
     def images(self) -> list[LabeledImage]:

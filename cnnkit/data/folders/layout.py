@@ -29,7 +29,7 @@ from cnnkit.data.folders.walk import (
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 
-_TABLES = (".csv", ".tsv", ".xlsx", ".parquet", ".jsonl")
+_TABLES = (".csv", ".tsv", ".parquet")  # that `cnnkit.data.ImageTable` reads
 _REMEDY = "put the images of each class into a folder of its own"
 
 
@@ -235,5 +235,9 @@ def _suggest_classes(files: list[Path]) -> str:
 
 
 def _describe_tables(folder: Path) -> str:
-    tables = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in _TABLES)
-    return f" beside {format_list(tables)}, and labels are not read from tables yet" if tables else ""
+    """Name the tables of labels in a folder, and what reads them."""
+    tables = sorted(path for path in folder.iterdir() if path.suffix.lower() in _TABLES)
+    if not tables:
+        return ""
+    names = format_list([path.name for path in tables])
+    return f" beside {names}, which --data ImageTable reads (--data.table {printable(tables[0])})"

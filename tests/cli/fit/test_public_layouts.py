@@ -87,4 +87,4 @@ def test_a_table_of_labels_is_refused(cli: Cli) -> None:
     lay([f"images/{i}.jpg" for i in range(9)], "labels.csv")
     ended = cli("fit", *WORDS, "--data.root=.")
     assert ended.code == 2
-    assert "beside labels.csv, and labels are not read from tables yet" in ended.err
+    assert "beside labels.csv, which --data ImageTable reads (--data.table" in ended.err

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cnnkit.data import ImageFolder, file_checks, image_files
-from cnnkit.data import folder as folder_module
+from cnnkit.data import file_module as folder_module
 from cnnkit.data.folders import decoded_images
 from cnnkit.data.folders.decoded_images import DecodedImageStore
 from cnnkit.data.images.decode import read_image

@@ -80,7 +80,7 @@ def test_a_set_too_large_for_memory_is_not_kept(
     need = 60 * 3 * 8 * 8
     monkeypatch.setattr("cnnkit.data.folders.decoded_images.shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     for free, keeps in {2 * need: True, 2 * need - 2: False}.items():
-        monkeypatch.setattr("cnnkit.data.folder.measure_free_memory", lambda free=free: free)
+        monkeypatch.setattr("cnnkit.data.file_module.measure_free_memory", lambda free=free: free)
         assert folder().train_dataloader().images.keeps is keeps  # type: ignore[attr-defined]
         assert folder(cache="memory").train_dataloader().images.keeps  # type: ignore[attr-defined]
 

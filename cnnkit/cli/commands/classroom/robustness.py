@@ -60,6 +60,10 @@ class Measurement:
         self.paths = {name: [str(run) for run in runs] for name, runs in self.folders.items()}
         self.runs = {str(run): run for runs in self.folders.values() for run in runs}  # each once
         self.data = load_test_data(list(self.runs.values()))
+        if self.data[0].multilabel:
+            raise UserError(
+                f"{next(iter(self.runs))}: has several labels an image; this measures accuracies of one class"
+            )
         self.images = self.data[0].store.test_images
         self.labels = self.data[0].store.test_labels[: args.images]
 

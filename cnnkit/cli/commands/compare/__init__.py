@@ -10,8 +10,9 @@ from cnnkit.cli.parsing.options import Options, add_json, positive
 DESCRIPTION = """\
 Compare runs by what `test` kept of every test image. Two single runs are compared image by image: McNemar's exact test,
 and a bootstrap of the images for the interval of the difference. Two folders of runs that differ by their seeds are
-compared run by run: Welch's t test. Of several pairs, p has Holm's correction. docs/comparing.md says what the figures
-mean and what they do not.
+compared run by run: Welch's t test. With several labels an image, mean average precisions are compared in the same
+way, single runs by the bootstrap alone. Of several pairs, p has Holm's correction. docs/comparing.md says what the
+figures mean and what they do not.
 
 RUN is a run folder, or a folder of them (runs/<name>): its finished runs, one a seed. A study's folder, that of its
 study.yaml or that of its runs, stands for all its variants."""
@@ -33,7 +34,12 @@ def run(args: argparse.Namespace) -> int:
     from cnnkit.cli.commands.compare.comparison import Comparison
     from cnnkit.runs.candidates import read_candidates
 
-    comparison = Comparison(*read_candidates(args.runs))
+    candidates, notes = read_candidates(args.runs)
+    if candidates[0].predictions[0].multilabel:
+        from cnnkit.cli.commands.compare.labels import run_label_comparison
+
+        return run_label_comparison(candidates, notes, as_json=args.json, draws=output is not None)
+    comparison = Comparison(candidates, notes)
     if not args.json:
         comparison.print()
     picture = comparison.draw(output, args.images) if output else None

@@ -121,10 +121,12 @@ def read_test_images(run: runs.RunFolder, numbers: Sequence[int]) -> Iterator[li
     if max(numbers) >= count:
         raise UserError(f"test image {max(numbers)}: there are {count:,}, numbered from 0 to {count - 1}")
     for index in torch.split(torch.tensor(numbers), BATCH_SIZE):
-        images, labels = store.test_images.index_select(0, index), store.test_labels[index].tolist()
+        images, labels = store.test_images.index_select(0, index), store.test_labels[index]
+        known = [label.nonzero().flatten() if label.ndim else label[None] for label in labels]
+        names = ["|".join(store.class_names[k] for k in classes.tolist()) for classes in known]
         yield [
-            Source(f"test image {number}", f"test_{number:05d}", pixels, store.class_names[label])
-            for number, pixels, label in zip(index.tolist(), images, labels, strict=True)
+            Source(f"test image {number}", f"test_{number:05d}", pixels, name)
+            for number, pixels, name in zip(index.tolist(), images, names, strict=True)
         ]
 
 

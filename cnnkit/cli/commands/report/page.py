@@ -46,10 +46,16 @@ def render_report(report: ReportData) -> str:
 def format_headline(report: ReportData) -> dict[str, str]:
     """The run's main figures by name, as they are printed."""
     manifest, best, times = report.manifest, report.manifest.get("best", {}), report.manifest.get("times", {})
-    values = {"test accuracy": f"{report.tested['test/acc']:.2%}" if "test/acc" in report.tested else "not tested"}
-    if "test/acc_tta" in report.tested:
+    tested = report.tested
+    values = {"test accuracy": f"{tested['test/acc']:.2%}" if "test/acc" in tested else "not tested"}
+    if "test/acc_tta" in tested:
         views = manifest.get("test_of", {}).get("tta") or "views"
-        values[f"averaged over {views}"] = f"{report.tested['test/acc_tta']:.2%}"
+        values[f"averaged over {views}"] = f"{tested['test/acc_tta']:.2%}"
+    if "test/map" in tested:  # several labels an image
+        shown = {"test mean average precision": "test/map", "test F1 (macro)": "test/f1"}
+        values = {title: f"{tested[name]:.4f}" for title, name in shown.items() if name in tested}
+        if report.map_interval is not None:
+            values["its 95 % interval"] = "{:.4f} to {:.4f}".format(*report.map_interval)
     if (monitor := report.monitor) in best:
         values[describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(
             monitor, best[monitor]
@@ -111,6 +117,11 @@ def _curves(report: ReportData) -> Iterator[Block]:
 
 
 def _classes(report: ReportData) -> Iterator[Block]:
+    if report.label_scores is not None:
+        header = ["class", "images", "average precision", "F1", "precision", "recall"]
+        rows = [[name, *each.as_cells()] for name, each in zip(report.names, report.label_scores, strict=True)]
+        yield html.table(header, rows[:LISTED], "F1, precision and recall at the thresholds of the validation images.")
+        return
     if report.predictions is None:
         return
     matrix, names = report.matrix, report.names
@@ -155,7 +166,7 @@ def _confidence(report: ReportData) -> Iterator[Block]:
 
 
 def _errors(report: ReportData) -> Iterator[Block]:
-    if report.predictions is None:
+    if report.predictions is None or report.predictions.multilabel:
         return
     wrong = np.flatnonzero(~report.predictions.correct)
     confidence = report.predictions.probabilities.max(1).astype(np.float64)

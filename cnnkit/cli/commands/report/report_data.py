@@ -20,6 +20,7 @@ from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import read_metrics
 from cnnkit.runs.predictions import Predictions, load_predictions
 from cnnkit.stats.calibration import Calibration, bin_predictions
+from cnnkit.stats.labels import LabelScore, resample_mean_average_precision, score_labels
 
 
 @dataclass
@@ -36,6 +37,7 @@ class ReportData:
     predictions: Predictions | None = None
     images: Callable[[Tensor], Tensor] | None = None  # uint8 (B, C, H, W) by place in that part
     notes: list[str] = field(default_factory=list)
+    label_scores: list[LabelScore] | None = None  # of each class, with several labels an image
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -48,9 +50,17 @@ class ReportData:
     @cached_property
     def calibration(self) -> Calibration | None:
         """Of the predictions."""
-        if self.predictions is None:
+        if self.predictions is None or self.predictions.multilabel:
             return None
         return bin_predictions(self.predictions.probabilities.max(1), self.predictions.correct)
+
+    @cached_property
+    def map_interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean average precision of the test images, by a bootstrap of these."""
+        if self.predictions is None or not self.predictions.multilabel or self.part != "test":
+            return None
+        low, high = np.quantile(resample_mean_average_precision([self.predictions]), [0.025, 0.975])
+        return (float(low), float(high)) if low < high else None  # it cannot tell how sure a perfect score is
 
     @property
     def tested(self) -> dict[str, float]:
@@ -72,6 +82,12 @@ def collect_report_data(run: RunFolder) -> ReportData:
         report.part, report.predictions = "test", load_predictions(run.predictions)
     elif task is not None and data is not None and len(data.val_indices):
         report.part, report.predictions = "validation", _predict(task, data)
+    if report.predictions is not None and report.predictions.multilabel:
+        report.label_scores = score_labels(report.predictions)
+        report.notes.append(
+            "Several labels an image: no accuracy, confusion matrix or reliability diagram is shown: these are of one "
+            "class an image."
+        )
     if report.predictions is not None and len(report.names) != (count := report.predictions.probabilities.shape[1]):
         report.names = [f"class {k}" for k in range(count)]
     if data is not None and report.part:
@@ -125,6 +141,9 @@ def _predict(task: Any, data: Any) -> Predictions:
         parts = [(task.predict_step(images.to(task.device), 0).cpu(), y) for images, y in data.plain_batches("val")]
     task.cpu()
     probabilities, labels = torch.cat([p for p, _ in parts]).numpy(), torch.cat([y for _, y in parts]).numpy()
+    if task.multilabel:
+        predicted = (probabilities >= task.thresholds.numpy()).astype(np.int16)
+        return Predictions(probabilities, predicted, labels.astype(np.int16), np.arange(len(labels)))
     return Predictions(probabilities, probabilities.argmax(1), labels, np.arange(len(labels)))
 
 

@@ -73,7 +73,7 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
         "val": store.train_labels[data.val_indices],
         "test": store.test_labels,
     }
-    counts = {part: labels.bincount(minlength=data.num_classes).tolist() for part, labels in parts.items()}
+    counts = {part: _count(labels, data.num_classes) for part, labels in parts.items()}
     chosen = _chosen(data)
     mean, std = compute_channel_statistics(
         store.train_images.index_select(0, places) for places in torch.split(chosen, CHUNK)
@@ -93,6 +93,11 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
         "normalized_well": fits(mean, std, data.mean, data.std),
         "augment": [repr(transform) for transform in data.augmentation.transforms],
     }
+
+
+def _count(labels: "Tensor", classes: int) -> list[int]:
+    """Images of each class, given their labels (N,) or, if they have several, (N, K)."""
+    return (labels.sum(0).long() if labels.ndim == 2 else labels.bincount(minlength=classes)).tolist()
 
 
 def _chosen(data: "ImageDataModule") -> "Tensor":

@@ -50,7 +50,7 @@ def samples(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     mixed = data.train_indices[Counter(data.run_seed, 0, data.train_indices).bits().argsort()]
     labels = data.store.train_labels[mixed]
     for label, name in enumerate(data.class_names[:CLASSES]):
-        yield name, data.store.train_images.index_select(0, mixed[labels == label][:COLUMNS])
+        yield name, data.store.train_images.index_select(0, mixed[_having(labels, label)][:COLUMNS])
 
 
 def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
@@ -64,8 +64,10 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     """
     assert data.store is not None
     labels = data.store.train_labels[data.train_indices]
-    places = [(labels == label).nonzero()[:1, 0] for label in range(data.num_classes)]
-    chosen = data.train_indices[torch.cat(places)[:CHANGED]]
+    places = [_having(labels, label).nonzero()[:1, 0] for label in range(data.num_classes)]
+    chosen = data.train_indices[
+        torch.unique(torch.cat(places))[:CHANGED] if data.multilabel else torch.cat(places)[:CHANGED]
+    ]
     stored = data.store.train_images if data.store.large_images is None else data.store.large_images
     given, labels = stored.index_select(0, chosen), data.store.train_labels[chosen]
     before = data.store.train_images.index_select(0, chosen)
@@ -76,7 +78,7 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
             counter = Counter(data.run_seed, epoch, chosen, stream)
             images, soft = _apply(data, transform, given, labels, counter)
             after.append(_scale_to(before, images))
-            if isinstance(transform, Mix):
+            if isinstance(transform, Mix) and not data.multilabel:
                 kept = soft[0, labels[0]].item()
                 title += f"{', keeping' if epoch == 0 else ','} {kept:.0%}"
         yield title, torch.stack([before, *after], 1).flatten(0, 1)
@@ -85,6 +87,11 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
         ends = [data.augmentation(given, labels, counter, 0, data.num_classes)[0] for counter in counters]
         after = [_scale_to(before, to_images(images, data.mean, data.std)) for images in ends]
         yield "All together, as the net gets them", torch.stack([before, *after], 1).flatten(0, 1)
+
+
+def _having(labels: Tensor, label: int) -> Tensor:
+    """Which images have a class, bool (N,)."""
+    return labels[:, label] > 0 if labels.ndim == 2 else labels == label
 
 
 def _scale_to(before: Tensor, images: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Tables of images: CSV and Parquet files with paths or bytes, and arrays in memory."""
