@@ -23,7 +23,7 @@ from cnnkit.tasks.loss import check_loss, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.scores import StageScores
 from cnnkit.tasks.shapes import check_labels, check_shapes
-from cnnkit.tasks.targets import ManyLabels, OneLabel, name_scalars, use_thresholds
+from cnnkit.tasks.targets import choose_targets, name_scalars, use_thresholds
 from cnnkit.tasks.training_loss import LossName, TrainingLoss
 from cnnkit.tasks.tta import TTA, average_views
 
@@ -97,15 +97,11 @@ class ClassificationTask(ModuleWithOptimizer):
         self.tta: TTA = tta
         if compile_net:
             self.net.compile()
-        if multilabel and not self.criterion.is_plain:
-            raise UserError("loss and class_weights are for one class an image: leave them out, or multilabel")
-        self.multilabel, self.targets = multilabel, ManyLabels(net) if multilabel else OneLabel()
+        self.multilabel, self.targets = multilabel, choose_targets(net, multilabel, self.criterion.is_plain)
         self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
         self._train_updates = GroupedUpdates(self.targets.prepare)
         stages = ("train", "val", "test", "tta")
-        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores(stage) for stage in stages})
-
-    # ---- what research code overrides ---------------------------------------------------------------------------
+        self.scores = nn.ModuleDict({f"{s}_scores": StageScores(self.build_metrics(), s, self.targets) for s in stages})
 
     def compute_loss(self, batch: LabeledImages) -> tuple[Tensor, Tensor]:
         """Compute the training loss of one batch.
@@ -129,8 +125,6 @@ class ClassificationTask(ModuleWithOptimizer):
         and F1, updated with probabilities and labels (B, K).
         """
         return self.targets.build_metrics(self.net)
-
-    # ---- the loop ------------------------------------------------------------------------------------------------
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, C, H, W) to logits (B, K)."""
@@ -174,8 +168,9 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
-        if self._epoch_is_over:
-            self._reset_train_metrics()
+        if self._epoch_is_over:  # not reset before: a resume may go on in an epoch that was cut short
+            self._epoch_is_over = False
+            self._scores("train").reset()
         loss, logits = check_loss(self, self.compute_loss(batch))
         if self._train_updates.keep(loss, logits, batch[1]):
             self._train_updates.flush(self._scores("train").mean_loss, self._scores("train").task_metrics)
@@ -228,12 +223,6 @@ class ClassificationTask(ModuleWithOptimizer):
         self._train_updates.flush(scores.mean_loss, scores.task_metrics)
         return [scores.mean_loss, *scores.task_metrics.values(copy_state=False)]
 
-    def _reset_train_metrics(self) -> None:
-        """Not at the epoch's end: its checkpoint keeps them, as a resume may go on in an epoch that was cut short."""
-        self._epoch_is_over = False
-        for metric in self._train_metrics():
-            metric.reset()
-
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
         logits = self(images).float()
@@ -243,10 +232,6 @@ class ClassificationTask(ModuleWithOptimizer):
             averaged = average_views(self, images, self.tta)
             self._scores("tta").add(self.targets.compute_loss(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
-
-    def _build_scores(self, stage: str) -> StageScores:
-        by_class = stage != "train" and not self.multilabel
-        return StageScores(self.targets.adapt(self.build_metrics(), stage), by_class, self.targets)
 
     def _scores(self, stage: str) -> StageScores:
         return cast(StageScores, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module

@@ -14,13 +14,13 @@ class StageScores(nn.ModuleDict):
 
     Args:
         metrics: of the task; a metric of theirs takes the place of one by class with the same name.
-        by_class: whether to score the classes as well: macro F1, balanced accuracy, and the recall of each class.
-        targets: what the metrics of the task are updated with.
+        stage: except in ``train``, classes are scored as well: macro F1, balanced accuracy, and the recall of each.
+        targets: what the metrics of the task are updated with; several labels an image bring their own scores.
     """
 
-    def __init__(self, metrics: MetricCollection, by_class: bool, targets: OneLabel) -> None:
-        super().__init__({"loss": MeanLoss(), "metrics": metrics})
-        if by_class:
+    def __init__(self, metrics: MetricCollection, stage: str, targets: OneLabel) -> None:
+        super().__init__({"loss": MeanLoss(), "metrics": targets.adapt(metrics, stage)})
+        if stage != "train" and not targets.classes:
             self["classes"] = ClassScores()
         self._targets = targets
 

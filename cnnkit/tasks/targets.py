@@ -108,6 +108,17 @@ class ManyLabels(OneLabel):
         return MetricCollection(kept, compute_groups=False)  # type: ignore[arg-type]
 
 
+def choose_targets(net: nn.Module, multilabel: bool, plain_loss: bool) -> OneLabel:
+    """Choose what a task learns of each image.
+
+    Raises:
+        UserError: there are several labels, and the loss is not plain cross entropy, or the net's classes are unknown.
+    """
+    if multilabel and not plain_loss:
+        raise UserError("loss and class_weights are for one class an image: leave them out, or multilabel")
+    return ManyLabels(net) if multilabel else OneLabel()
+
+
 class AveragePrecision(MultilabelAveragePrecision):
     """The average precision of each class, or its mean; a class without positive images is NaN, and not in the mean.
 
