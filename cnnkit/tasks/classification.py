@@ -47,8 +47,7 @@ class ClassificationTask(ModuleWithOptimizer):
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
         tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
             with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
-        multilabel: an image has none, one or several of the classes, see `cnnkit.tasks.targets`: binary cross entropy,
-            mean average precision, F1, and in ``thresholds`` (K,) one for each class.
+        multilabel: an image has none, one or several classes, see `cnnkit.tasks.targets`; ``thresholds`` are (K,).
     """
 
     _epoch_is_over = False  # then the training metrics are those of the epoch before
@@ -87,8 +86,7 @@ class ClassificationTask(ModuleWithOptimizer):
         self.multilabel, self.targets = multilabel, ManyLabels(net) if multilabel else OneLabel()
         self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
         self._train_updates = GroupedUpdates(self.targets.prepare)
-        stages = ("train", "val", "test", "tta")
-        self.scores = nn.ModuleDict({f"{stage}_scores": self._build_scores(stage) for stage in stages})
+        self.scores = nn.ModuleDict({f"{s}_scores": self._build_scores(s) for s in ("train", "val", "test", "tta")})
 
     # ---- what research code overrides ---------------------------------------------------------------------------
 
@@ -101,15 +99,13 @@ class ClassificationTask(ModuleWithOptimizer):
         Returns:
             The loss, a scalar, and the logits (B, K) for the training metrics.
         """
-        images, labels = batch
-        logits = self(images)
-        return self.targets.compute_loss(logits, labels, self.label_smoothing), logits
+        logits = self(batch[0])
+        return self.targets.compute_loss(logits, batch[1], self.label_smoothing), logits
 
     def build_metrics(self) -> MetricCollection:
         """Build the metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
 
-        They are accuracy and, with more than ten classes, top-5 accuracy; with ``multilabel`` mean average precision
-        and F1, updated with probabilities and labels (B, K).
+        They are accuracy and, with more than ten classes, top-5 accuracy. Those of ``multilabel`` get labels (B, K).
         """
         return self.targets.build_metrics(self.net)
 
@@ -146,8 +142,8 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by seed and step, so that it is the same for any number of workers and after a resume."""
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        resume.seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
+        seed = mix_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)), self.global_step, self.global_rank)
+        resume.seed_device(seed, self.device)
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""

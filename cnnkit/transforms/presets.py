@@ -14,7 +14,7 @@ from cnnkit.transforms.mix import CutMix, Mix, MixUp
 from cnnkit.transforms.resized_crop import RandomResizedCrop
 
 Preset = Literal["light", "medium", "strong"]
-PRESETS: Mapping[Preset, Sequence[tuple[type[Transform | Mix], Mapping[str, float]]]] = {
+PRESETS: Mapping[Preset, Sequence[tuple[type[Transform | Mix], Mapping[str, Any]]]] = {
     "light": ((RandomResizedCrop, {"area_low": 0.35}), (AlternatingFlip, {})),
     "medium": (
         (RandomResizedCrop, {"area_low": 0.2}),
@@ -56,7 +56,7 @@ def spell_out(name: str) -> list[dict[str, Any]]:
     return [{"class_path": kind.__name__, "init_args": dict(arguments)} for kind, arguments in _find(name)]
 
 
-def _find(name: str) -> Sequence[tuple[type[Transform | Mix], Mapping[str, float]]]:
+def _find(name: str) -> Sequence[tuple[type[Transform | Mix], Mapping[str, Any]]]:
     for preset, transforms in PRESETS.items():
         if preset == name:
             return transforms
