@@ -57,8 +57,7 @@ class ClassificationTask(ModuleWithOptimizer):
             class), counted in the training part.
         focal_gamma: exponent of the focal loss.
         logit_tau: strength of the logit adjustment.
-        multilabel: an image has none, one or several of the classes, see `cnnkit.tasks.targets`: binary cross entropy,
-            mean average precision, F1, and in ``thresholds`` (K,) one for each class.
+        multilabel: an image has none, one or several classes, see `cnnkit.tasks.targets`; ``thresholds`` are (K,).
     """
 
     _epoch_is_over = False  # then the training metrics are those of the epoch before
@@ -112,17 +111,15 @@ class ClassificationTask(ModuleWithOptimizer):
         Returns:
             The loss, a scalar, and the logits (B, K) for the training metrics.
         """
-        images, labels = batch
-        logits = self(images)
+        logits = self(batch[0])
         if self.multilabel:
-            return self.targets.compute_loss(logits, labels, self.label_smoothing), logits
-        return self.criterion(logits, labels), logits
+            return self.targets.compute_loss(logits, batch[1], self.label_smoothing), logits
+        return self.criterion(logits, batch[1]), logits
 
     def build_metrics(self) -> MetricCollection:
         """Build the metrics of one stage, updated with logits (B, K) and labels (B,), logged as ``<stage>/<name>``.
 
-        They are accuracy and, with more than ten classes, top-5 accuracy; with ``multilabel`` mean average precision
-        and F1, updated with probabilities and labels (B, K).
+        They are accuracy and, with more than ten classes, top-5 accuracy. Those of ``multilabel`` get labels (B, K).
         """
         return self.targets.build_metrics(self.net)
 
@@ -163,8 +160,8 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by seed and step, so that it is the same for any number of workers and after a resume."""
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
-        resume.seed_device(mix_seed(seed, self.global_step, self.global_rank), self.device)
+        seed = mix_seed(int(os.environ.get("PL_GLOBAL_SEED", 0)), self.global_step, self.global_rank)
+        resume.seed_device(seed, self.device)
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""

@@ -8,14 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_tables import write_csv
 from PIL import Image
 from sklearn.metrics import average_precision_score
 from small_runs import Cli
 
+import cnnkit
 from cnnkit.cli import main
+from cnnkit.errors import UserError
+from cnnkit.inference.task_loading import load_task
+from cnnkit.inference.trained_net import rebuild_net
 from cnnkit.runs import find
 from cnnkit.runs.predictions import load_predictions
+from cnnkit.weights.checkpoints import load_checkpoint
 
 NAMES = ["red", "bright"]
 WORDS = [
@@ -152,6 +158,34 @@ def test_other_commands_show_several_labels(desk: Path, cli: Cli) -> None:
     assert cli("runs", "--sort", "test/map").code == 0
     resumed = cli("fit", "--resume", "runs/r", "--trainer.max_epochs=3")
     assert resumed.code == 0, resumed.err
+
+
+def test_a_net_without_its_task_has_the_probabilities_and_thresholds_of_the_task(desk: Path) -> None:
+    path = find(desk / "runs/r").best
+    net = rebuild_net(load_checkpoint(path))
+    task, _ = load_task(path)
+    images = torch.randn(3, 3, 16, 16)
+    assert net is not None
+    assert net.multilabel
+    assert torch.equal(net.thresholds, task.thresholds)
+    with torch.no_grad():
+        assert torch.allclose(net.predict_step(images), task.predict_step(images, 0))
+
+
+def test_a_predictor_refuses_several_labels_but_embeds(desk: Path) -> None:
+    predictor = cnnkit.load(desk / "runs/r", device="cpu")
+    image = np.zeros((16, 16, 3), np.uint8)
+    for method in (predictor.predict, predictor.explain):
+        with pytest.raises(UserError, match="has several labels an image"):
+            method(image)
+    assert len(predictor.embed(image)) == 1
+
+
+def test_checks_know_several_labels(desk: Path, cli: Cli) -> None:
+    assert cli("check", *WORDS, "--trainer.max_epochs=2").code in (0, 1)
+    ended = cli("check-data", *(word for word in WORDS if word.startswith("--data")))
+    assert ended.code == 2
+    assert "has several labels an image" in ended.err
 
 
 def test_dashboards_leave_out_what_is_of_one_class_and_say_it_once(trained: Path, cli: Cli) -> None:

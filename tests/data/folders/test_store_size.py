@@ -50,7 +50,7 @@ def test_a_second_run_decodes_nothing(folder: Folder, monkeypatch: pytest.Monkey
     def forbid(*args: object, **options: object) -> torch.Tensor:
         raise AssertionError("this was not to be called")
 
-    monkeypatch.setattr("cnnkit.data.folder.read_image", forbid)
+    monkeypatch.setattr("cnnkit.data.file_module.read_image", forbid)
     monkeypatch.setattr("cnnkit.data.image_files.read_image", forbid)
     again = [batch.images for batch in folder(store_size=12).train_dataloader()]
     assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))

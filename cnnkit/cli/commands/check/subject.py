@@ -74,7 +74,11 @@ class Subject:
     @cached_property
     def counts(self) -> dict[str, list[int]]:
         """The images of each class in each part."""
-        return {part: labels.bincount(minlength=self.data.num_classes).tolist() for part, labels in self.labels.items()}
+        classes = self.data.num_classes
+        return {
+            part: (labels.sum(0).long() if labels.ndim == 2 else labels.bincount(minlength=classes)).tolist()
+            for part, labels in self.labels.items()
+        }
 
     @property
     def image(self) -> tuple[int, int, int]:

@@ -65,6 +65,8 @@ def build_table(data: ImageDataModule) -> ImageTable:
             f"{type(data).__name__} has images of {data.in_channels} channels: check-data compares images of 1 or 3 "
             "channels"
         )
+    if data.multilabel:
+        raise UserError(f"{type(data).__name__} has several labels an image: check-data compares images of one class")
     if isinstance(data, ImageFolder):
         data.on_bad_image = "skip"
         data.setup("test")

@@ -148,7 +148,8 @@ def draw_explanations(
         tops = top_classes(probabilities, names, TOP)
         net, black = classifier.net, (data.mean, data.std)
         attributions = attribution_maps(net, images, *black, target, drawing.module, drawing.cam)
-        scores = score_maps(net, images, attributions, *black, target)
+        # The scores are of probabilities that add up to 1; with several labels an image there are none.
+        scores = {} if classifier.multilabel else score_maps(net, images, attributions, *black, target)
         stages = feature_maps(classifier.net, images) if drawing.maps else {}
         for index, (source, top) in enumerate(zip(sources, tops, strict=True)):
             picture, maps = drawing.name_files(source.stem)

@@ -49,17 +49,15 @@ def format_headline(report: ReportData) -> dict[str, str]:
     tested = report.tested
     values = {"test accuracy": f"{tested['test/acc']:.2%}" if "test/acc" in tested else "not tested"}
     if "test/acc_tta" in tested:
-        views = manifest.get("test_of", {}).get("tta") or "views"
-        values[f"averaged over {views}"] = f"{tested['test/acc_tta']:.2%}"
+        values[f"averaged over {manifest.get('test_of', {}).get('tta') or 'views'}"] = f"{tested['test/acc_tta']:.2%}"
     if "test/map" in tested:  # several labels an image
         shown = {"test mean average precision": "test/map", "test F1 (macro)": "test/f1"}
         values = {title: f"{tested[name]:.4f}" for title, name in shown.items() if name in tested}
         if report.map_interval is not None:
             values["its 95 % interval"] = "{:.4f} to {:.4f}".format(*report.map_interval)
     if (monitor := report.monitor) in best:
-        values[describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))] = format_metric(
-            monitor, best[monitor]
-        )
+        title = describe_best_score(monitor, manifest.get("monitor", {}).get("mode"))
+        values[title] = format_metric(monitor, best[monitor])
         values["in epoch"] = f"{best.get('epoch', '?')} of {manifest.get('epochs', '?')}"
     if report.calibration is not None:
         values[f"calibration error ({report.part})"] = f"{report.calibration.error:.3f}"
@@ -74,9 +72,8 @@ def _head(report: ReportData) -> Iterator[Block]:
     yield html.figures(format_headline(report))
     if not report.tested:
         yield html.paragraph(
-            f"Not tested: this page says nothing of the test images. "
-            f"{quote_command('test', '--run', report.run)} scores "
-            "them; make the page again after it.",
+            f"Not tested: this page says nothing of the test images. {quote_command('test', '--run', report.run)} "
+            "scores them; make the page again after it.",
             note=True,
         )
     if report.part == "validation":
