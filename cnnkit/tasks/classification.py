@@ -50,11 +50,9 @@ class ClassificationTask(ModuleWithOptimizer):
         compile_net: compile the net with `torch.compile`, in place, so that its state_dict keeps its names.
         tta: views of each image that a test or prediction averages over, see `cnnkit.tasks.tta.average_views`. Scores
             with it are logged beside the plain ones, as ``test/acc_tta``; a fit validates without it.
-        loss: of training. ``focal`` gives less weight to samples that are classified well (Lin et al. 2017),
-            ``logit_adjusted`` adds the logarithm of the class frequencies to the logits (Menon et al. 2021).
-            The loss of validation and test is always plain cross entropy.
-        class_weights: of the training loss: one for each class, or ``balanced``: images / (classes * images of the
-            class), counted in the training part.
+        loss: of training: ``cross_entropy``, ``focal`` or ``logit_adjusted``, see `cnnkit.tasks.training_loss`.
+            Validation and test always have plain cross entropy.
+        class_weights: of the training loss: one for each class, or ``balanced``, counted in the training part.
         focal_gamma: exponent of the focal loss.
         logit_tau: strength of the logit adjustment.
         multilabel: an image has none, one or several classes, see `cnnkit.tasks.targets`; ``thresholds`` are (K,).
