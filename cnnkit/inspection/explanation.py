@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INTEGRATED, OCCLUSION = "integrated gradients", "occlusion"
 LEAST = 7  # pixels of a side below which a class activation map is a blur over the whole image
 _SIDE = 1.7  # inches of a panel
-_HEAD = 0.85  # inches above and below the panels of an image
+_HEAD = 0.86  # inches above and below the panels of an image
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def score(session: "Session") -> None:
             kept = session.predictions.kept
             kept.save(run.predictions)
             names = getattr(session.datamodule, "class_names", ())
-            if len(names) == kept.probabilities.shape[1]:
+            if kept.labels.ndim == 1 and len(names) == kept.probabilities.shape[1]:
                 write_class_scores(run.test_classes, kept, names)
         how = moment if views == "none" else {**moment, "tta": views}
         _record_scores(run, command, path, how, scores, is_best=is_best)
