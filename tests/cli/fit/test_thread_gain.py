@@ -74,3 +74,17 @@ def test_a_net_with_long_steps_is_not_measured_with_a_whole_batch(monkeypatch: p
     monkeypatch.setattr(thread_gain, "LONGEST", 0.0)
     assert thread_gain.measure_step(Slow(), torch.zeros(64, 1, 2, 2), "32-true", (2, 1)) == {}
     assert seen == [2, 2]
+
+
+@pytest.mark.parametrize("result", [(torch.zeros(4, 2), None), torch.zeros(4), "logits"])
+def test_a_net_that_only_its_task_can_call_is_left_to_the_task(
+    result: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Own(nn.Linear):
+        def forward(self, *args: Any) -> Any:
+            return result
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    data = type("Data", (), {"batch_size": 4, "shape": {"in_channels": 1, "image_size": 5}})()
+    thread_gain.say_if_threads_bring_little(Own(2, 2), data, "32-true")
+    assert capfd.readouterr().err == ""
