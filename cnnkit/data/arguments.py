@@ -51,7 +51,9 @@ def find_mean_and_std(
     return means, deviations
 
 
-def check_training_part(folds: int | None, fold: int, sampling: str, imbalance_ratio: float | None) -> None:
+def check_training_part(
+    folds: int | None, fold: int, sampling: str = "shuffle", imbalance_ratio: float | None = None
+) -> None:
     """Refuse arguments that cannot decide which images train, and in which order, with a `UserError`."""
     if sampling not in get_args(Sampling):
         raise UserError(f"sampling is {sampling!r}: choose one of {', '.join(get_args(Sampling))}")

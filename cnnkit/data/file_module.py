@@ -22,6 +22,7 @@ from cnnkit.data.folders.folder_images import PARTS, LabeledImage
 from cnnkit.data.folders.run_split import FollowedRun
 from cnnkit.data.image_files import ImageFiles, measure_free_memory
 from cnnkit.data.images.decode import Resize, describe_decoder, read_image
+from cnnkit.data.splits import refuse_several_labels
 from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
@@ -134,6 +135,7 @@ class ImageFileModule(ImageDataModule):
             early=self._early,
         )
         train, val, test = (contents.images.parts[part] for part in PARTS)
+        refuse_several_labels(self, self.make_labels(train))
         self.train_indices = torch.tensor(contents.used, dtype=torch.bool).nonzero().flatten()
         self.val_indices = torch.arange(len(train), len(train) + len(val))
         self.val_size = len(val)

@@ -109,6 +109,11 @@ def _draw_parts(
                 _report_absent_classes(result, part, class_names)
             continue
         if part == "val" and settings.folds is not None:
+            if sets is not None:
+                raise UserError(
+                    f"data.folds is {settings.folds}, but images have groups or several labels, which folds would not "
+                    "keep together: leave folds out"
+                )
             if run is None:
                 refuse_small_classes(settings.folds, labels, class_names)
             known = {row.content: row.part == "val" for row in run.rows} if run else {}

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from cnnkit.data.arguments import check_training_part
 from cnnkit.data.datamodules import ImageDataModule
 from cnnkit.data.folders.assignment import SplitSettings, assign_parts
 from cnnkit.data.folders.contents import DEFAULT_SIZE, choose_fraction
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage
 from cnnkit.data.image_statistics import compute_channel_statistics
+from cnnkit.data.splits import refuse_several_labels, thin_classes
 from cnnkit.data.store import Store
 from cnnkit.data.tables.array_checks import (
     check_groups,
@@ -45,6 +47,8 @@ def from_arrays(
     test_size: int | float = DEFAULT_SIZE,
     split_seed: int = 0,
     train_fraction: float = 1.0,
+    folds: int | None = None,
+    fold: int = 0,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     **options: Any,
@@ -66,6 +70,8 @@ def from_arrays(
         test_size: the same for test images; ignored if these are given.
         split_seed: names the split.
         train_fraction: fraction of the remaining training images to train on.
+        folds: divide the images that are not for test into stratified folds; one validates in place of ``val_size``.
+        fold: the fold that validates, from 0.
         mean: of the pixels in [0, 1], one number a channel; none given: that of the images to train and validate on.
         std: the same for the standard deviation.
         **options: as for ImageDataModule: ``batch_size``, ``augment``, ``seed`` and so on.
@@ -100,8 +106,9 @@ def from_arrays(
     named = None if groups is None else check_groups(groups, parts)
     sets, names = find_classes(targets, class_names)
     found = _describe_images(pixels, sets, names, parts, named, multilabel=targets.ndim == 2)
-    settings = SplitSettings(val_size, test_size, split_seed, train_fraction)
-    return ArrayImages(pixels, found, names, settings, mean, std, **options)
+    check_training_part(folds, fold)
+    settings = SplitSettings(val_size, test_size, split_seed, train_fraction, folds, fold)
+    return ArrayImages(pixels, found, names, settings, mean, std, folds=folds, fold=fold, **options)
 
 
 class ArrayImages(ImageDataModule):
@@ -167,6 +174,11 @@ class ArrayImages(ImageDataModule):
             **{"batch_size": 128, **options},
         )
         self.train_indices = used.nonzero().flatten()
+        refuse_several_labels(self, labels)
+        if self.imbalance_ratio is not None:
+            self.train_indices = thin_classes(
+                self._arrays.train_labels, self.train_indices, self.imbalance_ratio, self.num_classes, self.split_seed
+            )
         self.val_indices = torch.arange(len(train), len(learned))
         self.batch_size = self._batch_size  # not more than there are images
 

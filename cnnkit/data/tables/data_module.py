@@ -15,6 +15,7 @@ from cnnkit.data.folders.contents import DEFAULT_SIZE
 from cnnkit.data.folders.folder_images import PARTS, LabeledImage
 from cnnkit.data.folders.run_split import get_followed_run
 from cnnkit.data.images.decode import Resize
+from cnnkit.data.sampling import Sampling
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.data.tables.columns import choose_columns
 from cnnkit.data.tables.labels import hot_labels
@@ -64,6 +65,9 @@ class ImageTable(ImageFileModule):
         eval_batch_size: images a step in validation and test.
         num_workers: processes that decode; none given: the number of cores minus one, at most 16.
         drop_last: leave out the incomplete last batch of a training epoch (another one each epoch).
+        folds: divide the images that are not for test into stratified folds; one validates in place of ``val_size``.
+        fold: the fold that validates, from 0.
+        sampling: ``balanced``: each class has equally many of the images of an epoch, see `ImageDataModule`.
 
     Raises:
         UserError: the table is missing, damaged or not clear.
@@ -98,9 +102,12 @@ class ImageTable(ImageFileModule):
         num_workers: int | None = None,
         drop_last: bool = True,
         store_size: ImageSize | None = None,
+        folds: int | None = None,
+        fold: int = 0,
+        sampling: Sampling = "shuffle",
     ) -> None:
         followed = get_followed_run()
-        settings = SplitSettings(val_size, test_size, split_seed, train_fraction)
+        settings = SplitSettings(val_size, test_size, split_seed, train_fraction, folds, fold)
         if followed is not None:
             refuse_other_settings(followed.split, asdict(settings))
         opened = open_table(Path(table))
@@ -131,6 +138,9 @@ class ImageTable(ImageFileModule):
             seed=seed,
             eval_batch_size=eval_batch_size,
             drop_last=drop_last,
+            folds=folds,
+            fold=fold,
+            sampling=sampling,
         )
 
     def make_labels(self, images: Sequence[LabeledImage]) -> Tensor:
