@@ -7,8 +7,8 @@ import torch
 from draw_sample import draw, draw_indices
 
 from cnnkit.data import store
-from cnnkit.data.originals import load_originals
-from cnnkit.data.sources import SAMPLE
+from cnnkit.data.originals.loading import load_originals
+from cnnkit.data.originals.sources import SAMPLE
 from cnnkit.data.store import SAMPLE_FOLDER, open_sample
 from cnnkit.errors import UserError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnkit.data.originals import load_originals
+from cnnkit.data.originals.loading import load_originals
 from cnnkit.data.store import SAMPLE_FOLDER
 
 SEED = 0

@@ -201,7 +201,7 @@ def test_nothing_is_downloaded(cli: Cli, tested: RunFolder, monkeypatch: pytest.
     def fetched(*args: object, **more: object) -> None:
         raise AssertionError("a report fetches nothing")
 
-    monkeypatch.setattr("cnnkit.data.originals.fetch", fetched)
+    monkeypatch.setattr("cnnkit.data.originals.loading.fetch", fetched)
     monkeypatch.setenv("CNNKIT_DATA_DIR", "empty")
     config = tested.config.read_text()
     assert "FashionMNISTSample" in config
