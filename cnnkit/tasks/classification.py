@@ -17,11 +17,10 @@ from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks import resume
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
-from cnnkit.tasks.grouped import GroupedUpdates
 from cnnkit.tasks.imbalance import count_for_loss, report_imbalance
 from cnnkit.tasks.loss import check_loss, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
-from cnnkit.tasks.scores import StageScores
+from cnnkit.tasks.scores import StageScores, TrainScores
 from cnnkit.tasks.shapes import check_labels, check_shapes
 from cnnkit.tasks.targets import choose_targets, name_scalars, use_thresholds
 from cnnkit.tasks.training_loss import LossName, TrainingLoss
@@ -58,7 +57,6 @@ class ClassificationTask(ModuleWithOptimizer):
         multilabel: an image has none, one or several classes, see `cnnkit.tasks.targets`; ``thresholds`` are (K,).
     """
 
-    _epoch_is_over = False  # then the training metrics are those of the epoch before
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
 
     def __init__(
@@ -96,9 +94,9 @@ class ClassificationTask(ModuleWithOptimizer):
             self.net.compile()
         self.multilabel, self.targets = multilabel, choose_targets(net, multilabel, self.criterion.is_plain)
         self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
-        self._train_updates = GroupedUpdates(self.targets.prepare)
-        stages = ("train", "val", "test", "tta")
+        stages = ("val", "test", "tta")
         self.scores = nn.ModuleDict({f"{s}_scores": StageScores(self.build_metrics(), s, self.targets) for s in stages})
+        self.scores["train_scores"] = TrainScores(self.build_metrics(), self.targets)
 
     def compute_loss(self, batch: LabeledImages) -> tuple[Tensor, Tensor]:
         """Compute the training loss of one batch.
@@ -163,12 +161,8 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
-        if self._epoch_is_over:  # not reset before: a resume may go on in an epoch that was cut short
-            self._epoch_is_over = False
-            self._scores("train").reset()
         loss, logits = check_loss(self, self.compute_loss(batch))
-        if self._train_updates.keep(loss, logits, batch[1]):
-            self._train_updates.flush(self._scores("train").mean_loss, self._scores("train").task_metrics)
+        self._scores("train").add(loss, logits, batch[1])
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
@@ -208,15 +202,13 @@ class ClassificationTask(ModuleWithOptimizer):
         super().on_load_checkpoint(checkpoint)
         self.thresholds = checkpoint.get("thresholds", self.thresholds).cpu()
         if (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING:
-            self._epoch_is_over = not resume.reopen_epoch(checkpoint)
+            cast(TrainScores, self._scores("train")).epoch_is_over = not resume.reopen_epoch(checkpoint)
         self._loader_states = resume.read_loader_states(checkpoint)
         if self.global_rank == 0:
             resume.restore_metrics(self._train_metrics(), checkpoint.get("train_scores", []))
 
     def _train_metrics(self) -> list[Metric]:
-        scores = self._scores("train")
-        self._train_updates.flush(scores.mean_loss, scores.task_metrics)
-        return [scores.mean_loss, *scores.task_metrics.values(copy_state=False)]
+        return cast(TrainScores, self._scores("train")).list_metrics()
 
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
@@ -238,14 +230,9 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def _log_scores(self, stage_scores: str, stage: str, suffix: str = "") -> None:
         scores = self._scores(stage_scores)
-        if stage_scores == "train":
-            self._train_updates.flush(scores.mean_loss, scores.task_metrics)
         values = scores.compute()
         if "threshold_class" in values and self.trainer.state.fn == TrainerFn.FITTING:
             self.thresholds = values["threshold_class"].cpu()
         for name, value in name_scalars(values, self.trainer, stage).items():
             self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
-        if stage_scores == "train":
-            self._epoch_is_over = True
-            return
-        scores.reset()
+        scores.end_epoch()
