@@ -124,6 +124,11 @@ class AuxiliaryLossTask(ClassificationTask):
     def _train_metrics(self) -> list[Metric]:
         return [*super()._train_metrics(), *self._part_metrics()]
 
+    def _reset_train_metrics(self) -> None:
+        super()._reset_train_metrics()
+        for metric in self._part_metrics():
+            metric.reset()
+
     def _part_metrics(self) -> list[Metric]:
         return [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
 

@@ -161,8 +161,10 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
+        if self._train_scores.epoch_is_over:
+            self._reset_train_metrics()
         loss, logits = check_loss(self, self.compute_loss(batch))
-        self._scores("train").add(loss, logits, batch[1])
+        self._train_scores.add(loss, logits, batch[1])
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
@@ -202,13 +204,16 @@ class ClassificationTask(ModuleWithOptimizer):
         super().on_load_checkpoint(checkpoint)
         self.thresholds = checkpoint.get("thresholds", self.thresholds).cpu()
         if (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING:
-            cast(TrainScores, self._scores("train")).epoch_is_over = not resume.reopen_epoch(checkpoint)
+            self._train_scores.epoch_is_over = not resume.reopen_epoch(checkpoint)
         self._loader_states = resume.read_loader_states(checkpoint)
         if self.global_rank == 0:
             resume.restore_metrics(self._train_metrics(), checkpoint.get("train_scores", []))
 
     def _train_metrics(self) -> list[Metric]:
-        return cast(TrainScores, self._scores("train")).list_metrics()
+        return self._train_scores.list_metrics()
+
+    def _reset_train_metrics(self) -> None:
+        self._train_scores.reset()
 
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
@@ -222,6 +227,10 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def _scores(self, stage: str) -> StageScores:
         return cast(StageScores, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
+
+    @property
+    def _train_scores(self) -> TrainScores:
+        return cast(TrainScores, self._scores("train"))
 
     def _log_epoch(self, stage: str) -> None:
         self._log_scores(stage, stage)

@@ -61,8 +61,8 @@ class StageScores(nn.ModuleDict):
 class TrainScores(StageScores):
     """Mean loss and metrics of the training part, updated for a group of steps at once.
 
-    They stay as they are from the end of an epoch to the first batch of the next one, and not only to its start: a
-    resumed run may go on within an epoch that was cut short.
+    They stay as they are after the end of an epoch, because a resumed run may go on within an epoch that was cut short.
+    The task resets them before the first batch of the next one.
 
     Args:
         metrics: of the task.
@@ -79,9 +79,6 @@ class TrainScores(StageScores):
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a batch: its mean loss, logits (B, K), and labels, int64 (B,) or soft (B, K)."""
-        if self.epoch_is_over:
-            self.epoch_is_over = False
-            self.reset()
         if self._updates.keep(loss, logits, labels):
             self._updates.flush(self.mean_loss, self.task_metrics)
 
@@ -96,5 +93,10 @@ class TrainScores(StageScores):
         return super().compute()
 
     def end_epoch(self) -> None:
-        """Forget all samples when the first batch of the next epoch comes."""
+        """Keep the samples, but mark them as those of an epoch that is over."""
         self.epoch_is_over = True
+
+    def reset(self) -> None:
+        """Forget all samples; an epoch begins."""
+        super().reset()
+        self.epoch_is_over = False
