@@ -179,7 +179,7 @@ class ImageFileModule(ImageDataModule):
             raise UserError(self.source.explain_no_test(self.followed is not None))
         return super().test_dataloader()
 
-    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
+    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: Any) -> Batches:
         store, ranks = self.open_once(), self.trainer.world_size if self.trainer else 1
         self._use_decoded(store, write=part == "train")
         files = [i for i in (store.train_images, store.test_images, store.large_images) if isinstance(i, ImageFiles)]
