@@ -118,17 +118,16 @@ class Predictor:
         self._classifier.tta = kind
 
     def predict(self, images: Images) -> Predictions:
-        """Predict the classes of images.
+        """Predict the classes of images; with several labels an image, those that reach the checkpoint's thresholds.
 
         Raises:
-            UserError: an image has another form, a file cannot be read, or the net has several labels an image.
+            UserError: an image has another form, or a file cannot be read.
         """
-        self._check_one_label()
         names, rows = [], []
         for batch, prepared, _ in self._prepare(images, self.batch_size):
             names += batch
             rows.append(predict_probabilities(self._classifier, prepared, self.class_names))
-        return Predictions(names, torch.cat(rows).numpy(), self.class_names)
+        return Predictions(names, torch.cat(rows).numpy(), self.class_names, self._thresholds)
 
     def embed(self, images: Images, head: str = "auto") -> np.ndarray:
         """Compute features (N, D), float32: what the last layer of the net, its head, gets.
@@ -161,7 +160,6 @@ class Predictor:
         """
         from cnnkit.inspection.explanation import attribution_maps
 
-        self._check_one_label()
         if label is not None and label not in self.class_names:
             raise UserError(f"class {label!r} is none of the net's{suggest(label, self.class_names)}")
         target = None if label is None else self.class_names.index(label)
@@ -172,7 +170,7 @@ class Predictor:
                 probabilities = predict_probabilities(self._classifier, prepared, self.class_names).numpy()
                 maps = attribution_maps(self.net, prepared, self._data.mean, self._data.std, target, module)
                 for k, name in enumerate(names):
-                    prediction = Prediction(name, probabilities[k], self.class_names)
+                    prediction = Prediction(name, probabilities[k], self.class_names, self._thresholds)
                     own = {method: values[k].numpy() for method, values in maps.items()}
                     image = np.ascontiguousarray(pixels[k].permute(1, 2, 0).numpy())
                     found.append(ImageExplanation(prediction, label or prediction.label, image, own))
@@ -180,9 +178,9 @@ class Predictor:
             self._classifier.tta = views
         return found
 
-    def _check_one_label(self) -> None:
-        if self._classifier.multilabel:
-            raise UserError(f"{self.path}: has several labels an image; use `cnnkit predict --images`")
+    @property
+    def _thresholds(self) -> np.ndarray | None:
+        return self._classifier.thresholds.cpu().numpy() if self._classifier.multilabel else None
 
     def _prepare(self, images: Any, batch_size: int) -> Iterator[tuple[list[str], Tensor, Tensor]]:
         """Yield names, the net's input, float32 (B, C, H, W), on the device, and the pixels, uint8, of batches."""
