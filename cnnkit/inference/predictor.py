@@ -14,7 +14,7 @@ from cnnkit.errors import UserError
 from cnnkit.inference.images import ImageInput, read_batches
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
 from cnnkit.inference.results import ImageExplanation, Prediction, Predictions
-from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities
+from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities, use_tau
 from cnnkit.suggest import suggest
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import compute_features, find_head
@@ -33,6 +33,7 @@ def load(
     checkpoint: str | None = None,
     *,
     tta: TTA | None = None,
+    posthoc_tau: float | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
     config: str | Path | Sequence[str | Path] = (),
@@ -44,6 +45,8 @@ def load(
         checkpoint: of the run: ``best`` (the default), ``last``, or another of its files. With an average of the
             weights (EMA) each of them holds the average.
         tta: views of each image to average over; by default the run's own.
+        posthoc_tau: strength of the adjustment for the sizes of the classes, see docs/imbalance.md; by default the
+            run's own.
         batch_size: images that the net gets at a time.
         device: such as ``cpu`` or ``cuda``; by default the machine's accelerator, if it has one.
         config: with a checkpoint file, configurations whose classes may be imported besides cnnkit's and torch's.
@@ -63,6 +66,8 @@ def load(
     given = [config] if isinstance(config, (str, Path)) else config
     named = [read_file(find_config(str(file))).path for file in given]
     classifier, content = load_classifier(path, [*([folder.config] if folder else []), *named], tta=None)
+    if posthoc_tau is not None:
+        use_tau(classifier, posthoc_tau, content)
     found = Predictor(classifier, read_preprocessing(content, path), path, batch_size=batch_size, device=device)
     found.tta = found.tta if tta is None else tta
     return found

@@ -121,6 +121,7 @@ def test_the_report_has_scores_by_class_and_no_confusion(desk: Path, cli: Cli) -
     [
         (["classroom", "translation", "--run", "runs/r"], "has several labels an image"),
         (["classroom", "challenges", "--run", "runs/r"], "has several labels an image"),
+        (["calibrate", "--run", "runs/r"], "has several labels an image; a temperature is for the softmax"),
     ],
 )
 def test_commands_about_one_class_say_so(desk: Path, cli: Cli, words: list[str], expected: str) -> None:
