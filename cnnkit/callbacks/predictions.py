@@ -66,4 +66,4 @@ class KeepPredictions(Callback):
 def _find_temperature(module: Any) -> float | None:
     """The temperature of a checkpoint for the image alone, which is what `test_step` scores."""
     correction = getattr(module, "correction", None)
-    return None if correction is None else correction.find_temperature("none")  # type: ignore[no-any-return]
+    return None if correction is None else correction.find_temperature("none")

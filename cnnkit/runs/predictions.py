@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -55,7 +55,7 @@ class Predictions:
 
     def take(self, places: np.ndarray) -> "Predictions":
         """The predictions of some images, by their rows, int64 (M,)."""
-        return Predictions(**{name: None if part is None else part[places] for name, part in vars(self).items()})
+        return replace(self, **{name: part[places] for name, part in vars(self).items() if part is not None})
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all."""
@@ -94,7 +94,7 @@ def load_predictions(path: Path) -> Predictions:
         check_regular(path)
         found = load_file(path)
         needed = {name: found[name] for name in ("probabilities", "predicted", "labels", "index")}
-        return Predictions(**needed, **{name: found.get(name) for name in ("identity", "uncalibrated")})
+        return Predictions(**needed, identity=found.get("identity"), uncalibrated=found.get("uncalibrated"))
     except FileNotFoundError:
         raise UserError(f"{path}: not there; `{quote_command('test', '--run', path.parent)}` writes it") from None
     except (SafetensorError, KeyError, OSError) as error:

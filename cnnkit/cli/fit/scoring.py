@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.cli.fit.output import print_scores, write_predictions
+from cnnkit.dashboards.hparams import add_test_score
 from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
 from cnnkit.notices import say
@@ -132,6 +133,8 @@ def _record_scores(
             others = manifest.get("other_scores")
             others = others if isinstance(others, list) else []
             manifest["other_scores"] = [*others, {"command": command, **entry, "when": when, "scores": scores}]
+    if is_best and command == "test":
+        add_test_score(run, manifest)
     if not is_best:
         with_tau = f" with posthoc_tau {how['posthoc_tau']:g}" if "posthoc_tau" in how else ""
         print(f"recorded as scores of {name}{with_tau}; the run's own are those of {run.best.name}")
