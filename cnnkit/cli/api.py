@@ -13,7 +13,7 @@ from cnnkit import runs
 from cnnkit.callbacks import StopRequested
 from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.session import Session
-from cnnkit.cli.parsing.command_line import read_command_line
+from cnnkit.cli.parsing.command_line import TEXTS, read_command_line
 from cnnkit.cli.quiet import quieten
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
@@ -162,24 +162,27 @@ def _execute(command: str, words: list[str]) -> Session:
 
 
 def _as_words(values: Mapping[str, Any]) -> list[str]:
-    return [f"--{key}={as_word(_as_plain(value))}" for key, value in values.items()]
+    for key in TEXTS:  # the word null would be a text
+        if key in values and values[key] is None:
+            raise UserError(f"{key} is None: give a text, or leave it out")
+    return [f"--{key}={as_word(_as_plain(value, key))}" for key, value in values.items()]
 
 
-def _as_plain(value: Any) -> Any:
-    """Replace paths, tuples and NumPy's numbers by what a configuration file has."""
+def _as_plain(value: Any, key: str) -> Any:
+    """Replace paths, tuples and NumPy's numbers by what a configuration file has; the key is for the error."""
     if isinstance(value, Mapping):
-        return {str(key): _as_plain(part) for key, part in value.items()}
+        return {str(name): _as_plain(part, key) for name, part in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_as_plain(part) for part in value]
+        return [_as_plain(part, key) for part in value]
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, os.PathLike):
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if hasattr(value, "item"):
-        return value.item()
+    if hasattr(value, "tolist"):  # NumPy's and torch's numbers and arrays
+        return _as_plain(value.tolist(), key)
     raise UserError(
-        f"{value!r} cannot be written into the run's config.yaml: give its class and arguments, "
-        '{"class_path": ..., "init_args": {...}}'
+        f"{key}: an object of {type(value).__name__} cannot be written into the run's config.yaml: give its class and "
+        'arguments, {"class_path": ..., "init_args": {...}}'
     )

@@ -74,6 +74,8 @@ def test_it_leaves_environment_and_warnings_alone(tmp_path: Path) -> None:
     [
         ({"trainer.max_epoch": 3}, "max_epochs"),
         ({"model.net": object()}, "class_path"),
+        ({"model.net": torch.nn.Sequential(torch.nn.ReLU())}, r"^model\.net: an object of Sequential cannot [^\n]*\Z"),
+        ({"name": None}, "name is None"),  # not a run that is called null
         ({"data.batch_size": -1}, "batch_size"),
         ({"trainer.fast_dev_run": True}, "leave no run"),
     ],

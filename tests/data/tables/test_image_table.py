@@ -1,5 +1,6 @@
 """Images in tables: the same pixels, labels and parts for files and bytes, and nothing is left out silently."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,11 @@ REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, Any], str]] = {
         {},
         "2 of 4 image files are missing, the first is",
     ),
+    "paths of Windows": (
+        {"path": ["photos\\0.png", "photos\\1.png"], "label": ["a", "b"]},
+        {},
+        "set data.root to their folder" if os.sep == "\\" else "write / for \\ in the paths",
+    ),
     "two labels": ({"path": [], "label": ["a"] * 4, "class": ["b"] * 4}, {}, "label, class could each hold the labels"),
     "no label": ({"path": [], "x": ["a"] * 4}, {}, "set data.label_column to one of path, x"),
     "unknown column": ({"path": [], "label": ["a", "b"] * 2}, {"label_column": "lable"}, "did you mean label?"),
@@ -177,7 +183,7 @@ def test_what_is_missing_or_not_clear_is_refused_in_one_line(tmp_path: Path, tab
         ("rows.csv", b"", "has no rows"),
         ("rows.csv", b"path,label\n", "has no rows"),
         ("rows.csv", b"path,label\na.png,a,b\n", "line 2 has 3 cells, and the first line 2"),
-        ("rows.csv", b"path,label\n\xff\xfe,a\n", "cannot be read as a table"),
+        ("rows.csv", b"path,label\n\xff\xfe,a\n", "cannot be read as a table.*; save it as UTF-8"),
         ("rows.csv", b"path,path\na,b\n", "path stands twice"),
         ("rows.parquet", b"PAR1", "cannot be read as a Parquet file"),
         ("rows.xlsx", b"", "not a CSV, TSV or Parquet file"),
