@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cnnkit import runs
 from cnnkit.callbacks import StopRequested
 from cnnkit.cli.errors.messages import describe_error
@@ -141,6 +143,8 @@ class TrainedRun:
 def _execute(command: str, words: list[str]) -> Session:
     """Run a command in this process; what it refuses becomes a `UserError`, other errors stay what they are."""
     origin, before = None, dict(os.environ)
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     try:
         with one_command(), warnings.catch_warnings():
             quieten()
@@ -159,6 +163,8 @@ def _execute(command: str, words: list[str]) -> Session:
     finally:  # Lightning's seed and the run folder travel in environment variables
         os.environ.clear()
         os.environ.update(before)
+        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])  # its trainer sets them for the process
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def _as_words(values: Mapping[str, Any]) -> list[str]:
