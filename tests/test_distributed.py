@@ -97,3 +97,32 @@ def test_two_ranks_refuse_batches_of_one_before_training(tmp_path: Path) -> None
     said = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert said == ["error: data.eval_batch_size is 1, but 2 ranks share each batch: give at least 2"]
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
+
+
+IN_PYTHON = """
+import cnnkit
+
+small = {"model.net.channels": [4, 8], "data.train_fraction": 0.02, "trainer.max_epochs": 1, "watch": None}
+if EARLIER:
+    cnnkit.fit("quickstart", **small)
+two = {"trainer.accelerator": "cpu", "trainer.devices": 2, "trainer.strategy": "ddp"}
+run = cnnkit.fit("quickstart", name="two", **two, **small)
+print("tested", run.manifest["status"], run.test()["test/acc"])
+print("trained", cnnkit.fit("quickstart", name="one", **small).manifest["status"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_script_goes_on_in_one_process_after_a_fit_of_two(tmp_path: Path) -> None:
+    for earlier, code in ((False, 0), (True, None)):
+        (tmp_path / "script.py").write_text(IN_PYTHON.replace("EARLIER", str(earlier)))
+        command = [sys.executable, "script.py"]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        if code is None:
+            assert ended.returncode != 0
+            assert "UserError: a fit on several devices starts the script again" in ended.stderr
+        else:
+            assert ended.returncode == code, ended.stderr
+            assert [ended.stdout.count(word) for word in ("tested finished", "trained finished")] == [1, 1]
+    assert len(list((tmp_path / "runs" / "one").iterdir())) == 1

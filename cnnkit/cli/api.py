@@ -14,12 +14,13 @@ import torch
 from cnnkit import runs
 from cnnkit.callbacks import StopRequested
 from cnnkit.cli.errors.messages import describe_error
+from cnnkit.cli.fit.ranks import leave_no_ranks
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import TEXTS, read_command_line
 from cnnkit.cli.quiet import quieten
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
-from cnnkit.notices import one_command
+from cnnkit.notices import is_first_process, one_command
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import quantities, read_metrics
 from cnnkit.scalars import as_word
@@ -93,7 +94,7 @@ class TrainedRun:
         Args:
             **values: of keys of the configuration, such as ``**{"data.root": "photos"}``.
         """
-        _execute("test", ["--run", str(self.path), *_as_words(values)])
+        _execute("test", ["--run", str(self.path), *_as_words({"trainer.devices": 1, **values})])
         return dict(self.manifest.get("test") or {})
 
     @property
@@ -146,13 +147,15 @@ def _execute(command: str, words: list[str]) -> Session:
     strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     try:
-        with one_command(), warnings.catch_warnings():
+        with one_command(), warnings.catch_warnings(), leave_no_ranks():
             quieten()
             line = read_command_line(command, words)
             origin = line.origin
             session = Session(line, time.perf_counter())
             session.execute()
-            return session
+        if "CNNKIT_RUN" in before and not is_first_process():
+            raise SystemExit  # a rank of this fit, for which Lightning has started the script again
+        return session
     except StopRequested:
         raise KeyboardInterrupt from None
     except Exception as error:
