@@ -114,3 +114,32 @@ def test_two_ranks_learn_from_a_teacher_as_one_does(tmp_path: Path, trained_once
     assert first["teacher"] == second["teacher"]
     for name in ("train/loss", "train/loss_main", "train/loss_teacher", "val/loss"):
         assert second["last"][name] == pytest.approx(first["last"][name], rel=1e-4), name
+
+
+IN_PYTHON = """
+import cnnkit
+
+small = {"model.net.channels": [4, 8], "data.train_fraction": 0.02, "trainer.max_epochs": 1, "watch": None}
+if EARLIER:
+    cnnkit.fit("quickstart", **small)
+two = {"trainer.accelerator": "cpu", "trainer.devices": 2, "trainer.strategy": "ddp"}
+run = cnnkit.fit("quickstart", name="two", **two, **small)
+print("tested", run.manifest["status"], run.test()["test/acc"])
+print("trained", cnnkit.fit("quickstart", name="one", **small).manifest["status"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_script_goes_on_in_one_process_after_a_fit_of_two(tmp_path: Path) -> None:
+    for earlier, code in ((False, 0), (True, None)):
+        (tmp_path / "script.py").write_text(IN_PYTHON.replace("EARLIER", str(earlier)))
+        command = [sys.executable, "script.py"]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        if code is None:
+            assert ended.returncode != 0
+            assert "UserError: a fit on several devices starts the script again" in ended.stderr
+        else:
+            assert ended.returncode == code, ended.stderr
+            assert [ended.stdout.count(word) for word in ("tested finished", "trained finished")] == [1, 1]
+    assert len(list((tmp_path / "runs" / "one").iterdir())) == 1

@@ -9,15 +9,18 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cnnkit import runs
 from cnnkit.callbacks import StopRequested
 from cnnkit.cli.errors.messages import describe_error
+from cnnkit.cli.fit.ranks import leave_no_ranks
 from cnnkit.cli.fit.session import Session
-from cnnkit.cli.parsing.command_line import read_command_line
+from cnnkit.cli.parsing.command_line import TEXTS, read_command_line
 from cnnkit.cli.quiet import quieten
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
-from cnnkit.notices import one_command
+from cnnkit.notices import is_first_process, one_command
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import quantities, read_metrics
 from cnnkit.scalars import as_word
@@ -91,7 +94,7 @@ class TrainedRun:
         Args:
             **values: of keys of the configuration, such as ``**{"data.root": "photos"}``.
         """
-        _execute("test", ["--run", str(self.path), *_as_words(values)])
+        _execute("test", ["--run", str(self.path), *_as_words({"trainer.devices": 1, **values})])
         return dict(self.manifest.get("test") or {})
 
     @property
@@ -141,14 +144,18 @@ class TrainedRun:
 def _execute(command: str, words: list[str]) -> Session:
     """Run a command in this process; what it refuses becomes a `UserError`, other errors stay what they are."""
     origin, before = None, dict(os.environ)
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     try:
-        with one_command(), warnings.catch_warnings():
+        with one_command(), warnings.catch_warnings(), leave_no_ranks():
             quieten()
             line = read_command_line(command, words)
             origin = line.origin
             session = Session(line, time.perf_counter())
             session.execute()
-            return session
+        if "CNNKIT_RUN" in before and not is_first_process():
+            raise SystemExit  # a rank of this fit, for which Lightning has started the script again
+        return session
     except StopRequested:
         raise KeyboardInterrupt from None
     except Exception as error:
@@ -159,27 +166,32 @@ def _execute(command: str, words: list[str]) -> Session:
     finally:  # Lightning's seed and the run folder travel in environment variables
         os.environ.clear()
         os.environ.update(before)
+        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])  # its trainer sets them for the process
+        torch.backends.cudnn.benchmark = benchmark
 
 
 def _as_words(values: Mapping[str, Any]) -> list[str]:
-    return [f"--{key}={as_word(_as_plain(value))}" for key, value in values.items()]
+    for key in TEXTS:  # the word null would be a text
+        if key in values and values[key] is None:
+            raise UserError(f"{key} is None: give a text, or leave it out")
+    return [f"--{key}={as_word(_as_plain(value, key))}" for key, value in values.items()]
 
 
-def _as_plain(value: Any) -> Any:
-    """Replace paths, tuples and NumPy's numbers by what a configuration file has."""
+def _as_plain(value: Any, key: str) -> Any:
+    """Replace paths, tuples and NumPy's numbers by what a configuration file has; the key is for the error."""
     if isinstance(value, Mapping):
-        return {str(key): _as_plain(part) for key, part in value.items()}
+        return {str(name): _as_plain(part, key) for name, part in value.items()}
     if isinstance(value, (list, tuple, set)):
-        return [_as_plain(part) for part in value]
+        return [_as_plain(part, key) for part in value]
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, os.PathLike):
         return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if hasattr(value, "item"):
-        return value.item()
+    if hasattr(value, "tolist"):  # NumPy's and torch's numbers and arrays
+        return _as_plain(value.tolist(), key)
     raise UserError(
-        f"{value!r} cannot be written into the run's config.yaml: give its class and arguments, "
-        '{"class_path": ..., "init_args": {...}}'
+        f"{key}: an object of {type(value).__name__} cannot be written into the run's config.yaml: give its class and "
+        'arguments, {"class_path": ..., "init_args": {...}}'
     )

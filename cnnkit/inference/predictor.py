@@ -97,8 +97,8 @@ class Predictor:
         batch_size: int = 64,
         device: str | torch.device | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}: give at least 1")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise UserError(f"batch_size is {batch_size!r}: give a whole number from 1")
         try:
             self._classifier = classifier.to(find_device() if device is None else torch.device(device))
         except (RuntimeError, AssertionError) as error:  # torch's own words for an unknown or a missing device
@@ -166,7 +166,7 @@ class Predictor:
         from cnnkit.inspection.explanation import attribution_maps
 
         if label is not None and label not in self.class_names:
-            raise UserError(f"class {label!r} is none of the net's{suggest(label, self.class_names)}")
+            raise UserError(f"class {label!r} is none of the net's{suggest(str(label), self.class_names)}")
         target = None if label is None else self.class_names.index(label)
         found = []
         views, self._classifier.tta = self.tta, "none"  # the maps explain the net, not a mean over views

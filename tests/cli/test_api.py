@@ -62,9 +62,12 @@ def test_a_run_is_tested_predicts_and_shows_itself(run: cnnkit.TrainedRun) -> No
     assert run.metrics[-1]["val/acc"] == pytest.approx(run.best["val/acc"], abs=1e-6)
 
 
-def test_it_leaves_environment_and_warnings_alone(tmp_path: Path) -> None:
+def test_it_leaves_environment_warnings_and_determinism_alone(tmp_path: Path) -> None:
     before, filters = dict(os.environ), list(warnings.filters)
-    cnnkit.fit(**VALUES, **{"trainer.default_root_dir": str(tmp_path)})
+    own = {"trainer.default_root_dir": str(tmp_path), "trainer.deterministic": True, "trainer.benchmark": True}
+    cnnkit.fit(**VALUES, **own)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
     assert dict(os.environ) == before
     assert list(warnings.filters) == filters
 
@@ -74,6 +77,8 @@ def test_it_leaves_environment_and_warnings_alone(tmp_path: Path) -> None:
     [
         ({"trainer.max_epoch": 3}, "max_epochs"),
         ({"model.net": object()}, "class_path"),
+        ({"model.net": torch.nn.Sequential(torch.nn.ReLU())}, r"^model\.net: an object of Sequential cannot [^\n]*\Z"),
+        ({"name": None}, "name is None"),  # not a run that is called null
         ({"data.batch_size": -1}, "batch_size"),
         ({"trainer.fast_dev_run": True}, "leave no run"),
     ],

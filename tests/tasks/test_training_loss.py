@@ -119,6 +119,8 @@ def test_losses_of_16_bit_logits_are_of_32_bits() -> None:
         ({"name": "hinge"}, "loss is 'hinge': choose one of cross_entropy, focal, logit_adjusted"),
         ({"gamma": -1.0}, "focal_gamma is -1.0"),
         ({"tau": math.inf}, "logit_tau is inf"),
+        ({"gamma": 1.0}, "focal_gamma is 1.0, but loss is cross_entropy: set model.loss to focal"),
+        ({"name": "focal", "tau": 2.0}, "logit_tau is 2.0, but loss is focal: set model.loss to logit_adjusted"),
         ({"smoothing": 1.0}, "label_smoothing is 1.0"),
     ],
 )

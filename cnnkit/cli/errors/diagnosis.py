@@ -4,6 +4,7 @@ jsonargparse reports a mistake as a text about all that it tried. Here the value
 by the same types; so the sentence is made of the key, the value and the type, not of another sentence.
 """
 
+import builtins
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
@@ -196,9 +197,12 @@ def _describe_type(value: Any, kind: Any, bases: tuple[type, ...], key: str) -> 
         example = ", such as Adam" if key.endswith("optimizer") else ""
         return f": {shown} is no name of a class{_list_classes(key) or example}"
     got = as_word(value) if isinstance(value, (list, dict)) else repr(str(value))
-    lists = f"; write [{value}]" if takes(kind, *LISTS) and isinstance(value, str) else ""
     names = list(dict.fromkeys(_name_types(kind)))
-    return f": expected {'one of ' * (len(names) > 1)}{', '.join(names)}, got {got}{lists}"
+    words = [name for name in names if not hasattr(builtins, name)]  # not the names of types
+    remedy = suggest(str(value), words, listing=False) if isinstance(value, str) else ""
+    if not remedy and takes(kind, *LISTS) and isinstance(value, str):
+        remedy = f"; write [{value}]"
+    return f": expected {'one of ' * (len(names) > 1)}{', '.join(names)}, got {got}{remedy}"
 
 
 def _name_types(kind: Any) -> Iterator[str]:

@@ -85,6 +85,8 @@ class Session:
                 )
             if self.trainer.world_size > 1:
                 self.held.enter_context(share_with_ranks())
+            elif "CNNKIT_RUN" in os.environ and not is_first_process():
+                raise UserError("a fit on several devices starts the script again for each of them: make it the first")
             commands: dict[str, Callable[[], None]] = {"fit": self._fit, "predict": lambda: predict(self)}
             commands.get(self.command, lambda: score(self))()
 

@@ -1,5 +1,6 @@
 """The rows of a table as labeled image files, with their part and group."""
 
+import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,11 @@ class TableSource:
             files = [file or self.folder / str(path) for file, path in found]
         missing = [row for row, file in enumerate(files) if not file.exists()] if strict else []
         if missing:
+            foreign = "\\" in str(files[missing[0]]) and os.sep != "\\"  # a path of Windows
+            remedy = "write / for \\ in the paths" if foreign else "set data.root to their folder"
             raise UserError(
                 f"{printable(self.root)}: {len(missing):,} of {len(files):,} image files are missing, the first is "
-                f"{printable(files[missing[0]])} in {self.table.locate(missing[0])}; set data.root to their folder, "
+                f"{printable(files[missing[0]])} in {self.table.locate(missing[0])}; {remedy}, "
                 "or remove the rows"
             )
         return files

@@ -28,6 +28,10 @@ TYPED = [
     ("my card.yaml", "my: no such file; a name with spaces needs quotes: --config 'my card.yaml'"),
     ("-c my card.yaml", "my: no such file; a name with spaces needs quotes: --config 'my card.yaml'"),
     ("--model.init_args.net.init_args.dropot 1", "model.net.dropot: CNN has no such argument; did you mean dropout?"),
+    (
+        "--model.class_weights balance",
+        "model.class_weights: expected one of balanced, list, got 'balance'; did you mean balanced?",
+    ),
     ("--model.net.channels 64", "model.net.channels: expected tuple, got '64'; write [64]"),
     ("--data.batch_size 0123", "data.batch_size: '0123' begins with a zero, which makes it octal for some; write 123"),
     ("--data.batch_size 32.5", "data.batch_size: expected int, got '32.5'"),

@@ -1,5 +1,6 @@
 """Tables that are not clear or not complete are refused in one line that names the place."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ REFUSED: dict[str, tuple[dict[str, list[Any]], dict[str, Any], str]] = {
         {"path": ["0.png", "x.png", "y.png", "3.png"], "label": ["a", "b"] * 2},
         {},
         "2 of 4 image files are missing, the first is",
+    ),
+    "paths of Windows": (
+        {"path": ["photos\\0.png", "photos\\1.png"], "label": ["a", "b"]},
+        {},
+        "set data.root to their folder" if os.sep == "\\" else "write / for \\ in the paths",
     ),
     "two labels": ({"path": [], "label": ["a"] * 4, "class": ["b"] * 4}, {}, "label, class could each hold the labels"),
     "no label": ({"path": [], "x": ["a"] * 4}, {}, "set data.label_column to one of path, x"),
@@ -87,7 +93,7 @@ def test_what_is_missing_or_not_clear_is_refused_in_one_line(tmp_path: Path, tab
         ("rows.csv", b"", "has no rows"),
         ("rows.csv", b"path,label\n", "has no rows"),
         ("rows.csv", b"path,label\na.png,a,b\n", "line 2 has 3 cells, and the first line 2"),
-        ("rows.csv", b"path,label\n\xff\xfe,a\n", "cannot be read as a table"),
+        ("rows.csv", b"path,label\n\xff\xfe,a\n", "cannot be read as a table.*; save it as UTF-8"),
         ("rows.csv", b"path,path\na,b\n", "path stands twice"),
         ("rows.parquet", b"PAR1", "cannot be read as a Parquet file"),
         ("rows.xlsx", b"", "not a CSV, TSV or Parquet file"),
