@@ -58,7 +58,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s for this command"
     if "images_per_second" in manifest:
         rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
-    if run.best.exists():
+    if run.locate_best().exists():
         rows["checkpoint"] = str(run.best)
         if manifest.get("data", {}).get("test_images") != 0:
             rows["test it"] = quote_command("test", "--run", run)

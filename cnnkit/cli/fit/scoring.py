@@ -100,7 +100,7 @@ def score(session: "Session") -> None:
     if run is None:
         return
     tau, own = _read_tau(session)
-    is_best = path.resolve() == run.best.resolve() and tau == own
+    is_best = path.resolve() == run.locate_best().resolve() and tau == own
     try:
         if is_best and session.predictions.kept is not None:
             kept = session.predictions.kept
@@ -137,7 +137,7 @@ def _record_scores(
         add_test_score(run, manifest)
     if not is_best:
         with_tau = f" with posthoc_tau {how['posthoc_tau']:g}" if "posthoc_tau" in how else ""
-        print(f"recorded as scores of {name}{with_tau}; the run's own are those of {run.best.name}")
+        print(f"recorded as scores of {name}{with_tau}; the run's own are those of {run.locate_best().name}")
 
 
 def _read_tau(session: "Session") -> tuple[float, float]:
