@@ -96,6 +96,16 @@ def test_no_threshold_has_a_higher_f1_score(pairs: list[tuple[float, bool]]) -> 
     assert compute_average_precision(probabilities, has) == pytest.approx(average_precision_score(has, probabilities))
 
 
+def test_a_threshold_lies_between_neighboring_numbers() -> None:
+    first = torch.tensor([1.0, 0.75, 0.3], dtype=torch.float32)
+    second = first.nextafter(torch.zeros(3))
+    third = second.nextafter(torch.zeros(3))
+    for pair in ((first, second), (second, third)):  # rounding to even goes up for one of them, and down for the other
+        probabilities = torch.stack(pair)
+        thresholds = choose_thresholds(probabilities, torch.tensor([[1] * 3, [0] * 3]))
+        assert (probabilities >= thresholds).tolist() == [[True] * 3, [False] * 3]
+
+
 def test_thresholds_do_not_depend_on_how_images_are_batched() -> None:
     probabilities, has = torch.rand(50, 3), torch.rand(50, 3) > 0.6
     whole, parts = BestThresholds(3), BestThresholds(3)
