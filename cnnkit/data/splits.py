@@ -146,7 +146,7 @@ def divide(data: "ImageDataModule", labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     refuse_several_labels(data, labels)
     if labels.ndim == 2:  # stratified by the sets of labels that occur
-        labels = labels.unique(dim=0, return_inverse=True)[1]
+        labels = torch.unique(labels, dim=0, return_inverse=True)[1]
     if data.folds is None:
         train, val = split(labels, data.val_size, data.train_fraction, data.split_seed)
     else:
