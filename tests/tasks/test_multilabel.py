@@ -115,6 +115,13 @@ def test_thresholds_do_not_depend_on_how_images_are_batched() -> None:
     assert torch.equal(whole.compute(), parts.compute())
 
 
+def test_the_sanity_check_of_an_untrained_net_chooses_no_thresholds() -> None:
+    data = made_data()
+    task = made_task(data)
+    tiny_trainer(max_epochs=1, num_sanity_val_steps=2, check_val_every_n_epoch=2).fit(task, datamodule=data)
+    assert task.thresholds.tolist() == [0.5] * 3
+
+
 def test_scores_at_two_thresholds_are_not_mixed_up_after_an_equal_first_batch() -> None:
     metrics = ManyLabels(CNN(num_classes=2)).adapt(ManyLabels(CNN(num_classes=2)).build_metrics(CNN()), "test")
     use_thresholds(metrics, torch.tensor([0.9, 0.9]))
