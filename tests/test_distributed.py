@@ -10,7 +10,7 @@ import torch
 from small_runs import SMALL, WATCHED, Cli
 
 from cnnkit.notices import is_said_by_other_rank, one_command, share_with_ranks
-from cnnkit.runs import find
+from cnnkit.runs import RunFolder, find
 from cnnkit.runs.predictions import load_predictions
 
 WEIGHTS = """
@@ -97,3 +97,20 @@ def test_two_ranks_refuse_batches_of_one_before_training(tmp_path: Path) -> None
     said = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     assert said == ["error: data.eval_batch_size is 1, but 2 ranks share each batch: give at least 2"]
     assert not list((tmp_path / "runs").rglob("*.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_two_ranks_learn_from_a_teacher_as_one_does(tmp_path: Path, trained_once: RunFolder) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CNNKIT_PRECISION": "32-true"}
+    task = ["--model=DistillationTask", f"--model.teacher={trained_once.path}", *SMALL, "--model.net.dropout=0"]
+    two = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    for name, more in (("one", []), ("two", two)):
+        command = [sys.executable, "-m", "cnnkit", "fit", *task, f"--name={name}", *more]
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250)
+        assert ended.returncode == 0, ended.stderr
+    first, second = (find(tmp_path / "runs" / name).manifest() for name in ("one", "two"))
+    assert second["device"]["devices"] == 2
+    assert first["teacher"] == second["teacher"]
+    for name in ("train/loss", "train/loss_main", "train/loss_teacher", "val/loss"):
+        assert second["last"][name] == pytest.approx(first["last"][name], rel=1e-4), name

@@ -20,11 +20,22 @@ FLOORS = {
     "inspection": 5,
     **dict.fromkeys(("tasks", "callbacks", "classroom"), 6),
     **dict.fromkeys(("dashboards", "inference"), 7),
-    "study": 8,
+    **dict.fromkeys(("study", "distillation"), 8),
     "cli": 9,
     "__main__": 10,
 }
-WITH_LIGHTNING = ("tasks", "callbacks", "dashboards", "data", "loggers", "inference", "cli", "__main__", "__init__")
+WITH_LIGHTNING = (
+    "tasks",
+    "callbacks",
+    "dashboards",
+    "data",
+    "loggers",
+    "inference",
+    "distillation",
+    "cli",
+    "__main__",
+    "__init__",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

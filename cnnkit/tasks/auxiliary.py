@@ -121,14 +121,6 @@ class AuxiliaryLossTask(ClassificationTask):
             self.log(f"train/loss_aux/{name}", mean_loss.compute())
             self.log(f"train/acc_aux/{name}", accuracy.compute())
 
-    def _train_metrics(self) -> list[Metric]:
-        return [*super()._train_metrics(), *self._part_metrics()]
-
-    def _reset_train_metrics(self) -> None:
-        super()._reset_train_metrics()
-        for metric in self._part_metrics():
-            metric.reset()
-
     def _part_metrics(self) -> list[Metric]:
         return [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
 

@@ -16,7 +16,7 @@ from cnnkit.runs import RunFolder
 from cnnkit.scalars import PlainScalar
 from cnnkit.yaml_files import YamlFile, read_file, read_word
 
-SHORT = {"--tta": "--model.tta"}
+SHORT = {"--tta": "--model.tta", "--posthoc_tau": "--model.posthoc_tau"}
 TEXTS = ("name",)  # keys whose word is text, whatever it looks like
 
 
