@@ -252,7 +252,8 @@ class ClassificationTask(ModuleWithOptimizer):
     def _log_scores(self, stage_scores: str, stage: str, suffix: str = "") -> None:
         scores = self._scores(stage_scores)
         values = scores.compute()
-        if "threshold_class" in values and self.trainer.state.fn == TrainerFn.FITTING:
+        fits = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        if fits and "threshold_class" in values:
             self.thresholds = values["threshold_class"].cpu()
         for name, value in name_scalars(values, self.trainer, stage).items():
             self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already

@@ -1,6 +1,7 @@
 """Losses for classes of different sizes, against references written out here, torch and scikit-learn."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,26 @@ def test_weighted_soft_targets_by_hand() -> None:
         logs = row - row.logsumexp(0)
         total -= sum(float(w * t * log) for w, t, log in zip(weights, target, logs, strict=True))
     assert float(make(weights=weights.tolist())(logits, targets)) == pytest.approx(total / len(logits), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_batch_of_classes_without_weight_trains_nothing(name: str, smoothing: float) -> None:
+    logits = torch.zeros(3, 4, requires_grad=True)
+    loss = make(name, weights=[1.0, 0.0, 2.0, 0.0], smoothing=smoothing)(logits, torch.tensor([1, 3, 1]))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [({"gamma": 3.0}, "set loss to focal"), ({"name": "focal", "tau": 2.0}, "set loss to logit_adjusted")],
+)
+def test_a_setting_of_another_loss_is_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make(**arguments)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])

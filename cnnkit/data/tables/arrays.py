@@ -136,33 +136,19 @@ class ArrayImages(ImageDataModule):
     ) -> None:
         self._class_names, self._settings = class_names, settings
         self.multilabel = found.label_sets is not None
-        self._content = hashlib.sha256(repr([image[1:] for image in found.images]).encode()).hexdigest()[:16]
+        content = hashlib.sha256(repr([image[1:] for image in found.images]).encode()).hexdigest()[:16]
         names = found.label_names or class_names
         self.assigned = assign_parts(found, settings, None, names, None)
         for notice in self.assigned.notices:
             say(f"arrays: {notice}")
-        train, val, test = (self.assigned.parts[part] for part in PARTS)
-        places = {part: torch.tensor([int(i.file.name) for i in self.assigned.parts[part]]) for part in PARTS}
+        self._arrays = _make_store(pixels, self.assigned, class_names, content)
+        train, val = self.assigned.parts["train"], self.assigned.parts["val"]
         used = torch.tensor(choose_fraction(train, settings), dtype=torch.bool)
-        learned = torch.cat([places["train"], places["val"]]).long()
-        sets = hot_labels(found.label_sets, len(class_names)) if found.label_sets is not None else None
-        labels = torch.tensor([image.label for image in (*train, *val, *test)], dtype=torch.int64)
-        labels = labels if sets is None else sets[labels]
-        self._arrays = Store(
-            name="arrays",
-            train_images=pixels[learned],
-            train_labels=labels[: len(learned)],
-            test_images=pixels[places["test"].long()],
-            test_labels=labels[len(learned) :],
-            class_names=class_names,
-            fingerprint=self._content,
-            provenance={},
-        )
         self.in_channels, self.num_classes = pixels.shape[1], len(class_names)
         height, width = pixels.shape[2:]
         self.image_size = height if height == width else (height, width)
-        images = self._arrays.train_images
-        chunks = (images.index_select(0, at) for at in torch.split(torch.arange(len(learned)), _CHUNK))
+        images, count = self._arrays.train_images, len(self._arrays.train_labels)
+        chunks = (images.index_select(0, at) for at in torch.split(torch.arange(count), _CHUNK))
         means, stds = ([], []) if mean and std else compute_channel_statistics(chunks)
         self.mean, self.std = tuple(mean or means), tuple(std or [max(each, 1 / 255) for each in stds])
         if not len(self.mean) == len(self.std) == self.in_channels:
@@ -174,12 +160,17 @@ class ArrayImages(ImageDataModule):
             **{"batch_size": 128, **options},
         )
         self.train_indices = used.nonzero().flatten()
-        refuse_several_labels(self, labels)
+        refuse_several_labels(self, self._arrays.train_labels)
         if self.imbalance_ratio is not None:
             self.train_indices = thin_classes(
                 self._arrays.train_labels, self.train_indices, self.imbalance_ratio, self.num_classes, self.split_seed
             )
-        self.val_indices = torch.arange(len(train), len(learned))
+        self.val_indices = torch.arange(len(train), count)
+        asked, there_are = options.get("batch_size"), len(self.train_indices)
+        if asked is not None and asked > there_are:
+            say(
+                f"arrays: batch_size is {asked}, but there are {there_are} images to train on: a step takes all of them"
+            )
         self.batch_size = self._batch_size  # not more than there are images
 
     @property
@@ -198,6 +189,25 @@ class ArrayImages(ImageDataModule):
         """Add the settings of the split and the number of equal images."""
         facts = {"copies": self.assigned.copies, "left_out": self.assigned.left_out, "multilabel": self.multilabel}
         return {**super().describe(), **asdict(self._settings), **facts}
+
+
+def _make_store(pixels: Tensor, assigned: FolderImages, class_names: tuple[str, ...], fingerprint: str) -> Store:
+    """Gather the images of the parts: those to train on, then those to validate on; and those to test on."""
+    train, val, test = (assigned.parts[part] for part in PARTS)
+    learned, tested = (torch.tensor([int(i.file.name) for i in some]).long() for some in ([*train, *val], test))
+    labels = torch.tensor([image.label for image in (*train, *val, *test)], dtype=torch.int64)
+    if assigned.label_sets is not None:
+        labels = hot_labels(assigned.label_sets, len(class_names))[labels]
+    return Store(
+        name="arrays",
+        train_images=pixels[learned],
+        train_labels=labels[: len(learned)],
+        test_images=pixels[tested],
+        test_labels=labels[len(learned) :],
+        class_names=class_names,
+        fingerprint=fingerprint,
+        provenance={},
+    )
 
 
 def _describe_images(

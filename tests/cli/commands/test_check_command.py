@@ -171,6 +171,7 @@ def test_mirrored_digits_are_named(cli: Cli) -> None:
         "data.augment": "AlternatingFlip mirrors digits, which makes others of them",
         "model.tta": "is flip_shift, which averages over mirrored digits",
     }
+    assert list(found(*SMALL, "--data=MNIST", "--data.augment+=RandomVerticalFlip")) == ["data.augment"]
     assert found(*SMALL, "--data=FashionMNIST", "--data.augment+=AlternatingFlip") == {}
 
 
