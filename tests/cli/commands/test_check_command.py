@@ -12,9 +12,9 @@ from small_runs import SMALL_NET, Cli
 from cnnkit import data
 from cnnkit.cli.commands.check import find_all
 from cnnkit.cli.commands.check.checks import CHECKS
-from cnnkit.data.file_checks import count_cores
 from cnnkit.data.store import Store
 from cnnkit.runs import RunFolder
+from cnnkit.threads import count_usable_cores
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 COUNTS = {"MNIST": (9000, 1000), "FashionMNIST": (9000, 1000), "CIFAR10": (9000, 1000)}
@@ -149,8 +149,8 @@ def test_the_configurations_of_the_package_have_no_warning(cli: Cli, file: Path)
         (
             "data.num_workers",
             "they take time from each other",
-            [f"--data.num_workers={count_cores()}"],
-            [f"--data.num_workers={count_cores() + 1}"],
+            [f"--data.num_workers={count_usable_cores()}"],
+            [f"--data.num_workers={count_usable_cores() + 1}"],
         ),
     ],
 )
