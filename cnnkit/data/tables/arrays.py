@@ -180,6 +180,11 @@ class ArrayImages(ImageDataModule):
                 self._arrays.train_labels, self.train_indices, self.imbalance_ratio, self.num_classes, self.split_seed
             )
         self.val_indices = torch.arange(len(train), len(learned))
+        asked, there_are = options.get("batch_size"), len(self.train_indices)
+        if asked is not None and asked > there_are:
+            say(
+                f"arrays: batch_size is {asked}, but there are {there_are} images to train on: a step takes all of them"
+            )
         self.batch_size = self._batch_size  # not more than there are images
 
     @property

@@ -7,7 +7,7 @@ from torch import Tensor
 from cnnkit.cli.commands.check.subject import Finding, Subject
 from cnnkit.data import MNIST
 from cnnkit.data.similarity import hash_pixels
-from cnnkit.transforms import AlternatingFlip, RandomHorizontalFlip
+from cnnkit.transforms import AlternatingFlip, RandomHorizontalFlip, RandomVerticalFlip
 
 _FEW, _UNEQUAL = 5, 10  # training images of a class; ratio of the largest class to the smallest
 _SAME = 0.5  # share of the validation images that are test images
@@ -20,7 +20,8 @@ def check_flips(subject: Subject) -> Iterator[Finding]:
     if not isinstance(subject.data, MNIST) and (len(names) < _LETTERS or any(len(name) != 1 for name in names)):
         return
     what = "digits" if all(name.isdigit() for name in names) else "letters"
-    flips = [each for each in subject.transforms if isinstance(each, (RandomHorizontalFlip, AlternatingFlip))]
+    kinds = RandomHorizontalFlip, RandomVerticalFlip, AlternatingFlip
+    flips = [each for each in subject.transforms if isinstance(each, kinds)]
     if flips:
         yield Finding(
             "data.augment", f"{type(flips[0]).__name__} mirrors {what}, which makes others of them", "remove it"
