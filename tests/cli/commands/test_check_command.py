@@ -86,6 +86,12 @@ def test_the_configurations_of_the_package_have_no_warning(cli: Cli, file: Path)
         ),
         ("data.batch_size", "steps of an epoch: 1", [], ["--data.batch_size=9000"]),
         (
+            "trainer.limit_train_batches",
+            "is 1: steps of an epoch: 1",
+            ["--trainer.limit_train_batches=20"],
+            ["--trainer.limit_train_batches=1"],
+        ),
+        (
             "model.scheduler.milestones",
             "5 never comes: the run has 3 epochs",
             [f"{STEP}MultiStepLR", "--model.scheduler.milestones=[1,2]"],
@@ -273,6 +279,7 @@ def test_the_exit_code_says_so_only_if_asked(cli: Cli) -> None:
         ("--config nowhere.yaml", "nowhere.yaml"),
         ("--stict", "--stict: unknown word; did you mean --strict?"),
         ("--trainer.max_epochs=-3", "max_epochs"),
+        ("--trainer.limit_train_batches=0.0001", "trainer.limit_train_batches is 0.0001, less than one batch"),
         ("--data=ImageFolder --data.root=nowhere", "nowhere"),
         ("--model.net=CNN --model.net.channels=[]", "channels"),
     ],
