@@ -57,7 +57,7 @@ def check_balance(subject: Subject) -> Iterator[Finding]:
     """A class that is much rarer than another."""
     counts = subject.counts["train"]
     least, most = min(counts), max(counts)
-    alike = ("val/f1_macro", "val/acc_balanced")
+    alike: tuple[str, ...] = ("val/f1_macro", "val/acc_balanced")
     monitor = subject.config["monitor"] or MONITOR
     if subject.data.multilabel:  # `fit` takes the mean average precision in place of the accuracy then
         monitor, alike = MULTILABEL_MONITOR if monitor == MONITOR else monitor, (MULTILABEL_MONITOR,)
