@@ -9,6 +9,7 @@ import pytest
 import torch
 from small_runs import SMALL, WATCHED, Cli
 
+from cnnkit.cli.errors.exit_codes import describe_briefly, run_to_exit_code
 from cnnkit.notices import is_said_by_other_rank, one_command, share_with_ranks
 from cnnkit.runs import RunFolder, find
 from cnnkit.runs.predictions import load_predictions
@@ -85,6 +86,36 @@ def test_the_ranks_of_a_command_say_the_same_once(monkeypatch: pytest.MonkeyPatc
     with one_command():
         monkeypatch.delenv("CNNKIT_SAID")
         assert not is_said_by_other_rank("c"), "in another command"
+
+
+@pytest.mark.parametrize(
+    ("rank", "speaks"),
+    [
+        ({"RANK": "0", "LOCAL_RANK": "0"}, True),
+        ({"RANK": "1", "LOCAL_RANK": "1"}, False),
+        ({"RANK": "2", "LOCAL_RANK": "0"}, True),  # the first of another machine
+        ({"SLURM_PROCID": "0", "SLURM_LOCALID": "0"}, True),
+        ({"SLURM_PROCID": "3", "SLURM_LOCALID": "1"}, False),
+    ],
+)
+def test_of_the_ranks_of_a_launcher_the_first_of_each_machine_says_what_is_refused(
+    cli: Cli,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    rank: dict[str, str],
+    speaks: bool,
+) -> None:
+    for name, value in rank.items():
+        monkeypatch.setenv(name, value)
+    ended = cli("fit", "--trainer.max_epoch=1")
+    assert (ended.code, ended.err.startswith("error: trainer.max_epoch")) == (2, speaks)
+    assert speaks or not ended.err
+
+    def fail() -> int:
+        raise RuntimeError("this rank's memory")
+
+    assert run_to_exit_code(fail, describe_briefly, debug=False) == 1
+    assert "this rank's memory" in capfd.readouterr().err, "no other rank may have met it"
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from cnnkit.cli.errors.messages import describe_error
 from cnnkit.cli.fit.ranks import leave_no_ranks
 from cnnkit.cli.fit.session import Session
 from cnnkit.cli.parsing.command_line import TEXTS, read_command_line
-from cnnkit.cli.quiet import quieten
+from cnnkit.cli.quiet import keep_loggers, quieten
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
 from cnnkit.notices import is_first_process, one_command
@@ -147,7 +147,7 @@ def _execute(command: str, words: list[str]) -> Session:
     strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     try:
-        with one_command(), warnings.catch_warnings(), leave_no_ranks():
+        with one_command(), warnings.catch_warnings(), keep_loggers(), leave_no_ranks():
             quieten()
             line = read_command_line(command, words)
             origin = line.origin

@@ -50,7 +50,9 @@ class RunFolder:
         """
         path = self.locate_best()
         if path != self.last and not path.exists() and self.last.exists():
-            raise UserError(f"{path}: is gone, though the run has validated; name {self.last} if its last epoch will do")
+            raise UserError(
+                f"{path}: is gone, though the run has validated; name {self.last} if its last epoch will do"
+            )
         return path
 
     def locate_best(self) -> Path:

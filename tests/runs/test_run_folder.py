@@ -102,7 +102,7 @@ def test_a_best_checkpoint_that_is_gone_is_not_replaced_by_the_last(tmp_path: Pa
     run.last.touch()
     assert run.best == run.last, "nothing was validated"
     run.manifest_file.write_text('{"best": {"val/acc": 0.5, "epoch": 2}}')
-    with pytest.raises(UserError, match="best.ckpt: is gone, though the run has validated"):
+    with pytest.raises(UserError, match=r"best\.ckpt: is gone, though the run has validated"):
         run.best  # noqa: B018
     (run.checkpoints / "best.ckpt").touch()
     assert run.best.name == "best.ckpt"

@@ -1,7 +1,6 @@
 """Losses for classes of different sizes, against references written out here, torch and scikit-learn."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
@@ -65,15 +64,6 @@ def test_a_batch_of_classes_without_weight_trains_nothing(name: str, smoothing: 
     assert loss.item() == 0
     assert logits.grad is not None
     assert (logits.grad == 0).all()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [({"gamma": 3.0}, "set loss to focal"), ({"name": "focal", "tau": 2.0}, "set loss to logit_adjusted")],
-)
-def test_a_setting_of_another_loss_is_refused(arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        make(**arguments)
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])

@@ -65,6 +65,12 @@ def refuse(written: WrittenValues, arguments: Mapping[str, Argument], error: Bas
     problems = list(_check_arguments(written.tree, arguments, "", None))
     if problems:  # what is missing may be what another key was meant to be
         key, reason = next((p for p in problems if not p[1].startswith(_MISSING)), problems[0])
+        above, _, name = key.rpartition(".")
+        if name.isdigit() and isinstance(written.get(above), list):
+            reason = (
+                f": items of a list have no numbers; --{above}.KEY VALUE changes the last one, a whole list or a file"
+            )
+            reason += " the others"
         raise UserError(f"{written.origin.locate(key)}{reason}") from error
     if not isinstance(error, ArgumentError):
         raise error

@@ -13,8 +13,8 @@ from small_runs import Cli
 from cnnkit import data
 from cnnkit.cli.commands.check import find_all
 from cnnkit.cli.commands.check.checks import CHECKS
-from cnnkit.data.file_checks import count_cores
 from cnnkit.data.store import Store
+from cnnkit.threads import count_usable_cores
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 COUNTS = {"MNIST": (9000, 1000), "FashionMNIST": (9000, 1000), "CIFAR10": (9000, 1000)}
@@ -79,6 +79,12 @@ def test_the_configurations_of_the_package_have_no_warning(cli: Cli, file: Path)
         ),
         ("data.batch_size", "steps of an epoch: 1", [], ["--data.batch_size=9000"]),
         (
+            "trainer.limit_train_batches",
+            "is 1: steps of an epoch: 1",
+            ["--trainer.limit_train_batches=20"],
+            ["--trainer.limit_train_batches=1"],
+        ),
+        (
             "model.scheduler.milestones",
             "5 never comes: the run has 3 epochs",
             [f"{STEP}MultiStepLR", "--model.scheduler.milestones=[1,2]"],
@@ -142,8 +148,8 @@ def test_the_configurations_of_the_package_have_no_warning(cli: Cli, file: Path)
         (
             "data.num_workers",
             "they take time from each other",
-            [f"--data.num_workers={count_cores()}"],
-            [f"--data.num_workers={count_cores() + 1}"],
+            [f"--data.num_workers={count_usable_cores()}"],
+            [f"--data.num_workers={count_usable_cores() + 1}"],
         ),
     ],
 )
@@ -216,6 +222,7 @@ def test_the_exit_code_says_so_only_if_asked(cli: Cli) -> None:
         ("--config nowhere.yaml", "nowhere.yaml"),
         ("--stict", "--stict: unknown word; did you mean --strict?"),
         ("--trainer.max_epochs=-3", "max_epochs"),
+        ("--trainer.limit_train_batches=0.0001", "trainer.limit_train_batches is 0.0001, less than one batch"),
         ("--data=ImageFolder --data.root=nowhere", "nowhere"),
         ("--model.net=CNN --model.net.channels=[]", "channels"),
     ],

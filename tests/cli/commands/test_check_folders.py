@@ -19,8 +19,10 @@ def test_classes_of_a_folder_are_counted(cli: Cli) -> None:
     assert reasons == {
         "no validation image of blue: the choice of the best epoch does not see them",
         "fewer than 5 training images of blue (4)",
-        "green has 60 training images, blue, the smallest class, 4: accuracy says little of it",
+        "green has 60 training images, blue, the smallest class, 4: val/acc says little of it",
     }
+    reasons = {finding.reason for finding in find_all([*net, *FOLDER, "--monitor=val/f1_macro"])}
+    assert not any("says little" in reason for reason in reasons), "the remedy ends the warning"
 
 
 def test_pretrained_weights_want_their_normalization(cli: Cli) -> None:

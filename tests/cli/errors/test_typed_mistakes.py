@@ -109,6 +109,11 @@ TYPED = [
     ("--trainer.callbacks.decay 1", "trainer.callbacks.decay: Callback has no such argument; name a class first, such"),
     ("--trainer.callbacks.EMAA 1", "Callback has no such argument; did you mean --trainer.callbacks=EMA?"),
     ("--trainer.logger.CSVLoger 1", "Logger has no such argument; did you mean --trainer.logger=CSVLogger?"),
+    (
+        "--config cifar10_speed94 --data.augment.2.init_args.epochs 1",
+        "error: data.augment.2: items of a list have no numbers; --data.augment.KEY VALUE changes the last one",
+    ),
+    ("--config cifar10_speed94 --model.net.foo.bar 1", "error: model.net.foo: SpeedNet has no such argument"),
     ("--trainer.logger csv", "trainer.logger: there is no class 'csv' for it; did you mean CSVLogger?"),
     ("--trainer.devices 0", "trainer.devices: give the number of devices"),
     ("--trainer.limit_train_batches 0", "trainer.limit_train_batches is 0: there is no step to train"),

@@ -211,7 +211,8 @@ def test_a_notebook_shows_the_classes_that_an_image_has() -> None:
 
 
 def test_checks_know_several_labels(desk: Path, cli: Cli) -> None:
-    assert cli("check", *WORDS, "--trainer.max_epochs=2").code in (0, 1)
+    ended = cli("check", *WORDS, "--trainer.max_epochs=2", "--strict")
+    assert (ended.code, ended.err.count("error")) == (0, 0), ended.out + ended.err
     ended = cli("check-data", *(word for word in WORDS if word.startswith("--data")))
     assert ended.code == 2
     assert "has several labels an image" in ended.err

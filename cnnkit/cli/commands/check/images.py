@@ -7,6 +7,7 @@ from torch import Tensor
 from cnnkit.cli.commands.check.subject import Finding, Subject
 from cnnkit.data import MNIST
 from cnnkit.data.similarity import hash_pixels
+from cnnkit.metric_names import MONITOR, MULTILABEL_MONITOR
 from cnnkit.transforms import AlternatingFlip, RandomHorizontalFlip, RandomVerticalFlip
 
 _FEW, _UNEQUAL = 5, 10  # training images of a class; ratio of the largest class to the smallest
@@ -56,13 +57,17 @@ def check_balance(subject: Subject) -> Iterator[Finding]:
     """A class that is much rarer than another."""
     counts = subject.counts["train"]
     least, most = min(counts), max(counts)
-    if least and most > _UNEQUAL * least:
+    alike: tuple[str, ...] = ("val/f1_macro", "val/acc_balanced")
+    monitor = subject.config["monitor"] or MONITOR
+    if subject.data.multilabel:  # `fit` takes the mean average precision in place of the accuracy then
+        monitor, alike = MULTILABEL_MONITOR if monitor == MONITOR else monitor, (MULTILABEL_MONITOR,)
+    if least and most > _UNEQUAL * least and monitor not in alike:
         names = [str(name) for name in subject.data.class_names]
         yield Finding(
-            "data",
+            "monitor",
             f"{names[counts.index(most)]} has {most:,} training images, {names[counts.index(least)]}, the smallest "
-            f"class, {least:,}: accuracy says little of it",
-            "add images of it, and monitor a score that counts every class alike",
+            f"class, {least:,}: {monitor} says little of it",
+            f"give {' or '.join(alike)}, and see docs/imbalance.md for remedies in training",
         )
 
 
