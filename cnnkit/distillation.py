@@ -39,8 +39,8 @@ def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> T
         tensor(0.3278)
     """
     exact = torch.promote_types(student.dtype, torch.float32)
-    softened = [(logits.to(exact) / temperature).log_softmax(1) for logits in (student, teacher)]
-    return temperature**2 * F.kl_div(*softened, reduction="batchmean", log_target=True)
+    ours, theirs = ((logits.to(exact) / temperature).log_softmax(1) for logits in (student, teacher))
+    return temperature**2 * F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
 class DistillationTask(ClassificationTask):

@@ -15,6 +15,7 @@ from cnnkit.inference.images import ImageInput, read_batches
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
 from cnnkit.inference.results import ImageExplanation, Prediction, Predictions
 from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities, use_tau
+from cnnkit.notices import say
 from cnnkit.suggest import suggest
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import compute_features, find_head
@@ -70,6 +71,8 @@ def load(
         use_tau(classifier, posthoc_tau, content)
     found = Predictor(classifier, read_preprocessing(content, path), path, batch_size=batch_size, device=device)
     found.tta = found.tta if tta is None else tta
+    if classifier.correction.temperatures and classifier.correction.find_temperature(found.tta) is None:
+        say(f"{path}: has a temperature, but not for these predictions, so their probabilities are not calibrated")
     return found
 
 
@@ -195,5 +198,7 @@ class Predictor:
     def __repr__(self) -> str:
         channels, (height, width) = self._data.in_channels, self._data.size
         net, views = type(self.net).__name__, "" if self.tta == "none" else f", tta {self.tta}"
+        temperature = self._classifier.correction.find_temperature(self.tta)
+        views += "" if temperature is None else f", temperature {temperature:.3g}"
         count = f"{len(self.class_names)} classes"
         return f"<{net} of {self.path}: {channels}x{height}x{width} pixels to {count}{views}>"

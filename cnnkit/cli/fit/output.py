@@ -80,7 +80,8 @@ def print_scores(command: str, checkpoint: Path, scores: dict[str, float], task:
     """Print loss and metrics, of which checkpoint they are, and how logits were averaged and corrected."""
     rows = {key: format_metric(key, value) for key, value in scores.items()}
     rows |= describe_views(getattr(task, "tta", "none"))
-    rows |= describe_correction(getattr(task, "correction", None), "none")
+    corrected = describe_correction(getattr(task, "correction", None), "none")
+    rows |= {name: text for name, text in corrected.items() if name != "temperature" or command == "test"}
     print_rows({**rows, "checkpoint": str(checkpoint)})
 
 

@@ -72,6 +72,8 @@ def test_every_prediction_is_calibrated_and_no_class_changes(run: RunFolder, cli
     Image.effect_noise((40, 30), 90).save("a.png")
     image_before = cnnkit.load(run.path).predict("a.png").probabilities
     temperature = calibrate(cli)["temperature"]
+    report = cli("report", "--run", "runs/small")
+    assert "calibrated after its test" in report.err
     image = cnnkit.load(run.path).predict("a.png").probabilities
     expected = torch.from_numpy(image_before).double().log().div(temperature).softmax(1)
     assert np.allclose(image, expected, atol=1e-5)
@@ -109,7 +111,9 @@ def test_every_prediction_is_calibrated_and_no_class_changes(run: RunFolder, cli
     assert values["calibration_error_before"] == pytest.approx(entry["before"]["ece"], abs=1e-5)
 
 
-def test_each_kind_of_views_has_its_own_temperature(run: RunFolder, cli: Cli) -> None:
+def test_each_kind_of_views_has_its_own_temperature(
+    run: RunFolder, cli: Cli, capfd: pytest.CaptureFixture[str]
+) -> None:
     plain, flip = calibrate(cli), calibrate(cli, "--tta", "flip")
     logits, labels = validation_logits(run, "flip")
     losses = [float(F.cross_entropy(logits / (flip["temperature"] * f), labels)) for f in (0.9, 1.0, 1.1)]
@@ -123,6 +127,9 @@ def test_each_kind_of_views_has_its_own_temperature(run: RunFolder, cli: Cli) ->
     assert "none for these views (cnnkit calibrate --tta five_crop), but for none, flip" in ended.out
     with Path("predictions.csv").open() as file:
         assert "temperature" not in next(csv.reader(file))
+    assert repr(cnnkit.load(run.path)).endswith(f"temperature {plain['temperature']:.3g}>")
+    cnnkit.load(run.path, tta="five_crop")
+    assert "not for these predictions" in capfd.readouterr().err
     assert cli("calibrate", "--run", "runs/small", "--remove").code == 0
     assert "temperatures" not in load_checkpoint(run.best)
     assert "calibration" not in run.manifest()

@@ -80,6 +80,11 @@ def collect_report_data(run: RunFolder) -> ReportData:
     data = _load_data(report)
     if run.predictions.exists():
         report.part, report.predictions = "test", load_predictions(run.predictions)
+        calibrated = task is not None and task.correction.find_temperature("none") is not None
+        if calibrated and report.predictions.uncalibrated is None:
+            report.notes.append(
+                "The run was calibrated after its test: what is shown is without the temperature; test again."
+            )
     elif task is not None and data is not None and len(data.val_indices):
         report.part, report.predictions = "validation", _predict(task, data)
     if report.predictions is not None and report.predictions.multilabel:
