@@ -21,11 +21,12 @@ from cnnkit.data.sampling import Sampling
 from cnnkit.data.splits import divide
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
+from cnnkit.recorded import Recorded
 from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
 from cnnkit.transforms.presets import Preset
 
 
-class ImageDataModule(L.LightningDataModule):
+class ImageDataModule(Recorded, L.LightningDataModule):
     """Images in memory, batched by index and augmented on the device.
 
     A subclass has a few constants and `open`. Batches reach the task as ``(images, labels)``: float32

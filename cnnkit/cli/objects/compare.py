@@ -1,0 +1,126 @@
+"""Refuses an object that the run could not build again: its description would build something else."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from cnnkit.cli.objects.describe import describe, list_unkept
+from cnnkit.cli.objects.verify import (
+    compare_attributes,
+    find_changed_setting,
+    find_difference,
+    gives_same_outputs,
+)
+from cnnkit.cli.parsing.classes import list_arguments
+from cnnkit.errors import UserError
+from cnnkit.scalars import as_word
+from cnnkit.sizes import as_height_width
+
+_SHAPE = ("mean", "std", "image_size", "in_channels", "num_classes")
+
+
+def compare_tasks(given: Any, made: Any, data: Any) -> None:
+    """Compare two tasks: their nets, their settings, and their other modules.
+
+    Raises:
+        UserError: they differ.
+    """
+    net, other = getattr(given, "net", None), getattr(made, "net", None)
+    if isinstance(net, nn.Module) and isinstance(other, nn.Module):
+        compare_nets(net, other, data, "task.net")
+    if difference := find_difference(given, made):
+        raise UserError(f"task: {_describe_other(given, difference)}")
+    _compare_arguments(given, made, [name for name in list_arguments(type(given)) if name != "net"], "task")
+
+
+def compare_nets(given: nn.Module, made: nn.Module, data: Any, key: str) -> None:
+    """Compare two nets: their structure, their settings, and what they compute with the same weights.
+
+    Raises:
+        UserError: they differ.
+    """
+    difference = find_difference(given, made) or find_changed_setting(given, made)
+    if difference is not None:
+        raise UserError(f"{key}: {_describe_other(given, difference)}")
+    if not hasattr(data, "image_size"):
+        return
+    before = {name: value.clone() if torch.is_tensor(value) else value for name, value in made.state_dict().items()}
+    made.load_state_dict(given.state_dict())
+    try:
+        same = gives_same_outputs(given, made, data.in_channels, as_height_width(data.image_size))
+    finally:
+        made.load_state_dict(before)
+    if not same:
+        raise UserError(f"{key}: {_describe_other(given, 'with the same weights it would compute other logits')}")
+
+
+def compare_data(given: Any, made: Any) -> None:
+    """Compare the settings of two data modules, both set up if the given one is.
+
+    Raises:
+        UserError: they differ.
+    """
+    if getattr(given, "store", None) is not None:
+        made.setup()
+    _compare_arguments(given, made, [*list_arguments(type(given)), *_SHAPE], "data")
+    if repr(getattr(given, "augmentation", None)) != repr(getattr(made, "augmentation", None)):
+        raise UserError("data.augmentation was changed after the data was made; give augment=[...] to its constructor")
+
+
+def compare_plain_objects(given: Any, made: Any, key: str) -> None:
+    """Compare an object that is no module, or each of a list, such as callbacks.
+
+    Raises:
+        UserError: they differ.
+    """
+    if isinstance(given, (list, tuple)):
+        for one, other in zip(given, made, strict=True):
+            compare_plain_objects(one, other, key)
+    elif hasattr(given, "__dict__") and (difference := compare_attributes(given, made)):
+        name = type(given).__name__
+        unkept = list_unkept(given)
+        remedy = f"write {_write(unkept)} in its constructor" if unkept else f"give a new {name}, as it was made"
+        raise UserError(f"{key}: the run would build another {name}: {difference}; {remedy}")
+
+
+def _compare_arguments(given: Any, made: Any, names: list[str], key: str) -> None:
+    for name in names:
+        if hasattr(given, name) and hasattr(made, name):
+            ours, theirs = (_describe_or_none(getattr(one, name), name) for one in (given, made))
+            if not _agree(ours, theirs):
+                raise UserError(
+                    f"{key}.{name} is {as_word(ours)}, but the {key} was made with {as_word(theirs)}: "
+                    "give it to its constructor"
+                )
+
+
+def _agree(ours: Any, theirs: Any) -> bool:
+    """Whether two descriptions are equal; the second may spell out defaults."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return ours.keys() <= theirs.keys() and all(_agree(part, theirs[name]) for name, part in ours.items())
+    if isinstance(ours, str) and isinstance(theirs, dict):
+        return bool(ours == theirs.get("class_path"))
+    return bool(ours == theirs)
+
+
+def _describe_or_none(value: Any, name: str) -> Any:
+    try:
+        return describe(value, name)
+    except UserError:
+        return None
+
+
+def _describe_other(given: nn.Module, difference: str) -> str:
+    name = type(given).__name__
+    unkept = list_unkept(given)
+    remedy = (
+        f"{name} does not keep all its arguments: write {_write(unkept)} in its constructor"
+        if unkept
+        else f"what is changed after {name} was made is lost: do it in the constructor of a class of your own"
+    )
+    return f"the run would build another one: {difference}; {remedy}"
+
+
+def _write(names: list[str]) -> str:
+    return " and ".join(f"self.{name} = {name}" for name in names[:2])
