@@ -61,8 +61,8 @@ def fit(
         >>> run = cnnkit.fit("quickstart", **{"trainer.max_epochs": 3})  # doctest: +SKIP
         >>> run.predict("photos/")  # doctest: +SKIP
     """
-    words = [] if config is None else ["--config", str(config)]
-    words += [] if resume is None else ["--resume", str(resume)]
+    words = [] if config is None else [f"--config={config}"]
+    words += [] if resume is None else [f"--resume={resume}"]
     if resume is not None and (task is not None or isinstance(values.get("model.net"), nn.Module)):
         raise UserError("a resume continues with the task and the weights of the run: leave out task and model.net")
     named = {"model": task, "data": data, "name": name}
@@ -111,7 +111,7 @@ class TrainedRun:
         Args:
             **values: of keys of the configuration, such as ``**{"data.root": "photos"}``.
         """
-        _execute("test", ["--run", str(self.path)], values)
+        _execute("test", [f"--run={self.path}"], values)
         return dict(self.manifest.get("test") or {})
 
     @property

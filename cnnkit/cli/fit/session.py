@@ -82,6 +82,7 @@ class Session:
             with skip_pretrained(loads_weights), follows:
                 self.objects = build_objects(self.configuration)
                 self.model, self.datamodule = self.objects.model, self.objects.data
+                refuse_contradictions(read_arguments(self.configuration.written.get("model.net")), self.datamodule)
                 if self.given is not None:
                     self.given.adopt(self.objects)
                 self.trainer = self._build_trainer()
@@ -116,7 +117,6 @@ class Session:
         return RunFolder(Path(checkpoint).parent.parent).split if checkpoint else None
 
     def _build_trainer(self) -> L.Trainer:
-        refuse_contradictions(read_arguments(self.configuration.written.get("model.net")), self.datamodule)
         if isinstance(self.model, ClassificationTask):
             refuse_other_labels(self.model, self.datamodule)
         self._settle_precision()

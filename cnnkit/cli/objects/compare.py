@@ -13,10 +13,12 @@ from cnnkit.cli.objects.verify import (
     gives_same_outputs,
 )
 from cnnkit.cli.parsing.classes import list_arguments
+from cnnkit.cli.parsing.parser import LINKED
 from cnnkit.errors import UserError
 from cnnkit.scalars import as_word
 from cnnkit.sizes import as_height_width
 
+_CHANGED = "what is changed after it was made is lost: do it in the constructor of a class of your own"
 _SHAPE = ("mean", "std", "image_size", "in_channels", "num_classes")
 
 
@@ -30,7 +32,7 @@ def compare_tasks(given: Any, made: Any, data: Any) -> None:
     if isinstance(net, nn.Module) and isinstance(other, nn.Module):
         compare_nets(net, other, data, "task.net")
     if difference := find_difference(given, made):
-        raise UserError(f"task: {_describe_other(given, difference)}")
+        raise UserError(f"task: {_describe_other(given, difference, data)}")
     _compare_arguments(given, made, [name for name in list_arguments(type(given)) if name != "net"], "task")
 
 
@@ -40,9 +42,10 @@ def compare_nets(given: nn.Module, made: nn.Module, data: Any, key: str) -> None
     Raises:
         UserError: they differ.
     """
-    difference = find_difference(given, made) or find_changed_setting(given, made)
-    if difference is not None:
-        raise UserError(f"{key}: {_describe_other(given, difference)}")
+    if difference := find_difference(given, made):
+        raise UserError(f"{key}: {_describe_other(given, difference, data)}")
+    if changed := find_changed_setting(given, made):
+        raise UserError(f"{key}: the run would build another one: {changed}; {_CHANGED}")
     if not hasattr(data, "image_size"):
         return
     before = {name: value.clone() if torch.is_tensor(value) else value for name, value in made.state_dict().items()}
@@ -52,7 +55,7 @@ def compare_nets(given: nn.Module, made: nn.Module, data: Any, key: str) -> None
     finally:
         made.load_state_dict(before)
     if not same:
-        raise UserError(f"{key}: {_describe_other(given, 'with the same weights it would compute other logits')}")
+        raise UserError(f"{key}: {_describe_other(given, 'with the same weights it would compute other logits', data)}")
 
 
 def compare_data(given: Any, made: Any) -> None:
@@ -101,6 +104,8 @@ def _agree(ours: Any, theirs: Any) -> bool:
         return ours.keys() <= theirs.keys() and all(_agree(part, theirs[name]) for name, part in ours.items())
     if isinstance(ours, str) and isinstance(theirs, dict):
         return bool(ours == theirs.get("class_path"))
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(_agree, ours, theirs))
     return bool(ours == theirs)
 
 
@@ -111,14 +116,15 @@ def _describe_or_none(value: Any, name: str) -> Any:
         return None
 
 
-def _describe_other(given: nn.Module, difference: str) -> str:
-    name = type(given).__name__
+def _describe_other(given: nn.Module, difference: str, data: Any) -> str:
     unkept = list_unkept(given)
-    remedy = (
-        f"{name} does not keep all its arguments: write {_write(unkept)} in its constructor"
-        if unkept
-        else f"what is changed after {name} was made is lost: do it in the constructor of a class of your own"
-    )
+    own = [name for name in unkept if name not in LINKED]
+    remedy = _CHANGED
+    if own:
+        remedy = f"{type(given).__name__} does not keep all its arguments: write {_write(own)} in its constructor"
+    elif unkept:  # these come from the data
+        shape = ", ".join(f"{name} {getattr(data, name)}" for name in unkept if hasattr(data, name))
+        remedy = f"was it made for these data ({shape}), and not changed since?"
     return f"the run would build another one: {difference}; {remedy}"
 
 

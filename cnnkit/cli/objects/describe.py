@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ def describe(value: Any, key: str) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [describe(part, key) for part in value]
     if isinstance(value, partial):
-        return _describe_partial(plain_factory(value), key)
+        return _describe_partial(value, key)
     if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
         return find_path(value, key)
     if isinstance(value, (np.ndarray, np.generic)):
@@ -86,6 +86,7 @@ def list_unkept(net: object) -> list[str]:
 
 
 def _describe_partial(value: "partial[Any]", key: str) -> dict[str, Any]:
+    value = cast("partial[Any]", plain_factory(value))
     if value.args:
         raise UserError(f"{key}: a partial has an argument without a name: name it, as in {_AS_PARTIAL}")
     return _spec(value.func, value.keywords, key)
@@ -101,6 +102,8 @@ def _describe_object(value: Any, key: str) -> dict[str, Any]:
         except TypeError as error:
             raise UserError(f"{key}: {error}; give them by name") from None
     if isinstance(value, nn.Module) and (library := name_library(value)):
+        if library == "timm":
+            raise UserError(f"{key}: make it by cnnkit.TimmNet(3, 10, 224, name=...), which a run can build again")
         factory = find_factory(value)
         if factory is None:
             raise UserError(

@@ -1,6 +1,4 @@
-"""Finds the function of torchvision or timm that makes a given net, with its own head or one of other classes."""
-
-from typing import Any
+"""Finds the function of torchvision that makes a given net, with its own last layer or one of other classes."""
 
 import torch
 from torch import nn
@@ -17,11 +15,7 @@ def name_library(net: nn.Module) -> str:
 
 
 def find_factory(net: nn.Module) -> Call | None:
-    """Find the call of a library that makes a net of the same structure; None if there is none."""
-    return _find_timm(net) if name_library(net) == "timm" else _find_torchvision(net)
-
-
-def _find_torchvision(net: nn.Module) -> Call | None:
+    """Find the call of a function of torchvision that makes a net of the same structure; None if there is none."""
     from torchvision import models
 
     for name in models.list_models(module=models):
@@ -30,18 +24,6 @@ def _find_torchvision(net: nn.Module) -> Call | None:
         if build.__module__ == type(net).__module__ and _makes(call, net):
             return call
     return None
-
-
-def _find_timm(net: nn.Module) -> Call | None:
-    import timm
-
-    facts: dict[str, Any] = getattr(net, "pretrained_cfg", None) or {}
-    stem = next((module for module in net.modules() if isinstance(module, nn.Conv2d)), None)
-    if not facts.get("architecture") or stem is None:
-        return None
-    sizes = {"num_classes": getattr(net, "num_classes", 1000), "in_chans": stem.in_channels * stem.groups}
-    call = Call(timm.create_model, (), {"model_name": facts["architecture"], **sizes})
-    return call if _makes(call, net) else None
 
 
 def _makes(call: Call, net: nn.Module) -> bool:
