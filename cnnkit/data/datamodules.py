@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_at_least, check_share, check_training_part
 from cnnkit.data.batches import Batch, Batches
-from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
+from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing, draw_html
 from cnnkit.data.gpu_cache import GpuCache
 from cnnkit.data.image_files import FileBatches
 from cnnkit.data.sampling import Sampling
@@ -124,8 +124,13 @@ class ImageDataModule(Recorded, L.LightningDataModule):
         """Names of the classes in the order of their labels."""
         return self.open_once().class_names
 
-    def __str__(self) -> str:
-        return describe_counts(self)  # Lightning's knows loaders of its own kind alone
+    def __repr__(self) -> str:
+        return describe_counts(self)
+
+    __str__ = __repr__  # Lightning's knows loaders of its own kind alone
+
+    def _repr_html_(self) -> str:
+        return draw_html(self)
 
     def prepare_data(self) -> None:
         self.open()

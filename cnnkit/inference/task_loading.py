@@ -85,6 +85,11 @@ def _describe(error: Exception) -> str:
     text = str(error)
     denied = re.search(r"Importing '([^']+)' is not allowed|The class '([^']+)' requested by the checkpoint", text)
     missing = re.search(r"No module named '([^']+)'", text)
+    if denied and (name := denied[1] or denied[2]).startswith("__main__"):
+        return (
+            f"needs {name.removeprefix('__main__.')}, which was defined in the notebook or script that trained; "
+            "put it into a file, import it from there and train again"
+        )
     if denied:
         return (
             f"needs {denied[1] or denied[2]}, which is neither cnnkit's nor torch's and is not imported unasked; "

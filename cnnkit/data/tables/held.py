@@ -99,6 +99,7 @@ def hold(data: _Data, facts: Sequence[Any], options: Mapping[str, Any]) -> _Data
     text = repr([data.open().fingerprint, *facts])
     given = {name: value for name, value in options.items() if value is not _DEFAULTS.get(name, value)}
     record_call(data, Call(find_arrays, (), {"arrays": hashlib.sha256(text.encode()).hexdigest()[:16], **given}))
+    data.setup()  # takes no time, and a notebook shows the images
     _HELD.add(data)
     return data
 
