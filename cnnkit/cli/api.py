@@ -132,7 +132,7 @@ class TrainedRun:
 
         rows = self.metrics
         names = quantities(rows)
-        return curves_figure(rows, [key for key in ("loss", "acc") if key in names])
+        return curves_figure(rows, [key for key in ("loss", "acc", "map") if key in names])
 
     def _list_facts(self) -> dict[str, str]:
         manifest = self.manifest

@@ -73,7 +73,7 @@ def test_it_leaves_environment_and_warnings_alone(tmp_path: Path) -> None:
     ("values", "says"),
     [
         ({"trainer.max_epoch": 3}, "max_epochs"),
-        ({"model.net": object()}, "class_path"),
+        ({"model.net": object()}, "object does not say how it was made"),
         ({"data.batch_size": -1}, "batch_size"),
         ({"trainer.fast_dev_run": True}, "leave no run"),
     ],

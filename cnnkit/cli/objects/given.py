@@ -46,7 +46,8 @@ class Given:
             if below := next((other for other in values if other.startswith(f"{key}.")), None):
                 raise UserError(f"{below}: the object that is given for {_name(key)} decides on it; set it there")
         for key, value in values.items():
-            if key not in _KINDS and any(map(_has_weights, _list_leaves(value))):
+            whole = key in _KINDS and key in self.objects
+            if not whole and any(map(_has_weights, _list_leaves(value))):
                 raise UserError(f"{key}: holds a net, whose weights would be lost; give it as task, or as model.net")
         described = {key: describe(value, _name(key)) for key, value in values.items()}
         self.words = [f"--{key}={as_word(value)}" for key, value in described.items()]
