@@ -72,15 +72,12 @@ def compare_data(given: Any, made: Any) -> None:
 
 
 def compare_plain_objects(given: Any, made: Any, key: str) -> None:
-    """Compare an object that is no module, or each of a list, such as callbacks.
+    """Compare an object that is no module, such as a callback.
 
     Raises:
         UserError: they differ.
     """
-    if isinstance(given, (list, tuple)):
-        for one, other in zip(given, made, strict=True):
-            compare_plain_objects(one, other, key)
-    elif hasattr(given, "__dict__") and (difference := compare_attributes(given, made)):
+    if difference := compare_attributes(given, made):
         name = type(given).__name__
         unkept = list_unkept(given)
         remedy = f"write {_write(unkept)} in its constructor" if unkept else f"give a new {name}, as it was made"

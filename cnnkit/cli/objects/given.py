@@ -79,10 +79,9 @@ class Given:
             UserError: they differ, so later commands would build something else.
         """
         for key, value in self.values.items():
-            argument = key.removeprefix("trainer.")
-            if argument != key and any(map(_is_object, _list_leaves(value))):
-                compare_plain_objects(value, objects.trainer[argument], key)
-                objects.trainer[argument] = value
+            argument = key.removeprefix("trainer.").removesuffix("+")
+            if key.startswith("trainer.") and any(map(_is_object, _list_leaves(value))):
+                objects.trainer[argument] = _use_given(value, objects.trainer[argument], key)
         task, net, data = (self.objects.get(key) for key in _KINDS)
         if data is not None and data is not objects.data:
             compare_data(data, objects.data)
@@ -97,7 +96,10 @@ class Given:
         """Give the trained weights to the given object."""
         if self._trained is not None:
             given, made = self._trained
-            given.load_state_dict(made.state_dict())
+            try:
+                given.load_state_dict(made.state_dict())
+            except RuntimeError:  # a callback has changed the layers
+                say("the given object keeps its weights, because the training has changed the layers of the run's net")
 
     def _give_weights(self, given: nn.Module, made: nn.Module) -> None:
         self._trained = given, made
@@ -107,8 +109,22 @@ class Given:
         made.load_state_dict(weights)
         content = sha256()
         for value in filter(torch.is_tensor, weights.values()):
-            content.update(value.detach().cpu().contiguous().numpy().tobytes())
+            content.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         self.facts = {"initial_weights": {"of": "the given object", "sha256": content.hexdigest()}}
+
+
+def _use_given(value: Any, made: Any, key: str) -> Any:
+    """Return what the configuration has built, with the given objects in their places, if they are equal to it."""
+    if not isinstance(value, (list, tuple)):
+        compare_plain_objects(value, made, key)
+        return value
+    built = list(made) if isinstance(made, (list, tuple)) else [made]
+    own = built[len(built) - len(value) :]  # those before, of a file, where the key ends with +
+    for one, other in zip(value, own, strict=True):
+        if _is_object(one):
+            compare_plain_objects(one, other, key)
+    kept = [one if _is_object(one) else other for one, other in zip(value, own, strict=True)]
+    return [*built[: len(built) - len(value)], *kept]
 
 
 def _name(key: str) -> str:

@@ -153,7 +153,12 @@ def test_a_trained_net_goes_on_from_its_weights(desk: Path) -> None:
 
 def test_own_task_net_and_callback(desk: Path) -> None:
     task, counts = ScaledTask(factor=3.0, net=KeptNet(width=6)), Counts(step=2)
-    run = cnnkit.fit(task=task, data=make_data(), **FEW, **{"trainer.callbacks": [counts]})
+    Path("mine.yaml").write_text("trainer: {callbacks: [{class_path: EMA, init_args: {decay: 0.5}}]}\n")
+    added = {"trainer.callbacks+": [counts, {"class_path": "LearningRateMonitor"}]}
+    run = cnnkit.fit("mine.yaml", task=task, data=make_data(), **FEW, **added)
+    callbacks = read_dump(run.path / "config.yaml")["trainer"]["callbacks"]
+    names = [each["class_path"].rpartition(".")[2] for each in callbacks]
+    assert names == ["EMA", "Counts", "LearningRateMonitor"]
     config = read_dump(run.path / "config.yaml")["model"]
     assert config["class_path"].endswith("ScaledTask")
     assert config["init_args"]["factor"] == 3.0
