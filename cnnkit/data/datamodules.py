@@ -13,17 +13,18 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_at_least, check_share, check_training_part
 from cnnkit.data.batches import Batch, Batches
-from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
+from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing, draw_html
 from cnnkit.data.loaders import Loaders, find_device
 from cnnkit.data.sampling import Sampling
 from cnnkit.data.splits import divide
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
+from cnnkit.recorded import Recorded
 from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
 from cnnkit.transforms.presets import Preset
 
 
-class ImageDataModule(L.LightningDataModule):
+class ImageDataModule(Recorded, L.LightningDataModule):
     """Images in memory, batched by index and augmented on the device.
 
     A subclass has a few constants and `open`. Batches reach the task as ``(images, labels)``: float32
@@ -119,8 +120,13 @@ class ImageDataModule(L.LightningDataModule):
         """Names of the classes in the order of their labels."""
         return self.open_once().class_names
 
-    def __str__(self) -> str:
-        return describe_counts(self)  # Lightning's knows loaders of its own kind alone
+    def __repr__(self) -> str:
+        return describe_counts(self)
+
+    __str__ = __repr__  # Lightning's knows loaders of its own kind alone
+
+    def _repr_html_(self) -> str:
+        return draw_html(self)
 
     def prepare_data(self) -> None:
         self.open()

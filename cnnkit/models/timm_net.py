@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.models.pretrained import describe_no_weights, find_source, read_package
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 from cnnkit.suggest import suggest
 from cnnkit.weights import describe_differences, pretrained_skipped, read_weights
 
 
-class TimmNet(nn.Module):
+class TimmNet(Recorded, nn.Module):
     """A net of timm by its name, from scratch or with weights that were trained on ImageNet.
 
     With weights, the images are adapted to them on the device: the data's normalization becomes theirs, a gray image

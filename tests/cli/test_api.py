@@ -85,9 +85,7 @@ def test_it_leaves_what_belongs_to_the_process_alone(tmp_path: Path) -> None:
     ("values", "says"),
     [
         ({"trainer.max_epoch": 3}, "max_epochs"),
-        ({"model.net": object()}, "class_path"),
-        ({"model.net": torch.nn.Sequential(torch.nn.ReLU())}, r"^model\.net: an object of Sequential cannot [^\n]*\Z"),
-        ({"name": None}, "name is None"),  # not a run that is called null
+        ({"model.net": object()}, "object does not say how it was made"),
         ({"data.batch_size": -1}, "batch_size"),
         ({"trainer.fast_dev_run": True}, "leave no run"),
     ],

@@ -149,6 +149,8 @@ def _is_taken(value: Any, kind: Any) -> bool:
 def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) -> str:
     """Explain why a name is not that of a class for a key; nothing if it is."""
     module, _, last = path.rpartition(".")
+    if found is None and module == "__main__":
+        return f": {last} was defined in a notebook or script; put it into a file, import it from there and train again"
     if fault := find_fault(module):
         return f": {path} cannot be imported: {fault}"
     if found is None:

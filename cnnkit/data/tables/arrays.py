@@ -17,7 +17,7 @@ from cnnkit.data.folders.assignment import SplitSettings, assign_parts
 from cnnkit.data.folders.contents import DEFAULT_SIZE, choose_fraction
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage
 from cnnkit.data.image_statistics import compute_channel_statistics
-from cnnkit.data.splits import refuse_several_labels, thin_classes
+from cnnkit.data.splits import hash_indices, refuse_several_labels, thin_classes
 from cnnkit.data.store import Store
 from cnnkit.data.tables.array_checks import (
     check_groups,
@@ -27,6 +27,7 @@ from cnnkit.data.tables.array_checks import (
     to_labels,
     to_pixels,
 )
+from cnnkit.data.tables.held import hold
 from cnnkit.data.tables.labels import JOINT, hot_labels
 from cnnkit.errors import UserError
 from cnnkit.notices import say
@@ -108,7 +109,9 @@ def from_arrays(
     found = _describe_images(pixels, sets, names, parts, named, multilabel=targets.ndim == 2)
     check_training_part(folds, fold)
     settings = SplitSettings(val_size, test_size, split_seed, train_fraction, folds, fold)
-    return ArrayImages(pixels, found, names, settings, mean, std, folds=folds, fold=fold, **options)
+    data = ArrayImages(pixels, found, names, settings, mean, std, folds=folds, fold=fold, **options)
+    facts = [names, hash_indices(data.train_indices, data.val_indices), parts.nonzero()[0].tolist()]
+    return hold(data, facts, {**asdict(settings), "mean": mean, "std": std, **options})
 
 
 class ArrayImages(ImageDataModule):
