@@ -84,8 +84,7 @@ class ClassificationTask(ModuleWithOptimizer):
         super().__init__()
         if tta not in get_args(TTA):
             raise UserError(f"tta is {tta!r}: choose one of {', '.join(get_args(TTA))}")
-        with warnings.catch_warnings():  # that a checkpoint holds the net twice
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # that a checkpoint holds the net twice
             self.save_hyperparameters(logger=False)
         resume.drop_objects(self.hparams)
         self.criterion = TrainingLoss(loss, class_weights, label_smoothing, focal_gamma, logit_tau, count_classes(net))
