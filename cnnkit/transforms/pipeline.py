@@ -56,7 +56,7 @@ class Augment(nn.Module):
 
     def check_images(self, channels: int, size: tuple[int, int]) -> None:
         """Refuse images, of a height and width, that a transform cannot change, with a `UserError`."""
-        sizes: set[Sequence[int]] = {size}
+        sizes: set[tuple[int, ...]] = {size}
         for transform in self.transforms:
             if isinstance(transform, ProgressiveResize):
                 sizes |= {tuple(transform.shrink(each)) for each in sizes}
