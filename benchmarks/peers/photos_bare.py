@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from benchmarks.peers.watch import Watch
+from cnnkit.optim import MuonSGD
 
 SIZE, STEPS = 128, 50
 
@@ -16,7 +17,7 @@ def train(watch: Watch) -> None:
     net = resnet18(num_classes=10).to(memory_format=torch.channels_last)
     images = torch.randn(job.batch, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (job.batch,))
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
+    optimizer = MuonSGD(net.parameters(), lr=0.1)
     for _ in range(job.max_epochs):
         watch.begin_epoch()
         for _ in range(2 if job.quick else STEPS):
