@@ -1,5 +1,6 @@
 """Photos with fastai: what its tutorial for vision does, without pretrained weights."""
 
+import fastai.callback.schedule  # noqa: F401  # gives a Learner its fit_one_cycle
 from fastai.metrics import accuracy
 from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize
