@@ -21,6 +21,7 @@ class Job:
     max_epochs: int = 100
     mean: float = 0.2860
     std: float = 0.3530
+    seed: int = 0
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Watch:
             "memory": peak_memory(),
             "equal_time": in_time[-1] if in_time else 0.0,
             "equal_epochs": self.accuracies[self.job.epochs - 1][1],
+            "whole": self.accuracies[self.job.epochs - 1][0],
             "epochs_in_time": len(in_time),
         }
 
