@@ -16,7 +16,7 @@ import torch
 
 from cnnkit.cli import main as cnnkit_main
 from cnnkit.data import CIFAR10, FashionMNIST, FashionMNISTSample, ImageDataModule
-from cnnkit.data.sources import find_source
+from cnnkit.data.originals.sources import find_source
 from cnnkit.data.store import Store
 
 ROOT = Path(__file__).parents[1]

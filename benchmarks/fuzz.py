@@ -19,7 +19,7 @@ from benchmarks.common import Table
 from benchmarks.memory import kilobytes
 from benchmarks.mutations import mutate, seed_images, seed_originals
 from cnnkit.data.images.decode import UnreadableImage, read_image
-from cnnkit.data.original_formats import parse_idx, read_file
+from cnnkit.data.originals.formats import parse_idx, read_file
 
 ROUNDS = 1
 IMAGES, ORIGINALS = 2500, 3000

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         ImageTable,
         from_arrays,
     )
+    from cnnkit.distillation import DistillationTask
     from cnnkit.inference.predictor import load
     from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
     from cnnkit.precision import default_precision
@@ -35,6 +36,7 @@ _NAMES = {
         "MNIST",
         "from_arrays",
     ),
+    "cnnkit.distillation": ("DistillationTask",),
     "cnnkit.inference.predictor": ("load",),
     "cnnkit.models": (
         "CNN",
@@ -62,6 +64,7 @@ __all__ = [
     "AlexNet",
     "AuxiliaryLossTask",
     "ClassificationTask",
+    "DistillationTask",
     "FashionMNIST",
     "FashionMNISTSample",
     "GoogLeNet",

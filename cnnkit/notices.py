@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # of the launchers that Lightning knows
+_LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "JSM_NAMESPACE_LOCAL_RANK")  # the same, within a machine
 _SHARED = "CNNKIT_SAID"  # a folder in which the ranks of a command note what they have said
 _said: set[str] = set()
 _said_by_ranks: set[str] = set()  # when the folder is gone
@@ -19,6 +20,18 @@ def is_first_process() -> bool:
     """Whether this process, and no other rank's, prints and keeps the run folder."""
     rank = next((os.environ[name] for name in _RANKS if name in os.environ), "0")
     return rank == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def is_refused_elsewhere() -> bool:
+    """Whether another rank on this machine prints what this one refuses, because a launcher has given both one command.
+
+    It is the first rank of each machine that prints: a refusal may be about the machine, such as a missing folder.
+    Ranks that Lightning has started know more of each other, see `is_said_by_other_rank`.
+    """
+    return (
+        _SHARED not in os.environ
+        and next((os.environ[name] for name in _LOCAL_RANKS if name in os.environ), "0") != "0"
+    )
 
 
 def say(line: str) -> None:

@@ -9,6 +9,7 @@ up its own time slice for nothing, and a run beside a single busy process gets s
 docs/benchmarks.md.
 """
 
+import math
 import os
 import time
 from collections.abc import Collection
@@ -18,6 +19,7 @@ from pathlib import Path
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # torch reads them when it is imported
 SHORTEST = 0.3  # seconds of a measurement; the system counts in hundredths
 _STAT = Path("/proc/stat")
+_GROUPS, _LIMITS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 _USER, _NICE, _SYSTEM, _IRQ, _SOFTIRQ = 1, 2, 3, 6, 7  # columns; see proc_stat(5)
 _SPINNING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _Reading = tuple[float, dict[int, float] | None]  # when, and the seconds that each thread has waited
@@ -148,11 +150,58 @@ def measure_others(before: Usage) -> float | None:
 
 
 def count_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return on how many cores this process may run; of their time a container may have less, see `limit_to_quota`."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def count_usable_cores() -> int:
+    """Return how many cores this process may use, by its cores and by a container's quota of their time."""
+    return limit_to_quota(count_cores())
+
+
+def limit_to_quota(cores: int) -> int:
+    """Return how many of some cores the time that this process may use suffices for, at least one.
+
+    A core of which half or less is left does not count: at every barrier all threads would wait for that one.
+    """
+    quota = read_quota()
+    return cores if quota is None else min(cores, max(1, math.ceil(quota - 0.5)))
+
+
+def read_quota() -> float | None:
+    """Read how many cores' time a container may use: the lowest quota of its control groups; None if there is none.
+
+    Both versions of control groups are read, see cgroups(7): ``cpu.max``, and ``cpu.cfs_quota_us`` in the older one.
+    """
+    try:
+        lines = _GROUPS.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return None
+    quotas = []
+    for _, controllers, group in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        tree = _LIMITS / controllers if controllers else _LIMITS
+        path = tree / group.strip("/")
+        # In a container the group may be named as outside of it, and its files stand at the top.
+        for folder in (place for place in (path, *path.parents) if place.is_relative_to(tree)):
+            quotas += _read_quota_of(folder)
+    return min(quotas, default=None)
+
+
+def _read_quota_of(folder: Path) -> list[float]:
+    """The quota of one control group, in cores; empty if it has none."""
+    for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((folder / name).read_text(encoding="ascii") for name in names).split()
+            if float(quota) > 0:  # -1 is no quota, as "max" is
+                return [float(quota) / float(period)]
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return []
 
 
 def choose_threads(threads: int, cores: int, others: float) -> int:
@@ -182,3 +231,14 @@ def describe_choice(threads: int, most: int, others: float) -> str:
     """
     used = f"{others:.1f} core{'' if f'{others:.1f}' == '1.0' else 's'}"
     return f"threads {threads} of {most}: other processes use {used}; OMP_NUM_THREADS={most} decides otherwise"
+
+
+def describe_quota(threads: int, most: int) -> str:
+    """Say in one line that a container's quota decides the threads.
+
+    >>> describe_quota(2, 16)
+    'threads 2 of 16: this container may use no more cores; OMP_NUM_THREADS=16 decides otherwise'
+    """
+    return (
+        f"threads {threads} of {most}: this container may use no more cores; OMP_NUM_THREADS={most} decides otherwise"
+    )

@@ -12,7 +12,7 @@ PACKAGE = Path(cnnkit.__file__).parent
 # Each part may import those of lower floors, of its own floor only itself and errors; all may use those of 0.
 FLOORS = {
     **dict.fromkeys(("errors", "files", "allocator", "metric_names", "randomness", "notices"), 0),
-    **dict.fromkeys(("scalars", "shell", "suggest", "threads", "upstream", "sizes", "__init__"), 0),
+    **dict.fromkeys(("scalars", "shell", "suggest", "threads", "upstream", "sizes", "recorded", "__init__"), 0),
     **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "yaml_files", "cards"), 1),
     "runs": 2,
     **dict.fromkeys(("weights", "stats", "loggers"), 3),
@@ -20,11 +20,22 @@ FLOORS = {
     "inspection": 5,
     **dict.fromkeys(("tasks", "callbacks", "classroom"), 6),
     **dict.fromkeys(("dashboards", "inference"), 7),
-    "study": 8,
+    **dict.fromkeys(("study", "distillation"), 8),
     "cli": 9,
     "__main__": 10,
 }
-WITH_LIGHTNING = ("tasks", "callbacks", "dashboards", "data", "loggers", "inference", "cli", "__main__", "__init__")
+WITH_LIGHTNING = (
+    "tasks",
+    "callbacks",
+    "dashboards",
+    "data",
+    "loggers",
+    "inference",
+    "distillation",
+    "cli",
+    "__main__",
+    "__init__",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from cnnkit import threads
-from cnnkit.threads import choose_threads, count_used_by_others, measure_others, read_usage, sum_busy
+from cnnkit.threads import (
+    choose_threads,
+    count_usable_cores,
+    count_used_by_others,
+    limit_to_quota,
+    measure_others,
+    read_quota,
+    read_usage,
+    sum_busy,
+)
 
 STAT = """cpu  999 999 999 999 999 999 999 0 0 0
 cpu0 100 20 3 400 5 6 7 0 0 0
@@ -58,3 +67,53 @@ def test_work_between_two_readings() -> None:
 def test_a_system_that_does_not_count_leaves_the_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_STAT", Path("/nowhere/stat"))
     assert read_usage() is None
+
+
+def write_groups(monkeypatch: pytest.MonkeyPatch, root: Path, own: str, files: dict[str, str]) -> None:
+    """The control groups of a process, and their files."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "own").write_text(own)
+    monkeypatch.setattr(threads, "_GROUPS", root / "own")
+    monkeypatch.setattr(threads, "_LIMITS", root)
+
+
+V1 = "9:name=systemd:/\n3:cpuset:/\n1:cpu,cpuacct:/docker/1f\n0::/\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "quota"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),  # a container sees its own group as the top
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/job/step\n", {"job/step/cpu.max": "max 100000\n", "job/cpu.max": "400000 100000\n"}, 4.0),
+        ("0::/job/step\n", {"job/step/cpu.max": "200000 100000\n", "job/cpu.max": "400000 100000\n"}, 2.0),
+        ("0::/job\n", {"other/cpu.max": "100000 100000\n"}, None),
+        (V1, {"cpu,cpuacct/cpu.cfs_quota_us": "250000\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}, 2.5),
+        (V1, {"cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "cpu,cpuacct/cpu.cfs_period_us": "100000\n"}, None),
+        ("0::/\n", {"cpu.max": "broken"}, None),
+        ("", {}, None),
+    ],
+)
+def test_the_quota_of_a_container_is_the_lowest_of_its_groups(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: str, files: dict[str, str], quota: float | None
+) -> None:
+    write_groups(monkeypatch, tmp_path, own, files)
+    assert read_quota() == quota
+
+
+def test_a_quota_leaves_one_core_at_least_and_never_more_than_there_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert limit_to_quota(3) <= 3
+    for share, cores in {"5000": 1, "150000": 1, "160000": 2, "200000": 2, "9900000": 16}.items():
+        write_groups(monkeypatch, tmp_path, "0::/\n", {"cpu.max": f"{share} 100000"})
+        assert limit_to_quota(16) == cores, share
+    monkeypatch.setattr(threads, "count_cores", lambda: 8)
+    write_groups(monkeypatch, tmp_path, "0::/\n", {"cpu.max": "300000 100000"})
+    assert count_usable_cores() == 3
+    write_groups(monkeypatch, tmp_path, "0::/\n", {"cpu.max": "max 100000"})
+    assert count_usable_cores() == 8
+    monkeypatch.setattr(threads, "_GROUPS", Path("/nowhere/cgroup"))
+    assert count_usable_cores() == 8

@@ -71,6 +71,7 @@ class Record(Callback):
             },
             schedule=schedule,
             loss=getattr(getattr(pl_module, "criterion", None), "facts", None),
+            teacher=getattr(pl_module, "teacher_facts", None),
             net={
                 "class": type(getattr(pl_module, "net", pl_module)).__name__,
                 "parameters": sum(p.numel() for p in parameters),
@@ -138,11 +139,12 @@ class Record(Callback):
                 of = {"checkpoint": "best.ckpt", "step": step, **(manifest.get(f"{command}_of") or {})}
                 moved.append({"command": command, **of, "scores": manifest[command]})
         if not moved:
-            return {}
+            return {"calibration": None}
         for file in (self.run.predictions, self.run.test_classes):
             file.unlink(missing_ok=True)
         others = [*(manifest.get("other_scores") or []), *moved]
-        return {"other_scores": others, "validate": None, "validate_of": None, "test": None, "test_of": None}
+        gone = dict.fromkeys(("calibration", "validate", "validate_of", "test", "test_of"))
+        return {"other_scores": others, **gone}
 
     def _write(self, **entries: Any) -> None:
         """Update the manifest; a full disk or a folder without permission must not end the training."""

@@ -9,36 +9,53 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lightning as L
+import torch
+from torch import nn
+
 from cnnkit import runs
 from cnnkit.callbacks import StopRequested
 from cnnkit.cli.errors.messages import describe_error
+from cnnkit.cli.fit.ranks import leave_no_ranks
 from cnnkit.cli.fit.session import Session
+from cnnkit.cli.objects.given import Given
 from cnnkit.cli.parsing.command_line import read_command_line
-from cnnkit.cli.quiet import quieten
+from cnnkit.cli.quiet import keep_loggers, quieten
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
-from cnnkit.notices import one_command
+from cnnkit.notices import is_first_process, one_command
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import quantities, read_metrics
-from cnnkit.scalars import as_word
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def fit(config: str | Path | None = None, *, resume: str | Path | None = None, **values: Any) -> "TrainedRun":
+def fit(
+    config: str | Path | None = None,
+    *,
+    task: L.LightningModule | None = None,
+    data: L.LightningDataModule | None = None,
+    name: str | None = None,
+    resume: str | Path | None = None,
+    **values: Any,
+) -> "TrainedRun":
     """Train as ``cnnkit fit`` does, and return the run.
 
     The random state of Python, NumPy and torch is that of the seed afterwards, as after `lightning.seed_everything`.
 
     Args:
         config: a file, or the name of one of cnnkit's own configurations; by default all values are the defaults.
+        task: what to train, in place of the configuration's ``model``. The training starts from the weights that it
+            has; afterwards it has those of the last step.
+        data: what to train on, in place of the configuration's ``data``.
+        name: of the run.
         resume: a run to continue, in place of a configuration.
-        **values: of keys of the configuration, as ``**{"trainer.max_epochs": 3, "model.net": "LeNet5"}``. Objects have
-            a class and arguments, as in a file: ``{"class_path": "LeNet5", "init_args": {}}``.
+        **values: of keys of the configuration, as ``**{"trainer.max_epochs": 3, "model.net": LeNet5(1, 10, 28)}``.
+            Objects can also be written as in a file: ``{"class_path": "LeNet5", "init_args": {}}``.
 
     Raises:
-        UserError: what the command would refuse with exit code 2.
+        UserError: what the command would refuse with exit code 2, and objects that no configuration can describe.
         KeyboardInterrupt: the run was interrupted; its last checkpoint is saved, and `resume` continues it.
 
     Example:
@@ -46,12 +63,15 @@ def fit(config: str | Path | None = None, *, resume: str | Path | None = None, *
         >>> run = cnnkit.fit("quickstart", **{"trainer.max_epochs": 3})  # doctest: +SKIP
         >>> run.predict("photos/")  # doctest: +SKIP
     """
-    words = [] if config is None else ["--config", str(config)]
-    words += [] if resume is None else ["--resume", str(resume)]
-    session = _execute("fit", [*words, *_as_words(values)])
+    words = [] if config is None else [f"--config={config}"]
+    words += [] if resume is None else [f"--resume={resume}"]
+    if resume is not None and (task is not None or isinstance(values.get("model.net"), nn.Module)):
+        raise UserError("a resume continues with the task and the weights of the run: leave out task and model.net")
+    named = {"model": task, "data": data, "name": name}
+    session = _execute("fit", words, {**values, **{key: value for key, value in named.items() if value is not None}})
     if session.run is None:
         raise UserError("trainer.fast_dev_run and trainer.barebones leave no run: use the command cnnkit fit for them")
-    return TrainedRun(session.run)
+    return TrainedRun(session.run, session.datamodule)
 
 
 class TrainedRun:
@@ -59,9 +79,11 @@ class TrainedRun:
 
     Args:
         folder: the run folder, or its path.
+        data: what it was trained on; arrays in memory are kept for `test`.
     """
 
-    def __init__(self, folder: RunFolder | str | Path) -> None:
+    def __init__(self, folder: RunFolder | str | Path, data: L.LightningDataModule | None = None) -> None:
+        self._data = data
         self._folder = folder if isinstance(folder, RunFolder) else runs.choose_finished(folder)
         self._predictor: Predictor | None = None
 
@@ -91,7 +113,7 @@ class TrainedRun:
         Args:
             **values: of keys of the configuration, such as ``**{"data.root": "photos"}``.
         """
-        _execute("test", ["--run", str(self.path), *_as_words(values)])
+        _execute("test", [f"--run={self.path}"], {"trainer.devices": 1, **values})
         return dict(self.manifest.get("test") or {})
 
     @property
@@ -112,7 +134,7 @@ class TrainedRun:
 
         rows = self.metrics
         names = quantities(rows)
-        return curves_figure(rows, [key for key in ("loss", "acc") if key in names])
+        return curves_figure(rows, [key for key in ("loss", "acc", "map") if key in names])
 
     def _list_facts(self) -> dict[str, str]:
         manifest = self.manifest
@@ -138,17 +160,23 @@ class TrainedRun:
         return f'{table}<img width="690" alt="loss and accuracy by epoch" src="data:image/png;base64,{data}">'
 
 
-def _execute(command: str, words: list[str]) -> Session:
+def _execute(command: str, words: list[str], values: Mapping[str, Any]) -> Session:
     """Run a command in this process; what it refuses becomes a `UserError`, other errors stay what they are."""
     origin, before = None, dict(os.environ)
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
     try:
-        with one_command(), warnings.catch_warnings():
+        with one_command(), warnings.catch_warnings(), keep_loggers(), leave_no_ranks():
             quieten()
-            line = read_command_line(command, words)
+            given = Given(values)
+            line = read_command_line(command, [*words, *given.words])
+            given.replace_in(line)
             origin = line.origin
-            session = Session(line, time.perf_counter())
+            session = Session(line, time.perf_counter(), given=given)
             session.execute()
-            return session
+        if "CNNKIT_RUN" in before and not is_first_process():
+            raise SystemExit  # a rank of this fit, for which Lightning has started the script again
+        return session
     except StopRequested:
         raise KeyboardInterrupt from None
     except Exception as error:
@@ -159,27 +187,5 @@ def _execute(command: str, words: list[str]) -> Session:
     finally:  # Lightning's seed and the run folder travel in environment variables
         os.environ.clear()
         os.environ.update(before)
-
-
-def _as_words(values: Mapping[str, Any]) -> list[str]:
-    return [f"--{key}={as_word(_as_plain(value))}" for key, value in values.items()]
-
-
-def _as_plain(value: Any) -> Any:
-    """Replace paths, tuples and NumPy's numbers by what a configuration file has."""
-    if isinstance(value, Mapping):
-        return {str(key): _as_plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_as_plain(part) for part in value]
-    if isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, os.PathLike):
-        return str(value)
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if hasattr(value, "item"):
-        return value.item()
-    raise UserError(
-        f"{value!r} cannot be written into the run's config.yaml: give its class and arguments, "
-        '{"class_path": ..., "init_args": {...}}'
-    )
+        torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])  # its trainer sets them for the process
+        torch.backends.cudnn.benchmark = benchmark

@@ -70,6 +70,7 @@ usage: cnnkit {command} --run RUN [--key value ...]
                            its best checkpoint
   --ckpt_path last         another checkpoint: best, last, a file. Scores of another than the best are recorded as such
   --tta flip               average over views of each image, too: flip, flip_shift, five_crop; printed as acc_tta
+  --posthoc_tau 1          subtract 1 log(share of the class) from its logit, for classes of very different sizes
 """
 
 PREDICT = f"""\
@@ -87,6 +88,7 @@ the data set itself need not be there.
                            could not be read (default: predictions.csv)
   --batch_size N           images at a time (default 64)
   --tta flip               average over views of each image: flip, flip_shift, five_crop, none
+  --posthoc_tau 1          subtract 1 log(share of the class) from its logit, for classes of very different sizes
   --config FILE            with --ckpt_path of a net or task of your own: a configuration file that names it
 
 The exit code is 3 if some files could not be read; the others are predicted.

@@ -63,3 +63,30 @@ def choose_classes(probabilities: Any, names: Sequence[str], thresholds: Any) ->
 def describe_views(tta: str) -> dict[str, str]:
     """Describe the views that scores or predictions are averaged over as a row to print; none for ``none``."""
     return {} if tta == "none" else {"averaged over views": f"{tta} (--tta)"}
+
+
+def describe_correction(correction: Any, tta: str) -> dict[str, str]:
+    """Describe how logits were corrected as rows to print: the adjustment, and the temperature or why there is none."""
+    if correction is None:
+        return {}
+    rows = {"adjusted": f"by {correction.tau:g} log(share of the class) (--posthoc_tau)"} if correction.tau else {}
+    return {**rows, **_describe_temperature(correction, tta)}
+
+
+def _describe_temperature(correction: Any, tta: str) -> dict[str, str]:
+    if not correction.temperatures:
+        return {}
+    if (found := correction.find_temperature(tta)) is not None:
+        return {"temperature": f"{found:.4f}"}
+    if correction.tau:
+        return {"temperature": "none: it does not fit probabilities with posthoc_tau"}
+    others = ", ".join(correction.temperatures)
+    return {"temperature": f"none for these views (cnnkit calibrate --tta {tta}), but for {others}"}
+
+
+def describe_ways(correction: Any, tta: str) -> dict[str, str]:
+    """Describe what predictions are, beside the net's own, as columns of a table: views, tau, temperature."""
+    found = None if correction is None else correction.find_temperature(tta)
+    columns = {} if tta == "none" else {"tta": tta}
+    columns |= {"posthoc_tau": f"{correction.tau:g}"} if correction is not None and correction.tau else {}
+    return columns if found is None else {**columns, "temperature": f"{found:.4f}"}

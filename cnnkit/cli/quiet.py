@@ -1,10 +1,13 @@
 """Silences what other libraries print and what helps nobody. Standard library only."""
 
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 _NAMED_BY_USER = ("callbacks", "profilers", "tuner")  # parts of Lightning
+_LIBRARIES, _SHARED = ("lightning.pytorch", "lightning.fabric"), "lightning.pytorch.utilities.rank_zero"
 _EXPECTED = "Found current_model_state in the checkpoint"  # in each resume of a run with averaged weights
 
 
@@ -30,15 +33,28 @@ def quieten() -> None:
         warnings.filterwarnings("ignore", message=text)
     # Pillow's notices of single files (odd metadata, size): what matters about a file is an error that names it.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    for name in ("lightning.pytorch", "lightning.fabric"):
+    for name in _LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
     # Profilers, finders, summaries and timers report by INFO, and run only where the user names them.
     for part in _NAMED_BY_USER:
         logging.getLogger(f"lightning.pytorch.{part}").setLevel(logging.INFO)
-    shared = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    shared = logging.getLogger(_SHARED)
     shared.setLevel(logging.INFO)
     if _is_shown not in shared.filters:
         shared.addFilter(_is_shown)
+
+
+@contextlib.contextmanager
+def keep_loggers() -> Iterator[None]:
+    """Give the loggers that `quieten` changes their levels and filters back, for a program that goes on."""
+    names = (*_LIBRARIES, *(f"lightning.pytorch.{part}" for part in _NAMED_BY_USER), _SHARED)
+    before = [(logger, logger.level, list(logger.filters)) for logger in map(logging.getLogger, names)]
+    try:
+        yield
+    finally:
+        for logger, level, filters in before:
+            logger.setLevel(level)
+            logger.filters[:] = filters
 
 
 def _is_shown(record: logging.LogRecord) -> bool:

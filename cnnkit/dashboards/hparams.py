@@ -1,5 +1,6 @@
 """TensorBoard's table of runs: the settings and the scores of each."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -9,6 +10,7 @@ from cnnkit.callbacks.best import find_best_checkpoint
 from cnnkit.callbacks.logged import find_task_metrics
 from cnnkit.dashboards.board import OncePerRun, find_tensorboard, last_step
 from cnnkit.metric_names import MONITOR
+from cnnkit.runs import RunFolder
 
 METRICS = ("val/acc", "val/loss", "val/ece", "train/acc", "train/loss", "images_per_second", "memory/peak_mb")
 
@@ -19,7 +21,8 @@ class HParams(OncePerRun):
     Other loggers get the settings as their hyperparameters.
 
     They are the last values of what the task logs and of speed, so stopped and unfinished runs can be compared too. At
-    the end the best monitored score follows, such as ``hp/val_acc``.
+    the end the best monitored score follows, such as ``hp/val_acc``, and after `cnnkit test` that of the test, such as
+    ``hp/test_acc``. TensorBoard shows five settings and five metrics at first: those that differ, then the first ones.
 
     Args:
         choices: the settings by which runs are compared, by flat name.
@@ -52,6 +55,23 @@ class HParams(OncePerRun):
             logger.log_metrics({_score_name(trainer): score}, last_step(trainer))
 
 
+def add_test_score(run: RunFolder, manifest: Mapping[str, Any]) -> None:
+    """Add the test's score to the row of a run, if TensorBoard has one; it is the score that chose the checkpoint.
+
+    Args:
+        run: its folder holds the events.
+        manifest: of the run, with ``test``, ``test_of`` and ``monitor``.
+    """
+    name = _name_test_score((manifest.get("monitor") or {}).get("metric"))
+    score = manifest["test"].get(name.replace("hp/test_", "test/", 1))
+    if score is None or not any(run.path.glob("events.out.tfevents.*")):
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(run.path, filename_suffix=".test") as writer:
+        writer.add_scalar(name, score, manifest["test_of"]["step"])
+
+
 def best_score(trainer: L.Trainer) -> float | None:
     """The best monitored score, else the last ``val/acc``; None if there is none."""
     best = find_best_checkpoint(trainer)
@@ -66,10 +86,15 @@ def _score_name(trainer: L.Trainer) -> str:
     return f"hp/{(best.monitor if best and best.monitor else MONITOR).replace('/', '_')}"
 
 
+def _name_test_score(monitor: str | None) -> str:
+    return f"hp/test_{(monitor or MONITOR).rpartition('/')[2]}"
+
+
 def _list_metrics(trainer: L.Trainer, module: L.LightningModule) -> list[str]:
-    """The best score first, then the usual metrics, then the task's own."""
+    """The scores of test and best epoch first, then the usual metrics, then the task's own."""
     own = find_task_metrics(trainer, module) or []
     best = find_best_checkpoint(trainer)
     monitored = [best.monitor] if best and best.monitor else []
     of_task = [f"{stage}/{name}" for name in own for stage in ("val", "train")]
-    return list(dict.fromkeys([_score_name(trainer), *monitored, *METRICS, *of_task]))
+    scores = [_name_test_score(best.monitor if best else None), _score_name(trainer)]
+    return list(dict.fromkeys([*scores, *monitored, *METRICS, *of_task]))

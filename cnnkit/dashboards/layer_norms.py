@@ -82,7 +82,9 @@ def layer_weights(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 
 def _norms(tensors: list[Tensor]) -> list[Tensor]:
-    return [torch.linalg.vector_norm(tensor.detach(), dtype=torch.float32) for tensor in tensors]
+    """Return norms, float32: of 16 bits summed in float32, of float64 in float64, which torch does not narrow."""
+    wide = [tensor.detach().to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in tensors]
+    return [torch.linalg.vector_norm(tensor).float() for tensor in wide]
 
 
 def _loss_scale(trainer: L.Trainer, optimizer: torch.optim.Optimizer) -> float:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from cnnkit.data.folder import ImageFolder
     from cnnkit.data.tables.arrays import from_arrays
     from cnnkit.data.tables.data_module import ImageTable
+    from cnnkit.data.tables.held import find_arrays
 
 # Imported at first use: the modules that read image files need no Lightning.
 _NAMES = {
@@ -19,6 +20,7 @@ _NAMES = {
     "folder": ("ImageFolder",),
     "tables.arrays": ("from_arrays",),
     "tables.data_module": ("ImageTable",),
+    "tables.held": ("find_arrays",),
 }
 _MODULES = {name: f"cnnkit.data.{module}" for module, names in _NAMES.items() for name in names}
 
@@ -32,6 +34,7 @@ __all__ = [
     "ImageDataModule",
     "ImageFolder",
     "ImageTable",
+    "find_arrays",
     "from_arrays",
 ]
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
-from weakref import WeakSet
 
 import lightning as L
 import torch
@@ -14,18 +13,18 @@ from torch import Tensor
 
 from cnnkit.data.arguments import check_at_least, check_share, check_training_part
 from cnnkit.data.batches import Batch, Batches
-from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing
-from cnnkit.data.gpu_cache import GpuCache
-from cnnkit.data.image_files import FileBatches
+from cnnkit.data.descriptions import describe_counts, describe_data, describe_preprocessing, draw_html
+from cnnkit.data.loaders import Loaders, find_device
 from cnnkit.data.sampling import Sampling
 from cnnkit.data.splits import divide
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
+from cnnkit.recorded import Recorded
 from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
 from cnnkit.transforms.presets import Preset
 
 
-class ImageDataModule(L.LightningDataModule):
+class ImageDataModule(Recorded, L.LightningDataModule):
     """Images in memory, batched by index and augmented on the device.
 
     A subclass has a few constants and `open`. Batches reach the task as ``(images, labels)``: float32
@@ -92,9 +91,7 @@ class ImageDataModule(L.LightningDataModule):
         self.train_fraction, self.split_seed, self.seed = train_fraction, split_seed, seed
         self.augmentation = Augment(build_transforms(augment, self.default_augment), Normalize(self.mean, self.std))
         self.store: Store | None = None
-        self._gpu_cache = GpuCache(resident)
-        self._features: dict[str, tuple[Tensor, Tensor]] = {}
-        self._loaders: WeakSet[Batches] = WeakSet()
+        self._loaders = Loaders(resident)
 
     def default_augment(self) -> list[Transform | Mix]:
         """Return the transforms that are used when none are given."""
@@ -123,8 +120,13 @@ class ImageDataModule(L.LightningDataModule):
         """Names of the classes in the order of their labels."""
         return self.open_once().class_names
 
-    def __str__(self) -> str:
-        return describe_counts(self)  # Lightning's knows loaders of its own kind alone
+    def __repr__(self) -> str:
+        return describe_counts(self)
+
+    __str__ = __repr__  # Lightning's knows loaders of its own kind alone
+
+    def _repr_html_(self) -> str:
+        return draw_html(self)
 
     def prepare_data(self) -> None:
         self.open()
@@ -192,7 +194,7 @@ class ImageDataModule(L.LightningDataModule):
         self.setup()
         indices = self.val_indices if part == "val" else self.train_indices
         for batch in self._batches(part, self.eval_batch_size) if len(indices) else ():
-            yield self.prepare(move_data_to_device(batch, self._device()), training=False)
+            yield self.prepare(move_data_to_device(batch, find_device(self.trainer)), training=False)
 
     def use_features(self, features: dict[str, tuple[Tensor, Tensor]]) -> None:
         """Yield batches of features instead of images until the fit ends: of the same images in the same order.
@@ -200,7 +202,7 @@ class ImageDataModule(L.LightningDataModule):
         Args:
             features: ``train`` and ``val``, each features (N, D) and labels (N,) in the order of `plain_batches`.
         """
-        self._features = features
+        self._loaders.use_features(features)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Uint8 on the device in, images and labels for the task out, in the trainer's precision."""
@@ -220,17 +222,11 @@ class ImageDataModule(L.LightningDataModule):
 
     def teardown(self, stage: str) -> None:
         """Free the GPU's memory and end the worker processes."""
-        self._end_workers()
-        self._gpu_cache.clear()
-        self._features = {}
+        self._loaders.clear()
 
     def on_exception(self, exception: BaseException) -> None:
         """End the worker processes; Lightning tears nothing down then."""
-        self._end_workers()
-
-    def _end_workers(self) -> None:
-        for batches in list(self._loaders):
-            batches.end_workers()
+        self._loaders.end_workers()
 
     def open_once(self) -> Store:
         """Return the arrays, after `setup`."""
@@ -238,30 +234,12 @@ class ImageDataModule(L.LightningDataModule):
         assert self.store is not None
         return self.store
 
-    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
+    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: Any) -> Batches:
         """Batches of a part for this rank, of its features where `use_features` has given some."""
-        store, trainer, device = self.open_once(), self.trainer, self._device()
+        store = self.open_once()
         name, arrays = store.select(part, augmented=options.get("shuffle", False) and not options.get("repeat", False))
         tests = torch.arange(len(store.test_labels))
         indices = {"train": self.train_indices, "val": self.val_indices, "test": tests}[part]
-        if part in self._features:
-            name, arrays = f"{part} features", self._features[part]
-            indices = torch.arange(len(arrays[1]))
-        images, labels = self._gpu_cache.place(name, arrays, device)
-        self.augmentation.to(device)
-        batches = (Batches if isinstance(images, Tensor) else FileBatches)(
-            images,
-            labels,
-            indices,
-            batch_size,
-            seed=self.run_seed,
-            rank=trainer.global_rank if trainer else 0,
-            world_size=trainer.world_size if trainer else 1,
-            num_workers=0 if part in self._features or images.device.type == "cuda" else self.num_workers,
-            **options,
-        )
-        self._loaders.add(batches)
-        return batches
-
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        self.augmentation.to(find_device(self.trainer))
+        options |= {"seed": self.run_seed, "num_workers": self.num_workers}
+        return self._loaders.make(part, name, arrays, indices, batch_size, self.trainer, **options)

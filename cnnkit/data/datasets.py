@@ -3,7 +3,7 @@
 from typing import Any
 
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.originals import note_unused_mirror
+from cnnkit.data.originals.loading import note_unused_mirror
 from cnnkit.data.store import SAMPLE_FOLDER, Store, open_sample, open_store
 from cnnkit.transforms import AlternatingFlip, Mix, RandomAffine, RandomCrop, RandomHorizontalFlip, Transform
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +23,7 @@ from cnnkit.data.images.decode import UnreadableImage, read_image
 from cnnkit.errors import UserError
 from cnnkit.files import open_regular, write_atomically
 from cnnkit.notices import say
+from cnnkit.threads import count_usable_cores
 
 VERSION = 2
 _MANY = 1000  # files that take so long that a progress bar is shown
@@ -95,7 +95,7 @@ def check_files(
 def map_in_threads(function: Callable[[Item], Result], items: Sequence[Item], label: str) -> Iterator[Result]:
     """Yield the function's results in order, from as many threads as there are cores; show a bar if there are many."""
     quiet = len(items) <= _MANY or not sys.stderr.isatty()
-    with ThreadPoolExecutor(count_cores()) as pool:
+    with ThreadPoolExecutor(count_usable_cores()) as pool:
         chunks = (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))
         results: Iterable[Result] = (result for chunk in chunks for result in pool.map(function, chunk))
         yield from track(results, label, len(items), console=Console(stderr=True), transient=True, disable=quiet)
@@ -119,11 +119,6 @@ def hash_file(file: Path) -> str:
     """
     with open_regular(file, "rb") as content:
         return hashlib.file_digest(cast(BufferedReader, content), "sha256").hexdigest()[:16]
-
-
-def count_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @pause_collections()

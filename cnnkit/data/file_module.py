@@ -13,7 +13,7 @@ from torch import Tensor
 from cnnkit.data.arguments import check_store_size, find_mean_and_std
 from cnnkit.data.batches import Batches
 from cnnkit.data.datamodules import ImageDataModule
-from cnnkit.data.file_checks import EarlyImages, count_cores
+from cnnkit.data.file_checks import EarlyImages
 from cnnkit.data.folders.assignment import SplitSettings
 from cnnkit.data.folders.checked_images import UNREADABLE, OnBadImage
 from cnnkit.data.folders.contents import FolderContents, ImageSource, load_contents
@@ -27,6 +27,7 @@ from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.notices import printable
 from cnnkit.sizes import ImageSize, as_height_width
+from cnnkit.threads import count_usable_cores
 from cnnkit.transforms import AlternatingFlip, Mix, RandomCrop, Transform, build_preset
 
 Cache = Literal["auto", "disk", "memory", "none"]
@@ -86,7 +87,7 @@ class ImageFileModule(ImageDataModule):
             val_size=1 if "val" in source.own_parts else math.ceil(settings.val_size),  # until `setup` has counted
             train_fraction=settings.train_fraction,
             split_seed=settings.split_seed,
-            num_workers=min(count_cores() - 1, 16) if num_workers is None else num_workers,
+            num_workers=min(count_usable_cores() - 1, 16) if num_workers is None else num_workers,
             **options,
         )
         if self.store_size is not None:
@@ -179,7 +180,7 @@ class ImageFileModule(ImageDataModule):
             raise UserError(self.source.explain_no_test(self.followed is not None))
         return super().test_dataloader()
 
-    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: bool) -> Batches:
+    def _batches(self, part: Literal["train", "val", "test"], batch_size: int, **options: Any) -> Batches:
         store, ranks = self.open_once(), self.trainer.world_size if self.trainer else 1
         self._use_decoded(store, write=part == "train")
         files = [i for i in (store.train_images, store.test_images, store.large_images) if isinstance(i, ImageFiles)]

@@ -137,10 +137,16 @@ def thin_classes(labels: Tensor, indices: Tensor, ratio: float, classes: int, se
 def divide(data: "ImageDataModule", labels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the indices of the images that a data module trains and validates on, as its arguments say.
 
+    Args:
+        data: the data module.
+        labels: of its training images, int64 (N,), or 0 and 1 (N, K).
+
     Raises:
         UserError: an argument needs one class an image, and there are several labels.
     """
     refuse_several_labels(data, labels)
+    if labels.ndim == 2:  # stratified by the sets of labels that occur
+        labels = torch.unique(labels, dim=0, return_inverse=True)[1]
     if data.folds is None:
         train, val = split(labels, data.val_size, data.train_fraction, data.split_seed)
     else:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnkit.data.batches import Images
-from cnnkit.data.download import lock
-from cnnkit.data.originals import ARRAYS, Originals, Place, load_originals, note_unused_mirror, read_places
-from cnnkit.data.sources import SAMPLE, Source, find_source
+from cnnkit.data.originals.download import lock
+from cnnkit.data.originals.loading import ARRAYS, Originals, Place, load_originals, note_unused_mirror, read_places
+from cnnkit.data.originals.sources import SAMPLE, Source, find_source
 from cnnkit.errors import UserError
 from cnnkit.files import replacing, replacing_folder, write_atomically
 from cnnkit.notices import say

@@ -14,7 +14,8 @@ from cnnkit.errors import UserError
 from cnnkit.inference.images import ImageInput, read_batches
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
 from cnnkit.inference.results import ImageExplanation, Prediction, Predictions
-from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities
+from cnnkit.inference.trained_net import find_device, load_classifier, predict_probabilities, use_tau
+from cnnkit.notices import say
 from cnnkit.suggest import suggest
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import compute_features, find_head
@@ -33,6 +34,7 @@ def load(
     checkpoint: str | None = None,
     *,
     tta: TTA | None = None,
+    posthoc_tau: float | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
     config: str | Path | Sequence[str | Path] = (),
@@ -44,6 +46,8 @@ def load(
         checkpoint: of the run: ``best`` (the default), ``last``, or another of its files. With an average of the
             weights (EMA) each of them holds the average.
         tta: views of each image to average over; by default the run's own.
+        posthoc_tau: strength of the adjustment for the sizes of the classes, see docs/imbalance.md; by default the
+            run's own.
         batch_size: images that the net gets at a time.
         device: such as ``cpu`` or ``cuda``; by default the machine's accelerator, if it has one.
         config: with a checkpoint file, configurations whose classes may be imported besides cnnkit's and torch's.
@@ -63,8 +67,12 @@ def load(
     given = [config] if isinstance(config, (str, Path)) else config
     named = [read_file(find_config(str(file))).path for file in given]
     classifier, content = load_classifier(path, [*([folder.config] if folder else []), *named], tta=None)
+    if posthoc_tau is not None:
+        use_tau(classifier, posthoc_tau, content)
     found = Predictor(classifier, read_preprocessing(content, path), path, batch_size=batch_size, device=device)
     found.tta = found.tta if tta is None else tta
+    if classifier.correction.temperatures and classifier.correction.find_temperature(found.tta) is None:
+        say(f"{path}: has a temperature, but not for these predictions, so their probabilities are not calibrated")
     return found
 
 
@@ -92,8 +100,8 @@ class Predictor:
         batch_size: int = 64,
         device: str | torch.device | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise UserError(f"batch_size is {batch_size}: give at least 1")
+        if not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise UserError(f"batch_size is {batch_size!r}: give a whole number from 1")
         try:
             self._classifier = classifier.to(find_device() if device is None else torch.device(device))
         except (RuntimeError, AssertionError) as error:  # torch's own words for an unknown or a missing device
@@ -118,17 +126,16 @@ class Predictor:
         self._classifier.tta = kind
 
     def predict(self, images: Images) -> Predictions:
-        """Predict the classes of images.
+        """Predict the classes of images; with several labels an image, those that reach the checkpoint's thresholds.
 
         Raises:
-            UserError: an image has another form, a file cannot be read, or the net has several labels an image.
+            UserError: an image has another form, or a file cannot be read.
         """
-        self._check_one_label()
         names, rows = [], []
         for batch, prepared, _ in self._prepare(images, self.batch_size):
             names += batch
             rows.append(predict_probabilities(self._classifier, prepared, self.class_names))
-        return Predictions(names, torch.cat(rows).numpy(), self.class_names)
+        return Predictions(names, torch.cat(rows).numpy(), self.class_names, self._thresholds)
 
     def embed(self, images: Images, head: str = "auto") -> np.ndarray:
         """Compute features (N, D), float32: what the last layer of the net, its head, gets.
@@ -161,9 +168,8 @@ class Predictor:
         """
         from cnnkit.inspection.explanation import attribution_maps
 
-        self._check_one_label()
         if label is not None and label not in self.class_names:
-            raise UserError(f"class {label!r} is none of the net's{suggest(label, self.class_names)}")
+            raise UserError(f"class {label!r} is none of the net's{suggest(str(label), self.class_names)}")
         target = None if label is None else self.class_names.index(label)
         found = []
         views, self._classifier.tta = self.tta, "none"  # the maps explain the net, not a mean over views
@@ -172,7 +178,7 @@ class Predictor:
                 probabilities = predict_probabilities(self._classifier, prepared, self.class_names).numpy()
                 maps = attribution_maps(self.net, prepared, self._data.mean, self._data.std, target, module)
                 for k, name in enumerate(names):
-                    prediction = Prediction(name, probabilities[k], self.class_names)
+                    prediction = Prediction(name, probabilities[k], self.class_names, self._thresholds)
                     own = {method: values[k].numpy() for method, values in maps.items()}
                     image = np.ascontiguousarray(pixels[k].permute(1, 2, 0).numpy())
                     found.append(ImageExplanation(prediction, label or prediction.label, image, own))
@@ -180,9 +186,9 @@ class Predictor:
             self._classifier.tta = views
         return found
 
-    def _check_one_label(self) -> None:
-        if self._classifier.multilabel:
-            raise UserError(f"{self.path}: has several labels an image; use `cnnkit predict --images`")
+    @property
+    def _thresholds(self) -> np.ndarray | None:
+        return self._classifier.thresholds.cpu().numpy() if self._classifier.multilabel else None
 
     def _prepare(self, images: Any, batch_size: int) -> Iterator[tuple[list[str], Tensor, Tensor]]:
         """Yield names, the net's input, float32 (B, C, H, W), on the device, and the pixels, uint8, of batches."""
@@ -192,5 +198,7 @@ class Predictor:
     def __repr__(self) -> str:
         channels, (height, width) = self._data.in_channels, self._data.size
         net, views = type(self.net).__name__, "" if self.tta == "none" else f", tta {self.tta}"
+        temperature = self._classifier.correction.find_temperature(self.tta)
+        views += "" if temperature is None else f", temperature {temperature:.3g}"
         count = f"{len(self.class_names)} classes"
         return f"<{net} of {self.path}: {channels}x{height}x{width} pixels to {count}{views}>"

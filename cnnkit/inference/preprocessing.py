@@ -1,6 +1,5 @@
 """Images brought to a trained net as in training."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from cnnkit.data.images.decode import MAX_PIXELS, UnreadableImage, read_image
 from cnnkit.errors import UserError
+from cnnkit.threads import count_usable_cores
 from cnnkit.transforms.normalize import Normalize
 
 DecodedFile = tuple[Path, Tensor | UnreadableImage]
@@ -52,7 +52,7 @@ class Preprocessing:
         chunks = [files[start : start + batch_size] for start in range(0, len(files), batch_size)]
         if not chunks:
             return
-        pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))  # decoders need memory, too
+        pool = ThreadPoolExecutor(min(8, count_usable_cores()))  # decoders need memory, too
         try:
             ahead = pool.map(self.read, chunks[0])
             for chunk in [*chunks[1:], []]:

@@ -22,13 +22,15 @@ class Prediction:
 
     Args:
         image: the file, or the image's place among those given.
-        probabilities: one for each class, float32 (K,).
+        probabilities: one for each class, float32 (K,); they add up to 1, except with several labels an image.
         names: of the classes (K,).
+        thresholds: with several labels an image, one for each class, float32 (K,).
     """
 
     image: str
     probabilities: np.ndarray
     names: tuple[str, ...]
+    thresholds: np.ndarray | None = None
 
     @property
     def index(self) -> int:
@@ -39,6 +41,13 @@ class Prediction:
     def label(self) -> str:
         """The most probable class."""
         return self.names[self.index]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes that the image has: those that reach their threshold, or without thresholds `label`."""
+        if self.thresholds is None:
+            return (self.label,)
+        return tuple(name for name, has in zip(self.names, self.probabilities >= self.thresholds, strict=True) if has)
 
     @property
     def probability(self) -> float:
@@ -52,7 +61,8 @@ class Prediction:
 
     def __repr__(self) -> str:
         listed = ", ".join(f"{printable(name)} {share:.1%}" for name, share in self.top(TOP))
-        return f"<{printable(self.image)}: {listed}>"
+        has = "" if self.thresholds is None else f"{printable(_join(self.labels))}; "
+        return f"<{printable(self.image)}: {has}{listed}>"
 
 
 class Predictions(Sequence[Prediction]):
@@ -62,19 +72,40 @@ class Predictions(Sequence[Prediction]):
         images: the files, or the images' places among those given.
         probabilities: float32 (N, K).
         names: of the classes (K,).
+        thresholds: with several labels an image, the probability from which on it has a class, float32 (K,).
     """
 
-    def __init__(self, images: Sequence[str], probabilities: np.ndarray, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        images: Sequence[str],
+        probabilities: np.ndarray,
+        names: Sequence[str],
+        thresholds: np.ndarray | None = None,
+    ) -> None:
         self.images, self.probabilities, self.names = tuple(images), probabilities, tuple(names)
+        self.thresholds = thresholds
 
     @property
-    def labels(self) -> list[str]:
-        """The most probable class of each image."""
+    def labels(self) -> list[str] | list[tuple[str, ...]]:
+        """The most probable class of each image; with several labels an image, the tuple of the classes it has."""
+        if self.thresholds is not None:
+            return [each.labels for each in self]
         return [self.names[k] for k in self.probabilities.argmax(1).tolist()]
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each image (image, class, probability), as `pandas.DataFrame` takes them."""
-        return [{"image": each.image, "class": each.label, "probability": each.probability} for each in self]
+        """One row for each image, as `pandas.DataFrame` takes them, with the columns of ``cnnkit predict``.
+
+        They are image, class and probability; with several labels an image, classes, with | between them, and
+        ``probability_<class>`` of each class.
+        """
+        if self.thresholds is None:
+            return [{"image": each.image, "class": each.label, "probability": each.probability} for each in self]
+        columns = [f"probability_{name}" for name in self.names]
+        return [
+            {"image": each.image, "classes": "|".join(each.labels)}
+            | dict(zip(columns, each.probabilities.tolist(), strict=True))
+            for each in self
+        ]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -85,8 +116,8 @@ class Predictions(Sequence[Prediction]):
     def __getitem__(self, place: slice) -> "Predictions": ...
     def __getitem__(self, place: int | slice) -> "Prediction | Predictions":
         if isinstance(place, slice):
-            return Predictions(self.images[place], self.probabilities[place], self.names)
-        return Prediction(self.images[place], self.probabilities[place], self.names)
+            return Predictions(self.images[place], self.probabilities[place], self.names, self.thresholds)
+        return Prediction(self.images[place], self.probabilities[place], self.names, self.thresholds)
 
     def __repr__(self) -> str:
         cells = [[printable(cell) for cell in row] for row in self._cells()]
@@ -95,7 +126,8 @@ class Predictions(Sequence[Prediction]):
         return "\n".join([*lines, *self._more()]) or "no images"
 
     def _repr_html_(self) -> str:
-        titles = ["image", "class", "", *["next", ""] * (min(TOP, len(self.names)) - 1)]
+        first = ["class"] if self.thresholds is None else ["classes", "most probable"]
+        titles = ["image", *first, "", *["next", ""] * (min(TOP, len(self.names)) - 1)]
         head = "".join(f"<th>{title}</th>" for title in titles)
         rows = ["".join(f"<td>{escape(printable(cell))}</td>" for cell in row) for row in self._cells()]
         body = "".join(f"<tr>{row}</tr>" for row in rows)
@@ -103,10 +135,15 @@ class Predictions(Sequence[Prediction]):
 
     def _cells(self) -> Iterator[list[str]]:
         for each in self[:SHOWN]:
-            yield [each.image, *(cell for name, share in each.top(TOP) for cell in (name, f"{share:.1%}"))]
+            has = [] if self.thresholds is None else [_join(each.labels)]
+            yield [each.image, *has, *(cell for name, share in each.top(TOP) for cell in (name, f"{share:.1%}"))]
 
     def _more(self) -> list[str]:
         return [f"… and {len(self) - SHOWN:,} more"] if len(self) > SHOWN else []
+
+
+def _join(labels: Sequence[str]) -> str:
+    return "|".join(labels) or "-"
 
 
 @dataclass(frozen=True, eq=False)

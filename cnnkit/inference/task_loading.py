@@ -8,6 +8,7 @@ come from the checkpoint, because only there stand those that the data gave.
 
 import contextlib
 import re
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -50,6 +51,12 @@ def load_task(
             "use ClassificationTask.load_from_checkpoint(file, net=...) in Python"
         )
     named = set(find_paths(arguments))
+    for name in (name.removeprefix("__main__.") for name in named if name.startswith("__main__.")):
+        if not hasattr(sys.modules["__main__"], name):
+            raise UserError(
+                f"{path}: needs {name}, which was defined in the notebook or script that trained; put it into a file, "
+                "import it from there and train again"
+            )
     trusted = {name for config in configs for name in find_paths(read_file(config).values)}
     # Compiling would take longer than predicting.
     eager: dict[str, Any] = {"compile_net": False} if arguments.get("compile_net") else {}

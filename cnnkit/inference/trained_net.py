@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import cnnkit.models
 from cnnkit.errors import UserError
 from cnnkit.inference.trusted import TRUSTED, allow_imports, find_paths
+from cnnkit.tasks.correction import Correction
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import find_head, make_head
 from cnnkit.tasks.tta import TTA, average_views
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cnnkit.tasks import ClassificationTask
 
 # The tasks that predict with their net alone, and what their checkpoints hold besides its weights.
-_TASKS = {"ClassificationTask": (), "AuxiliaryLossTask": ("heads.",), "TransferTask": ()}
+_TASKS = {"ClassificationTask": (), "AuxiliaryLossTask": ("heads.",), "TransferTask": (), "DistillationTask": ()}
 _BUILT_BY = "lightning.pytorch.cli.instantiate_module"
 
 
@@ -38,10 +39,18 @@ class TrainedNet(nn.Module):
         net: maps images (B, C, H, W) to logits (B, K).
         tta: views of each image to average over.
         thresholds: with several labels an image, one for each class, (K,).
+        correction: of the logits.
     """
 
-    def __init__(self, net: nn.Module, tta: TTA = "none", thresholds: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        tta: TTA = "none",
+        thresholds: Tensor | None = None,
+        correction: Correction | None = None,
+    ) -> None:
         super().__init__()
+        self.correction = correction or Correction()
         self.net, self.tta, self.multilabel = net, tta, thresholds is not None
         self.thresholds = torch.zeros(0) if thresholds is None else thresholds
 
@@ -56,12 +65,13 @@ class TrainedNet(nn.Module):
 
     def predict_step(self, images: Tensor, batch_idx: int = 0) -> Tensor:
         """Return class probabilities (B, K), float32."""
-        logits = average_views(self, images, self.tta)
+        logits = self.correction.adjust(average_views(self, images, self.tta))
+        logits = self.correction.scale(logits, self.tta)
         return logits.sigmoid() if self.multilabel else logits.softmax(dim=1)
 
 
 if TYPE_CHECKING:
-    Classifier = TrainedNet | ClassificationTask  # both have net, tta, multilabel, thresholds, device, predict_step
+    Classifier = TrainedNet | ClassificationTask  # both have these attributes and predict_step
 
 
 def load_classifier(
@@ -102,11 +112,13 @@ def rebuild_net(checkpoint: dict[str, Any]) -> TrainedNet | None:
         if arguments.get("channels_last", True):
             net = net.to(memory_format=torch.channels_last)
         weights = checkpoint["state_dict"].items()
+        correction = Correction(arguments.get("posthoc_tau", 0.0))
+        correction.load(checkpoint)
         net.load_state_dict({name.removeprefix("net."): value for name, value in weights if name.startswith("net.")})
     except Exception:  # the task will say why
         return None
     thresholds = checkpoint["thresholds"].cpu() if arguments.get("multilabel") else None
-    return TrainedNet(net, arguments.get("tta", "none"), thresholds).eval()
+    return TrainedNet(net, arguments.get("tta", "none"), thresholds, correction).eval()
 
 
 def _is_ordinary(checkpoint: dict[str, Any], arguments: dict[str, Any]) -> bool:
@@ -158,6 +170,19 @@ def predict_probabilities(classifier: "Classifier", images: Tensor, names: Seque
     if probabilities.shape[1] != len(names):
         raise UserError(f"the net has {probabilities.shape[1]} classes, but its checkpoint names {len(names)}")
     return probabilities
+
+
+def use_tau(classifier: "Classifier", tau: float, checkpoint: dict[str, Any]) -> None:
+    """Adjust the logits of predictions by ``tau`` from now on; see `Correction`.
+
+    Raises:
+        UserError: it is no number from 0 up, the training was no plain cross entropy, or the sizes of the classes are
+            not known.
+    """
+    arguments = checkpoint.get("hyper_parameters") or {}
+    plain = arguments.get("loss", "cross_entropy") == "cross_entropy" and arguments.get("class_weights") is None
+    classifier.correction.use_tau(tau, plain_loss=plain and not classifier.multilabel)
+    classifier.correction.adjust(torch.zeros(1, len(classifier.correction.class_counts or [0])))  # or say why not
 
 
 def top_classes(probabilities: Tensor, names: Sequence[str], count: int) -> list[list[tuple[str, float]]]:

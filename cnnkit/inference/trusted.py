@@ -10,7 +10,7 @@ from jsonargparse import set_parsing_settings
 import cnnkit
 from cnnkit.upstream import private
 
-OURS = ("models", "layers", "tasks", "optim")
+OURS = ("models", "layers", "tasks", "optim", "distillation")
 TRUSTED = (
     *(f"cnnkit.{part}" for part in OURS),
     *(f"cnnkit.{name}" for name in cnnkit.__all__ if name[0].isupper()),

@@ -13,10 +13,11 @@ from torch import nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers import Dropout, LocalResponseNorm, chain_output_size, init_he
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 
-class AlexNet(nn.Module):
+class AlexNet(Recorded, nn.Module):
     """Five convolutions, three overlapping poolings, three dense layers; 1,035,562 parameters on CIFAR-10.
 
     Args:

@@ -23,10 +23,11 @@ from cnnkit.layers import (
     make_norm,
     make_pool,
 )
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, Padding, PaddingMode, as_height_width
 
 
-class CNN(nn.Module):
+class CNN(Recorded, nn.Module):
     """Stages of convolution, normalization, pooling, ReLU, then a fully connected head; 716,706 parameters by default.
 
     A good net for CIFAR-10: ``CNN(3, 10, 32, channels=(64, 64, 128, 128, 256, 256), padding=1, norm="batch",

@@ -11,6 +11,7 @@ from torch import nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers import AuxiliaryHead, AuxiliaryOutput, ConvNormAct, Inception
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 # Filters of each block: 1x1 | 1x1 -> 3x3 | 1x1 -> 5x5 | pooling -> 1x1
@@ -21,7 +22,7 @@ _STAGES = (
 )
 
 
-class GoogLeNet(nn.Module):
+class GoogLeNet(Recorded, nn.Module):
     """A stem, three stages of Inception blocks with pooling between them, the mean over all pixels.
 
     Args:

@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from cnnkit.layers import chain_output_size, make_activation, make_conv, make_pool
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, Padding, as_height_width
 
 
-class LeNet5(nn.Module):
+class LeNet5(Recorded, nn.Module):
     """LeNet-5: two convolutions, three fully connected layers; 61,706 parameters by default.
 
     Args:

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from cnnkit.layers import ActivationName, Dropout, make_activation
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 
-class MLP(nn.Module):
+class MLP(Recorded, nn.Module):
     """Fully connected net over all pixels: 795,010 parameters by default.
 
     Args:

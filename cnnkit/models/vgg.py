@@ -12,12 +12,13 @@ from torch import nn
 
 from cnnkit.errors import UserError
 from cnnkit.layers import ConvNormAct, NormName, init_he
+from cnnkit.recorded import Recorded
 from cnnkit.sizes import ImageSize, as_height_width
 
 _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
-class VGG(nn.Module):
+class VGG(Recorded, nn.Module):
     """Five stages of 3x3 convolutions, each with a pooling at its end while the image is larger than one pixel.
 
     Args:

@@ -106,7 +106,7 @@ def curves_figure(rows: Sequence[Mapping[str, float]], keys: Sequence[str] = ("l
                 marker = "o" if len(points) <= 30 else ""
                 axes.plot(*zip(*points, strict=True), color=color, label=name, lw=1.5, marker=marker, ms=3)
                 axes.legend(fontsize=7, frameon=False)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(color="#e6e6e6", lw=0.6)
         axes.margins(y=0.1)
         label_axes(axes, "epoch", {"acc": "accuracy"}.get(key, key))

@@ -43,9 +43,22 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the best validation score; the last one if nothing was validated."""
-        best = self.checkpoints / "best.ckpt"
-        return best if best.exists() else self.last
+        """The checkpoint with the best validation score; the last one if nothing was validated.
+
+        Raises:
+            UserError: if the run has validated, but its best checkpoint is gone: the last one has other scores.
+        """
+        path = self.locate_best()
+        if path != self.last and not path.exists() and self.last.exists():
+            raise UserError(
+                f"{path}: is gone, though the run has validated; name {self.last} if its last epoch will do"
+            )
+        return path
+
+    def locate_best(self) -> Path:
+        """Return where `best` is, or was."""
+        path = self.checkpoints / "best.ckpt"
+        return path if path.exists() or self.manifest_if_readable().get("best") else self.last
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, or an empty dict where there is none yet.

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Predictions:
             With several labels an image, both are int16 (N, K), 1 for each class, and probabilities float32.
         index: each image's place in the test set, int32 (N,).
         identity: each image's content as a hash, uint64 (N,); None where the place says which image it is.
+        uncalibrated: the probability of each predicted class without the checkpoint's temperature, float32 (N,); None
+            where there is no temperature.
     """
 
     probabilities: np.ndarray
@@ -33,6 +35,7 @@ class Predictions:
     labels: np.ndarray
     index: np.ndarray
     identity: np.ndarray | None = None
+    uncalibrated: np.ndarray | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -52,10 +55,7 @@ class Predictions:
 
     def take(self, places: np.ndarray) -> "Predictions":
         """The predictions of some images, by their rows, int64 (M,)."""
-        identity = None if self.identity is None else self.identity[places]
-        return Predictions(
-            self.probabilities[places], self.predicted[places], self.labels[places], self.index[places], identity
-        )
+        return replace(self, **{name: part[places] for name, part in vars(self).items() if part is not None})
 
     def save(self, path: Path) -> None:
         """Write a safetensors file, whole or not at all."""
@@ -94,7 +94,7 @@ def load_predictions(path: Path) -> Predictions:
         check_regular(path)
         found = load_file(path)
         needed = {name: found[name] for name in ("probabilities", "predicted", "labels", "index")}
-        return Predictions(**needed, identity=found.get("identity"))
+        return Predictions(**needed, identity=found.get("identity"), uncalibrated=found.get("uncalibrated"))
     except FileNotFoundError:
         raise UserError(f"{path}: not there; `{quote_command('test', '--run', path.parent)}` writes it") from None
     except (SafetensorError, KeyError, OSError) as error:

@@ -121,9 +121,6 @@ class AuxiliaryLossTask(ClassificationTask):
             self.log(f"train/loss_aux/{name}", mean_loss.compute())
             self.log(f"train/acc_aux/{name}", accuracy.compute())
 
-    def _train_metrics(self) -> list[Metric]:
-        return [*super()._train_metrics(), *self._part_metrics()]
-
     def _part_metrics(self) -> list[Metric]:
         return [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
 

@@ -16,12 +16,12 @@ from cnnkit.metrics import count_classes, log_interval
 from cnnkit.optim import ScheduleFactory, plain_factory
 from cnnkit.randomness import mix_seed
 from cnnkit.tasks import resume
+from cnnkit.tasks.correction import Correction
 from cnnkit.tasks.finders import follow_finders, prepare_pruning
-from cnnkit.tasks.grouped import GroupedUpdates
 from cnnkit.tasks.imbalance import count_for_loss, report_imbalance
 from cnnkit.tasks.loss import check_loss, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
-from cnnkit.tasks.scores import StageScores
+from cnnkit.tasks.scores import StageScores, TrainScores
 from cnnkit.tasks.shapes import check_labels, check_shapes
 from cnnkit.tasks.targets import choose_targets, name_scalars, use_thresholds
 from cnnkit.tasks.training_loss import LossName, TrainingLoss
@@ -56,9 +56,10 @@ class ClassificationTask(ModuleWithOptimizer):
         focal_gamma: exponent of the focal loss.
         logit_tau: strength of the logit adjustment.
         multilabel: an image has none, one or several classes, see `cnnkit.tasks.targets`; ``thresholds`` are (K,).
+        posthoc_tau: strength of the logit adjustment after a training with plain cross entropy, see
+            `cnnkit.tasks.correction`: in validation, test and prediction.
     """
 
-    _epoch_is_over = False  # then the training metrics are those of the epoch before
     _loader_states: Sequence[dict[str, Any]] = ()  # of the checkpoint from which the fit resumes
 
     def __init__(
@@ -78,6 +79,7 @@ class ClassificationTask(ModuleWithOptimizer):
         focal_gamma: float = 2.0,
         logit_tau: float = 1.0,
         multilabel: bool = False,
+        posthoc_tau: float = 0.0,
     ) -> None:
         super().__init__()
         if tta not in get_args(TTA):
@@ -96,9 +98,11 @@ class ClassificationTask(ModuleWithOptimizer):
             self.net.compile()
         self.multilabel, self.targets = multilabel, choose_targets(net, multilabel, self.criterion.is_plain)
         self.thresholds = torch.full((self.targets.classes,), 0.5)  # no buffer: averages of weights would mix it
-        self._train_updates = GroupedUpdates(self.targets.prepare)
-        stages = ("train", "val", "test", "tta")
+        self.correction = Correction()
+        self.correction.use_tau(posthoc_tau, plain_loss=self.criterion.is_plain and not multilabel)
+        stages = ("val", "test", "tta")
         self.scores = nn.ModuleDict({f"{s}_scores": StageScores(self.build_metrics(), s, self.targets) for s in stages})
+        self.scores["train_scores"] = TrainScores(self.build_metrics(), self.targets)
 
     def compute_loss(self, batch: LabeledImages) -> tuple[Tensor, Tensor]:
         """Compute the training loss of one batch.
@@ -126,9 +130,8 @@ class ClassificationTask(ModuleWithOptimizer):
         return self.net(match_dtype(images, self.net))  # type: ignore[no-any-return]
 
     def setup(self, stage: str) -> None:
-        """Count the classes if the loss needs it."""
-        if stage == "fit":
-            count_for_loss(self)
+        """Count the classes if the loss or the correction of the logits needs it."""
+        count_for_loss(self, stage)
 
     def on_fit_start(self) -> None:
         """Check that net and images agree, report an imbalance of the classes, and apply what a finder has found."""
@@ -163,12 +166,12 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def training_step(self, batch: LabeledImages, batch_idx: int) -> Tensor:
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
-        if self._epoch_is_over:  # not reset before: a resume may go on in an epoch that was cut short
-            self._epoch_is_over = False
-            self._scores("train").reset()
+        if self._train_scores.epoch_is_over:
+            self._train_scores.reset()
+            for metric in self._part_metrics():
+                metric.reset()
         loss, logits = check_loss(self, self.compute_loss(batch))
-        if self._train_updates.keep(loss, logits, batch[1]):
-            self._train_updates.flush(self._scores("train").mean_loss, self._scores("train").task_metrics)
+        self._train_scores.add(loss, logits, batch[1])
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
             self.log("train/loss_step", loss.detach(), on_step=True, on_epoch=False)
         return loss
@@ -183,7 +186,8 @@ class ClassificationTask(ModuleWithOptimizer):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return class probabilities (B, K), float32."""
         images = batch[0] if isinstance(batch, (tuple, list)) else batch
-        return self.targets.to_probabilities(average_views(self, images, self.tta))
+        logits = self.correction.adjust(average_views(self, images, self.tta))
+        return self.targets.to_probabilities(self.correction.scale(logits, self.tta))
 
     def on_train_epoch_end(self) -> None:
         self._log_epoch("train")
@@ -198,6 +202,7 @@ class ClassificationTask(ModuleWithOptimizer):
         """Save the metrics of the epoch so far, over all ranks, and the image preparation for ``predict --images``."""
         super().on_save_checkpoint(checkpoint)
         checkpoint |= {"thresholds": self.thresholds} if self.multilabel else {}
+        self.correction.save(checkpoint)
         checkpoint["train_scores"] = [resume.sum_over_ranks(metric) for metric in self._train_metrics()]
         preprocessing = getattr(getattr(self.attached_trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
@@ -207,29 +212,37 @@ class ClassificationTask(ModuleWithOptimizer):
         """Restore the metrics of the epoch so far, on the first rank; an epoch that was cut short goes on."""
         super().on_load_checkpoint(checkpoint)
         self.thresholds = checkpoint.get("thresholds", self.thresholds).cpu()
-        if (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING:
-            self._epoch_is_over = not resume.reopen_epoch(checkpoint)
+        fits = (trainer := self.attached_trainer) is not None and trainer.state.fn == TrainerFn.FITTING
+        self.correction.load(checkpoint, resumes=fits)
+        if fits:
+            self._train_scores.epoch_is_over = not resume.reopen_epoch(checkpoint)
         self._loader_states = resume.read_loader_states(checkpoint)
         if self.global_rank == 0:
             resume.restore_metrics(self._train_metrics(), checkpoint.get("train_scores", []))
 
     def _train_metrics(self) -> list[Metric]:
-        scores = self._scores("train")
-        self._train_updates.flush(scores.mean_loss, scores.task_metrics)
-        return [scores.mean_loss, *scores.task_metrics.values(copy_state=False)]
+        return [*self._train_scores.list_metrics(), *self._part_metrics()]
+
+    def _part_metrics(self) -> list[Metric]:
+        """Return the means of the parts of a loss, which a resume restores and a new epoch begins again."""
+        return []
 
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch
-        logits = self(images).float()
+        logits = self.correction.adjust(self(images).float())
         loss = self.targets.compute_loss(logits, labels)
         self._scores(stage).add(loss, logits, labels)
         if self.tta != "none" and self.trainer.state.fn != TrainerFn.FITTING:
-            averaged = average_views(self, images, self.tta)
+            averaged = self.correction.adjust(average_views(self, images, self.tta))
             self._scores("tta").add(self.targets.compute_loss(averaged, labels), averaged, labels)
         return {"loss": loss, "logits": logits, "labels": labels}
 
     def _scores(self, stage: str) -> StageScores:
         return cast(StageScores, self.scores[f"{stage}_scores"])  # "train" alone is a method of every module
+
+    @property
+    def _train_scores(self) -> TrainScores:
+        return cast(TrainScores, self._scores("train"))
 
     def _log_epoch(self, stage: str) -> None:
         self._log_scores(stage, stage)
@@ -238,14 +251,10 @@ class ClassificationTask(ModuleWithOptimizer):
 
     def _log_scores(self, stage_scores: str, stage: str, suffix: str = "") -> None:
         scores = self._scores(stage_scores)
-        if stage_scores == "train":
-            self._train_updates.flush(scores.mean_loss, scores.task_metrics)
         values = scores.compute()
-        if "threshold_class" in values and self.trainer.state.fn == TrainerFn.FITTING:
+        fits = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
+        if fits and "threshold_class" in values:
             self.thresholds = values["threshold_class"].cpu()
         for name, value in name_scalars(values, self.trainer, stage).items():
             self.log(f"{stage}/{name}{suffix}", value)  # the metrics have summed over the ranks already
-        if stage_scores == "train":
-            self._epoch_is_over = True
-            return
-        scores.reset()
+        scores.end_epoch()

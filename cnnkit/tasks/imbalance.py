@@ -1,4 +1,4 @@
-"""The sizes of the classes: counted for the loss, and a warning if they differ much."""
+"""The sizes of the classes: counted for loss and logits, and a warning if they differ much."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,27 @@ if TYPE_CHECKING:
 RATIO = 10  # of the largest to the smallest class, from which on a fit says so
 
 
-def count_for_loss(task: "ClassificationTask") -> None:
-    """Give the loss of a task the number of training images of each class, if it needs them.
+def count_for_loss(task: "ClassificationTask", stage: str) -> None:
+    """Give the loss, and the correction of the logits, the number of training images of each class, if they need it.
+
+    Args:
+        task: the task.
+        stage: ``fit``, or another one, in which there is no training loss.
 
     Raises:
-        UserError: they cannot be counted.
+        UserError: they cannot be counted, or balanced batches make up for the sizes of the classes already.
     """
-    if not task.criterion.counts_classes:
-        return
     data: Any = getattr(task.trainer, "datamodule", None)
-    if not hasattr(data, "count_classes"):
+    can_count = hasattr(data, "count_classes")
+    if task.correction.tau and getattr(data, "sampling", "shuffle") == "balanced":
+        raise UserError("model.posthoc_tau corrects what data.sampling balanced has corrected: leave one of them out")
+    if stage == "fit":
+        task.correction.temperatures = {}  # no temperature fits other weights
+    if can_count and not task.multilabel and (task.correction.tau or stage == "fit"):
+        task.correction.class_counts = data.count_classes()
+    if not task.criterion.counts_classes or stage != "fit":
+        return
+    if not can_count:
         raise UserError(
             "model.class_weights balanced and loss logit_adjusted count the training images of a data module of "
             "cnnkit: train with one, or give class_weights as a list"

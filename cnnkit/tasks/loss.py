@@ -1,5 +1,6 @@
 """The loss, computed in at least float32, and images in the floating-point type of the net."""
 
+import math
 from typing import Any
 
 import torch
@@ -31,7 +32,8 @@ def cross_entropy(
         logits: (B, K).
         labels: int64 (B,), or soft labels (B, K).
         label_smoothing: share of each target spread evenly over all classes.
-        weights: of the classes, (K,), as in ``torch.nn.CrossEntropyLoss``.
+        weights: of the classes, (K,), as in ``torch.nn.CrossEntropyLoss``; but if all images of a batch are of classes
+            whose weight is 0, the loss is 0 and not NaN.
 
     Example:
         >>> cross_entropy(torch.zeros(2, 4, dtype=torch.bfloat16), torch.tensor([0, 3]))
@@ -39,8 +41,11 @@ def cross_entropy(
     """
     exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
     targets = labels.to(exact.dtype) if labels.is_floating_point() else labels
-    weights = weights if weights is None else weights.to(exact.dtype)
-    return F.cross_entropy(exact, targets, weights, label_smoothing=label_smoothing)
+    if weights is None:
+        return F.cross_entropy(exact, targets, label_smoothing=label_smoothing)
+    weights = weights.to(exact.dtype)
+    losses = F.cross_entropy(exact, targets, weights, reduction="sum", label_smoothing=label_smoothing)
+    return _average(losses, labels, weights)
 
 
 def focal_loss(
@@ -69,8 +74,15 @@ def focal_loss(
     weights = torch.ones_like(logs[0]) if weights is None else weights.to(logs.dtype)
     # Where p = 1 the base is 0, and the gradient of a root of it infinite.
     modulation = (-torch.expm1(logs)).clamp(min=torch.finfo(logs.dtype).tiny) ** gamma
-    losses = -(weights * targets * modulation * logs).sum(1)
-    return losses.sum() / (weights[labels].sum() if hard else len(labels))
+    return _average(-(weights * targets * modulation * logs).sum(), labels, weights)
+
+
+def _average(losses: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Divide the sum of weighted losses by the sum of the labels' weights, or by the number of soft labels."""
+    if labels.is_floating_point():
+        return losses / len(labels)
+    total = weights[labels].sum()
+    return losses / torch.where(total > 0, total, math.inf)
 
 
 def check_loss(task: object, output: Any) -> tuple[Tensor, Tensor]:

@@ -30,11 +30,12 @@ from cnnkit.optim import (
 from cnnkit.optim.factories import read_argument
 from cnnkit.optim.preview import describe_useless
 from cnnkit.optim.resume import KEY, Moves, follow_new_length
+from cnnkit.recorded import Recorded
 from cnnkit.tasks.finders import spread_trial_rate
 from cnnkit.weights import skip_pretrained
 
 
-class ModuleWithOptimizer(L.LightningModule):
+class ModuleWithOptimizer(Recorded, L.LightningModule):
     """A module with a configured optimizer and schedule; the first attributes are arguments of `ClassificationTask`."""
 
     optimizer: Callable[..., Optimizer]

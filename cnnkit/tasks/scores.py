@@ -3,9 +3,10 @@
 from typing import cast
 
 from torch import Tensor, nn
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from cnnkit.metrics import ClassScores, MeanLoss, hard_labels
+from cnnkit.tasks.grouped import GroupedUpdates
 from cnnkit.tasks.targets import OneLabel
 
 
@@ -51,3 +52,51 @@ class StageScores(nn.ModuleDict):
         """Forget all samples."""
         for scores in (self.mean_loss, self.task_metrics, *([self["classes"]] if "classes" in self else [])):
             cast(MeanLoss, scores).reset()
+
+    def end_epoch(self) -> None:
+        """Forget all samples, as those of the next epoch are others."""
+        self.reset()
+
+
+class TrainScores(StageScores):
+    """Mean loss and metrics of the training part, updated for a group of steps at once.
+
+    They stay as they are after the end of an epoch, because a resumed run may go on within an epoch that was cut short.
+    The task resets them before the first batch of the next one.
+
+    Args:
+        metrics: of the task.
+        targets: what they are updated with.
+
+    Attributes:
+        epoch_is_over: whether the samples are those of the epoch before.
+    """
+
+    def __init__(self, metrics: MetricCollection, targets: OneLabel) -> None:
+        super().__init__(metrics, "train", targets)
+        self.epoch_is_over = False
+        self._updates = GroupedUpdates(targets.prepare)
+
+    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: its mean loss, logits (B, K), and labels, int64 (B,) or soft (B, K)."""
+        if self._updates.keep(loss, logits, labels):
+            self._updates.flush(self.mean_loss, self.task_metrics)
+
+    def list_metrics(self) -> list[Metric]:
+        """Return the mean loss and the metrics, with all samples so far: what a resume within the epoch needs."""
+        self._updates.flush(self.mean_loss, self.task_metrics)
+        return [self.mean_loss, *self.task_metrics.values(copy_state=False)]
+
+    def compute(self) -> dict[str, Tensor]:
+        """Return the scores of all samples so far by name, over all ranks."""
+        self._updates.flush(self.mean_loss, self.task_metrics)
+        return super().compute()
+
+    def end_epoch(self) -> None:
+        """Keep the samples, but mark them as those of an epoch that is over."""
+        self.epoch_is_over = True
+
+    def reset(self) -> None:
+        """Forget all samples; an epoch begins."""
+        super().reset()
+        self.epoch_is_over = False

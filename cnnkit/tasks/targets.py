@@ -191,7 +191,10 @@ def choose_thresholds(probabilities: Tensor, labels: Tensor) -> Tensor:
     below = torch.cat([ordered[1:], torch.zeros_like(ordered[:1])])
     scores[below == ordered] = -1  # no threshold lies between equal probabilities
     best = scores.argmax(0, keepdim=True)
-    thresholds = (ordered.gather(0, best) + below.gather(0, best))[0] / 2
+    least, next_lower = ordered.gather(0, best)[0], below.gather(0, best)[0]
+    middle = (least + next_lower) / 2
+    # Between neighboring numbers of a floating-point type there is none, and rounding may choose the lower one.
+    thresholds = torch.where(middle > next_lower, middle, least)
     return torch.where(hits[-1] > 0, thresholds, 0.5).float()
 
 

@@ -48,6 +48,12 @@ class TrainingLoss:
         for key, value in (("focal_gamma", focal_gamma), ("logit_tau", logit_tau)):
             if not 0 <= value < math.inf:
                 raise UserError(f"{key} is {value}: give a number from 0 up")
+        for key, value, default, user in (
+            ("focal_gamma", focal_gamma, 2.0, "focal"),
+            ("logit_tau", logit_tau, 1.0, "logit_adjusted"),
+        ):
+            if value != default and name != user:
+                raise UserError(f"{key} is {value}, but loss is {name}: set model.loss to {user}, or leave it out")
         self.name, self.label_smoothing = name, label_smoothing
         self.focal_gamma, self.logit_tau, self.class_weights = focal_gamma, logit_tau, class_weights
         self.is_plain = name == "cross_entropy" and class_weights is None

@@ -6,9 +6,10 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.randomness import Counter
+from cnnkit.recorded import Recorded
 
 
-class Transform(nn.Module):
+class Transform(Recorded, nn.Module):
     """Base of the augmentations that change each image independently.
 
     A subclass takes (B, C, H, W) images, uint8 or float32 in [0, 1], in any memory format. It returns new images of the

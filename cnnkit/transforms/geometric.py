@@ -69,6 +69,21 @@ class RandomCrop(Transform):
         return images
 
 
+class _RandomFlip(Transform):
+    """Mirror each image along `dim` with probability p."""
+
+    dim: int
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        check_between(self, "p", p, 0, 1)
+        self.p = p
+
+    def forward(self, images: Tensor, counter: Counter) -> Tensor:
+        """Flip images; the result (B, C, H, W) is contiguous."""
+        return _flip(images, (counter.uniform(0) < self.p).long(), self.dim)
+
+
 def _flip(images: Tensor, chosen: Tensor, dim: int = 3) -> Tensor:
     """Mirror the images along ``dim`` for which ``chosen``, (B,) int64, is 1, not those for which it is 0."""
     batch = images.shape[0]
@@ -77,38 +92,24 @@ def _flip(images: Tensor, chosen: Tensor, dim: int = 3) -> Tensor:
     return both.index_select(0, pick).view(images.shape)
 
 
-class RandomHorizontalFlip(Transform):
+class RandomHorizontalFlip(_RandomFlip):
     """Mirror each image left to right with probability p.
 
     Args:
         p: probability of a mirrored image.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        super().__init__()
-        check_between(self, "p", p, 0, 1)
-        self.p = p
-
-    def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Flip images; the result (B, C, H, W) is contiguous."""
-        return _flip(images, (counter.uniform(0) < self.p).long())
+    dim = 3
 
 
-class RandomVerticalFlip(Transform):
+class RandomVerticalFlip(_RandomFlip):
     """Mirror each image top to bottom with probability p.
 
     Args:
         p: probability of a mirrored image.
     """
 
-    def __init__(self, p: float = 0.5) -> None:
-        super().__init__()
-        check_between(self, "p", p, 0, 1)
-        self.p = p
-
-    def forward(self, images: Tensor, counter: Counter) -> Tensor:
-        """Flip images; the result (B, C, H, W) is contiguous."""
-        return _flip(images, (counter.uniform(0) < self.p).long(), 2)
+    dim = 2
 
 
 class AlternatingFlip(Transform):

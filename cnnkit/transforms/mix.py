@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cnnkit.errors import UserError
 from cnnkit.randomness import mix_seed
+from cnnkit.recorded import Recorded
 from cnnkit.transforms.base import check_between
 
 
@@ -23,7 +24,7 @@ def soft_labels(labels: Tensor, num_classes: int) -> Tensor:
     return torch.zeros(len(labels), num_classes, device=labels.device).scatter_(1, labels[:, None], 1.0)
 
 
-class Mix(nn.Module):
+class Mix(Recorded, nn.Module):
     """Base of the augmentations that mix the images of a batch; a subclass defines ``mix``.
 
     Args:

@@ -48,6 +48,14 @@ def test_an_epoch_has_one_row_of_norms_and_the_first_step_its_own(
     assert not any(key.startswith("gradients/") for key in run.manifest()["last"])
 
 
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true"])
+def test_norms_of_every_precision(fit: Callable[..., RunFolder], precision: str) -> None:
+    run = fit("--watch.norms=true", f"--trainer.precision={precision}")
+    weight = torch.load(run.last, weights_only=True)["state_dict"]["net.features.0.weight"].double().norm().item()
+    last = [row for row in rows(run) if "weights/features.0" in row][-1]
+    assert last["weights/features.0"] == pytest.approx(weight, rel=1e-5)
+
+
 def test_frozen_layers_have_no_gradient_norm(fit: Callable[..., RunFolder]) -> None:
     run = fit("--model=TransferTask", "--model.net=CNN", *SMALL[:3], "--model.mode=frozen", "--watch.norms=true")
     layers = {key for row in rows(run) for key in row if key.startswith("gradients/")}

@@ -1,5 +1,6 @@
 """cnnkit.fit: what the command does, from Python."""
 
+import logging
 import os
 import warnings
 from pathlib import Path
@@ -62,18 +63,29 @@ def test_a_run_is_tested_predicts_and_shows_itself(run: cnnkit.TrainedRun) -> No
     assert run.metrics[-1]["val/acc"] == pytest.approx(run.best["val/acc"], abs=1e-6)
 
 
-def test_it_leaves_environment_and_warnings_alone(tmp_path: Path) -> None:
+def test_it_leaves_what_belongs_to_the_process_alone(tmp_path: Path) -> None:
     before, filters = dict(os.environ), list(warnings.filters)
-    cnnkit.fit(**VALUES, **{"trainer.default_root_dir": str(tmp_path)})
+    loggers = [logging.getLogger(f"lightning.{name}") for name in ("pytorch", "fabric", "pytorch.utilities.rank_zero")]
+    levels = [logging.INFO, logging.INFO, logging.NOTSET]  # Lightning's own
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+        logger.filters.clear()
+    ranks = {"trainer.strategy": "ddp", "trainer.accelerator": "cpu", "trainer.devices": 1}
+    own = {"trainer.default_root_dir": str(tmp_path), "trainer.deterministic": True, "trainer.benchmark": True}
+    cnnkit.fit(**VALUES, **ranks, **own)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.benchmark
     assert dict(os.environ) == before
     assert list(warnings.filters) == filters
+    assert [(logger.level, logger.filters) for logger in loggers] == [(level, []) for level in levels]
+    assert not torch.distributed.is_initialized(), "metrics of a later fit would wait for ranks that are gone"
 
 
 @pytest.mark.parametrize(
     ("values", "says"),
     [
         ({"trainer.max_epoch": 3}, "max_epochs"),
-        ({"model.net": object()}, "class_path"),
+        ({"model.net": object()}, "object does not say how it was made"),
         ({"data.batch_size": -1}, "batch_size"),
         ({"trainer.fast_dev_run": True}, "leave no run"),
     ],

@@ -10,9 +10,10 @@ import pytest
 from made_folders import fill
 from made_originals import COUNTS, MadeSet, make_cifar, make_idx, pack
 
-from cnnkit.data import ImageFolder, originals
-from cnnkit.data.download import fetch
-from cnnkit.data.sources import SOURCES
+from cnnkit.data import ImageFolder
+from cnnkit.data.originals import loading
+from cnnkit.data.originals.download import fetch
+from cnnkit.data.originals.sources import SOURCES
 
 
 def offline(url: str, path: Path) -> None:
@@ -21,7 +22,7 @@ def offline(url: str, path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _never_online(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
+    monkeypatch.setattr(loading, "fetch", partial(fetch, transfer=offline, sleep=lambda _: None))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from cnnkit.data import CIFAR10, MNIST, Batch, FashionMNIST, FashionMNISTSample, ImageDataModule
+from cnnkit.data.store import Store
 from cnnkit.errors import UserError
 from cnnkit.transforms import AlternatingFlip, CutMix, MixUp, RandomHorizontalFlip
 
@@ -112,3 +113,21 @@ def test_it_can_be_printed() -> None:
     assert str(data) == "FashionMNISTSample, not set up"
     data.setup()
     assert str(data) == "FashionMNISTSample: 9,000 train, 1,000 val, 2,000 test"
+
+
+def test_a_data_set_with_several_labels_is_split_by_the_sets_of_labels() -> None:
+    hot = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [0.0, 0.0]]).repeat(25, 1)
+    images = torch.zeros(100, 1, 4, 4, dtype=torch.uint8)
+
+    class Tagged(ImageDataModule):
+        in_channels, num_classes, image_size, multilabel = 1, 2, 4, True
+        mean, std = (0.5,), (0.5,)
+
+        def open(self) -> Store:
+            return Store("tagged", images, hot, images[:4], hot[:4], ("a", "b"), "tagged-1", {})
+
+    data = Tagged(val_size=20, batch_size=8)
+    data.setup()
+    assert hot[data.val_indices].unique(dim=0, return_counts=True)[1].tolist() == [5] * 4
+    assert not set(data.val_indices.tolist()) & set(data.train_indices.tolist())
+    assert data.count_classes() == [40, 40]

@@ -14,7 +14,7 @@ import torch
 from made_originals import LAYOUTS, MadeSet, entries
 
 from cnnkit.data import store
-from cnnkit.data.originals import ARRAYS
+from cnnkit.data.originals.loading import ARRAYS
 from cnnkit.data.store import find_data_dir, open_store
 from cnnkit.errors import UserError
 

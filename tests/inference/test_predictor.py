@@ -182,6 +182,8 @@ def test_explanations_are_those_of_the_command(
     assert found[0].pixels.shape == (28, 28, 1)
     with pytest.raises(UserError, match="class 'Boot' is none of the net's; did you mean"):
         predictor.explain("photos", label="Boot")
+    with pytest.raises(UserError, match="class 99 is none of the net's"):
+        predictor.explain("photos", label=99)  # type: ignore[arg-type]
 
 
 def test_a_run_is_named_as_for_the_commands(
@@ -202,7 +204,8 @@ def test_a_run_is_named_as_for_the_commands(
         ((trained_once.best, "last"), {}, "is a checkpoint itself"),
         (("https://example.org/a.ckpt",), {}, "read from local files only"),
         (("small",), {"tta": "ten_crop"}, "tta is 'ten_crop': choose one of none, flip"),
-        (("small",), {"batch_size": 0}, "batch_size is 0: give at least 1"),
+        (("small",), {"batch_size": 0}, "batch_size is 0: give a whole number from 1"),
+        (("small",), {"batch_size": "8"}, "batch_size is '8': give a whole number from 1"),
         (("small",), {"device": "gpu"}, "device is 'gpu': "),
     ]
     for given, options, text in mistakes:

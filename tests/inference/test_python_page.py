@@ -21,7 +21,7 @@ def test_the_page_runs_as_written(
     for name in ("photo.jpg", "photos/a.png", "photos/b.png"):
         Image.effect_noise((40, 30), 90).save(name)
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "python.md").read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     exec(compile("\n".join(blocks), "python.md", "exec"), {"__name__": "page"})
     printed = capsys.readouterr().out
     assert printed.startswith("photo.jpg ")

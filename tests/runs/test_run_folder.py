@@ -94,3 +94,15 @@ def test_discard_takes_only_what_a_run_wrote_before_its_first_step(tmp_path: Pat
     run.discard()
     assert not (tmp_path / "runs").exists()
     assert tmp_path.exists()
+
+
+def test_a_best_checkpoint_that_is_gone_is_not_replaced_by_the_last(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.checkpoints.mkdir()
+    run.last.touch()
+    assert run.best == run.last, "nothing was validated"
+    run.manifest_file.write_text('{"best": {"val/acc": 0.5, "epoch": 2}}')
+    with pytest.raises(UserError, match=r"best\.ckpt: is gone, though the run has validated"):
+        run.best  # noqa: B018
+    (run.checkpoints / "best.ckpt").touch()
+    assert run.best.name == "best.ckpt"

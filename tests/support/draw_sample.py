@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnkit.data.originals import load_originals
+from cnnkit.data.originals.loading import load_originals
 from cnnkit.data.store import SAMPLE_FOLDER
 
 SEED = 0
@@ -36,28 +36,29 @@ def encode_idx(array: NDArray[np.uint8]) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
-def draw(data_dir: Path, out_dir: Path = SAMPLE_FOLDER) -> dict[str, str]:
-    """Write the sample's four files and return the SHA-256 of their raw content, for the table in ``sources.py``.
+def draw(data_dir: Path) -> dict[str, bytes]:
+    """Draw the sample: the raw content of its four files by name.
 
     Raises:
         UserError: The official files are not below `data_dir`, or not the publisher's.
     """
     official = load_originals("fashion_mnist", data_dir, mirror=data_dir).arrays
     train, test = draw_indices(official["train_labels"], "train"), draw_indices(official["test_labels"], "test")
-    files = {
-        "train-images-idx3-ubyte": official["train_images"][train, 0],
-        "train-labels-idx1-ubyte": official["train_labels"][train],
-        "t10k-images-idx3-ubyte": official["test_images"][test, 0],
-        "t10k-labels-idx1-ubyte": official["test_labels"][test],
+    return {
+        "train-images-idx3-ubyte": encode_idx(official["train_images"][train, 0]),
+        "train-labels-idx1-ubyte": encode_idx(official["train_labels"][train]),
+        "t10k-images-idx3-ubyte": encode_idx(official["test_images"][test, 0]),
+        "t10k-labels-idx1-ubyte": encode_idx(official["test_labels"][test]),
     }
-    table = {}
-    for name, array in files.items():
-        raw = encode_idx(array)
+
+
+def write(files: dict[str, bytes], out_dir: Path = SAMPLE_FOLDER) -> dict[str, str]:
+    """Write the files compressed; return the SHA-256 of their raw content, for the table in ``sources.py``."""
+    for name, raw in files.items():
         (out_dir / f"{name}.xz").write_bytes(lzma.compress(raw, preset=9 | lzma.PRESET_EXTREME))
-        table[name] = hashlib.sha256(raw).hexdigest()
-    return table
+    return {name: hashlib.sha256(raw).hexdigest() for name, raw in files.items()}
 
 
 if __name__ == "__main__":
-    for file, digest in draw(*map(Path, sys.argv[1:3])).items():
+    for file, digest in write(draw(Path(sys.argv[1])), *map(Path, sys.argv[2:3])).items():
         print(f'"{file}": "{digest}",')

@@ -134,6 +134,14 @@ def test_each_part_of_the_loss_is_logged() -> None:
     assert logged["train/loss_main"] == pytest.approx(plain.callback_metrics["train/loss"].item(), rel=1e-5)
 
 
+def test_the_parts_of_the_loss_are_those_of_one_epoch() -> None:
+    run = trainer(max_epochs=2, limit_train_batches=2)
+    run.fit(AuxiliaryLossTask(net(), HEADS, [0.5, 0.25]), datamodule=FashionMNISTSample())
+    parts = {key: value.item() for key, value in run.callback_metrics.items()}
+    heads = 0.5 * parts["train/loss_aux/features.2"] + 0.25 * parts["train/loss_aux/features.5"]
+    assert parts["train/loss_main"] + heads == pytest.approx(parts["train/loss"], rel=1e-5)
+
+
 def test_a_step_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> Any:
         raise AssertionError("a step makes the host wait for the device")

@@ -111,6 +111,7 @@ def test_a_line_names_the_smallest_class(
         ["--model.class_weights=[1,1,1,1,1,1,1,1,1,-1]"],
         ["--model.loss=hinge"],
         ["--model.loss=focal", "--model.focal_gamma=-1"],
+        ["--model.focal_gamma=1"],
         ["--data.folds=3", "--data.fold=3"],
         ["--data.folds=1"],
         ["--data.folds=1200"],

@@ -96,6 +96,16 @@ def test_no_threshold_has_a_higher_f1_score(pairs: list[tuple[float, bool]]) -> 
     assert compute_average_precision(probabilities, has) == pytest.approx(average_precision_score(has, probabilities))
 
 
+def test_a_threshold_lies_between_neighboring_numbers() -> None:
+    first = torch.tensor([1.0, 0.75, 0.3], dtype=torch.float32)
+    second = first.nextafter(torch.zeros(3))
+    third = second.nextafter(torch.zeros(3))
+    for pair in ((first, second), (second, third)):  # rounding to even goes up for one of them, and down for the other
+        probabilities = torch.stack(pair)
+        thresholds = choose_thresholds(probabilities, torch.tensor([[1] * 3, [0] * 3]))
+        assert (probabilities >= thresholds).tolist() == [[True] * 3, [False] * 3]
+
+
 def test_thresholds_do_not_depend_on_how_images_are_batched() -> None:
     probabilities, has = torch.rand(50, 3), torch.rand(50, 3) > 0.6
     whole, parts = BestThresholds(3), BestThresholds(3)
@@ -103,6 +113,13 @@ def test_thresholds_do_not_depend_on_how_images_are_batched() -> None:
     for piece, labels in zip(probabilities.split(7), has.split(7), strict=True):
         parts.update(piece, labels.long())
     assert torch.equal(whole.compute(), parts.compute())
+
+
+def test_the_sanity_check_of_an_untrained_net_chooses_no_thresholds() -> None:
+    data = made_data()
+    task = made_task(data)
+    tiny_trainer(max_epochs=1, num_sanity_val_steps=2, check_val_every_n_epoch=2).fit(task, datamodule=data)
+    assert task.thresholds.tolist() == [0.5] * 3
 
 
 def test_scores_at_two_thresholds_are_not_mixed_up_after_an_equal_first_batch() -> None:

@@ -55,6 +55,17 @@ def test_weighted_soft_targets_by_hand() -> None:
     assert float(make(weights=weights.tolist())(logits, targets)) == pytest.approx(total / len(logits), rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_batch_of_classes_without_weight_trains_nothing(name: str, smoothing: float) -> None:
+    logits = torch.zeros(3, 4, requires_grad=True)
+    loss = make(name, weights=[1.0, 0.0, 2.0, 0.0], smoothing=smoothing)(logits, torch.tensor([1, 3, 1]))
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert (logits.grad == 0).all()
+
+
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
 def test_focal_loss_by_hand(gamma: float) -> None:
     logits, labels = draw()
@@ -119,6 +130,8 @@ def test_losses_of_16_bit_logits_are_of_32_bits() -> None:
         ({"name": "hinge"}, "loss is 'hinge': choose one of cross_entropy, focal, logit_adjusted"),
         ({"gamma": -1.0}, "focal_gamma is -1.0"),
         ({"tau": math.inf}, "logit_tau is inf"),
+        ({"gamma": 1.0}, "focal_gamma is 1.0, but loss is cross_entropy: set model.loss to focal"),
+        ({"name": "focal", "tau": 2.0}, "logit_tau is 2.0, but loss is focal: set model.loss to logit_adjusted"),
         ({"smoothing": 1.0}, "label_smoothing is 1.0"),
     ],
 )

@@ -23,6 +23,7 @@ layers need, by the estimate of `cnnkit summary`, at most --memory_share of the 
 No run folder is made. Times are of one trial on this machine as busy as it is. Another batch size wants another
 learning rate (find-lr), and a larger one gives fewer steps an epoch."""
 _STEPS = 4  # of each size; the first warms up
+_SHARE = 0.5  # of the free memory
 _CLOSE = 0.95  # of the highest speed
 
 
@@ -32,9 +33,7 @@ def arguments() -> Options:
     add_config(options)
     options.add_argument("--min", type=positive, default=16, metavar="N", help="first size (default: 16)")
     options.add_argument("--max", type=positive, default=2048, metavar="N", help="last size (default: 2048)")
-    options.add_argument(
-        "--memory_share", type=share, default=0.5, metavar="S", help="of a CPU's memory (default: 0.5)"
-    )
+    options.add_argument("--memory_share", type=share, metavar="S", help=f"of a CPU's free memory (default: {_SHARE})")
     add_json(options)
     return options
 
@@ -68,7 +67,8 @@ def _find_bound(trial: "Trial", args: argparse.Namespace) -> tuple[int, str]:
     """The largest size to try, and why no larger one.
 
     Raises:
-        UserError: the data have no batch size, the task trains on no images, or the smallest is too large.
+        UserError: the data have no batch size, the task trains on no images, the smallest is too large, or a share of
+            memory is given on another device than a CPU.
     """
     from cnnkit.data.image_files import measure_free_memory
     from cnnkit.inspection.complexity import MEGABYTE, complexity
@@ -89,8 +89,12 @@ def _find_bound(trial: "Trial", args: argparse.Namespace) -> tuple[int, str]:
         shape = getattr(data, "shape", {})
         cost = complexity(net, image_shape(net, shape.get("image_size"), shape.get("in_channels")))
         each = (cost.forward_backward_megabytes + cost.input_megabytes) * MEGABYTE
-        fits = int(args.memory_share * measure_free_memory() / each)
-        bounds[fits] = f"an estimate of {each / MEGABYTE:.2g} MB an image, {args.memory_share:.0%} of the free memory"
+        part = _SHARE if args.memory_share is None else args.memory_share
+        fits = int(part * measure_free_memory() / each)
+        bounds[fits] = f"an estimate of {each / MEGABYTE:.2g} MB an image, {part:.0%} of the free memory"
+    elif args.memory_share is not None:
+        device = trial.trainer.strategy.root_device.type
+        raise UserError(f"--memory_share bounds the memory of a CPU, and this search runs on {device}: leave it out")
     bound = min(bounds)
     if bound < args.min:
         raise UserError(f"--min is {args.min}, more than {bound} ({bounds[bound]}): give a smaller one")

@@ -14,7 +14,7 @@ from cnnkit import runs
 from cnnkit.cli.errors.exit_codes import Description, describe_briefly
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.inference import find_configs, move_to_accelerator, track
-from cnnkit.cli.outputs import check_output, choose_classes, describe_views
+from cnnkit.cli.outputs import check_output, choose_classes, describe_correction, describe_views, describe_ways
 from cnnkit.cli.parsing.options import Options, positive
 from cnnkit.cli.quiet import quieten
 from cnnkit.data.images.decode import UnreadableImage
@@ -22,7 +22,7 @@ from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
 from cnnkit.files import writing_output
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
-from cnnkit.inference.trained_net import load_classifier, predict_probabilities, top_classes
+from cnnkit.inference.trained_net import load_classifier, predict_probabilities, top_classes, use_tau
 from cnnkit.notices import printable
 from cnnkit.reporting.terminal import print_rows
 from cnnkit.tasks.tta import TTA
@@ -46,6 +46,8 @@ def arguments() -> Options:
     options.add_argument("-o", "--output", type=_named, default="predictions.csv", metavar="FILE", help="the table")
     options.add_argument("--batch_size", type=positive, default=64, metavar="N", help="images at a time (default 64)")
     options.add_argument("--tta", choices=get_args(TTA), help="views of each image to average (default: the run's)")
+    help = "subtract X log(share of the class) from its logit (default: the run's)"
+    options.add_argument("--posthoc_tau", type=float, metavar="X", help=help)
     return options
 
 
@@ -76,6 +78,8 @@ def predict_images(words: Sequence[str]) -> int:
     path = runs.choose_checkpoint(run, args.ckpt_path)
     configs = [*([run.config] if run else []), *find_configs(args.config)]
     classifier, checkpoint = load_classifier(path, configs, tta=args.tta)
+    if args.posthoc_tau is not None:
+        use_tau(classifier, args.posthoc_tau, checkpoint)
     data = read_preprocessing(checkpoint, path)
     if classifier.multilabel:
         return _write_labels(move_to_accelerator(classifier), data, files, args.batch_size, output)
@@ -85,8 +89,8 @@ def predict_images(words: Sequence[str]) -> int:
     with writing_output(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         pairs = [f"{what}_{k}" for k in range(1, min(TOP, len(data.class_names)) + 1) for what in PAIR]
-        views = [] if classifier.tta == "none" else [classifier.tta]
-        writer.writerow(["path", *PAIR, *pairs, "error", *["tta" for _ in views]])
+        names, views = _split(describe_ways(classifier.correction, classifier.tta))
+        writer.writerow(["path", *PAIR, *pairs, "error", *names])
         for path, found in track(predictions, len(files), "predicting"):
             if isinstance(found, UnreadableImage):
                 unread.append(found)
@@ -97,7 +101,7 @@ def predict_images(words: Sequence[str]) -> int:
             writer.writerow([path, *cells[:2], *cells, "", *views])
             if len(first) < SHOWN:
                 first.append((printable(path), printable(found[0][0]), found[0][1]))
-    _print_predictions(first, len(files), len(unread), output, classifier.tta)
+    _print_predictions(first, len(files), len(unread), output, classifier)
     for error in unread:
         print(printable(error), file=sys.stderr)
     return 3 if unread else 0
@@ -109,12 +113,12 @@ def _write_labels(
     """Write the classes that reach their threshold, and the probability of each class; return the exit code."""
     first: list[tuple[str, str, float | None]] = []
     unread: list[UnreadableImage] = []
-    thresholds, tta = classifier.thresholds.cpu(), classifier.tta
-    views = [] if tta == "none" else [tta]
+    thresholds = classifier.thresholds.cpu()
+    names, views = _split(describe_ways(classifier.correction, classifier.tta))
     with writing_output(output, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
         columns = [f"probability_{name}" for name in data.class_names]
-        writer.writerow(["path", "classes", *columns, "error", *["tta" for _ in views]])
+        writer.writerow(["path", "classes", *columns, "error", *names])
         predictions = _predict_rows(classifier, data, files, batch_size)
         for path, found in track(predictions, len(files), "predicting"):
             if isinstance(found, UnreadableImage):
@@ -125,7 +129,7 @@ def _write_labels(
             writer.writerow([path, classes, *(f"{p:.6f}" for p in found.tolist()), "", *views])
             if len(first) < SHOWN:
                 first.append((printable(path), printable(classes) or "-", None))
-    _print_predictions(first, len(files), len(unread), output, tta)
+    _print_predictions(first, len(files), len(unread), output, classifier)
     for reason in unread:
         print(printable(reason), file=sys.stderr)
     return 3 if unread else 0
@@ -153,8 +157,12 @@ def _predict_rows(
             yield path, next(rows) if isinstance(image, Tensor) else image
 
 
+def _split(columns: dict[str, str]) -> tuple[list[str], list[str]]:
+    return list(columns), list(columns.values())
+
+
 def _print_predictions(
-    first: Sequence[tuple[str, str, float | None]], images: int, unread: int, path: Path, tta: str
+    first: Sequence[tuple[str, str, float | None]], images: int, unread: int, path: Path, classifier: "Classifier"
 ) -> None:
     """Print the first predictions (path, class, probability), how many more there are, and where all of them stand."""
     wide, names = (max((len(str(row[column])) for row in first), default=0) + 2 for column in (0, 1))
@@ -162,7 +170,9 @@ def _print_predictions(
         print(f"{file:{wide}}{name:{names}}" + ("" if probability is None else f"{probability:7.2%}"))
     if images - unread > len(first):
         print(f"… and {images - unread - len(first):,} more")
-    rows = {"images": f"{images:,}", **describe_views(tta), "predictions": str(path)}
+    tta = classifier.tta
+    ways = {**describe_views(tta), **describe_correction(classifier.correction, tta)}
+    rows = {"images": f"{images:,}", **ways, "predictions": str(path)}
     print_rows({**rows, "unreadable": f"{unread:,}, listed there as well"} if unread else rows)
 
 

@@ -4,6 +4,7 @@ jsonargparse reports a mistake as a text about all that it tried. Here the value
 by the same types; so the sentence is made of the key, the value and the type, not of another sentence.
 """
 
+import builtins
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
@@ -64,6 +65,12 @@ def refuse(written: WrittenValues, arguments: Mapping[str, Argument], error: Bas
     problems = list(_check_arguments(written.tree, arguments, "", None))
     if problems:  # what is missing may be what another key was meant to be
         key, reason = next((p for p in problems if not p[1].startswith(_MISSING)), problems[0])
+        above, _, name = key.rpartition(".")
+        if name.isdigit() and isinstance(written.get(above), list):
+            reason = (
+                f": items of a list have no numbers; --{above}.KEY VALUE changes the last one, a whole list or a file"
+            )
+            reason += " the others"
         raise UserError(f"{written.origin.locate(key)}{reason}") from error
     if not isinstance(error, ArgumentError):
         raise error
@@ -142,6 +149,8 @@ def _is_taken(value: Any, kind: Any) -> bool:
 def _describe_class(path: str, found: Any, bases: tuple[type, ...], key: str) -> str:
     """Explain why a name is not that of a class for a key; nothing if it is."""
     module, _, last = path.rpartition(".")
+    if found is None and module == "__main__":
+        return f": {last} was defined in a notebook or script; put it into a file, import it from there and train again"
     if fault := find_fault(module):
         return f": {path} cannot be imported: {fault}"
     if found is None:
@@ -196,9 +205,12 @@ def _describe_type(value: Any, kind: Any, bases: tuple[type, ...], key: str) -> 
         example = ", such as Adam" if key.endswith("optimizer") else ""
         return f": {shown} is no name of a class{_list_classes(key) or example}"
     got = as_word(value) if isinstance(value, (list, dict)) else repr(str(value))
-    lists = f"; write [{value}]" if takes(kind, *LISTS) and isinstance(value, str) else ""
     names = list(dict.fromkeys(_name_types(kind)))
-    return f": expected {'one of ' * (len(names) > 1)}{', '.join(names)}, got {got}{lists}"
+    words = [name for name in names if not hasattr(builtins, name)]  # not the names of types
+    remedy = suggest(str(value), words, listing=False) if isinstance(value, str) else ""
+    if not remedy and takes(kind, *LISTS) and isinstance(value, str):
+        remedy = f"; write [{value}]"
+    return f": expected {'one of ' * (len(names) > 1)}{', '.join(names)}, got {got}{remedy}"
 
 
 def _name_types(kind: Any) -> Iterator[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from cnnkit.errors import UserError
-from cnnkit.notices import is_said_by_other_rank
+from cnnkit.notices import is_refused_elsewhere, is_said_by_other_rank
 
 Description = tuple[int, list[str]]  # an exit code, and lines
 
@@ -32,7 +32,8 @@ def run_to_exit_code(
         if debug:
             traceback.print_exc()
         code, lines = describe(error)
-        if not is_said_by_other_rank(text := "\n".join(lines)):
+        silent = code == 2 and is_refused_elsewhere()  # an error that is no refusal may be of this rank alone
+        if not silent and not is_said_by_other_rank(text := "\n".join(lines)):
             print(text, file=sys.stderr)
         return code
 

@@ -30,6 +30,8 @@ from cnnkit.runs.identity import code_version
 from cnnkit.shell import quote_command
 
 FINDERS = (LearningRateFinder, BatchSizeFinder)
+# TensorBoard's table shows five settings at first.
+_FIRST = ("model.optimizer.lr", "model.net", "model.optimizer", "trainer.max_epochs", "data.batch_size")
 
 
 def build_loggers(run: RunFolder, logger: Any, resume_step: int | None) -> Any:
@@ -91,10 +93,11 @@ def collect_facts(line: CommandLine, resolved: dict[str, Any], precision_reason:
 
 
 def flatten_hparams(config: dict[str, Any]) -> dict[str, Any]:
-    """Flatten the choices by which TensorBoard's table compares runs."""
+    """Flatten the choices by which TensorBoard's table compares runs; it opens on the first ones."""
     chosen = {key: config[key] for key in ("seed_everything", "model", "data")}
     trainer = {key: config["trainer"][key] for key in ("max_epochs", "precision", "gradient_clip_val")}
-    return dict(flatten_config({**chosen, "trainer": trainer}))
+    found = dict(flatten_config({**chosen, "trainer": trainer}))
+    return {key: found[key] for key in _FIRST if key in found} | found
 
 
 def refuse_ineffective(users: Sequence[Callback], max_time: Any = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.callbacks.used_images import count_used_images
-from cnnkit.cli.outputs import choose_classes, describe_views
+from cnnkit.cli.outputs import choose_classes, describe_correction, describe_views, describe_ways
 from cnnkit.files import replacing
 from cnnkit.metric_names import MONITOR, describe_best_score, format_metric
 from cnnkit.reporting.terminal import print_rows
@@ -58,7 +58,7 @@ def print_fit_report(run: RunFolder, seconds: float) -> None:
     rows["time"] = f"{times.get('train_seconds', 0):.1f} s of training, {seconds:.1f} s for this command"
     if "images_per_second" in manifest:
         rows["images per second"] = f"{manifest['images_per_second']:,.0f} ({manifest['precision']['value']})"
-    if run.best.exists():
+    if run.locate_best().exists():
         rows["checkpoint"] = str(run.best)
         if manifest.get("data", {}).get("test_images") != 0:
             rows["test it"] = quote_command("test", "--run", run)
@@ -76,29 +76,33 @@ def print_trial(trainer: Any, what: str, seconds: float) -> None:
     print_rows({**rows, "time": f"{seconds:.1f} s in all", "run": "none; nothing was saved"})
 
 
-def print_scores(command: str, checkpoint: Path, scores: dict[str, float], tta: str = "none") -> None:
-    """Print loss and metrics, of which checkpoint they are, and the views that those with ``_tta`` average over."""
+def print_scores(command: str, checkpoint: Path, scores: dict[str, float], task: Any = None) -> None:
+    """Print loss and metrics, of which checkpoint they are, and how logits were averaged and corrected."""
     rows = {key: format_metric(key, value) for key, value in scores.items()}
-    rows |= describe_views(tta)
+    rows |= describe_views(getattr(task, "tta", "none"))
+    corrected = describe_correction(getattr(task, "correction", None), "none")
+    rows |= {name: text for name, text in corrected.items() if name != "temperature" or command == "test"}
     print_rows({**rows, "checkpoint": str(checkpoint)})
 
 
 def write_predictions(
-    run: RunFolder | None, batches: Sequence[Any], datamodule: Any, tta: str = "none", thresholds: Any = None
+    run: RunFolder | None, batches: Sequence[Any], datamodule: Any, task: Any, thresholds: Any = None
 ) -> None:
     """Write predictions.csv: the image's place in its data set, its class, and that class's probability.
 
-    With thresholds, one for each class: the classes that an image has, and the probability of each class. A last
-    column ``tta`` names the views that were averaged; it is not there for the image alone.
+    With thresholds, one for each class: the classes that an image has, and the probability of each class. Columns
+    ``tta`` and ``temperature`` follow where views were averaged or the checkpoint is calibrated.
     """
     path = (run.path if run else Path()) / "predictions.csv"
     names = datamodule.class_names
     with replacing(path) as file:
         writer = csv.writer(file)
-        views = [] if tta == "none" else [tta]
+        tta, correction = getattr(task, "tta", "none"), getattr(task, "correction", None)
+        columns = describe_ways(correction, tta)
+        views = list(columns.values())
         several = [f"probability_{name}" for name in names] if thresholds is not None else ["probability"]
         found = "class" if thresholds is None else "classes"
-        writer.writerow(["index", found, *several, *["tta" for _ in views]])
+        writer.writerow(["index", found, *several, *columns])
         number = 0
         for probabilities in batches:
             if thresholds is not None:
@@ -110,7 +114,8 @@ def write_predictions(
             for p, k in zip(best.tolist(), label.tolist(), strict=True):
                 writer.writerow([number, names[k], f"{p:.4f}", *views])
                 number += 1
-    print_rows({"images": f"{number:,}", **describe_views(tta), "predictions": str(path)})
+    ways = {**describe_views(tta), **describe_correction(correction, tta)}
+    print_rows({"images": f"{number:,}", **ways, "predictions": str(path)})
 
 
 def flatten_config(value: Any, prefix: str = "") -> Any:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.cli.fit.output import print_scores, write_predictions
+from cnnkit.dashboards.hparams import add_test_score
 from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
 from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
 from cnnkit.runs.predictions import write_class_scores
 from cnnkit.weights.checkpoints import check_weights_fit, load_checkpoint, weight_shapes
+from cnnkit.yaml_files import read_file
 
 if TYPE_CHECKING:
     from cnnkit.cli.fit.session import Session
@@ -83,11 +85,13 @@ def score(session: "Session") -> None:
     method = getattr(session.trainer, command)
     options = {"ckpt_path": str(path), "verbose": False, "weights_only": session.config.weights_only}
     found = method(session.model, datamodule=session.datamodule, **options)
-    scores = found[0] if found else {}
+    scores = dict(found[0]) if found else {}
+    if command == "test" and session.predictions.loss is not None:
+        scores["test/loss_calibrated"] = session.predictions.loss
     if not session.trainer.is_global_zero:
         return
     views = getattr(session.model, "tta", "none")
-    print_scores(command, path, scores, views)
+    print_scores(command, path, scores, session.model)
     if not whole:
         print(f"scores of a part of the images (trainer.{limited} is {limit}), so not recorded")
         if session.run is not None and command == "test":
@@ -95,7 +99,8 @@ def score(session: "Session") -> None:
                 _count_look(manifest)  # to look at a part is to look
     if run is None:
         return
-    is_best = path.resolve() == run.best.resolve()
+    tau, own = _read_tau(session)
+    is_best = path.resolve() == run.locate_best().resolve() and tau == own
     try:
         if is_best and session.predictions.kept is not None:
             kept = session.predictions.kept
@@ -103,7 +108,7 @@ def score(session: "Session") -> None:
             names = getattr(session.datamodule, "class_names", ())
             if kept.labels.ndim == 1 and len(names) == kept.probabilities.shape[1]:
                 write_class_scores(run.test_classes, kept, names)
-        how = moment if views == "none" else {**moment, "tta": views}
+        how = {**moment, **({} if views == "none" else {"tta": views}), **({"posthoc_tau": tau} if tau or own else {})}
         _record_scores(run, command, path, how, scores, is_best=is_best)
     except OSError as error:
         note_not_written(run.manifest_file, error, f"; the {command} scores above are not recorded")
@@ -128,8 +133,20 @@ def _record_scores(
             others = manifest.get("other_scores")
             others = others if isinstance(others, list) else []
             manifest["other_scores"] = [*others, {"command": command, **entry, "when": when, "scores": scores}]
+    if is_best and command == "test":
+        add_test_score(run, manifest)
     if not is_best:
-        print(f"recorded as scores of {name}; the run's own are those of {run.best.name}")
+        with_tau = f" with posthoc_tau {how['posthoc_tau']:g}" if "posthoc_tau" in how else ""
+        print(f"recorded as scores of {name}{with_tau}; the run's own are those of {run.locate_best().name}")
+
+
+def _read_tau(session: "Session") -> tuple[float, float]:
+    """The ``posthoc_tau`` of these scores, and that of the run's own configuration."""
+    tau = session.model.correction.tau if hasattr(session.model, "correction") else 0.0
+    if session.run is None:
+        return tau, tau
+    model = read_file(session.run.config).values.get("model") or {}
+    return tau, float((model.get("init_args") or {}).get("posthoc_tau", 0.0))
 
 
 def _count_look(manifest: dict[str, Any]) -> None:
@@ -151,8 +168,7 @@ def predict(session: "Session") -> None:
     )
     if session.trainer.is_global_zero:
         try:
-            views = getattr(session.model, "tta", "none")
             thresholds = session.model.thresholds if getattr(session.model, "multilabel", False) else None
-            write_predictions(session.run, found or [], session.datamodule, views, thresholds)
+            write_predictions(session.run, found or [], session.datamodule, session.model, thresholds)
         except OSError as error:
             raise UserError(f"predictions.csv: cannot be written ({error.strerror})") from None

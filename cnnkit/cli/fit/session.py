@@ -17,6 +17,7 @@ from cnnkit.cli.fit.thread_gain import say_if_threads_bring_little
 from cnnkit.cli.fit.threads import leaves_threads_to_fit, settle_threads
 from cnnkit.cli.fit.trainer_values import check_device, choose_precision, refuse_fit_options
 from cnnkit.cli.fit.trainers import fit_trainer, plain_trainer, train
+from cnnkit.cli.objects.given import Given
 from cnnkit.cli.parsing.command_line import CommandLine, derive_name
 from cnnkit.cli.parsing.configuration import load_configuration, refuse_contradictions
 from cnnkit.cli.parsing.construction import build_objects
@@ -40,6 +41,7 @@ class Session:
         began: `time.perf_counter` at the start of the process.
         watching: callbacks that no configuration names.
         cores_before: what the cores had done at the start; None leaves the number of threads alone.
+        given: objects that stand for keys of the configuration.
     """
 
     trainer: L.Trainer
@@ -50,9 +52,10 @@ class Session:
         began: float,
         watching: Sequence[Callback] = (),
         cores_before: Usage | None = None,
+        given: Given | None = None,
     ) -> None:
         self.line, self.command, self.began, self.watching = line, line.command, began, watching
-        self.cores_before = cores_before
+        self.cores_before, self.given = cores_before, given
         self.configuration = load_configuration(line)
         self.config = self.configuration.values
         self.run: RunFolder | None = line.run
@@ -74,10 +77,14 @@ class Session:
                 settled = settle_threads(self.cores_before, self.config.trainer, resumed)
                 self.cores_facts = self.held.enter_context(settled)
             follows = follow_split(self._trained_split(), exact=self.command == "fit")
-            loads_weights = self.command != "fit" or self.resume is not None or self.config.weights is not None
+            starts = self.config.weights is not None or (self.given is not None and self.given.has_weights)
+            loads_weights = self.command != "fit" or self.resume is not None or starts
             with skip_pretrained(loads_weights), follows:
                 self.objects = build_objects(self.configuration)
                 self.model, self.datamodule = self.objects.model, self.objects.data
+                refuse_contradictions(read_arguments(self.configuration.written.get("model.net")), self.datamodule)
+                if self.given is not None:
+                    self.given.adopt(self.objects)
                 self.trainer = self._build_trainer()
             if self.resume is None and leaves_threads_to_fit(self.cores_before, self.config.trainer):
                 say_if_threads_bring_little(
@@ -85,6 +92,8 @@ class Session:
                 )
             if self.trainer.world_size > 1:
                 self.held.enter_context(share_with_ranks())
+            elif "CNNKIT_RUN" in os.environ and not is_first_process():
+                raise UserError("a fit on several devices starts the script again for each of them: make it the first")
             commands: dict[str, Callable[[], None]] = {"fit": self._fit, "predict": lambda: predict(self)}
             commands.get(self.command, lambda: score(self))()
 
@@ -110,7 +119,6 @@ class Session:
         return RunFolder(Path(checkpoint).parent.parent).split if checkpoint else None
 
     def _build_trainer(self) -> L.Trainer:
-        refuse_contradictions(read_arguments(self.configuration.written.get("model.net")), self.datamodule)
         if isinstance(self.model, ClassificationTask):
             refuse_other_labels(self.model, self.datamodule)
         self._settle_precision()
@@ -184,3 +192,6 @@ class Session:
             if is_first_process():
                 print(f"stopped; go on with: {quote_command('fit', '--resume', self.run)}", file=sys.stderr)
             raise
+        finally:
+            if self.given is not None and self.trainer.global_step > 0:
+                self.given.hand_back()

@@ -1,7 +1,8 @@
 """Settles how many threads a fit computes with, before anything is built: numbers depend on it.
 
-Without a setting of the user's, a run on a CPU leaves those cores alone that other processes use, and a resume takes
-the number that its run had. Several ranks are left to Lightning, which divides the cores among them.
+Without a setting of the user's, a run on a CPU leaves those cores alone that other processes use, and takes no more
+than its container may use. A resume takes the number that its run had. Several ranks are left to Lightning, which
+divides the cores among them.
 """
 
 import contextlib
@@ -15,7 +16,16 @@ from jsonargparse import Namespace
 from cnnkit.notices import say
 from cnnkit.precision import resolve_device
 from cnnkit.runs import RunFolder
-from cnnkit.threads import THREAD_VARIABLES, Usage, choose_threads, count_cores, describe_choice, measure_others
+from cnnkit.threads import (
+    THREAD_VARIABLES,
+    Usage,
+    choose_threads,
+    count_cores,
+    describe_choice,
+    describe_quota,
+    limit_to_quota,
+    measure_others,
+)
 
 
 @contextlib.contextmanager
@@ -28,21 +38,18 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
         resumed: the run that goes on.
 
     Yields:
-        What the manifest's ``machine`` says about the choice, if other processes have decided it.
+        What the manifest's ``machine`` says about the choice, if other processes or a container's quota decided it.
     """
-    most, facts = torch.get_num_threads(), {}
-    threads = most
+    facts: dict[str, Any] = {}
+    threads = most = torch.get_num_threads()
     if before is not None and leaves_threads_to_fit(before, trainer):
         recorded = read_threads(resumed) if resumed else None
-        if recorded is not None:
-            threads = recorded if recorded <= count_cores() else most
+        if recorded is not None and recorded <= count_cores():
+            threads = recorded
             if threads < most:
                 say(f"threads {threads} of {most}, as {resumed} had; OMP_NUM_THREADS={most} decides otherwise")
-        elif not resumed and most > 1 and (others := measure_others(before)) is not None:
-            threads = choose_threads(most, count_cores(), others)
-            if threads < most:
-                facts = {"cores_used_by_others": round(others, 2)}
-                say(describe_choice(threads, most, others))
+        else:
+            threads, facts = _choose_threads(before, most, measure=not resumed)
     if threads == most:
         yield facts
         return
@@ -51,6 +58,20 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
         yield facts
     finally:
         torch.set_num_threads(most)
+
+
+def _choose_threads(before: Usage | None, most: int, *, measure: bool) -> tuple[int, dict[str, Any]]:
+    """Choose the number of threads by a container's quota and by what others use, and say in a line what decides it."""
+    limit = limit_to_quota(most)
+    others = measure_others(before) if measure and before is not None and limit > 1 else None
+    threads = limit if others is None else choose_threads(limit, count_cores(), others)
+    if threads < limit and others is not None:
+        say(describe_choice(threads, most, others))
+        return threads, {"cores_used_by_others": round(others, 2)}
+    if threads < most:
+        say(describe_quota(threads, most))
+        return threads, {"cores_of_quota": threads}
+    return threads, {}
 
 
 def leaves_threads_to_fit(before: Usage | None, trainer: Namespace) -> bool:

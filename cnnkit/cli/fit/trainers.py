@@ -117,6 +117,7 @@ def _fit_callbacks(session: "Session", run: RunFolder, users: Sequence[Callback]
     monitor = choose_monitor(session.config.monitor, trainer, session.datamodule)
     facts = collect_facts(session.line, session.resolved(), session.precision_reason)
     facts["machine"] |= session.cores_facts
+    facts |= session.given.facts if session.given is not None else {}
     if session.resume is not None:
         facts["changes"] = {**session.resume.changes, **find_other_threads(session.resume.run, trainer)}
     hparams = flatten_hparams(session.configuration.as_dict())

@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 HOMES = (
     "cnnkit.models",
     "cnnkit.tasks",
+    "cnnkit.distillation",
     "cnnkit.data",
     "cnnkit.transforms",
     "cnnkit.callbacks",

@@ -16,7 +16,8 @@ from cnnkit.runs import RunFolder
 from cnnkit.scalars import PlainScalar
 from cnnkit.yaml_files import YamlFile, read_file, read_word
 
-SHORT = {"--tta": "--model.tta"}
+SHORT = {"--tta": "--model.tta", "--posthoc_tau": "--model.posthoc_tau"}
+_LONGEST_NAME = 255  # characters; of a longer one, the system says an error
 TEXTS = ("name",)  # keys whose word is text, whatever it looks like
 
 
@@ -96,7 +97,7 @@ def refuse_unquoted(words: Sequence[str]) -> None:
         UserError: the words together name a file.
     """
     for end in range(2, min(len(words), 8) + 1) if words and not Path(words[0]).exists() else ():
-        if Path(name := " ".join(words[:end])).is_file():
+        if len(name := " ".join(words[:end])) < _LONGEST_NAME and Path(name).is_file():
             raise UserError(f"{words[0]}: no such file; a name with spaces needs quotes: --config {shlex.quote(name)}")
 
 

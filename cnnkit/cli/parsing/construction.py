@@ -45,8 +45,18 @@ def build_objects(configuration: Configuration) -> Namespace:
         built: Namespace = configuration.parser.instantiate(configuration.values, instantiators=instantiators)
     except ConstructionFailed as failed:
         raise failed.error from failed.error.__cause__
+    except ValueError as error:  # a function has refused, not a class; jsonargparse tried the next type of a union
+        raise _find_refusal(error) from error
     strip_marks(built)
     return built
+
+
+def _find_refusal(error: BaseException) -> BaseException:
+    """Return the `UserError` that is behind an error, else the error itself."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, UserError):
+        cause = cause.__cause__
+    return cause or error
 
 
 class ConstructionFailed(BaseException):
@@ -75,7 +85,8 @@ class Construction:
         if isinstance(net := values.get("net"), dict):
             known = list_parameters(net.get("class_path", ""))
             linked = {key.rpartition(".")[2]: value for key, value in applied_instantiation_links.items()}
-            linked = {name: value for name, value in linked.items() if name in known}
+            written = read_arguments(self.written.get("model.net"))  # a function may take more than its signature says
+            linked = {name: value for name, value in linked.items() if name in known or name in written}
             values["net"] = {**net, "init_args": {**net.get("init_args", {}), **linked}}
         save = private("lightning.pytorch.core.mixins.hparams_mixin._given_hyperparameters_context")
 

@@ -52,8 +52,9 @@ class Origin:
         parts = tuple(_parts(key))
         if ".".join(parts) in self.typed:
             return ""
-        above_is_typed = any(".".join(parts[:end]) in self.typed for end in range(1, len(parts)))
-        for whole in (True,) if above_is_typed else (True, False):
+        near_is_typed = any(".".join(parts[:end]) in self.typed for end in range(1, len(parts)))
+        near_is_typed |= any(typed.startswith(".".join((*parts, ""))) for typed in self.typed)
+        for whole in (True,) if near_is_typed else (True, False):
             for file in reversed(self.files):
                 line = file.line_of(parts, whole=whole)
                 if line is not None:

@@ -15,16 +15,11 @@ from cnnkit.data.folders.drawing import (
     draw_fold,
     refuse_small_classes,
 )
-from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage, format_list, format_path
+from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage, format_list
+from cnnkit.data.folders.overlaps import leave_out_learned, settle_overlaps
 from cnnkit.data.folders.run_split import RunSplit
 from cnnkit.data.folders.units import count_labels, draw_units, join_units, needs_units
 from cnnkit.errors import UserError
-
-_MEANING = {
-    "several parts": "each is used in one of them",
-    "several classes": "one of the classes is wrong: remove that file",
-    "one class": "they share a part",
-}
 
 
 @dataclass(frozen=True)
@@ -63,24 +58,11 @@ def assign_parts(
     """
     own = found.parts.keys() - {"train"}
     result = replace(found, parts={part: list(found.parts.get(part, ())) for part in PARTS})
-    _count_copies(result)
-    later: set[str] = set()
-    for part in reversed(PARTS):  # test first
-        _leave_out(result, part, later, f"in {' or '.join(PARTS[PARTS.index(part) + 1 :])} as well")
-        later |= {image.content for image in result.parts[part]}
+    settle_overlaps(result)
     if run is not None:
-        learned = (("test", "train", "trained"), ("test", "val", "validated"), ("val", "train", "trained"))
-        for part, other, verb in learned:
-            contents = _add_groups(found, {row.content for row in run.rows if row.part == other})
-            _leave_out(result, part, contents, f"{verb} on by this run")
+        leave_out_learned(result, found.images, run)
     _draw_parts(result, own, settings, records, class_names, run)
     return result
-
-
-def _add_groups(found: FolderImages, contents: set[str]) -> set[str]:
-    """Add the contents of all groups that have one of these."""
-    groups = {image.group for image in found.images if image.group and image.content in contents}
-    return contents | {image.content for image in found.images if image.group in groups}
 
 
 def _draw_parts(
@@ -206,37 +188,6 @@ def _label_contents(images: Iterable[LabeledImage]) -> dict[str, int]:
     for image in images:
         labels[image.content] = min(image.label, labels.get(image.content, image.label))
     return labels
-
-
-def _leave_out(result: FolderImages, part: str, contents: set[str], reason: str) -> None:
-    images = result.parts[part]
-    gone = [image for image in images if image.content in contents]
-    if not gone:
-        return
-    result.parts[part] = [image for image in images if image.content not in contents]
-    result.left_out[f"{part}: {reason}"] = len(gone)
-    kind = {"train": "training", "val": "validation", "test": "test"}[part]
-    example = format_path(gone[0].file, result.root) + " ..." * (len(gone) > 1)
-    result.notices.append(f"{len(gone):,} of {len(images):,} {kind} images left out, being {reason} ({example})")
-
-
-def _count_copies(result: FolderImages) -> None:
-    """Count and name equal images of one class, of several classes and in several parts."""
-    first: dict[str, tuple[str, LabeledImage]] = {}
-    kinds: dict[str, list[tuple[LabeledImage, LabeledImage]]] = {}
-    for part, image in ((name, image) for name in PARTS for image in result.parts[name]):
-        before, other = first.setdefault(image.content, (part, image))
-        if other is not image:
-            kind = "several classes" if other.label != image.label else "one class"
-            kind = "several parts" if before != part and kind == "one class" else kind
-            kinds.setdefault(kind, []).append((other, image))
-    result.copies = {kind: len(pairs) for kind, pairs in kinds.items()}
-    groups = []
-    for kind, pairs in kinds.items():
-        names = " = ".join(format_path(image.file, result.root) for image in pairs[0]) + " ..." * (len(pairs) > 1)
-        groups.append(f"{len(pairs):,} in {kind} ({names}; {_MEANING[kind]})")
-    if groups:
-        result.notices.append(f"equal images: {', '.join(groups)}")
 
 
 def _report_absent_classes(result: FolderImages, part: str, class_names: Sequence[str]) -> None:

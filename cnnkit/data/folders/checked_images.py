@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from cnnkit.allocator import pause_collections
-from cnnkit.data.file_checks import EarlyImages, FileCheck, check_files
+from cnnkit.data.file_checks import EarlyImages, check_files
 from cnnkit.data.folders.folder_images import FolderImages, LabeledImage
 from cnnkit.data.folders.layout import Layout
 from cnnkit.data.images.listing import PassedOver, describe_passed_over, scan_images
@@ -54,7 +54,8 @@ def read_folder(
     if line := describe_passed_over(passed_over, layout.root):
         result.notices.append(line.removeprefix(f"{layout.root}: "))
         result.left_out |= {reason.partition(":")[0]: len(paths) for reason, paths in passed_over.items()}
-    _refuse_or_skip(result, checks, on_bad_image)
+    faults = [f"{printable(file)}: {check.fault}" for file, check in checks.items() if check.fault]
+    refuse_or_skip(result, faults, len(checks), on_bad_image)
     if complete:
         labels = {part: {image.label for image in images} for part, images in result.parts.items()}
         _refuse_empty(layout, labels, class_names, "none of the images can be read", "mend them")
@@ -84,13 +85,22 @@ def _refuse_empty(
         raise UserError(f"{printable(empty[0])}: {problem}; {remedy}, or remove the folder")
 
 
-def _refuse_or_skip(result: FolderImages, checks: Mapping[Path, FileCheck], on_bad_image: OnBadImage) -> None:
-    bad = [(file, check.fault) for file, check in checks.items() if check.fault]
-    if not bad:
+def refuse_or_skip(result: FolderImages, faults: Sequence[str], images: int, on_bad_image: OnBadImage) -> None:
+    """Refuse images that cannot be read, or note in the result that they are left out.
+
+    Args:
+        result: gets the note.
+        faults: of each such image: where it is and what is wrong.
+        images: number of all images.
+        on_bad_image: see `read_folder`.
+
+    Raises:
+        UserError: there are some, and on_bad_image is ``error``.
+    """
+    if not faults:
         return
-    first = f"{printable(bad[0][0])}: {bad[0][1]}"
     if on_bad_image == "error":
-        others = f" (and {len(bad) - 1:,} more of {len(checks):,} images)" if len(bad) > 1 else ""
-        raise UserError(f"{first}{others}; mend or remove it, or set data.on_bad_image to skip")
-    result.left_out[UNREADABLE] = len(bad)
-    result.notices.append(f"{len(bad):,} of {len(checks):,} images left out, the first {first}")
+        others = f" (and {len(faults) - 1:,} more of {images:,} images)" if len(faults) > 1 else ""
+        raise UserError(f"{faults[0]}{others}; mend or remove it, or set data.on_bad_image to skip")
+    result.left_out[UNREADABLE] = len(faults)
+    result.notices.append(f"{len(faults):,} of {images:,} images left out, the first {faults[0]}")

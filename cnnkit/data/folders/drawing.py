@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnkit.data.download import lock
+from cnnkit.data.originals.download import lock
 from cnnkit.errors import UserError
 from cnnkit.files import write_atomically
 from cnnkit.notices import printable, say

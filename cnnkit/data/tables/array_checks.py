@@ -1,5 +1,6 @@
 """Checks of the arrays that `from_arrays` gets."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cnnkit.data.folders.folder_images import format_list
+from cnnkit.data.tables.labels import is_missing
 from cnnkit.errors import UserError
 
 
@@ -68,8 +70,13 @@ def check_indices(indices: Any, count: int) -> NDArray[np.int64]:
 
 
 def check_groups(groups: Any, parts: NDArray[np.int64]) -> list[str]:
-    """Return the names of the groups; one that is in two of the given parts is refused."""
-    names = [str(group) for group in np.asarray(groups).tolist()]
+    """Return the names of the groups; one that is in two of the given parts is refused, and so is a missing one."""
+    given = np.asarray(groups).tolist()
+    names = [str(group) for group in given]
+    if missing := [place for place, group in enumerate(given) if is_missing(group)]:
+        raise UserError(
+            f"groups: {len(missing)} of {len(given)} images have none, the first is {missing[0]}: give each one"
+        )
     if len(names) != len(parts):
         raise UserError(f"groups has {len(names)} entries for {len(parts)} images: give one an image, test images last")
     test = {name for name, part in zip(names, parts, strict=True) if part == 2}
@@ -82,6 +89,8 @@ def find_classes(
     labels: NDArray[Any], class_names: Sequence[str] | None
 ) -> tuple[list[tuple[int, ...]], tuple[str, ...]]:
     """Return the classes of each image, and the names of the classes."""
+    if twice := [name for name, count in Counter(class_names or ()).items() if count > 1]:
+        raise UserError(f"class_names: {format_list(twice)} stands twice; give each class a name of its own")
     if labels.ndim == 2:
         names = tuple(class_names or map(str, range(labels.shape[1])))
         if len(names) != labels.shape[1]:

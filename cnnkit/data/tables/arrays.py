@@ -17,7 +17,7 @@ from cnnkit.data.folders.assignment import SplitSettings, assign_parts
 from cnnkit.data.folders.contents import DEFAULT_SIZE, choose_fraction
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage
 from cnnkit.data.image_statistics import compute_channel_statistics
-from cnnkit.data.splits import refuse_several_labels, thin_classes
+from cnnkit.data.splits import hash_indices, refuse_several_labels, thin_classes
 from cnnkit.data.store import Store
 from cnnkit.data.tables.array_checks import (
     check_groups,
@@ -27,6 +27,7 @@ from cnnkit.data.tables.array_checks import (
     to_labels,
     to_pixels,
 )
+from cnnkit.data.tables.held import hold
 from cnnkit.data.tables.labels import JOINT, hot_labels
 from cnnkit.errors import UserError
 from cnnkit.notices import say
@@ -108,7 +109,9 @@ def from_arrays(
     found = _describe_images(pixels, sets, names, parts, named, multilabel=targets.ndim == 2)
     check_training_part(folds, fold)
     settings = SplitSettings(val_size, test_size, split_seed, train_fraction, folds, fold)
-    return ArrayImages(pixels, found, names, settings, mean, std, folds=folds, fold=fold, **options)
+    data = ArrayImages(pixels, found, names, settings, mean, std, folds=folds, fold=fold, **options)
+    facts = [names, hash_indices(data.train_indices, data.val_indices), parts.nonzero()[0].tolist()]
+    return hold(data, facts, {**asdict(settings), "mean": mean, "std": std, **options})
 
 
 class ArrayImages(ImageDataModule):
@@ -136,33 +139,19 @@ class ArrayImages(ImageDataModule):
     ) -> None:
         self._class_names, self._settings = class_names, settings
         self.multilabel = found.label_sets is not None
-        self._content = hashlib.sha256(repr([image[1:] for image in found.images]).encode()).hexdigest()[:16]
+        content = hashlib.sha256(repr([image[1:] for image in found.images]).encode()).hexdigest()[:16]
         names = found.label_names or class_names
         self.assigned = assign_parts(found, settings, None, names, None)
         for notice in self.assigned.notices:
             say(f"arrays: {notice}")
-        train, val, test = (self.assigned.parts[part] for part in PARTS)
-        places = {part: torch.tensor([int(i.file.name) for i in self.assigned.parts[part]]) for part in PARTS}
+        self._arrays = _make_store(pixels, self.assigned, class_names, content)
+        train, val = self.assigned.parts["train"], self.assigned.parts["val"]
         used = torch.tensor(choose_fraction(train, settings), dtype=torch.bool)
-        learned = torch.cat([places["train"], places["val"]]).long()
-        sets = hot_labels(found.label_sets, len(class_names)) if found.label_sets is not None else None
-        labels = torch.tensor([image.label for image in (*train, *val, *test)], dtype=torch.int64)
-        labels = labels if sets is None else sets[labels]
-        self._arrays = Store(
-            name="arrays",
-            train_images=pixels[learned],
-            train_labels=labels[: len(learned)],
-            test_images=pixels[places["test"].long()],
-            test_labels=labels[len(learned) :],
-            class_names=class_names,
-            fingerprint=self._content,
-            provenance={},
-        )
         self.in_channels, self.num_classes = pixels.shape[1], len(class_names)
         height, width = pixels.shape[2:]
         self.image_size = height if height == width else (height, width)
-        images = self._arrays.train_images
-        chunks = (images.index_select(0, at) for at in torch.split(torch.arange(len(learned)), _CHUNK))
+        images, count = self._arrays.train_images, len(self._arrays.train_labels)
+        chunks = (images.index_select(0, at) for at in torch.split(torch.arange(count), _CHUNK))
         means, stds = ([], []) if mean and std else compute_channel_statistics(chunks)
         self.mean, self.std = tuple(mean or means), tuple(std or [max(each, 1 / 255) for each in stds])
         if not len(self.mean) == len(self.std) == self.in_channels:
@@ -174,12 +163,17 @@ class ArrayImages(ImageDataModule):
             **{"batch_size": 128, **options},
         )
         self.train_indices = used.nonzero().flatten()
-        refuse_several_labels(self, labels)
+        refuse_several_labels(self, self._arrays.train_labels)
         if self.imbalance_ratio is not None:
             self.train_indices = thin_classes(
                 self._arrays.train_labels, self.train_indices, self.imbalance_ratio, self.num_classes, self.split_seed
             )
-        self.val_indices = torch.arange(len(train), len(learned))
+        self.val_indices = torch.arange(len(train), count)
+        asked, there_are = options.get("batch_size"), len(self.train_indices)
+        if asked is not None and asked > there_are:
+            say(
+                f"arrays: batch_size is {asked}, but there are {there_are} images to train on: a step takes all of them"
+            )
         self.batch_size = self._batch_size  # not more than there are images
 
     @property
@@ -198,6 +192,25 @@ class ArrayImages(ImageDataModule):
         """Add the settings of the split and the number of equal images."""
         facts = {"copies": self.assigned.copies, "left_out": self.assigned.left_out, "multilabel": self.multilabel}
         return {**super().describe(), **asdict(self._settings), **facts}
+
+
+def _make_store(pixels: Tensor, assigned: FolderImages, class_names: tuple[str, ...], fingerprint: str) -> Store:
+    """Gather the images of the parts: those to train on, then those to validate on; and those to test on."""
+    train, val, test = (assigned.parts[part] for part in PARTS)
+    learned, tested = (torch.tensor([int(i.file.name) for i in some]).long() for some in ([*train, *val], test))
+    labels = torch.tensor([image.label for image in (*train, *val, *test)], dtype=torch.int64)
+    if assigned.label_sets is not None:
+        labels = hot_labels(assigned.label_sets, len(class_names))[labels]
+    return Store(
+        name="arrays",
+        train_images=pixels[learned],
+        train_labels=labels[: len(learned)],
+        test_images=pixels[tested],
+        test_labels=labels[len(learned) :],
+        class_names=class_names,
+        fingerprint=fingerprint,
+        provenance={},
+    )
 
 
 def _describe_images(

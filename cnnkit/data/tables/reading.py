@@ -149,7 +149,8 @@ def _read_csv(path: Path) -> list[tuple[int, list[str]]]:
             rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if cells]
     except (OSError, csv.Error, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"{printable(path)}: cannot be read as a table of UTF-8 text ({reason}); mend it") from None
+        remedy = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "mend it"
+        raise UserError(f"{printable(path)}: cannot be read as a table of UTF-8 text ({reason}); {remedy}") from None
     if len(rows) < 2:
         raise UserError(f"{printable(path)}: has no rows; its first line has the names of the columns")
     width = len(rows[0][1])

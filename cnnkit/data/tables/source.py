@@ -1,12 +1,13 @@
 """The rows of a table as labeled image files, with their part and group."""
 
+import os
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
-from cnnkit.data.file_checks import EarlyImages, FileCheck, check_files
+from cnnkit.data.file_checks import EarlyImages, check_files
 from cnnkit.data.folders.assignment import SplitSettings
-from cnnkit.data.folders.checked_images import UNREADABLE, OnBadImage
+from cnnkit.data.folders.checked_images import OnBadImage, refuse_or_skip
 from cnnkit.data.folders.contents import DEFAULT_SIZE
 from cnnkit.data.folders.folder_images import PARTS, FolderImages, LabeledImage, format_list
 from cnnkit.data.folders.names import recognize_part
@@ -109,7 +110,9 @@ class TableSource:
                 and check.sha256 != file.stem
             ):
                 raise UserError(f"{printable(file)}: was changed since it was copied from {self.root}; delete it")
-        self._refuse_or_skip(result, files, checks, on_bad_image)
+        faulty = [(row, check.fault) for row, check in enumerate(checks) if check.fault]
+        faults = [f"{printable(files[row])} in {self.table.locate(row)}: {fault}" for row, fault in faulty]
+        refuse_or_skip(result, faults, len(checks), on_bad_image)
         if complete:
             self._refuse_absent_classes(result)
         return result
@@ -212,25 +215,14 @@ class TableSource:
             files = [file or self.folder / str(path) for file, path in found]
         missing = [row for row, file in enumerate(files) if not file.exists()] if strict else []
         if missing:
+            foreign = "\\" in str(files[missing[0]]) and os.sep != "\\"  # a path of Windows
+            remedy = "write / for \\ in the paths" if foreign else "set data.root to their folder"
             raise UserError(
                 f"{printable(self.root)}: {len(missing):,} of {len(files):,} image files are missing, the first is "
-                f"{printable(files[missing[0]])} in {self.table.locate(missing[0])}; set data.root to their folder, "
+                f"{printable(files[missing[0]])} in {self.table.locate(missing[0])}; {remedy}, "
                 "or remove the rows"
             )
         return files
-
-    def _refuse_or_skip(
-        self, result: FolderImages, files: Sequence[Path], checks: Sequence[FileCheck], on_bad_image: OnBadImage
-    ) -> None:
-        bad = [row for row, check in enumerate(checks) if check.fault]
-        if not bad:
-            return
-        first = f"{printable(files[bad[0]])} in {self.table.locate(bad[0])}: {checks[bad[0]].fault}"
-        if on_bad_image == "error":
-            others = f" (and {len(bad) - 1:,} more of {len(checks):,} images)" if len(bad) > 1 else ""
-            raise UserError(f"{first}{others}; mend or remove it, or set data.on_bad_image to skip")
-        result.left_out[UNREADABLE] = len(bad)
-        result.notices.append(f"{len(bad):,} of {len(checks):,} images left out, the first {first}")
 
     def _refuse_absent_classes(self, result: FolderImages) -> None:
         sets = result.list_label_sets(len(self.class_names))

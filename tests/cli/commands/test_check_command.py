@@ -6,22 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from checked_words import SMALL, found
 from made_folders import fill
-from small_runs import SMALL_NET, Cli
+from small_runs import Cli
 
 from cnnkit import data
 from cnnkit.cli.commands.check import find_all
 from cnnkit.cli.commands.check.checks import CHECKS
-from cnnkit.data.file_checks import count_cores
 from cnnkit.data.store import Store
-from cnnkit.runs import RunFolder
+from cnnkit.threads import count_usable_cores
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 COUNTS = {"MNIST": (9000, 1000), "FashionMNIST": (9000, 1000), "CIFAR10": (9000, 1000)}
-SMALL = [*SMALL_NET, "--data.batch_size=100", "--trainer.max_epochs=3"]
 STEP = "--model.scheduler=torch.optim.lr_scheduler."
 TRANSFER = ["--model=TransferTask", "--model.net=CNN", "--model.net.channels=[4,8]"]
-FOLDER = ["--data=ImageFolder", "--data.root=photos", "--data.image_size=16", "--data.num_workers=0"]
 
 
 @pytest.fixture
@@ -42,11 +40,6 @@ def made_up_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in COUNTS:
         monkeypatch.setattr(getattr(data, name), "open", made_up)
-
-
-def found(*words: str) -> dict[str, str]:
-    """The keys of the findings with their reasons."""
-    return {finding.key: finding.reason for finding in find_all([*words])}
 
 
 @pytest.mark.usefixtures("made_up_data")
@@ -85,6 +78,12 @@ def test_the_configurations_of_the_package_have_no_warning(cli: Cli, file: Path)
             ["--model.net.norm=batch", "--data.drop_last=false", "--data.batch_size=8999"],
         ),
         ("data.batch_size", "steps of an epoch: 1", [], ["--data.batch_size=9000"]),
+        (
+            "trainer.limit_train_batches",
+            "is 1: steps of an epoch: 1",
+            ["--trainer.limit_train_batches=20"],
+            ["--trainer.limit_train_batches=1"],
+        ),
         (
             "model.scheduler.milestones",
             "5 never comes: the run has 3 epochs",
@@ -149,8 +148,8 @@ def test_the_configurations_of_the_package_have_no_warning(cli: Cli, file: Path)
         (
             "data.num_workers",
             "they take time from each other",
-            [f"--data.num_workers={count_cores()}"],
-            [f"--data.num_workers={count_cores() + 1}"],
+            [f"--data.num_workers={count_usable_cores()}"],
+            [f"--data.num_workers={count_usable_cores() + 1}"],
         ),
     ],
 )
@@ -178,6 +177,7 @@ def test_mirrored_digits_are_named(cli: Cli) -> None:
         "data.augment": "AlternatingFlip mirrors digits, which makes others of them",
         "model.tta": "is flip_shift, which averages over mirrored digits",
     }
+    assert list(found(*SMALL, "--data=MNIST", "--data.augment+=RandomVerticalFlip")) == ["data.augment"]
     assert found(*SMALL, "--data=FashionMNIST", "--data.augment+=AlternatingFlip") == {}
 
 
@@ -203,55 +203,6 @@ def test_a_test_set_to_validate_on_is_named(cli: Cli, monkeypatch: pytest.Monkey
     assert "100% of the validation images are test images" in found(*SMALL, "--data=FashionMNIST")["data"]
 
 
-def test_classes_of_a_folder_are_counted(cli: Cli) -> None:
-    fill(Path("photos/train"), {"blue": 4, "green": 60, "red": 60})
-    fill(Path("photos/val"), {"green": 3, "red": 3}, seed=1)
-    fill(Path("photos/test"), {"blue": 3, "green": 3, "red": 3}, seed=2)
-    net = ["--model.net.channels=[4]", "--model.net.global_pool=true", "--data.batch_size=8", "--data.val_size=0.1"]
-    reasons = {finding.reason for finding in find_all([*net, *FOLDER])}
-    assert reasons == {
-        "no validation image of blue: the choice of the best epoch does not see them",
-        "fewer than 5 training images of blue (4)",
-        "green has 60 training images, blue, the smallest class, 4: accuracy says little of it",
-    }
-
-
-def test_pretrained_weights_want_their_normalization(cli: Cli) -> None:
-    fill(Path("photos"), {"blue": 30, "green": 30})
-    Path("my_timm.py").write_text(
-        "from torch import nn\n\n\nclass Net(nn.Module):\n"
-        "    def __init__(self, num_classes: int = 2, pretrained: bool = False) -> None:\n"
-        "        super().__init__()\n        self.pretrained_cfg = {'mean': (0.5,) * 3, 'std': (0.5,) * 3}\n"
-        "        self.pool, self.head = nn.AdaptiveAvgPool2d(1), nn.Linear(3, num_classes)\n\n"
-        "    def forward(self, images):\n        return self.head(self.pool(images).flatten(1))\n"
-    )
-    words = [*FOLDER, "--data.batch_size=8", "--model.net=my_timm.Net"]
-    assert found(*words) == {}
-    assert list(found(*words, "--model.net.pretrained=true")) == ["data.mean, data.std"]
-    half = ["--data.mean=[0.5,0.5,0.5]", "--data.std=[0.5,0.5,0.5]"]
-    assert found(*words, *half, "--model.net.pretrained=true") == {}
-
-
-def test_weights_of_a_run_want_the_normalization_of_that_run(cli: Cli, trained_once: RunFolder) -> None:
-    fill(Path("photos"), {"blue": 30, "green": 30})
-    weights = [*SMALL, "--data.batch_size=8", "--weights", str(trained_once.path)]
-    assert found(*weights) == {}
-    gray = ["--data.image_size=28", "--data.channels=1"]
-    assert list(found(*weights, *FOLDER, *gray)) == ["data.mean, data.std"]
-    assert found(*weights, *FOLDER, *gray, "--data.mean=[0.286]", "--data.std=[0.353]") == {}
-
-
-def test_an_image_smaller_than_the_stride_is_named(cli: Cli) -> None:
-    fill(Path("photos"), {"blue": 30, "green": 30})
-    words = [*FOLDER, "--data.batch_size=8", "--model.net=TimmNet", "--model.net.name=resnet18"]
-    assert found(*words, "--data.image_size=64") == {}
-    reasons = [finding.reason for finding in find_all([*words, "--data.image_size=24"])]
-    assert [reason.partition(",")[0] for reason in reasons] == [
-        "the first layer and its pooling shrink an image of 24 pixels to 6",
-        "has a total stride of 32 pixels",
-    ]
-
-
 def test_the_exit_code_says_so_only_if_asked(cli: Cli) -> None:
     words = ["check", *SMALL, "--model.scheduler=WarmupCosineLR", "--model.scheduler.warmup=0.95"]
     ended = cli(*words)
@@ -271,6 +222,7 @@ def test_the_exit_code_says_so_only_if_asked(cli: Cli) -> None:
         ("--config nowhere.yaml", "nowhere.yaml"),
         ("--stict", "--stict: unknown word; did you mean --strict?"),
         ("--trainer.max_epochs=-3", "max_epochs"),
+        ("--trainer.limit_train_batches=0.0001", "trainer.limit_train_batches is 0.0001, less than one batch"),
         ("--data=ImageFolder --data.root=nowhere", "nowhere"),
         ("--model.net=CNN --model.net.channels=[]", "channels"),
     ],

@@ -163,7 +163,9 @@ def test_doubtful_labels_are_those_of_the_highest_loss(cli: Cli, trained_once: R
     assert {r["part"] for r in found} == {"val"}
     assert {r["image"] for r in found} == {f"train/{place}" for place in data.val_indices[worst].tolist()}
     assert float(found[0]["loss"]) == pytest.approx(float(losses.max()), rel=1e-3)
-    assert "Training images are not judged" in Path("data-check.html").read_text(encoding="utf-8")
+    page = Path("data-check.html").read_text(encoding="utf-8")
+    assert "Training images are not judged" in page
+    assert "labels of the test images were not judged: the run was not tested" in page
 
 
 @pytest.mark.parametrize(
@@ -175,6 +177,7 @@ def test_doubtful_labels_are_those_of_the_highest_loss(cli: Cli, trained_once: R
         ("--distance x", "--distance: expected a whole number"),
         ("-o page.txt", "output is page.txt: give a file that ends in .html, .htm"),
         ("--run runs/a --data MNIST", "--run has data of its own; give one of them"),
+        ("--labels 20", "--labels: a net finds doubtful labels; name its run with --run"),
         ("--mirored", "--mirored: unknown word; did you mean --mirrored?"),
     ],
 )

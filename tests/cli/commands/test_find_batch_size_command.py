@@ -1,13 +1,17 @@
 """``find-batch-size``: which sizes are tried, and what ends the search."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from small_runs import SMALL_NET, Cli
 
-from cnnkit.data import image_files
+from cnnkit.cli.commands import find_batch_size
+from cnnkit.data import FashionMNISTSample, image_files
+from cnnkit.errors import UserError
 from cnnkit.inspection.complexity import MEGABYTE, complexity
 from cnnkit.models import CNN
 from cnnkit.tasks import ClassificationTask
@@ -50,6 +54,17 @@ def test_a_size_that_does_not_fit_ends_the_search(cli: Cli, monkeypatch: pytest.
     monkeypatch.setattr(ClassificationTask, "training_step", limited)
     found = json.loads(cli(*SEARCH, "--max=64", "--json").out)
     assert (found["largest"], found["ended_by"]) == (16, "memory ran out at 32")
+
+
+def test_a_share_of_memory_without_effect_is_refused() -> None:
+    data = FashionMNISTSample()
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("cuda")))
+    trial = SimpleNamespace(data=data, task=ClassificationTask(CNN(1, 10, 28)), trainer=trainer)
+    args = Namespace(min=8, max=64, memory_share=None)
+    assert find_batch_size._find_bound(trial, args) == (64, "--max")  # type: ignore[arg-type]
+    args.memory_share = 0.2
+    with pytest.raises(UserError, match="--memory_share bounds the memory of a CPU, and this search runs on cuda"):
+        find_batch_size._find_bound(trial, args)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

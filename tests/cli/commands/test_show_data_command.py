@@ -11,8 +11,9 @@ from PIL import Image
 from small_runs import Cli
 
 from cnnkit import FashionMNISTSample, ImageFolder
-from cnnkit.cli.commands.show_data.picture import DRAWS, augmented, draw_data, samples
+from cnnkit.cli.commands.show_data.picture import DRAWS, augmented, draw_data
 from cnnkit.data.batches import Batch
+from cnnkit.data.descriptions import sample_classes
 from cnnkit.transforms import Cutout, MixUp, RandomCrop, RandomHorizontalFlip
 
 CONFIG = """
@@ -94,7 +95,7 @@ def test_samples_are_training_images_of_their_class() -> None:
     data = sample()
     assert data.store is not None
     training = data.store.train_images[data.train_indices], data.store.train_labels[data.train_indices]
-    for label, (name, images) in enumerate(samples(data)):
+    for label, (name, images) in enumerate(sample_classes(data, 20, 10)):
         assert name == data.class_names[label]
         assert len(images) == 10
         own = training[0][training[1] == label]

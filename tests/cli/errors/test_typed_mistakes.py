@@ -28,6 +28,10 @@ TYPED = [
     ("my card.yaml", "my: no such file; a name with spaces needs quotes: --config 'my card.yaml'"),
     ("-c my card.yaml", "my: no such file; a name with spaces needs quotes: --config 'my card.yaml'"),
     ("--model.init_args.net.init_args.dropot 1", "model.net.dropot: CNN has no such argument; did you mean dropout?"),
+    (
+        "--model.class_weights balance",
+        "model.class_weights: expected one of balanced, list, got 'balance'; did you mean balanced?",
+    ),
     ("--model.net.channels 64", "model.net.channels: expected tuple, got '64'; write [64]"),
     ("--data.batch_size 0123", "data.batch_size: '0123' begins with a zero, which makes it octal for some; write 123"),
     ("--data.batch_size 32.5", "data.batch_size: expected int, got '32.5'"),
@@ -105,6 +109,11 @@ TYPED = [
     ("--trainer.callbacks.decay 1", "trainer.callbacks.decay: Callback has no such argument; name a class first, such"),
     ("--trainer.callbacks.EMAA 1", "Callback has no such argument; did you mean --trainer.callbacks=EMA?"),
     ("--trainer.logger.CSVLoger 1", "Logger has no such argument; did you mean --trainer.logger=CSVLogger?"),
+    (
+        "--config cifar10_speed94 --data.augment.2.init_args.epochs 1",
+        "error: data.augment.2: items of a list have no numbers; --data.augment.KEY VALUE changes the last one",
+    ),
+    ("--config cifar10_speed94 --model.net.foo.bar 1", "error: model.net.foo: SpeedNet has no such argument"),
     ("--trainer.logger csv", "trainer.logger: there is no class 'csv' for it; did you mean CSVLogger?"),
     ("--trainer.devices 0", "trainer.devices: give the number of devices"),
     ("--trainer.limit_train_batches 0", "trainer.limit_train_batches is 0: there is no step to train"),

@@ -16,7 +16,7 @@ from small_runs import Cli
 
 import cnnkit
 from cnnkit.cli import main
-from cnnkit.errors import UserError
+from cnnkit.inference.results import Predictions
 from cnnkit.inference.task_loading import load_task
 from cnnkit.inference.trained_net import rebuild_net
 from cnnkit.runs import find
@@ -121,6 +121,7 @@ def test_the_report_has_scores_by_class_and_no_confusion(desk: Path, cli: Cli) -
     [
         (["classroom", "translation", "--run", "runs/r"], "has several labels an image"),
         (["classroom", "challenges", "--run", "runs/r"], "has several labels an image"),
+        (["calibrate", "--run", "runs/r"], "has several labels an image; a temperature is for the softmax"),
     ],
 )
 def test_commands_about_one_class_say_so(desk: Path, cli: Cli, words: list[str], expected: str) -> None:
@@ -172,17 +173,46 @@ def test_a_net_without_its_task_has_the_probabilities_and_thresholds_of_the_task
         assert torch.allclose(net.predict_step(images), task.predict_step(images, 0))
 
 
-def test_a_predictor_refuses_several_labels_but_embeds(desk: Path) -> None:
-    predictor = cnnkit.load(desk / "runs/r", device="cpu")
-    image = np.zeros((16, 16, 3), np.uint8)
-    for method in (predictor.predict, predictor.explain):
-        with pytest.raises(UserError, match="has several labels an image"):
-            method(image)
-    assert len(predictor.embed(image)) == 1
+def test_a_predictor_has_the_classes_and_probabilities_of_the_command(desk: Path, cli: Cli) -> None:
+    assert cli("predict", "--run", "runs/r", "--images", "photos", "-o", "found.csv").code == 0
+    with Path("found.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    predictor = cnnkit.load("runs/r")
+    found = predictor.predict("photos")
+    assert found.thresholds is not None
+    assert torch.equal(torch.from_numpy(found.thresholds), load_checkpoint(find("runs/r").best)["thresholds"])
+    for row, each, labels in zip(rows, found, found.labels, strict=True):
+        assert (row["path"], row["classes"]) == (each.image, "|".join(labels))
+        assert labels == each.labels
+        said = {name: f"{p:.6f}" for name, p in zip(each.names, each.probabilities.tolist(), strict=True)}
+        assert said == {name: row[f"probability_{name}"] for name in NAMES}
+    assert len({*found.labels}) > 1  # not one answer for all
+    table = found[3:5].rows()
+    assert [list(row) for row in table] == [["image", "classes", "probability_bright", "probability_red"]] * 2
+    assert table[0]["classes"] == rows[3]["classes"]
+    assert len(predictor.embed(np.zeros((16, 16, 3), np.uint8))) == 1
+    explained = predictor.explain("photos/0.png", label="red")[0]
+    assert explained.prediction.labels == predictor.predict("photos/0.png")[0].labels
+
+
+def test_a_notebook_shows_the_classes_that_an_image_has() -> None:
+    rows = np.array([[0.7, 0.6], [0.3, 0.1]], np.float32)
+    found = Predictions(["a.png", "b.png"], rows, ["red", "<b>"], np.array([0.5, 0.6], np.float32))
+    assert found.labels == [("red", "<b>"), ()]  # a probability that is its threshold reaches it
+    assert repr(found).splitlines() == [
+        "a.png  red|<b>  red  70.0%  <b>  60.0%",
+        "b.png  -        red  30.0%  <b>  10.0%",
+    ]
+    assert repr(found[1]) == "<b.png: -; red 30.0%, <b> 10.0%>"
+    page = found._repr_html_()
+    assert "<th>classes</th><th>most probable</th><th></th><th>next</th><th></th>" in page
+    assert "<td>red|&lt;b&gt;</td>" in page
+    assert page.count("<td>") == 12
 
 
 def test_checks_know_several_labels(desk: Path, cli: Cli) -> None:
-    assert cli("check", *WORDS, "--trainer.max_epochs=2").code in (0, 1)
+    ended = cli("check", *WORDS, "--trainer.max_epochs=2", "--strict")
+    assert (ended.code, ended.err.count("error")) == (0, 0), ended.out + ended.err
     ended = cli("check-data", *(word for word in WORDS if word.startswith("--data")))
     assert ended.code == 2
     assert "has several labels an image" in ended.err

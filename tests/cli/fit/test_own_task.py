@@ -65,6 +65,23 @@ def test_its_loss_is_the_one_that_is_trained_and_its_arguments_are_checked(cli: 
     assert ended.err == "error: model.gama: MyTask has no such argument; did you mean gamma?\n"
 
 
+SLOW_STEP = """
+from cnnkit import ClassificationTask
+
+class SlowStep(ClassificationTask):
+    def compute_loss(self, batch):
+        print("the first step", flush=True)
+        raise ValueError("a bug")
+"""
+
+
+def test_what_a_fit_uses_is_printed_before_its_first_step_which_may_take_minutes(cli: Cli) -> None:
+    Path("slow.py").write_text(SLOW_STEP)
+    ended = cli("fit", "--model=slow.SlowStep", "--model.net.channels=[4,8]", "--model.net.hidden_sizes=[16]", *SHORT)
+    words = [line.split()[0] for line in ended.out.splitlines()]
+    assert words == ["run", "net", "data", "limit_train_batches", "precision", "the"], ended.out + ended.err
+
+
 NETS = """
 import torch
 from torch import nn

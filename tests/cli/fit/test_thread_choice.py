@@ -21,6 +21,7 @@ def two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(threads, "measure_others", lambda before: 1.0)
     monkeypatch.setattr(threads, "count_cores", lambda: 2)
+    monkeypatch.setattr("cnnkit.threads.read_quota", lambda: None)
     monkeypatch.setattr(session, "say_if_threads_bring_little", lambda *args: None)  # measures time
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(2)
@@ -56,6 +57,17 @@ def test_a_busy_neighbor_leaves_one_thread_which_is_said_recorded_and_kept_by_a_
     assert "had 1: from here on its numbers are not those of a run without a stop" in capfd.readouterr().err
     assert manifest["resumes"][-1]["changes"]["machine.threads"] == [1, 2]
     assert threads.read_threads(RunFolder(find("runs").path)) == 2  # what the next resume takes
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_quota_of_a_container_bounds_the_threads(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cnnkit.threads.read_quota", lambda: 1.2)
+    monkeypatch.setattr(threads, "measure_others", lambda before: 0.0)
+    manifest = fit(*SMALL)
+    assert "threads 1 of 2: this container may use no more cores; OMP_NUM_THREADS=2" in capfd.readouterr().err
+    assert (manifest["machine"]["threads"], manifest["machine"]["cores_of_quota"]) == (1, 1)
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -1,10 +1,6 @@
-"""Image files of every kind, and those that are none."""
+"""Image files of every kind become the same pixels."""
 
-import os
-import pickle
-import struct
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms
 
 from cnnkit.data.images.decode import UnreadableImage, read_image
-from cnnkit.errors import UserError
 
 SUFFIXES = ["png", "jpg", "webp", "bmp", "gif", "tif"]
 # Two colors, side by side: tells left from right, and is exact where compression is lossy.
@@ -178,71 +173,6 @@ def test_the_shortcut_of_large_jpegs_shows_the_same(tmp_path: Path) -> None:
         expected = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR, box)).transpose(2, 0, 1)
     found = read_image(tmp_path / "a.jpg", 3, (32, 32)).numpy()
     assert np.abs(found.astype(float) - expected).mean() < 1.5  # half a pixel off would be 4
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_truncated_files_are_refused_by_name(suffix: str, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / f"a.{suffix}")
-    content = (tmp_path / f"a.{suffix}").read_bytes()
-    for size in (None, (8, 8)):
-        (tmp_path / f"cut.{suffix}").write_bytes(content[: len(content) // 2])
-        with pytest.raises(UnreadableImage, match=rf"^\S*cut\.{suffix}: [^\n]+$"):
-            read_image(tmp_path / f"cut.{suffix}", 3, size)
-
-
-def no_image(kind: str, folder: Path) -> Path:
-    path = folder / "a.png"
-    match kind:
-        case "empty":
-            path.touch()
-        case "text":
-            path.write_text("<html>404</html>")
-        case "folder":
-            path.mkdir()
-        case "link":
-            path.symlink_to("nowhere")
-        case "pipe":
-            os.mkfifo(path)
-        case "postscript":  # a format of Pillow's that runs another program
-            path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        ("empty", "an empty file"),
-        ("text", "not an image"),
-        ("folder", "a folder"),
-        ("link", "a link to nothing"),
-        ("pipe", "not a regular file"),
-        ("postscript", "document or drawing"),
-        ("missing", "no such file"),
-    ],
-)
-def test_what_is_no_image_is_refused_with_the_reason(kind: str, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImage, match=rf"a\.png: {reason}") as caught:
-        read_image(no_image(kind, tmp_path), 3, (8, 8))
-    assert isinstance(caught.value, UserError)
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # as it comes from a worker
-
-
-def png_of(width: int, height: int) -> bytes:
-    """A file of a few bytes that says it has that many pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize("side", [9_000, 60_000])
-def test_bombs_are_refused_by_their_header(side: int, tmp_path: Path) -> None:
-    (tmp_path / "a.png").write_bytes(png_of(side, side))
-    with pytest.raises(UnreadableImage, match="pixels"):
-        read_image(tmp_path / "a.png", 3, (8, 8))
 
 
 def test_the_pixel_limit_is_a_setting(tmp_path: Path) -> None:

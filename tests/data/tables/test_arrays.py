@@ -96,6 +96,13 @@ def test_names_and_grays_and_several_labels() -> None:
     assert data.store.train_labels.dtype == torch.float32
 
 
+def test_a_step_larger_than_the_data_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert from_arrays(IMAGES, LABELS, val_size=9, test_size=9).batch_size == 72  # the default fits itself in silence
+    assert capsys.readouterr().err == ""
+    assert from_arrays(IMAGES, LABELS, val_size=9, test_size=9, batch_size=80).batch_size == 72
+    assert "batch_size is 80, but there are 72 images to train on" in capsys.readouterr().err
+
+
 def test_it_trains(tmp_path: Any) -> None:
     from tiny_training import tiny_trainer
 
@@ -124,7 +131,10 @@ def test_it_trains(tmp_path: Any) -> None:
         ((IMAGES, LABELS), {"test_indices": [90]}, "integers from 0 to 89"),
         ((IMAGES, LABELS), {"test_indices": [1], "groups": ["g"] * 90}, "are in train and test: g"),
         ((IMAGES, LABELS), {"groups": [1]}, "1 entries for 90 images"),
+        ((IMAGES, LABELS), {"groups": ["g", None] * 45}, "45 of 90 images have none, the first is 1"),
+        ((IMAGES, LABELS), {"groups": [*range(89), np.nan]}, "1 of 90 images have none, the first is 89"),
         ((IMAGES, LABELS), {"class_names": ["a", "b"]}, "there is a label 2"),
+        ((IMAGES, LABELS), {"class_names": ["a", "b", "a"]}, "a stands twice"),
         ((IMAGES, LABELS), {"mean": [0.5], "std": [0.2]}, "need 3 numbers each"),
     ],
 )

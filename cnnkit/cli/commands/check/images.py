@@ -7,7 +7,8 @@ from torch import Tensor
 from cnnkit.cli.commands.check.subject import Finding, Subject
 from cnnkit.data import MNIST
 from cnnkit.data.similarity import hash_pixels
-from cnnkit.transforms import AlternatingFlip, RandomHorizontalFlip
+from cnnkit.metric_names import MONITOR, MULTILABEL_MONITOR
+from cnnkit.transforms import AlternatingFlip, RandomHorizontalFlip, RandomVerticalFlip
 
 _FEW, _UNEQUAL = 5, 10  # training images of a class; ratio of the largest class to the smallest
 _SAME = 0.5  # share of the validation images that are test images
@@ -20,7 +21,8 @@ def check_flips(subject: Subject) -> Iterator[Finding]:
     if not isinstance(subject.data, MNIST) and (len(names) < _LETTERS or any(len(name) != 1 for name in names)):
         return
     what = "digits" if all(name.isdigit() for name in names) else "letters"
-    flips = [each for each in subject.transforms if isinstance(each, (RandomHorizontalFlip, AlternatingFlip))]
+    kinds = RandomHorizontalFlip, RandomVerticalFlip, AlternatingFlip
+    flips = [each for each in subject.transforms if isinstance(each, kinds)]
     if flips:
         yield Finding(
             "data.augment", f"{type(flips[0]).__name__} mirrors {what}, which makes others of them", "remove it"
@@ -55,13 +57,17 @@ def check_balance(subject: Subject) -> Iterator[Finding]:
     """A class that is much rarer than another."""
     counts = subject.counts["train"]
     least, most = min(counts), max(counts)
-    if least and most > _UNEQUAL * least:
+    alike: tuple[str, ...] = ("val/f1_macro", "val/acc_balanced")
+    monitor = subject.config["monitor"] or MONITOR
+    if subject.data.multilabel:  # `fit` takes the mean average precision in place of the accuracy then
+        monitor, alike = MULTILABEL_MONITOR if monitor == MONITOR else monitor, (MULTILABEL_MONITOR,)
+    if least and most > _UNEQUAL * least and monitor not in alike:
         names = [str(name) for name in subject.data.class_names]
         yield Finding(
-            "data",
+            "monitor",
             f"{names[counts.index(most)]} has {most:,} training images, {names[counts.index(least)]}, the smallest "
-            f"class, {least:,}: accuracy says little of it",
-            "add images of it, and monitor a score that counts every class alike",
+            f"class, {least:,}: {monitor} says little of it",
+            f"give {' or '.join(alike)}, and see docs/imbalance.md for remedies in training",
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from cnnkit.cli.commands.check.subject import Finding, Subject
+from cnnkit.errors import UserError
 from cnnkit.optim import plan_schedule
 from cnnkit.optim.factories import plain_factory, read_argument, read_name
 
@@ -54,8 +55,17 @@ def check_warm_up(subject: Subject) -> Iterator[Finding]:
 
 
 def check_steps(subject: Subject) -> Iterator[Finding]:
-    """An epoch of no step or of one."""
-    if subject.batches <= 1:
+    """An epoch of one step.
+
+    Raises:
+        UserError: it has none, because of the trainer's limit; `fit` refuses that, too.
+    """
+    limit = subject.arguments.get("limit_train_batches")
+    if not subject.batches and subject.all_batches:
+        raise UserError(f"trainer.limit_train_batches is {limit}, less than one batch; give a whole number of batches")
+    if subject.batches == 1 < subject.all_batches:
+        yield Finding("trainer.limit_train_batches", f"is {limit}: steps of an epoch: 1", "leave it out, or raise it")
+    elif subject.batches <= 1:
         images, size = len(subject.data.train_indices), subject.data.batch_size
         yield Finding(
             "data.batch_size",

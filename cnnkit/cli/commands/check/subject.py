@@ -94,11 +94,15 @@ class Subject:
             return []
 
     @cached_property
+    def all_batches(self) -> int:
+        """Training batches of an epoch without a limit."""
+        images, size = len(self.data.train_indices), self.data.batch_size
+        return images // size if self.data.drop_last else math.ceil(images / size)
+
+    @cached_property
     def batches(self) -> int:
         """Training batches of an epoch."""
-        images, size = len(self.data.train_indices), self.data.batch_size
-        count = images // size if self.data.drop_last else math.ceil(images / size)
-        limit = self.arguments.get("limit_train_batches")
+        limit, count = self.arguments.get("limit_train_batches"), self.all_batches
         if limit is None:
             return count
         return min(count, limit) if isinstance(limit, int) else int(count * limit)

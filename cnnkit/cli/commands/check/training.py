@@ -7,11 +7,11 @@ from typing import Any
 from cnnkit.callbacks.logged import describe_missing_metric, find_logged_metrics
 from cnnkit.cli.commands.check.subject import Finding, Subject
 from cnnkit.cli.fit.trainer_values import choose_monitor
-from cnnkit.data.file_checks import count_cores
 from cnnkit.errors import UserError
 from cnnkit.optim.factories import plain_factory, read_name
 from cnnkit.precision import describe_slow_precision
 from cnnkit.tasks import TransferTask
+from cnnkit.threads import count_usable_cores
 from cnnkit.transforms import Mix
 
 _TOO_LOW, _TOO_HIGH = 2e-5, 1e-2  # rates of a head on a frozen net, and of a pretrained backbone
@@ -111,7 +111,7 @@ def check_precision(subject: Subject) -> Iterator[Finding]:
 
 def check_workers(subject: Subject) -> Iterator[Finding]:
     """More processes than cores to gather batches."""
-    workers, cores = subject.data.num_workers, count_cores()
+    workers, cores = subject.data.num_workers, count_usable_cores()
     if workers > cores:
         yield Finding(
             "data.num_workers",

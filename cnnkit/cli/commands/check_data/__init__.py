@@ -31,6 +31,7 @@ _COLUMNS = (
 )
 # Small gray images resemble each other: with the values for color, Fashion-MNIST has 94,000 pairs.
 _DISTANCE, _SIMILARITY = {3: 12, 1: 4}, {3: 0.6, 1: 0.95}  # by channels
+_LABELS = 50  # doubtful ones that are listed of a part
 _STRICTER = 0.1  # more for mirrored images, of which fewer are copies
 
 
@@ -46,7 +47,7 @@ def arguments() -> Options:
         "--similarity", type=share, metavar="R", help="least correlation of the details (default: 0.6, gray: 0.95)"
     )
     options.add_argument("--mirrored", action="store_true", help="also look for mirrored images")
-    options.add_argument("--labels", type=positive, default=50, metavar="N", help="doubtful labels a part (50)")
+    options.add_argument("--labels", type=positive, metavar="N", help="doubtful labels a part, of --run (default: 50)")
     options.add_argument(
         "-o", "--output", default="data-check.html", metavar="FILE", help="the page (default: data-check.html)"
     )
@@ -74,6 +75,10 @@ def run(args: argparse.Namespace) -> int:
         f"Similar: at most {distance} of 64 bits of the hash differ, and the details correlate by {similarity:g} or "
         "more. Such a pair need not be a copy, and cropped or turned copies are not found: look at the pictures."
     ]
+    if trained is not None and not trained.predictions.exists():
+        notes.append(
+            "The labels of the test images were not judged: the run was not tested, and this command does not do it."
+        )
     title = f"{type(data).__name__}{f' {data.store.name}' if data.store else ''}"
     with writing_output(output, "w") as file:
         file.write(render(title, table, findings, counts, notes))
@@ -93,6 +98,8 @@ def _open(args: argparse.Namespace) -> "tuple[ImageDataModule, Any]":
     words = configuration_words(args)
     if args.run and words:
         raise UserError(f"{words[0]}: --run has data of its own; give one of them")
+    if args.labels and not args.run:
+        raise UserError("--labels: a net finds doubtful labels; name its run with --run, or leave this out")
     trained = runs.choose_finished(args.run) if args.run else None
     data = build_data(trained) if trained else build_from_config(words).data
     if not isinstance(data, ImageDataModule):
@@ -114,7 +121,7 @@ def _find(
     if trained is not None:
         from cnnkit.cli.commands.check_data.labels import find_labels
 
-        found += find_labels(trained, data, table, args.labels)
+        found += find_labels(trained, data, table, args.labels or _LABELS)
     return found
 
 

@@ -57,10 +57,15 @@ def _print(report: "ReportData", figures: dict[str, str], output: Path, *, as_js
     if as_json:
         import json
 
+        from cnnkit.stats.calibration import bin_predictions
+
         values = {"report": str(output), "test": report.tested or None, "best": report.manifest.get("best")}
         values["predictions_of"] = report.part or None
         if report.predictions is not None and report.calibration is not None:
             values |= {"accuracy": report.predictions.accuracy, "calibration_error": float(report.calibration.error)}
+            if report.predictions.uncalibrated is not None:
+                before = bin_predictions(report.predictions.uncalibrated, report.predictions.correct)
+                values["calibration_error_before"] = before.error
         print(json.dumps(values, indent=2))
         return
     print_rows({**figures, "report": str(output)})

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnkit.cli.commands.report.confidence import show_confidence
 from cnnkit.cli.commands.report.report_data import ReportData
 from cnnkit.inspection.complexity import complexity
 from cnnkit.metric_names import describe_best_score, format_metric
@@ -91,7 +92,7 @@ def _sections(report: ReportData) -> Iterator[Section]:
     yield Section("curves", "Training", list(_curves(report)))
     of = {"test": "the test images", "validation": "the validation images"}.get(report.part, "")
     yield Section("classes", f"Classes, on {of}", list(_classes(report)))
-    yield Section("calibration", f"Confidence, on {of}", list(_confidence(report)))
+    yield Section("calibration", f"Confidence, on {of}", list(show_confidence(report)))
     yield Section("errors", f"Most confidently wrong, of {of}", list(_errors(report)))
     yield Section("kernels", "First layer", list(_kernels(report)))
     yield Section("net", "Layers", list(_layers(report)))
@@ -146,20 +147,6 @@ def _class_row(matrix: np.ndarray, names: Sequence[str], k: int) -> list[str]:
     other = int(wrong.argmax())
     taken = [names[other], f"{wrong[other]:,}"] if wrong[other] else ["", ""]
     return [names[k], f"{total:,}", f"{right:,}", f"{right / total:.2%}" if total else "", *taken]
-
-
-def _confidence(report: ReportData) -> Iterator[Block]:
-    if report.calibration is None:
-        return
-    error = report.calibration.error
-    yield html.picture(
-        plots.png_bytes(plots.reliability_figure(report.calibration)),
-        f"Reliability diagram: accuracy for each range of confidence. Expected calibration error {error:.3f}.",
-        "A net whose confidence can be believed has its bars end on the diagonal; bars below it mean overconfidence. "
-        "The calibration error is the mean distance, weighted by the number of images.",
-        width=460,
-        kind="drawing",
-    )
 
 
 def _errors(report: ReportData) -> Iterator[Block]:

@@ -80,6 +80,11 @@ def collect_report_data(run: RunFolder) -> ReportData:
     data = _load_data(report)
     if run.predictions.exists():
         report.part, report.predictions = "test", load_predictions(run.predictions)
+        calibrated = task is not None and task.correction.find_temperature("none") is not None
+        if calibrated and report.predictions.uncalibrated is None:
+            report.notes.append(
+                "The run was calibrated after its test: what is shown is without the temperature; test again."
+            )
     elif task is not None and data is not None and len(data.val_indices):
         report.part, report.predictions = "validation", _predict(task, data)
     if report.predictions is not None and report.predictions.multilabel:
@@ -137,14 +142,20 @@ def _predict(task: Any, data: Any) -> Predictions:
     """The predictions of the net for the validation images."""
     print(f"predicting {len(data.val_indices):,} validation images", file=sys.stderr)
     move_to_accelerator(task)
+    temperatures, plain = task.correction.temperatures, None
     with torch.inference_mode():
         parts = [(task.predict_step(images.to(task.device), 0).cpu(), y) for images, y in data.plain_batches("val")]
+        if task.correction.find_temperature("none") is not None:
+            task.correction.temperatures = {}
+            plain = [task.predict_step(images.to(task.device), 0).cpu() for images, _ in data.plain_batches("val")]
+            task.correction.temperatures = temperatures
     task.cpu()
     probabilities, labels = torch.cat([p for p, _ in parts]).numpy(), torch.cat([y for _, y in parts]).numpy()
     if task.multilabel:
         predicted = (probabilities >= task.thresholds.numpy()).astype(np.int16)
         return Predictions(probabilities, predicted, labels.astype(np.int16), np.arange(len(labels)))
-    return Predictions(probabilities, probabilities.argmax(1), labels, np.arange(len(labels)))
+    before = None if plain is None else torch.cat(plain).amax(1).numpy()
+    return Predictions(probabilities, probabilities.argmax(1), labels, np.arange(len(labels)), uncalibrated=before)
 
 
 def _reason(error: UserError) -> str:

@@ -64,6 +64,7 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
     """
     import torch
 
+    from cnnkit.data.descriptions import count_images
     from cnnkit.data.image_statistics import compute_channel_statistics, fits
 
     store = data.store
@@ -73,7 +74,7 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
         "val": store.train_labels[data.val_indices],
         "test": store.test_labels,
     }
-    counts = {part: _count(labels, data.num_classes) for part, labels in parts.items()}
+    counts = {part: count_images(labels, data.num_classes) for part, labels in parts.items()}
     chosen = _chosen(data)
     mean, std = compute_channel_statistics(
         store.train_images.index_select(0, places) for places in torch.split(chosen, CHUNK)
@@ -93,11 +94,6 @@ def describe(data: "ImageDataModule") -> dict[str, Any]:
         "normalized_well": fits(mean, std, data.mean, data.std),
         "augment": [repr(transform) for transform in data.augmentation.transforms],
     }
-
-
-def _count(labels: "Tensor", classes: int) -> list[int]:
-    """Images of each class, given their labels (N,) or, if they have several, (N, K)."""
-    return (labels.sum(0).long() if labels.ndim == 2 else labels.bincount(minlength=classes)).tolist()
 
 
 def _chosen(data: "ImageDataModule") -> "Tensor":

@@ -8,14 +8,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from cnnkit.data import ImageDataModule
+from cnnkit.data.descriptions import CLASSES, COLUMNS, find_label, sample_classes
 from cnnkit.notices import printable
 from cnnkit.reporting.figures import short
 from cnnkit.reporting.grids import enlarge, tile, to_images
 from cnnkit.transforms import Counter, Mix, Transform
 from cnnkit.transforms.resized_crop import shrink_images
 
-COLUMNS = 10  # images of a class
-CLASSES = 20  # classes shown
 CHANGED = 3  # images that are augmented
 DRAWS = 3  # times each
 LEAST, MOST = 56, 112  # pixels of a shown image's longer side
@@ -30,7 +29,7 @@ def draw_data(data: ImageDataModule) -> Image.Image:
     """
     count = len(data.class_names)
     first = "Training images" + (f" of the first {CLASSES} of {count} classes" if count > CLASSES else "")
-    parts = [_text(first, 15), *(_beside(name, images) for name, images in samples(data))]
+    parts = [_text(first, 15), *(_beside(name, images) for name, images in sample_classes(data, CLASSES, COLUMNS))]
     if data.augmentation.transforms:
         parts.append(_text("Augmentation: each image as it is, and then as in the epochs 1 to 3", 15))
         for title, changed in augmented(data):
@@ -44,15 +43,6 @@ def draw_data(data: ImageDataModule) -> Image.Image:
     return sheet
 
 
-def samples(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
-    """Each class's name with some of its training images, uint8 (B, C, H, W), chosen by the run's seed."""
-    assert data.store is not None
-    mixed = data.train_indices[Counter(data.run_seed, 0, data.train_indices).bits().argsort()]
-    labels = data.store.train_labels[mixed]
-    for label, name in enumerate(data.class_names[:CLASSES]):
-        yield name, data.store.train_images.index_select(0, mixed[_having(labels, label)][:COLUMNS])
-
-
 def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     """Each transform alone, and all together if there are several, with images before and after it.
 
@@ -64,7 +54,7 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
     """
     assert data.store is not None
     labels = data.store.train_labels[data.train_indices]
-    places = [_having(labels, label).nonzero()[:1, 0] for label in range(data.num_classes)]
+    places = [find_label(labels, label).nonzero()[:1, 0] for label in range(data.num_classes)]
     chosen = data.train_indices[
         torch.unique(torch.cat(places))[:CHANGED] if data.multilabel else torch.cat(places)[:CHANGED]
     ]
@@ -87,11 +77,6 @@ def augmented(data: ImageDataModule) -> Iterator[tuple[str, Tensor]]:
         ends = [data.augmentation(given, labels, counter, 0, data.num_classes)[0] for counter in counters]
         after = [_scale_to(before, to_images(images, data.mean, data.std)) for images in ends]
         yield "All together, as the net gets them", torch.stack([before, *after], 1).flatten(0, 1)
-
-
-def _having(labels: Tensor, label: int) -> Tensor:
-    """Which images have a class, bool (N,)."""
-    return labels[:, label] > 0 if labels.ndim == 2 else labels == label
 
 
 def _scale_to(before: Tensor, images: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from cnnkit.runs import ROOT
 from cnnkit.shell import quote_command
 from cnnkit.study.engine import CommandResult, Execute, Interrupted, Outcome, lock_study, run_all
 from cnnkit.study.plan import Plan, Planned, read_plan
+from cnnkit.threads import count_usable_cores
 
 
 def arguments() -> Options:
@@ -130,7 +131,7 @@ def _executor(plan: Plan, jobs: int | None, processes: Processes) -> tuple[Execu
         return execute, jobs or room
     if jobs is None or jobs == 1:
         return _in_process, 1
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, count_usable_cores() // jobs)
     return (lambda words: processes.run(words, threads)), jobs
 
 

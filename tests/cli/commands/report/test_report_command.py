@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,51 +12,15 @@ import pytest
 import torch
 from parsed_page import cells, figures, parsed
 from PIL import Image
+from reported_runs import without_data, worst
 from small_runs import Cli
 
 from cnnkit import ClassificationTask, FashionMNISTSample
-from cnnkit.cli import main
 from cnnkit.cli.commands.report.report_data import collect_report_data
-from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
-from cnnkit.runs.predictions import Predictions, load_predictions
+from cnnkit.runs.predictions import load_predictions
 
 HOSTILE = "<script>alert('$x')</script>"
-
-
-@pytest.fixture
-def untested(cli: Cli, trained_once: RunFolder) -> RunFolder:
-    shutil.copytree(trained_once.path, "runs/untested")
-    return RunFolder(Path("runs/untested"))
-
-
-@pytest.fixture(scope="module")
-def tested_once(trained_once: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tested") / "run"
-    shutil.copytree(trained_once.path, path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CNNKIT_PRECISION", "32-true")
-        assert main(["test", "--run", str(path)]) == 0
-    return path
-
-
-@pytest.fixture
-def tested(cli: Cli, tested_once: Path) -> RunFolder:
-    shutil.copytree(tested_once, "runs/tested")
-    return RunFolder(Path("runs/tested"))
-
-
-def without_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(self: FashionMNISTSample) -> None:
-        raise UserError("the disk with the images is not there;\ncome back tomorrow.")
-
-    monkeypatch.setattr(FashionMNISTSample, "open", gone)
-
-
-def worst(predictions: Predictions) -> list[int]:
-    """Places of the wrong images, the most confident first, by sorting in plain Python."""
-    wrong = [k for k in range(len(predictions.labels)) if predictions.predicted[k] != predictions.labels[k]]
-    return sorted(wrong, key=lambda k: -float(predictions.probabilities[k].max()))
 
 
 def test_the_page_of_a_tested_run_has_what_test_has_found(cli: Cli, tested: RunFolder) -> None:
@@ -150,65 +113,6 @@ def test_an_untested_run_shows_its_validation_images_and_says_so(
     place = data.val_indices[int(shown["alt"].split()[1].rstrip(":"))]
     assert torch.equal(torch.from_numpy(np.array(picture)), data.store.train_images[place, 0])
     assert shown["alt"].endswith(f"in truth {data.class_names[int(data.store.train_labels[place])]}")
-
-
-def test_without_the_data_the_page_has_all_but_the_images(
-    cli: Cli, tested: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_data(monkeypatch)
-    ended = cli("report", "--run", "runs")
-    assert ended.code == 0, ended.err
-    note = "the data set cannot be opened: the disk with the images is not there; come back tomorrow."
-    assert note in ended.err
-    page = parsed(tested.path / "report.html")
-    assert any(note in text for text in page.texts["p"])
-    assert figures(page)["test accuracy"] == f"{tested.manifest()['test']['test/acc']:.2%}"
-    assert not any(tag["alt"].startswith("Image ") for tag in page.attributes("img"))
-    listed = cells(tested.path / "report.html", "image")
-    assert [int(row[0]) for row in listed] == worst(load_predictions(tested.predictions))[:24]
-
-
-def test_with_neither_data_nor_test_nor_checkpoint_there_are_curves_and_configuration(
-    cli: Cli, untested: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_data(monkeypatch)
-    shutil.rmtree(untested.checkpoints)
-    ended = cli("report", "--run", "runs")
-    assert ended.code == 0, ended.err
-    page = parsed(untested.path / "report.html")
-    assert page.texts["h2"] == ["Training", "Configuration", "What was run, and where"]
-    assert len(ended.err.splitlines()) == 2  # no net, no images
-
-
-def test_a_run_whose_test_kept_no_predictions_has_its_score_and_says_so(cli: Cli, tested: RunFolder) -> None:
-    tested.predictions.unlink()
-    assert cli("report", "--run", "runs").code == 0
-    page = parsed(tested.path / "report.html")
-    assert figures(page)["test accuracy"] == f"{tested.manifest()['test']['test/acc']:.2%}"
-    assert any("was not kept; test again" in text and "validation images" in text for text in page.texts["p"])
-    assert "Classes, on the validation images" in page.texts["h2"]
-
-
-def test_images_of_another_data_set_are_not_shown(cli: Cli, tested: RunFolder) -> None:
-    tested.update_manifest(data={"fingerprint": "0123456789abcdef"})
-    ended = cli("report", "--run", "runs")
-    assert ended.code == 0
-    assert "not the one that the run was trained with" in ended.err
-    assert not any(tag["alt"].startswith("Image ") for tag in parsed(tested.path / "report.html").attributes("img"))
-
-
-def test_nothing_is_downloaded(cli: Cli, tested: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fetched(*args: object, **more: object) -> None:
-        raise AssertionError("a report fetches nothing")
-
-    monkeypatch.setattr("cnnkit.data.originals.fetch", fetched)
-    monkeypatch.setenv("CNNKIT_DATA_DIR", "empty")
-    config = tested.config.read_text()
-    assert "FashionMNISTSample" in config
-    tested.config.write_text(config.replace("FashionMNISTSample", "FashionMNIST"))
-    ended = cli("report", "--run", "runs")
-    assert ended.code == 0, ended.err
-    assert "the data set cannot be opened" in ended.err
 
 
 def test_names_of_runs_and_classes_are_text(cli: Cli, tested: RunFolder) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.download import TIMEOUT, download, fetch, open_within
+from cnnkit.data.originals.download import TIMEOUT, download, fetch, open_within
 from cnnkit.errors import UserError
 
 CONTENT = b"content of a file"

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cnnkit.data.download import fetch, lock
-from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file, read_members
-from cnnkit.data.sources import Source, find_source
+from cnnkit.data.originals.download import fetch, lock
+from cnnkit.data.originals.formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file, read_members
+from cnnkit.data.originals.sources import Source, find_source
 from cnnkit.errors import UserError
 from cnnkit.notices import say
 

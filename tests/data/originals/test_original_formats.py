@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.original_formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file
+from cnnkit.data.originals.formats import convert_cifar_pickle, parse_cifar, parse_idx, read_file
 
 
 @pytest.mark.parametrize(

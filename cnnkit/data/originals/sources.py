@@ -1,13 +1,13 @@
 """MNIST, Fashion-MNIST and CIFAR-10 as published: files, hashes, addresses and licenses.
 
-A data set is a `Source`, constants only; `cnnkit.data.originals` reads the files.
+A data set is a `Source`, constants only; `cnnkit.data.originals.loading` reads the files.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cnnkit.data.original_formats import CIFAR_RECORD
+from cnnkit.data.originals.formats import CIFAR_RECORD
 from cnnkit.errors import UserError
 
 

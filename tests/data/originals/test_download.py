@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnkit.data.download import fetch, lock
+from cnnkit.data.originals.download import fetch, lock
 from cnnkit.errors import UserError
 
 URLS = ["https://one.example/file", "http://two.example/file"]

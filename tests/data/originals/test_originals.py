@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from made_originals import LAYOUTS, MadeSet, pack, tar_gz, write
 
-from cnnkit.data import originals
-from cnnkit.data.download import fetch
-from cnnkit.data.originals import load_originals
+from cnnkit.data.originals import loading
+from cnnkit.data.originals.download import fetch
+from cnnkit.data.originals.loading import load_originals
 from cnnkit.errors import UserError
 
 LAYOUTS_OF = {
@@ -133,7 +133,7 @@ def test_only_what_is_missing_is_downloaded(made: Made, tmp_path: Path, monkeypa
         asked.append(url)
         path.write_bytes(gzip.compress(files[url.rpartition("/")[2].removesuffix(".gz")]))
 
-    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=transfer))
+    monkeypatch.setattr(loading, "fetch", partial(fetch, transfer=transfer))
     load_originals("mnist", tmp_path)
     assert len(asked) == 3
     assert all(url.startswith("https://") for url in asked)
@@ -154,7 +154,7 @@ def test_cifar_is_downloaded_as_one_archive_and_checked(
     def transfer(url: str, path: Path) -> None:
         path.write_bytes(answers.pop(0))
 
-    monkeypatch.setattr(originals, "fetch", partial(fetch, transfer=transfer, sleep=lambda _: None))
+    monkeypatch.setattr(loading, "fetch", partial(fetch, transfer=transfer, sleep=lambda _: None))
     loaded = load_originals("cifar10", tmp_path)
     np.testing.assert_array_equal(loaded.arrays["train_images"], made_set.arrays["train_images"])
     assert tree(tmp_path).keys() == {"cifar-10-binary.tar.gz", ".cnnkit/download.lock"}
