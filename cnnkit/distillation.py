@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import Metric
 
 from cnnkit import runs
 from cnnkit.errors import UserError
@@ -83,6 +82,7 @@ class DistillationTask(ClassificationTask):
         self._affine: tuple[Tensor, Tensor] | None = None  # from the net's normalization to the teacher's
         self._teacher_size = (0, 0)
         self.main_loss, self.teacher_loss = MeanLoss(), MeanLoss()
+        self._train_scores.parts = [self.main_loss, self.teacher_loss]
 
     @property
     def logs(self) -> tuple[str, ...]:
@@ -157,9 +157,6 @@ class DistillationTask(ClassificationTask):
                 f"model.teacher: {now['checkpoint']} has other weights than the teacher that this run began with "
                 f"({before['checkpoint']}); bring that one back, or start a new run"
             )
-
-    def _part_metrics(self) -> list[Metric]:
-        return [self.main_loss, self.teacher_loss]
 
 
 def find_teacher(name: str) -> tuple[Path, list[Path]]:

@@ -70,6 +70,8 @@ class AuxiliaryLossTask(ClassificationTask):
         # In lists, because names of heads have dots, and names of modules cannot.
         self.aux_losses = nn.ModuleList(MeanLoss() for _ in names)
         self.aux_accuracies = nn.ModuleList(build_accuracy() for _ in names)
+        parts = [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
+        self._train_scores.parts = parts
 
     @property
     def logs(self) -> tuple[str, ...]:
@@ -120,9 +122,6 @@ class AuxiliaryLossTask(ClassificationTask):
         for (name, _), mean_loss, accuracy in self._parts():
             self.log(f"train/loss_aux/{name}", mean_loss.compute())
             self.log(f"train/acc_aux/{name}", accuracy.compute())
-
-    def _part_metrics(self) -> list[Metric]:
-        return [self.main_loss, *(metric for _, *metrics in self._parts() for metric in metrics)]
 
     def _parts(self) -> list[tuple[tuple[str, float], Metric, Metric]]:
         """Name and weight, mean loss, and accuracy of every head."""

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from cnnkit.errors import UserError
 from cnnkit.metrics import count_classes, log_interval
@@ -84,8 +84,7 @@ class ClassificationTask(ModuleWithOptimizer):
         super().__init__()
         if tta not in get_args(TTA):
             raise UserError(f"tta is {tta!r}: choose one of {', '.join(get_args(TTA))}")
-        with warnings.catch_warnings():  # that a checkpoint holds the net twice
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # that a checkpoint holds the net twice
             self.save_hyperparameters(logger=False)
         resume.drop_objects(self.hparams)
         self.criterion = TrainingLoss(loss, class_weights, label_smoothing, focal_gamma, logit_tau, count_classes(net))
@@ -168,8 +167,6 @@ class ClassificationTask(ModuleWithOptimizer):
         """Compute the loss; log that of single steps every ``trainer.log_every_n_steps``."""
         if self._train_scores.epoch_is_over:
             self._train_scores.reset()
-            for metric in self._part_metrics():
-                metric.reset()
         loss, logits = check_loss(self, self.compute_loss(batch))
         self._train_scores.add(loss, logits, batch[1])
         if (self.global_step + 1) % log_interval(self.trainer) == 0:
@@ -203,7 +200,7 @@ class ClassificationTask(ModuleWithOptimizer):
         super().on_save_checkpoint(checkpoint)
         checkpoint |= {"thresholds": self.thresholds} if self.multilabel else {}
         self.correction.save(checkpoint)
-        checkpoint["train_scores"] = [resume.sum_over_ranks(metric) for metric in self._train_metrics()]
+        checkpoint["train_scores"] = [resume.sum_over_ranks(metric) for metric in self._train_scores.list_metrics()]
         preprocessing = getattr(getattr(self.attached_trainer, "datamodule", None), "preprocessing", None)
         if callable(preprocessing):
             checkpoint["data"] = preprocessing()
@@ -218,14 +215,7 @@ class ClassificationTask(ModuleWithOptimizer):
             self._train_scores.epoch_is_over = not resume.reopen_epoch(checkpoint)
         self._loader_states = resume.read_loader_states(checkpoint)
         if self.global_rank == 0:
-            resume.restore_metrics(self._train_metrics(), checkpoint.get("train_scores", []))
-
-    def _train_metrics(self) -> list[Metric]:
-        return [*self._train_scores.list_metrics(), *self._part_metrics()]
-
-    def _part_metrics(self) -> list[Metric]:
-        """Return the means of the parts of a loss, which a resume restores and a new epoch begins again."""
-        return []
+            resume.restore_metrics(self._train_scores.list_metrics(), checkpoint.get("train_scores", []))
 
     def _evaluate(self, stage: str, batch: LabeledImages) -> dict[str, Tensor]:
         images, labels = batch

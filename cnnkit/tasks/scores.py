@@ -70,11 +70,13 @@ class TrainScores(StageScores):
 
     Attributes:
         epoch_is_over: whether the samples are those of the epoch before.
+        parts: means of the parts of a loss, which belong to the task and are kept and reset with the others.
     """
 
     def __init__(self, metrics: MetricCollection, targets: OneLabel) -> None:
         super().__init__(metrics, "train", targets)
         self.epoch_is_over = False
+        self.parts: list[Metric] = []
         self._updates = GroupedUpdates(targets.prepare)
 
     def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
@@ -83,9 +85,9 @@ class TrainScores(StageScores):
             self._updates.flush(self.mean_loss, self.task_metrics)
 
     def list_metrics(self) -> list[Metric]:
-        """Return the mean loss and the metrics, with all samples so far: what a resume within the epoch needs."""
+        """Return all means and metrics, with all samples so far: what a resume within the epoch needs."""
         self._updates.flush(self.mean_loss, self.task_metrics)
-        return [self.mean_loss, *self.task_metrics.values(copy_state=False)]
+        return [self.mean_loss, *self.task_metrics.values(copy_state=False), *self.parts]
 
     def compute(self) -> dict[str, Tensor]:
         """Return the scores of all samples so far by name, over all ranks."""
@@ -99,4 +101,6 @@ class TrainScores(StageScores):
     def reset(self) -> None:
         """Forget all samples; an epoch begins."""
         super().reset()
+        for part in self.parts:
+            part.reset()
         self.epoch_is_over = False
