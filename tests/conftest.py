@@ -8,6 +8,8 @@ from small_runs import SMALL, WATCHED, Cli, CommandResult
 from cnnkit.cli import main
 from cnnkit.runs import RunFolder, find
 
+os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # threads do not follow what else the machine does
+
 _SHARED: list[Path] = []  # the run of `trained_once`, once there is one
 
 

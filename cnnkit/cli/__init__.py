@@ -11,6 +11,7 @@ from pathlib import Path
 from cnnkit import __version__
 from cnnkit.allocator import import_quickly, keep_freed_memory
 from cnnkit.cli import help as texts
+from cnnkit.cli.cores import watch_cores
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
 from cnnkit.cli.errors.exit_codes import keep_streams_open, run_to_exit_code
 from cnnkit.files import not_written
@@ -84,15 +85,15 @@ def _run(args: list[str], began: float) -> int:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     keep_freed_memory()
-    with one_command():
+    # In a program that has torch already, its threads are that program's choice.
+    cores_before = None if "torch" in sys.modules else read_usage()
+    with one_command(), watch_cores(cores_before):
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
 
         if command == "predict" and any(word.partition("=")[0] == "--images" for word in args):
             return _predict_images(args[1:], debug=debug)
 
-        # In a program that has torch already, its threads are that program's choice.
-        cores_before = None if "torch" in sys.modules else read_usage()
         with import_quickly():
             from cnnkit.cli.fit.command import run_command  # imports torch
 

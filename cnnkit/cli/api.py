@@ -26,6 +26,7 @@ from cnnkit.inference.predictor import Predictor, load
 from cnnkit.notices import is_first_process, one_command
 from cnnkit.runs import RunFolder
 from cnnkit.runs.metrics import quantities, read_metrics
+from cnnkit.threads import read_usage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,7 +163,7 @@ class TrainedRun:
 
 def _execute(command: str, words: list[str], values: Mapping[str, Any]) -> Session:
     """Run a command in this process; what it refuses becomes a `UserError`, other errors stay what they are."""
-    origin, before = None, dict(os.environ)
+    origin, before, cores_before = None, dict(os.environ), read_usage()
     strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark = torch.backends.cudnn.benchmark
     try:
@@ -172,7 +173,7 @@ def _execute(command: str, words: list[str], values: Mapping[str, Any]) -> Sessi
             line = read_command_line(command, [*words, *given.words])
             given.replace_in(line)
             origin = line.origin
-            session = Session(line, time.perf_counter(), given=given)
+            session = Session(line, time.perf_counter(), cores_before=cores_before, given=given)
             session.execute()
         if "CNNKIT_RUN" in before and not is_first_process():
             raise SystemExit  # a rank of this fit, for which Lightning has started the script again

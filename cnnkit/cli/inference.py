@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from cnnkit.cards import find_config
+from cnnkit.cli.cores import use_free_cores
 from cnnkit.errors import UserError
 from cnnkit.inference.trained_net import find_device
 from cnnkit.runs import RunFolder
@@ -16,8 +17,10 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def move_to_accelerator(module: Module) -> Module:
-    """A task or net on the machine's accelerator, if it has one."""
-    return module.to(find_device())
+    """A task or net on the machine's accelerator, if it has one; else the cores compute that others leave free."""
+    if (device := find_device()).type == "cpu":
+        use_free_cores()
+    return module.to(device)
 
 
 def find_configs(names: Sequence[str]) -> list[Path]:

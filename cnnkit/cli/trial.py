@@ -11,11 +11,13 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar, Timer
 from torch import Tensor
 
+from cnnkit.cli.cores import use_free_cores
 from cnnkit.cli.errors.messages import name_trainer_argument
 from cnnkit.cli.fit.callbacks import FINDERS
 from cnnkit.cli.fit.trainer_values import check_device, choose_precision
 from cnnkit.cli.parsing.build import build_from_config
 from cnnkit.errors import UserError
+from cnnkit.precision import resolve_device
 from cnnkit.scalars import as_word
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 
@@ -90,6 +92,8 @@ def open_trial(words: Sequence[str], steps: int) -> Iterator[Trial]:
             "Lightning's LearningRateFinder in trainer.callbacks"
         )
     check_device(arguments)
+    if resolve_device(str(arguments["accelerator"])) == "cpu":
+        use_free_cores()
     precision, _ = choose_precision(built.trainer, built.task, announce=False)
     given = arguments["callbacks"] or []
     callbacks = [c for c in (given if isinstance(given, list) else [given]) if not isinstance(c, _LEFT_OUT)]

@@ -40,7 +40,7 @@ class Session:
         line: the command.
         began: `time.perf_counter` at the start of the process.
         watching: callbacks that no configuration names.
-        cores_before: what the cores had done at the start; None leaves the number of threads alone.
+        cores_before: what the cores had done at the start; with them a command may choose its number of threads.
         given: objects that stand for keys of the configuration.
     """
 
@@ -73,9 +73,9 @@ class Session:
             L.seed_everything(self.config.seed_everything, workers=True)
             if self.command == "fit":
                 self._prepare_fit()
-                resumed = self.resume.run if self.resume is not None else None
-                settled = settle_threads(self.cores_before, self.config.trainer, resumed)
-                self.cores_facts = self.held.enter_context(settled)
+            resumed = self.resume.run if self.resume is not None else None
+            settled = settle_threads(self.cores_before, self.config.trainer, resumed)
+            self.cores_facts = self.held.enter_context(settled)
             follows = follow_split(self._trained_split(), exact=self.command == "fit")
             starts = self.config.weights is not None or (self.given is not None and self.given.has_weights)
             loads_weights = self.command != "fit" or self.resume is not None or starts
@@ -86,7 +86,8 @@ class Session:
                 if self.given is not None:
                     self.given.adopt(self.objects)
                 self.trainer = self._build_trainer()
-            if self.resume is None and leaves_threads_to_fit(self.cores_before, self.config.trainer):
+            new = self.command == "fit" and self.resume is None
+            if new and leaves_threads_to_fit(self.cores_before, self.config.trainer):
                 say_if_threads_bring_little(
                     getattr(self.model, "net", None), self.datamodule, self.config.trainer.precision
                 )

@@ -1,6 +1,6 @@
-"""Settles how many threads a fit computes with, before anything is built: numbers depend on it.
+"""Settles how many threads a command computes with, before anything is built: numbers depend on it.
 
-Without a setting of the user's, a run on a CPU leaves those cores alone that other processes use, and takes no more
+Without a setting of the user's, a command on a CPU leaves those cores alone that other processes use, and takes no more
 than its container may use. A resume takes the number that its run had. Several ranks are left to Lightning, which
 divides the cores among them.
 """
@@ -49,7 +49,7 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
             if threads < most:
                 say(f"threads {threads} of {most}, as {resumed} had; OMP_NUM_THREADS={most} decides otherwise")
         else:
-            threads, facts = _choose_threads(before, most, measure=not resumed)
+            threads, facts = choose_free_threads(before, most, measure=not resumed)
     if threads == most:
         yield facts
         return
@@ -60,7 +60,7 @@ def settle_threads(before: Usage | None, trainer: Namespace, resumed: RunFolder 
         torch.set_num_threads(most)
 
 
-def _choose_threads(before: Usage | None, most: int, *, measure: bool) -> tuple[int, dict[str, Any]]:
+def choose_free_threads(before: Usage | None, most: int, *, measure: bool = True) -> tuple[int, dict[str, Any]]:
     """Choose the number of threads by a container's quota and by what others use, and say in a line what decides it."""
     limit = limit_to_quota(most)
     others = measure_others(before) if measure and before is not None and limit > 1 else None
@@ -76,7 +76,12 @@ def _choose_threads(before: Usage | None, most: int, *, measure: bool) -> tuple[
 
 def leaves_threads_to_fit(before: Usage | None, trainer: Namespace) -> bool:
     """Whether the user has left the number of threads to the command, and one process computes on a CPU."""
-    return before is not None and not any(name in os.environ for name in THREAD_VARIABLES) and _is_one_cpu(trainer)
+    return before is not None and is_left_to_us() and _is_one_cpu(trainer)
+
+
+def is_left_to_us() -> bool:
+    """Whether no variable of the user's decides the number of threads."""
+    return not any(name in os.environ for name in THREAD_VARIABLES)
 
 
 def read_threads(run: RunFolder) -> int | None:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from small_runs import SMALL
 
+from cnnkit.cli.cores import watch_cores
 from cnnkit.cli.fit import session, threads
 from cnnkit.cli.fit.command import run_command
+from cnnkit.cli.inference import move_to_accelerator
 from cnnkit.runs import RunFolder, find
 from cnnkit.threads import THREAD_VARIABLES, Usage
 
@@ -31,6 +33,24 @@ def two_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None
 
 
 START = Usage(0.0, 0.0, 0.0)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_command_that_trains_nothing_leaves_a_busy_core_alone(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with watch_cores(START):
+        move_to_accelerator(torch.nn.ReLU())
+        assert torch.get_num_threads() == (2 if torch.accelerator.is_available() else 1)
+        move_to_accelerator(torch.nn.ReLU())
+    assert capfd.readouterr().err.count("threads 1 of 2: other processes use 1.0 core") <= 1
+    with watch_cores(None):
+        move_to_accelerator(torch.nn.ReLU())
+        assert torch.get_num_threads() == 2, "a program with torch decides itself"
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with watch_cores(START):
+        move_to_accelerator(torch.nn.ReLU())
+        assert torch.get_num_threads() == 2
 
 
 def fit(*words: str, started: Usage | None = START) -> dict[str, Any]:
