@@ -66,7 +66,12 @@ class StopOnSignal(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, but not between a step and its validation: a resume would skip that validation."""
+        """Save, but not between a step and its validation: a resume would skip that validation.
+
+        Nor while gradients accumulate, which no checkpoint has.
+        """
+        if (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
         validates = trainer.is_last_batch or (batch_idx + 1) % (trainer.val_check_batch or math.inf) == 0
         if not validates and self._is_requested(trainer, trainer.global_step % log_interval(trainer) == 0):
             self._save(trainer)

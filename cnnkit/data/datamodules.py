@@ -20,6 +20,7 @@ from cnnkit.data.splits import divide
 from cnnkit.data.store import Store, find_data_dir
 from cnnkit.randomness import Counter
 from cnnkit.recorded import Recorded
+from cnnkit.sizes import as_height_width
 from cnnkit.transforms import Augment, Mix, Normalize, Transform, build_transforms
 from cnnkit.transforms.presets import Preset
 
@@ -90,6 +91,7 @@ class ImageDataModule(Recorded, L.LightningDataModule):
         self.folds, self.fold, self.sampling, self.imbalance_ratio = folds, fold, sampling, imbalance_ratio
         self.train_fraction, self.split_seed, self.seed = train_fraction, split_seed, seed
         self.augmentation = Augment(build_transforms(augment, self.default_augment), Normalize(self.mean, self.std))
+        self.augmentation.check_images(self.in_channels, as_height_width(self.image_size))
         self.store: Store | None = None
         self._loaders = Loaders(resident)
 

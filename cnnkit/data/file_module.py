@@ -90,8 +90,11 @@ class ImageFileModule(ImageDataModule):
             num_workers=min(count_usable_cores() - 1, 16) if num_workers is None else num_workers,
             **options,
         )
-        if self.store_size is not None:
-            self.augmentation.set_size(self.size)
+        if self.store_size is not None and not self.augmentation.set_size(self.size):
+            raise UserError(
+                f"store_size is {store_size}, but augment has no RandomResizedCrop, the only use of larger images: "
+                "leave out data.store_size, or add it to data.augment"
+            )
 
     def default_augment(self) -> list[Transform | Mix]:
         """Shifts by an eighth of the shorter side with reflected borders, and flips; ``light`` with ``store_size``."""

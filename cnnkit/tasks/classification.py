@@ -22,7 +22,7 @@ from cnnkit.tasks.imbalance import count_for_loss, report_imbalance
 from cnnkit.tasks.loss import check_loss, match_dtype
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 from cnnkit.tasks.scores import StageScores, TrainScores
-from cnnkit.tasks.shapes import check_labels, check_shapes
+from cnnkit.tasks.shapes import check_labels, check_shapes, lay_out
 from cnnkit.tasks.targets import choose_targets, name_scalars, use_thresholds
 from cnnkit.tasks.training_loss import LossName, TrainingLoss
 from cnnkit.tasks.tta import TTA, average_views
@@ -88,7 +88,7 @@ class ClassificationTask(ModuleWithOptimizer):
             self.save_hyperparameters(logger=False)
         resume.drop_objects(self.hparams)
         self.criterion = TrainingLoss(loss, class_weights, label_smoothing, focal_gamma, logit_tau, count_classes(net))
-        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
+        self.net = lay_out(net, channels_last=channels_last)
         self.optimizer, self.scheduler = plain_factory(optimizer), scheduler and plain_factory(scheduler)
         self.label_smoothing, self.decay_norm_and_bias = label_smoothing, decay_norm_and_bias
         self.schedule_interval, self.monitor, self.channels_last = schedule_interval, monitor, channels_last

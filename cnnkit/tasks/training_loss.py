@@ -129,8 +129,10 @@ def _check_weights(given: Any, classes: int | None) -> list[float] | None:
     """Return weights that were given as a list; None if there are none, or they are to be counted."""
     if given is None or given == "balanced":
         return None
-    if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in given) or not sum(given):
+    if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in given):
         raise UserError(f"class_weights is {given}: give balanced, or a weight from 0 up for each class")
+    if not any(given):
+        raise UserError(f"class_weights is {given}: at least one weight must be above 0")
     if classes is not None and len(given) != classes:
         raise UserError(f"class_weights has {len(given)} numbers for {classes} classes: give one for each class")
     return list(given)

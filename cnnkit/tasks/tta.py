@@ -19,7 +19,7 @@ def average_views(forward: Callable[[Tensor], Tensor], images: Tensor, kind: TTA
         kind: ``flip``: the image and its mirror image. ``flip_shift``: both with weight 1/4 each, and both shifted by
             one pixel up and left, or down and right, with weight 1/8 each (Jordan 2024, arXiv 2404.00498, section 3.5).
             ``five_crop``: both unshifted, and shifted by an eighth of the size into each corner, all with equal weight.
-            ``none``: the image alone. Shifted images are filled by reflection.
+            ``none``: the image alone. Shifted images are filled by reflection; a side of one pixel is not shifted.
 
     Example:
         >>> image = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]])
@@ -38,7 +38,8 @@ def _list_views(images: Tensor, kind: TTA) -> Iterator[tuple[float, Tensor]]:
         yield 1.0, images
         return
     height, width = images.shape[2:]
-    down, right = (1, 1) if kind == "flip_shift" else (max(1, height // 8), max(1, width // 8))
+    most = (1, 1) if kind == "flip_shift" else (max(1, height // 8), max(1, width // 8))
+    down, right = min(most[0], height - 1), min(most[1], width - 1)  # the most that reflection can fill
     corners = {"flip": [], "flip_shift": [(0, 0), (2, 2)], "five_crop": [(0, 0), (0, 2), (2, 0), (2, 2)]}[kind]
     shifted = 0.5 if kind == "flip_shift" else len(corners) / (len(corners) + 1)
     yield from _mirror(images, 1 - shifted)

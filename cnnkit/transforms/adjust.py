@@ -8,16 +8,8 @@ rounded here.
 import torch
 from torch import Tensor
 
-from cnnkit.errors import UserError
-
 GRAY = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in a gray image (ITU-R BT.601, as torchvision rounds them)."""
-
-
-def check_channels(owner: object, images: Tensor) -> None:
-    """Refuse images that have neither one nor three channels with a `UserError`."""
-    if images.shape[1] not in (1, 3):
-        raise UserError(f"{type(owner).__name__}: images must have 1 or 3 channels, got {images.shape[1]}.")
 
 
 def get_white(images: Tensor) -> float:

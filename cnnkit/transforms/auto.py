@@ -8,8 +8,7 @@ from torch import Tensor
 
 from cnnkit.errors import UserError
 from cnnkit.randomness import Counter
-from cnnkit.transforms.adjust import check_channels
-from cnnkit.transforms.base import Transform, check_between
+from cnnkit.transforms.base import ColorTransform, check_between
 from cnnkit.transforms.kinds import Change, change_by_kind
 from cnnkit.transforms.operations import PIXEL_OPERATIONS, find_matrices
 from cnnkit.transforms.sampling import make_affine_grid, sample_images
@@ -20,7 +19,7 @@ SIGNED = (*MOVES, "Brightness", "Color", "Contrast", "Sharpness")
 """The operations whose magnitude is negative for half of the images."""
 
 
-class AutomaticTransform(Transform):
+class AutomaticTransform(ColorTransform):
     """Base of the transforms that choose operations at random.
 
     Float images are rounded to bytes first, as the operations are defined on bytes.
@@ -107,7 +106,7 @@ class RandAugment(AutomaticTransform):
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Change images; the result (B, C, H, W) is contiguous."""
-        check_channels(self, images)
+        self.check_images(images.shape[1], images.shape[2:])
         changed = _to_bytes(images)
         for number in range(self.num_ops):
             operation = counter.integers(2 * number, 0, len(NAMES) - 1)
@@ -135,7 +134,7 @@ class TrivialAugmentWide(AutomaticTransform):
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Change images; the result (B, C, H, W) is contiguous."""
-        check_channels(self, images)
+        self.check_images(images.shape[1], images.shape[2:])
         operation = counter.integers(0, 0, len(NAMES) - 1)
         negative = counter.uniform(1) < 0.5
         level = counter.integers(2, 0, self.num_magnitude_bins - 1)

@@ -1,6 +1,7 @@
 """The base class of all augmentations, and the checks of their settings."""
 
 import inspect
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -29,9 +30,24 @@ class Transform(Recorded, nn.Module):
         """
         raise NotImplementedError
 
+    def check_images(self, channels: int, size: Sequence[int]) -> None:
+        """Refuse images, of a height and width, that the transform cannot change, with a `UserError`; none by default.
+
+        A data module calls it when it is made, so a fit ends before it begins.
+        """
+
     def extra_repr(self) -> str:
         settings = (name for name in inspect.signature(type(self)).parameters if name in vars(self))
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in settings)
+
+
+class ColorTransform(Transform):
+    """Base of the transforms of colors, which need one or three channels."""
+
+    def check_images(self, channels: int, size: Sequence[int]) -> None:
+        """Refuse images that have neither one nor three channels with a `UserError`."""
+        if channels not in (1, 3):
+            raise UserError(f"{type(self).__name__}: images must have 1 or 3 channels, got {channels}")
 
 
 def check_between(owner: object, name: str, value: float, low: float, high: float) -> None:

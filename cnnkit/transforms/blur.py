@@ -1,6 +1,7 @@
 """Augmentations of sharpness."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,14 @@ class GaussianBlur(Transform):
         self.sigma_low, self.sigma_high = sigma_low, sigma_high
         self.p = p
 
+    def check_images(self, channels: int, size: Sequence[int]) -> None:
+        """Refuse images that are too small for the kernel."""
+        if self.kernel_size // 2 >= min(size):
+            raise UserError(
+                f"GaussianBlur: {'x'.join(map(str, size))} images are too small for kernel_size {self.kernel_size}; "
+                f"set at most {2 * min(size) - 1}"
+            )
+
     def draw(self, counter: Counter) -> tuple[Tensor, Tensor]:
         """Return which images are blurred, (B,) bool, and their standard deviations, (B,)."""
         chance, width = counter.uniforms(2)
@@ -46,9 +55,7 @@ class GaussianBlur(Transform):
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Blur images; the result is contiguous. uint8 ones are blurred as float32 and rounded."""
-        if self.kernel_size // 2 >= min(images.shape[2:]):
-            size = "x".join(map(str, images.shape[2:]))
-            raise UserError(f"GaussianBlur: {size} images are too small for kernel_size {self.kernel_size}.")
+        self.check_images(images.shape[1], images.shape[2:])
         chosen, sigma = self.draw(counter)
         places = torch.arange(self.kernel_size, device=images.device) - self.kernel_size // 2
         kernels = torch.softmax((places / (math.sqrt(2) * sigma[:, None])).square().neg(), dim=1)

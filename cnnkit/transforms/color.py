@@ -3,8 +3,8 @@
 from torch import Tensor
 
 from cnnkit.randomness import Counter
-from cnnkit.transforms.adjust import adjust_brightness, adjust_contrast, check_channels, get_white, to_pixels
-from cnnkit.transforms.base import Transform, check_between
+from cnnkit.transforms.adjust import adjust_brightness, adjust_contrast, get_white, to_pixels
+from cnnkit.transforms.base import ColorTransform, Transform, check_between
 
 
 class RandomBrightness(Transform):
@@ -25,7 +25,7 @@ class RandomBrightness(Transform):
         return adjust_brightness(to_pixels(images), factor, get_white(images)).to(images.dtype)
 
 
-class RandomContrast(Transform):
+class RandomContrast(ColorTransform):
     """Scale the distance of each image from its mean gray value by a factor uniform in [1 - amount, 1 + amount].
 
     Args:
@@ -42,6 +42,6 @@ class RandomContrast(Transform):
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Change images; bytes are truncated, not rounded, as in torchvision."""
-        check_channels(self, images)
+        self.check_images(images.shape[1], images.shape[2:])
         factor = counter.uniform(0, 1 - self.amount, 1 + self.amount)
         return adjust_contrast(to_pixels(images), factor, get_white(images)).to(images.dtype)

@@ -5,6 +5,7 @@ stay uint8 and move at the speed of memory.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -38,6 +39,7 @@ class RandomCrop(Transform):
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Crop images; the result (B, C, H, W) is contiguous."""
         batch, channels, height, width = images.shape
+        self.check_images(channels, (height, width))
         padded = self._pad(images).contiguous()
         padded_height, padded_width = padded.shape[2:]
         # One draw for both offsets: the images are small, and drawing is a good part of the work.
@@ -54,13 +56,19 @@ class RandomCrop(Transform):
         runs = padded.flatten().unfold(0, width, 1)
         return runs.index_select(0, start.flatten()).view(images.shape)
 
+    def check_images(self, channels: int, size: Sequence[int]) -> None:
+        """Refuse images that are too small to be reflected."""
+        if self.mode == "reflect" and self.padding >= min(size):
+            shape = "x".join(map(str, size))
+            raise UserError(
+                f"RandomCrop: {shape} images cannot be reflected by {self.padding} pixels; "
+                f"set a padding of at most {min(size) - 1}"
+            )
+
     def _pad(self, images: Tensor) -> Tensor:
         pad = self.padding
         if self.mode == "zero" or pad == 0:
             return F.pad(images, (pad, pad, pad, pad))
-        if pad >= min(images.shape[2:]):
-            size = "x".join(map(str, images.shape[2:]))
-            raise UserError(f"RandomCrop: {size} images cannot be reflected by {pad} pixels; set a smaller padding.")
         # Not F.pad: its reflection does not take uint8 on every device.
         for dim in (3, 2):
             before = images.narrow(dim, 1, pad).flip(dim)

@@ -11,14 +11,13 @@ from cnnkit.transforms.adjust import (
     adjust_brightness,
     adjust_contrast,
     adjust_saturation,
-    check_channels,
     get_white,
     mix_gray,
     rotate_hue,
     to_images,
     to_pixels,
 )
-from cnnkit.transforms.base import Transform, check_between
+from cnnkit.transforms.base import ColorTransform, check_between
 from cnnkit.transforms.kinds import Change, change_by_kind, change_some, selects_images
 
 _ADJUST = {
@@ -29,7 +28,7 @@ _ADJUST = {
 }
 
 
-class ColorJitter(Transform):
+class ColorJitter(ColorTransform):
     """Change brightness, contrast, saturation and hue of each image by random amounts, in a random order.
 
     The amounts and the arithmetic are those of torchvision's ``ColorJitter``, in float32; uint8 images are rounded
@@ -69,7 +68,7 @@ class ColorJitter(Transform):
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Change images; the result (B, C, H, W) is contiguous."""
-        check_channels(self, images)
+        self.check_images(images.shape[1], images.shape[2:])
         amounts, order = self.draw(counter)
         white = get_white(images)
         if selects_images(images.device):  # each image is converted once
@@ -99,7 +98,7 @@ class ColorJitter(Transform):
         return change
 
 
-class RandomGrayscale(Transform):
+class RandomGrayscale(ColorTransform):
     """Turn each image gray with probability p; images of one channel stay as they are.
 
     Args:
@@ -116,7 +115,7 @@ class RandomGrayscale(Transform):
 
     def forward(self, images: Tensor, counter: Counter) -> Tensor:
         """Change images; the result (B, C, H, W) is contiguous. Bytes are truncated, as in torchvision."""
-        check_channels(self, images)
+        self.check_images(images.shape[1], images.shape[2:])
         return change_some(images, counter.uniform(0) < self.p, self._make_gray)
 
     @staticmethod

@@ -10,7 +10,7 @@ from cnnkit.transforms.base import Transform
 from cnnkit.transforms.mix import Mix
 from cnnkit.transforms.normalize import Normalize
 from cnnkit.transforms.progressive import ProgressiveResize
-from cnnkit.transforms.resized_crop import RandomResizedCrop, shrink_images
+from cnnkit.transforms.resized_crop import RandomResizedCrop
 
 
 class Augment(nn.Module):
@@ -37,13 +37,12 @@ class Augment(nn.Module):
         self.transforms = nn.ModuleList(transforms)
         self.normalize = normalize
         numbered = list(enumerate(transforms))
-        self._size: Sequence[int] | None = None
         self._before = [(i, t) for i, t in numbered if isinstance(t, Transform) and not t.after_normalize]
         self._after = [(i, t) for i, t in numbered if isinstance(t, Transform) and t.after_normalize]
         self._mixes = [(i, t) for i, t in numbered if isinstance(t, Mix)]
 
-    def set_size(self, size: tuple[int, int]) -> None:
-        """Bring images to a height and width: where they are cropped at random, or else before all transforms.
+    def set_size(self, size: tuple[int, int]) -> bool:
+        """Bring images to a height and width where they are cropped at random; return whether they are.
 
         Raises:
             UserError: a crop would undo a ``ProgressiveResize`` before it.
@@ -53,7 +52,20 @@ class Augment(nn.Module):
             if any(isinstance(transform, ProgressiveResize) for transform in self.transforms[:place]):
                 raise UserError("augment: RandomResizedCrop undoes the ProgressiveResize before it; put it first")
             self.transforms[place].size = size  # type: ignore[assignment]
-        self._size = None if crops else size
+        return bool(crops)
+
+    def check_images(self, channels: int, size: tuple[int, int]) -> None:
+        """Refuse images, of a height and width, that a transform cannot change, with a `UserError`."""
+        sizes: set[tuple[int, ...]] = {size}
+        for transform in self.transforms:
+            if isinstance(transform, ProgressiveResize):
+                sizes |= {tuple(transform.shrink(each)) for each in sizes}
+            elif isinstance(transform, Transform):
+                for each in sorted(sizes, reverse=True):
+                    try:
+                        transform.check_images(channels, each)
+                    except UserError as error:
+                        raise UserError(f"augment: {error}") from None
 
     def forward(
         self, images: Tensor, labels: Tensor, counter: Counter, number: int, num_classes: int
@@ -67,8 +79,6 @@ class Augment(nn.Module):
             number: number of the batch in the epoch.
             num_classes: K.
         """
-        if self._size is not None:
-            images = shrink_images(images, self._size)
         for stream, transform in self._before:
             images = transform(images, counter.at_stream(stream))
         images = self.normalize(images)

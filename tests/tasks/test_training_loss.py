@@ -124,7 +124,7 @@ def test_losses_of_16_bit_logits_are_of_32_bits() -> None:
     [
         ({"weights": [1.0, 2.0]}, "class_weights has 2 numbers for 4 classes"),
         ({"weights": [1.0, 2.0, -1.0, 1.0]}, "give balanced, or a weight from 0 up"),
-        ({"weights": [0.0, 0.0, 0.0, 0.0]}, "give balanced, or a weight from 0 up"),
+        ({"weights": [0.0, 0.0, 0.0, 0.0]}, "at least one weight must be above 0"),
         ({"weights": [1.0, 2.0, math.nan, 1.0]}, "give balanced, or a weight from 0 up"),
         ({"weights": "sqrt"}, "give balanced, or a weight from 0 up"),
         ({"name": "hinge"}, "loss is 'hinge': choose one of cross_entropy, focal, logit_adjusted"),

@@ -77,3 +77,17 @@ def test_predictions_are_those_of_the_averaged_logits():
 def test_an_unknown_kind_is_refused():
     with pytest.raises(UserError, match="tta is 'ten_crop'"):
         ClassificationTask(tiny_net(), tta="ten_crop")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["flip", "flip_shift", "five_crop"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1)])
+def test_a_side_of_one_pixel_is_not_shifted(kind, size):
+    image = random_images(*size)
+
+    def forward(view: torch.Tensor) -> torch.Tensor:
+        assert view.shape == image.shape
+        return view.mean((2, 3))
+
+    logits = average_views(forward, image, kind)
+    if size == (1, 1):
+        torch.testing.assert_close(logits, image.mean((2, 3)))

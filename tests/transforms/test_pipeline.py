@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnnkit import transforms
+from cnnkit import FashionMNISTSample, transforms
 from cnnkit.transforms import (
     Augment,
     Counter,
@@ -102,6 +102,29 @@ def test_all_exports_exist():
 
 def test_a_crop_that_undoes_smaller_images_is_refused():
     crop, smaller = transforms.RandomResizedCrop(), transforms.ProgressiveResize()
-    Augment([crop, smaller], normalize()).set_size((28, 20))
+    assert Augment([crop, smaller], normalize()).set_size((28, 20))
     with pytest.raises(ValueError, match="augment: RandomResizedCrop undoes the ProgressiveResize before it"):
         Augment([smaller, crop], normalize()).set_size((28, 20))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ([transforms.RandomCrop(28, "reflect")], "augment: RandomCrop: 28x28 images cannot be reflected by 28 pixels"),
+        (
+            [transforms.ProgressiveResize(0.5), transforms.RandomCrop(20, "reflect")],
+            "augment: RandomCrop: 14x14 images cannot be reflected by 20 pixels; set a padding of at most 13",
+        ),
+        ([transforms.GaussianBlur(57)], "augment: GaussianBlur: 28x28 images are too small for kernel_size 57"),
+    ],
+)
+def test_images_that_a_transform_cannot_take_are_refused_before_a_batch(kinds: list, message: str):
+    with pytest.raises(ValueError, match=message):
+        FashionMNISTSample(augment=kinds)
+
+
+@pytest.mark.parametrize("kind", [transforms.ColorJitter, transforms.RandAugment, transforms.RandomContrast])
+def test_colors_of_two_channels_are_refused_before_a_batch(kind: type):
+    Augment([kind()], normalize()).check_images(3, (8, 8))
+    with pytest.raises(ValueError, match=f"augment: {kind.__name__}: images must have 1 or 3 channels, got 2"):
+        Augment([kind()], normalize()).check_images(2, (8, 8))

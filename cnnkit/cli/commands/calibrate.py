@@ -37,6 +37,10 @@ def arguments() -> Options:
 
 def run(args: argparse.Namespace) -> int:
     """Fit, keep and print the temperature."""
+    if args.remove and args.tta is not None:
+        raise UserError(
+            "--tta has no effect with --remove, which takes out the temperatures of all views: leave it out"
+        )
     run = runs.choose_finished(args.run)
     path = runs.choose_checkpoint(run, args.ckpt_path)
     from cnnkit.callbacks.checkpoint import SafeCheckpointIO
@@ -45,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with runs.hold_writer_lock(run.path, "calibrate"):
         task, checkpoint = load_task(path, [run.config], tta=args.tta)
         entry: dict[str, Any] = {}
+        had = len(task.correction.temperatures)
         if args.remove:
             task.correction.temperatures = {}
         else:
@@ -59,9 +64,10 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({**moment, **entry}, indent=2))
     elif args.remove:
-        print_rows({"temperatures": "removed", "checkpoint": str(path)})
+        print_rows({"temperatures": f"{had} removed" if had else "there are none to remove", "checkpoint": str(path)})
     else:
-        _print(entry, str(path), quote_command("test", "--run", run))
+        other = ["--ckpt_path", args.ckpt_path] if args.ckpt_path else []
+        _print(entry, str(path), quote_command("test", "--run", run, *other))
     return 0
 
 

@@ -52,7 +52,14 @@ def compare_nets(given: nn.Module, made: nn.Module, data: Any, key: str) -> None
     made.load_state_dict(given.state_dict())
     try:
         same = gives_same_outputs(given, made, data.in_channels, as_height_width(data.image_size))
+        if late := [name for name in made.state_dict() if name not in before]:
+            raise UserError(
+                f"{key}: {type(made).__name__} makes {late[0]} in its forward, where no checkpoint can find "
+                "it: make it in the constructor"
+            )
     finally:
+        for name in [name for name in made.state_dict() if name not in before]:
+            before[name] = made.state_dict()[name]
         made.load_state_dict(before)
     if not same:
         raise UserError(f"{key}: {_describe_other(given, 'with the same weights it would compute other logits', data)}")

@@ -101,6 +101,8 @@ def _describe_object(value: Any, key: str) -> dict[str, Any]:
             return _spec(call.target, call.bind(), key)
         except TypeError as error:
             raise UserError(f"{key}: {error}; give them by name") from None
+    if type(value).__name__ == "OptimizedModule":  # of `torch.compile(net)`
+        raise UserError(f"{key} is compiled: give the net itself, and compile_net=True to the task")
     if isinstance(value, nn.Module) and (library := name_library(value)):
         if library == "timm":
             raise UserError(f"{key}: make it by cnnkit.TimmNet(3, 10, 224, name=...), which a run can build again")

@@ -58,8 +58,9 @@ class Configuration:
         """Return plain values, as config.yaml holds them: without objects, and without what the data will set."""
         found: dict[str, Any] = _as_plain(self.values)
         net = found["model"].get("init_args", {}).get("net")
-        for name in LINKED if isinstance(net, dict) else ():
-            net.get("init_args", {}).pop(name, None)
+        arguments = net.get("init_args", {}) if isinstance(net, dict) else {}
+        for name in [name for name in LINKED if name in arguments and _is_seen(net["class_path"], name)]:
+            arguments.pop(name)
         return found
 
     def as_yaml(self, **changes: Any) -> str:
@@ -136,6 +137,16 @@ def _with_whole_names(words: list[str]) -> list[str]:
             if name and (found := resolve_class(name)) is not None:
                 return [*words[:place], f"{key}={find_import_path(found)}", *words[after:]]
     return words
+
+
+def _is_seen(class_path: str, name: str) -> bool:
+    """Whether the data can set an argument of a net: a function may take more than jsonargparse sees of it."""
+    target = resolve_class(class_path)
+    if target is None or isinstance(target, type):
+        return True
+    parser = Parser(exit_on_error=False)
+    parser.add_function_arguments(target, fail_untyped=False)
+    return name in parser.get_defaults()
 
 
 def _as_plain(value: Any) -> Any:

@@ -87,6 +87,8 @@ def from_arrays(
         >>> len(data.train_indices), len(data.val_indices), len(data.store.test_labels)
         (80, 10, 10)
     """
+    if options.get("mirror") is not None:
+        raise UserError("mirror is a folder of files, and arrays are in none: leave it out")
     pixels, targets = to_pixels(images, "images"), to_labels(labels, len(np.asarray(images)), "labels")
     parts = np.zeros(len(pixels), dtype=np.int64)
     if (test_images is None) is not (test_labels is None):

@@ -70,7 +70,7 @@ def read_labels(table: Table, columns: Columns, cells: Mapping[str, Sequence[Any
     refuse_missing(table, "label", values)
     if separator:
         return _read_lists(table, name, [[part.strip() for part in str(cell).split(separator)] for cell in values])
-    texts = [_as_name(table, row, cell) for row, cell in enumerate(values)]
+    texts = _without_zeros([_as_name(table, row, cell) for row, cell in enumerate(values)])
     if (
         separator is None
         and (joint := next((row for row, text in enumerate(texts) if JOINT in text), None)) is not None
@@ -122,6 +122,13 @@ def _as_name(table: Table, row: int, cell: Any) -> str:
     return str(cell).strip()
 
 
+def _without_zeros(texts: list[str]) -> list[str]:
+    """Write integers as such: pandas writes a column of integers that ever had an empty cell as 0.0, 2.0, 10.0."""
+    if all(re.fullmatch(r"-?\d+(\.0+)?", text) for text in texts):
+        return [text.partition(".")[0] for text in texts]
+    return texts
+
+
 def _name_classes(table: Table, column: str, texts: Sequence[str]) -> tuple[str, ...]:
     """Name the classes: by the metadata, else all labels that occur, numbers by their value."""
     if column in table.class_names:
@@ -165,6 +172,8 @@ def _list_places(table: Table, column: str, class_names: Sequence[str]) -> Calla
 def _read_lists(table: Table, column: str, values: Sequence[Any]) -> Labels:
     refuse_missing(table, "labels", values, "fill or remove these rows; an empty list means none of the classes")
     texts = [[_as_name(table, row, each) for each in cell] for row, cell in enumerate(values)]
+    flat = iter(_without_zeros([text for names in texts for text in names]))
+    texts = [[next(flat) for _ in names] for names in texts]
     if (empty := next((row for row, names in enumerate(texts) if "" in names), None)) is not None:
         raise UserError(f"{printable(table.path)}: {table.locate(empty)} has an empty label among others; mend it")
     class_names = _name_classes(table, column, [text for names in texts for text in names])

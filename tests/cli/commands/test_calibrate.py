@@ -165,9 +165,17 @@ def test_mistakes_are_refused_in_one_line(fit: Callable[..., RunFolder], cli: Cl
         (["--run", "runs/none", "--tta", "mirror"], "--tta: invalid choice"),
         (["--run", "runs/none", "--ckpt_path", "other"], "no such checkpoint"),
         ([], "required: --run"),
+        (["--run", "runs/none", "--remove", "--tta", "flip"], "--tta has no effect with --remove"),
     ):
         ended = cli("calibrate", *words)
         assert ended.code == 2
         assert re.search(expected, ended.err), ended.err
         assert len(ended.err.splitlines()) <= 3
     assert "temperatures" not in load_checkpoint(find("runs/none").last)
+
+
+def test_what_is_printed_is_true_of_the_checkpoint(run: RunFolder, cli: Cli) -> None:
+    ended = cli("calibrate", "--run", str(run), "--ckpt_path", "last")
+    assert f"cnnkit test --run {run} --ckpt_path last" in ended.out
+    assert "there are none to remove" in cli("calibrate", "--run", str(run), "--remove").out
+    assert "1 removed" in cli("calibrate", "--run", str(run), "--ckpt_path", "last", "--remove").out

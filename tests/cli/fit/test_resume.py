@@ -26,6 +26,11 @@ class SignalAt(Callback):
         if trainer.global_step == self.step:
             for _ in range(self.times):
                 os.kill(os.getpid(), getattr(signal, self.name))
+
+class SignalAtBatch(SignalAt):
+    def on_train_batch_end(self, trainer, task, outputs, batch, batch_idx):
+        if trainer.current_epoch == 1 and batch_idx == self.step:
+            os.kill(os.getpid(), signal.SIGINT)
 """
 
 
@@ -82,6 +87,19 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     assert "--resume" not in manifest["command"]
     assert manifest["images_per_second"] > 1
     assert len(EventAccumulator(str(run.path)).Reload().Images("train/augmented")) == 1
+
+
+def test_a_signal_while_gradients_accumulate_waits_for_the_step(cli: Cli) -> None:
+    Path("signals.py").write_text(CALLBACK)
+    longer = [*SMALL, "--data.batch_size=64", "--trainer.max_epochs=2", "--trainer.accumulate_grad_batches=2"]
+    assert cli("fit", *longer, "--name=whole").code == 0
+    stop = f"--trainer.callbacks={json.dumps([{'class_path': 'signals.SignalAtBatch', 'init_args': {'step': 0}}])}"
+    assert cli("fit", *longer, "--name=stopped", stop).code == 130
+    run, whole = find("runs/stopped"), find("runs/whole")
+    assert cli("fit", "--resume", str(run)).code == 0
+    one, other = (torch.load(each.last, weights_only=True)["state_dict"] for each in (run, whole))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert rows(run) == rows(whole)
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Cli, whole: RunFolder) -> None:

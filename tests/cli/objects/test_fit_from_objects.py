@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import squeezenet1_1
+from torchvision.models import mobilenet_v3_small, squeezenet1_1
 
 import cnnkit
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample, TrainedRun, TransferTask, from_arrays
@@ -214,3 +214,12 @@ def test_classes_of_a_notebook(desk: Path, monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(cnnkit.errors.UserError, match="NotebookNet, which was defined in the notebook"):
         cnnkit.load(run.path)
     assert main(["report", "--run", str(run.path)]) == 0
+
+
+def test_a_function_whose_arguments_nobody_sees_keeps_the_classes(desk: Path) -> None:
+    net = mobilenet_v3_small(num_classes=3)
+    rng = np.random.default_rng(0)
+    data = from_arrays(rng.integers(0, 256, (60, 32, 32, 3), dtype=np.uint8), np.arange(60) % 3, batch_size=8)
+    run = cnnkit.fit(task=ClassificationTask(net), data=data, **FEW)
+    assert read_dump(run.path / "config.yaml")["model"]["init_args"]["net"]["init_args"]["num_classes"] == 3
+    assert 0 <= run.test()["test/acc"] <= 1

@@ -44,6 +44,19 @@ class Demands(nn.Module):
         self.body = nn.Sequential(nn.Flatten(), *[nn.LazyLinear(10) for _ in range(layers)])
 
 
+class Grows(nn.Module):
+    """Makes its last layer when the first images come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 4, 3, 4), None
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(images).mean((2, 3))
+        self.head = nn.Linear(4, 10) if self.head is None else self.head
+        return self.head(maps)
+
+
 class NoBatches:
     """No data module."""
 
@@ -107,6 +120,11 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "eval": (lambda: {"task": change(KeptNet(), lambda net: net.conv.eval())}, "conv is in evaluation mode"),
     "half": (lambda: {"task": change(KeptNet(), lambda net: net.half())}, "float16"),
+    "late layer": (lambda: {"task": ClassificationTask(Grows())}, "makes head.weight in its forward.*constructor"),
+    "compiled": (
+        lambda: {"task": ClassificationTask(torch.compile(KeptNet()))},  # type: ignore[arg-type]
+        "task.net is compiled: give the net itself, and compile_net=True to the task",
+    ),
     "task": (
         lambda: {"task": change_task(lambda task: setattr(task, "tta", "flip"))},
         "task.tta is flip, .* none",

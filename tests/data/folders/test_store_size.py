@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from cnnkit.data import ImageFolder
 from cnnkit.data.images.decode import read_image
@@ -34,13 +33,10 @@ def test_crops_are_of_larger_images_in_training_alone(folder: Folder, cache: str
     assert torch.equal(test.index_select(0, torch.tensor([0]))[0], read_image(test.files[0], 3, (8, 8)))
 
 
-def test_without_a_crop_images_are_scaled_first(folder: Folder) -> None:
-    data = folder(store_size=(12, 16), augment=[RandomHorizontalFlip(p=1)])
-    batch = next(iter(data.train_dataloader()))
-    assert batch.images.shape[1:] == (3, 12, 16)
-    small = F.interpolate(batch.images.float(), (8, 8), mode="bilinear", antialias=True).round().flip(3)
-    expected = data.augmentation.normalize(small / 255)
-    torch.testing.assert_close(data.prepare(batch, training=True)[0], expected, atol=0.02, rtol=0)
+def test_larger_images_that_nothing_uses_are_refused(folder: Folder) -> None:
+    for augment in ([], [RandomHorizontalFlip(p=1)]):
+        with pytest.raises(UserError, match=r"store_size is \(12, 16\), but augment has no RandomResizedCrop"):
+            folder(store_size=(12, 16), augment=augment)
 
 
 def test_a_second_run_decodes_nothing(folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -136,6 +136,7 @@ def test_it_trains(tmp_path: Any) -> None:
         ((IMAGES, LABELS), {"class_names": ["a", "b"]}, "there is a label 2"),
         ((IMAGES, LABELS), {"class_names": ["a", "b", "a"]}, "a stands twice"),
         ((IMAGES, LABELS), {"mean": [0.5], "std": [0.2]}, "need 3 numbers each"),
+        ((IMAGES, LABELS), {"mirror": "photos"}, "arrays are in none: leave it out"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(arguments: tuple[Any, ...], options: dict[str, Any], expected: str) -> None:

@@ -149,3 +149,14 @@ def test_other_groups_have_another_record(tmp_path: Path, table: Make) -> None:
         parts = [{group_of(int(i.file.stem)) for i in images} for images in data.contents.images.parts.values()]
         assert sum(map(len, parts)) == 10
         assert [len(images) for images in data.contents.images.parts.values()] == [32, 4, 4]
+
+
+def test_integers_as_pandas_writes_them_beside_empty_cells_are_integers(tmp_path: Path, table: Make) -> None:
+    names = write_images(tmp_path, 30)
+    labels = [("0.0", "10.0", "2.0")[i % 3] for i in range(30)]
+    assert table(write_csv(tmp_path / "rows.csv", {"path": names, "label": labels})).class_names == ("0", "2", "10")
+    several = [("0.0", "10.0;2.0", "2.0")[i % 3] for i in range(30)]
+    data = table(write_csv(tmp_path / "several.csv", {"path": names, "label": several}), label_separator=";")
+    assert data.class_names == ("0", "2", "10")
+    versions = [("1.0", "1.5")[i % 2] for i in range(30)]
+    assert table(write_csv(tmp_path / "names.csv", {"path": names, "label": versions})).class_names == ("1.0", "1.5")
