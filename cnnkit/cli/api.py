@@ -21,6 +21,7 @@ from cnnkit.cli.fit.session import Session
 from cnnkit.cli.objects.given import Given
 from cnnkit.cli.parsing.command_line import read_command_line
 from cnnkit.cli.quiet import keep_loggers, quieten
+from cnnkit.data.tables.arrays import ArrayImages
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor, load
 from cnnkit.notices import is_first_process, one_command
@@ -84,7 +85,7 @@ class TrainedRun:
     """
 
     def __init__(self, folder: RunFolder | str | Path, data: L.LightningDataModule | None = None) -> None:
-        self._data = data
+        self._data = data if isinstance(data, ArrayImages) else None  # other data come from files again
         self._folder = folder if isinstance(folder, RunFolder) else runs.choose_finished(folder)
         self._predictor: Predictor | None = None
 
