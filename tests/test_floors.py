@@ -12,8 +12,8 @@ PACKAGE = Path(cnnkit.__file__).parent
 # Each part may import those of lower floors, of its own floor only itself and errors; all may use those of 0.
 FLOORS = {
     **dict.fromkeys(("errors", "files", "allocator", "metric_names", "randomness", "notices"), 0),
-    **dict.fromkeys(("scalars", "shell", "suggest", "threads", "upstream", "sizes", "recorded", "__init__"), 0),
-    **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "yaml_files", "cards"), 1),
+    **dict.fromkeys(("shell", "suggest", "threads", "upstream", "sizes", "recorded", "__init__"), 0),
+    **dict.fromkeys(("layers", "transforms", "metrics", "optim", "precision", "config_files"), 1),
     "runs": 2,
     **dict.fromkeys(("weights", "stats", "loggers"), 3),
     **dict.fromkeys(("models", "data", "reporting"), 4),

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from cnnkit.cards import find_config
 from cnnkit.cli.cores import use_free_cores
+from cnnkit.config_files.cards import find_config
 from cnnkit.errors import UserError
 from cnnkit.inference.trained_net import find_device
 from cnnkit.runs import RunFolder

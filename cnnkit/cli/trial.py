@@ -16,9 +16,9 @@ from cnnkit.cli.errors.messages import name_trainer_argument
 from cnnkit.cli.fit.callbacks import FINDERS
 from cnnkit.cli.fit.trainer_values import check_device, choose_precision
 from cnnkit.cli.parsing.build import build_from_config
+from cnnkit.config_files.scalars import as_word
 from cnnkit.errors import UserError
 from cnnkit.precision import resolve_device
-from cnnkit.scalars import as_word
 from cnnkit.tasks.optimization import ModuleWithOptimizer
 
 _LEFT_OUT = (*FINDERS, Checkpoint, ProgressBar, Timer)  # of the user's callbacks

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from cnnkit import runs
-from cnnkit.cards import find_config
+from cnnkit.config_files.cards import find_config
+from cnnkit.config_files.yaml_files import read_file
 from cnnkit.errors import UserError
 from cnnkit.inference.images import ImageInput, read_batches
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
@@ -20,7 +21,6 @@ from cnnkit.suggest import suggest
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import compute_features, find_head
 from cnnkit.tasks.tta import TTA
-from cnnkit.yaml_files import read_file
 
 if TYPE_CHECKING:
     from cnnkit.inference.trained_net import Classifier

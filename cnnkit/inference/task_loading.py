@@ -16,13 +16,13 @@ from typing import Any
 
 import lightning as L
 
+from cnnkit.config_files.yaml_files import read_file
 from cnnkit.errors import UserError
 from cnnkit.inference.trusted import DOTTED, allow_imports, find_paths
 from cnnkit.tasks import ClassificationTask
 from cnnkit.tasks.tta import TTA
 from cnnkit.weights import skip_pretrained
 from cnnkit.weights.checkpoints import load_checkpoint
-from cnnkit.yaml_files import read_file
 
 
 def load_task(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import cnnkit
+from cnnkit.config_files.yaml_files import read_dump
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
 from cnnkit.runs.imports import ImportedName, collect_files, is_own
 from cnnkit.runs.keys import WITHOUT_EFFECT, covers
-from cnnkit.yaml_files import read_dump
 
 PACKAGE = Path(inspect.getfile(cnnkit)).resolve().parent
 

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cnnkit.config_files.yaml_files import read_dump
 from cnnkit.errors import UserError
 from cnnkit.metric_names import MONITOR, is_lower_better
 from cnnkit.runs import RunFolder, find_writer
 from cnnkit.runs.keys import PLACES
-from cnnkit.yaml_files import read_dump
 
 
 @dataclass(frozen=True)

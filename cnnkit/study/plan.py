@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cnnkit.cards import card_names, find_config, name_config
+from cnnkit.config_files.cards import card_names, find_config, name_config
+from cnnkit.config_files.scalars import as_word, plain
+from cnnkit.config_files.yaml_files import read_yaml
 from cnnkit.errors import UserError
-from cnnkit.scalars import as_word, plain
 from cnnkit.suggest import suggest
-from cnnkit.yaml_files import read_yaml
 
 FILE = "study.yaml"
 KEYS: dict[str, Any] = {

@@ -5,8 +5,8 @@ import json
 import re
 from dataclasses import asdict
 
-from cnnkit.cards import card_names, read_card
 from cnnkit.cli.parsing.options import Options, add_json
+from cnnkit.config_files.cards import card_names, read_card
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import print_table
 from cnnkit.suggest import suggest

@@ -82,8 +82,8 @@ def _build_from_config(args: argparse.Namespace) -> tuple[Any, tuple[int, int, i
 
 def _load_from_run(args: argparse.Namespace) -> tuple[Any, tuple[int, int, int], Any]:
     from cnnkit.cli.inference import find_configs
+    from cnnkit.config_files.yaml_files import read_file
     from cnnkit.inference.task_loading import load_task
-    from cnnkit.yaml_files import read_file
 
     if args.others:
         raise UserError(f"{args.others[0]}: the net of a run is what it is; give a --config FILE to change it")

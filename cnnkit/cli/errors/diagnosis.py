@@ -33,9 +33,9 @@ from cnnkit.cli.parsing.hints import list_class_names, suggest_key
 from cnnkit.cli.parsing.parser import LINKED
 from cnnkit.cli.parsing.typed import PASSED, SPEC, type_values
 from cnnkit.cli.parsing.written import WrittenValues
+from cnnkit.config_files.scalars import PlainScalar, as_word, plain
 from cnnkit.errors import UserError
 from cnnkit.optim import find_length_default
-from cnnkit.scalars import PlainScalar, as_word, plain
 from cnnkit.suggest import closest, suggest
 
 _PASSED = {*LINKED, *PASSED}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit.cli.parsing.command_line import CommandLine
+from cnnkit.config_files.yaml_files import read_dump
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder, choose_checkpoint
 from cnnkit.runs.keys import MAY_CHANGE, covers
@@ -22,7 +23,6 @@ from cnnkit.weights.checkpoints import (
     load_checkpoint,
     weight_shapes,
 )
-from cnnkit.yaml_files import read_dump
 
 _FREE = tuple(chain.from_iterable(MAY_CHANGE.values()))
 _UNCOMPARED = ("ckpt_path", "config")

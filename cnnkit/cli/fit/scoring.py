@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnkit.cli.fit.output import print_scores, write_predictions
+from cnnkit.config_files.yaml_files import read_file
 from cnnkit.dashboards.hparams import add_test_score
 from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
@@ -13,7 +14,6 @@ from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
 from cnnkit.runs.predictions import write_class_scores
 from cnnkit.weights.checkpoints import check_weights_fit, load_checkpoint, weight_shapes
-from cnnkit.yaml_files import read_file
 
 if TYPE_CHECKING:
     from cnnkit.cli.fit.session import Session

@@ -14,8 +14,8 @@ from cnnkit.cli.objects.verify import (
 )
 from cnnkit.cli.parsing.classes import list_arguments
 from cnnkit.cli.parsing.parser import LINKED
+from cnnkit.config_files.scalars import as_word
 from cnnkit.errors import UserError
-from cnnkit.scalars import as_word
 from cnnkit.sizes import as_height_width
 
 _CHANGED = "what is changed after it was made is lost: do it in the constructor of a class of your own"

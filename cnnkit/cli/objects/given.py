@@ -17,9 +17,9 @@ from cnnkit.cli.objects.compare import compare_data, compare_nets, compare_plain
 from cnnkit.cli.objects.describe import describe
 from cnnkit.cli.parsing.classes import shorten_path
 from cnnkit.cli.parsing.command_line import CommandLine
+from cnnkit.config_files.scalars import as_word
 from cnnkit.errors import UserError
 from cnnkit.notices import say
-from cnnkit.scalars import as_word
 
 _KINDS: dict[str, tuple[type, str]] = {
     "model": (L.LightningModule, "a task, such as ClassificationTask(net)"),

@@ -4,7 +4,7 @@ from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 from cnnkit.cli.parsing.classes import list_parameters, shared_arguments, shorten_path
-from cnnkit.scalars import as_word, plain
+from cnnkit.config_files.scalars import as_word, plain
 
 
 @dataclass

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from cnnkit import runs
-from cnnkit.cards import card_names, find_config
 from cnnkit.cli.parsing.hints import Origin, suggest_key
+from cnnkit.config_files.cards import card_names, find_config
+from cnnkit.config_files.scalars import PlainScalar
+from cnnkit.config_files.yaml_files import YamlFile, read_file, read_word
 from cnnkit.errors import UserError
 from cnnkit.runs import RunFolder
-from cnnkit.scalars import PlainScalar
-from cnnkit.yaml_files import YamlFile, read_file, read_word
 
 SHORT = {"--tta": "--model.tta", "--posthoc_tau": "--model.posthoc_tau"}
 _LONGEST_NAME = 255  # characters; of a longer one, the system says an error
@@ -107,7 +107,7 @@ def derive_name(files: Sequence[YamlFile]) -> str:
 
 
 def read_config(file: Path) -> YamlFile:
-    """Read a configuration file; see `cnnkit.yaml_files.read_file`.
+    """Read a configuration file; see `cnnkit.config_files.yaml_files.read_file`.
 
     Raises:
         UserError: also if it is missing, with what may have been meant.

@@ -28,12 +28,12 @@ from cnnkit.cli.parsing.parser import GROUPS, LINKED, TRAINER_DEFAULTS, Parser, 
 from cnnkit.cli.parsing.presets import spell_out_presets
 from cnnkit.cli.parsing.typed import Text, strip_marks, type_arguments
 from cnnkit.cli.parsing.written import DEFAULTS, WrittenValues, find_classes, read_arguments
+from cnnkit.config_files.scalars import as_word, plain
+from cnnkit.config_files.yaml_files import dump_yaml
 from cnnkit.errors import UserError
 from cnnkit.notices import is_first_process
-from cnnkit.scalars import as_word, plain
 from cnnkit.shell import quote_command
 from cnnkit.suggest import suggest
-from cnnkit.yaml_files import dump_yaml
 
 _WRITABLE = (bool, int, float, str, list, tuple, Mapping, Namespace)
 

@@ -21,9 +21,9 @@ from cnnkit.cli.parsing.classes import list_parameters, resolve_class, shorten_p
 from cnnkit.cli.parsing.configuration import Configuration
 from cnnkit.cli.parsing.typed import strip_marks
 from cnnkit.cli.parsing.written import find_classes, list_class_paths, read_arguments
+from cnnkit.config_files.scalars import as_word, plain
 from cnnkit.errors import UserError
 from cnnkit.layers.probing import evaluating
-from cnnkit.scalars import as_word, plain
 from cnnkit.upstream import private
 
 _PATIENCE = 5.0  # seconds for building again

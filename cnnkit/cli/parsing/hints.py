@@ -7,7 +7,7 @@ from importlib import import_module
 import torch
 
 from cnnkit.cli.parsing.classes import list_parameters
-from cnnkit.yaml_files import YamlFile
+from cnnkit.config_files.yaml_files import YamlFile
 
 # The keys below which a mistyped argument may belong, and the classes that they hold.
 OWNERS = {

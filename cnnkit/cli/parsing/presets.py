@@ -4,8 +4,8 @@ from typing import Any
 
 from cnnkit.cli.parsing.classes import list_arguments, list_choices, resolve_class
 from cnnkit.cli.parsing.written import WrittenValues, read_arguments
+from cnnkit.config_files.scalars import as_word
 from cnnkit.errors import UserError
-from cnnkit.scalars import as_word
 from cnnkit.suggest import suggest
 from cnnkit.transforms.presets import PRESETS, spell_out
 

@@ -23,8 +23,8 @@ from cnnkit.cli.parsing.classes import (
     resolve_class,
     takes,
 )
+from cnnkit.config_files.scalars import PlainScalar, plain, read_scalar
 from cnnkit.errors import UserError
-from cnnkit.scalars import PlainScalar, plain, read_scalar
 
 SPEC = {"class_path", "init_args", "dict_kwargs"}
 PASSED = {"params", "optimizer"}  # arguments that no configuration has

@@ -13,10 +13,10 @@ from typing import Any
 from cnnkit.cli.parsing.class_change import ClassChange
 from cnnkit.cli.parsing.classes import is_same_class, takes_argument
 from cnnkit.cli.parsing.hints import Origin
+from cnnkit.config_files.scalars import PlainScalar, plain
+from cnnkit.config_files.yaml_files import read_yaml
 from cnnkit.errors import UserError
-from cnnkit.scalars import PlainScalar, plain
 from cnnkit.suggest import suggest
-from cnnkit.yaml_files import read_yaml
 
 # The classes where nothing is written.
 DEFAULTS: dict[str, Any] = {

@@ -8,12 +8,12 @@ from weakref import WeakSet
 
 import numpy as np
 
+from cnnkit.config_files.scalars import as_word
 from cnnkit.data.datamodules import ImageDataModule
 from cnnkit.data.folders.contents import DEFAULT_SIZE
 from cnnkit.data.sampling import Sampling
 from cnnkit.errors import UserError
 from cnnkit.recorded import Call, read_call, record_call
-from cnnkit.scalars import as_word
 from cnnkit.transforms import Mix, Transform
 from cnnkit.transforms.presets import Preset
 

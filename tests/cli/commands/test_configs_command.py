@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_runs import SHORT, Cli
 
-from cnnkit.cards import card_names, cards_folder, find_config, name_config, read_card
+from cnnkit.config_files.cards import card_names, cards_folder, find_config, name_config, read_card
 from cnnkit.study.plan import read_plan
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -17,9 +17,9 @@ from torchvision.models import mobilenet_v3_small, squeezenet1_1
 import cnnkit
 from cnnkit import CNN, ClassificationTask, FashionMNISTSample, TrainedRun, TransferTask, from_arrays
 from cnnkit.cli import main
+from cnnkit.config_files.yaml_files import read_dump
 from cnnkit.optim import WarmupCosineLR
 from cnnkit.transforms import MixUp, RandomCrop
-from cnnkit.yaml_files import read_dump
 
 FEW: dict[str, Any] = {
     "trainer.limit_train_batches": 3,

@@ -1,6 +1,6 @@
 """Read and write YAML: strictly, and within limits, so that no file takes longer than a second.
 
-A word without quotes becomes a `cnnkit.scalars.PlainScalar` where only the key's type decides what it is.
+A word without quotes becomes a `cnnkit.config_files.scalars.PlainScalar` where only the key's type decides what it is.
 """
 
 import codecs
@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from cnnkit.config_files.scalars import PlainScalar, read_scalar
 from cnnkit.errors import UserError
 from cnnkit.files import open_regular
-from cnnkit.scalars import PlainScalar, read_scalar
 
 MAX_BYTES, MAX_DEPTH, MAX_VALUES = 500_000, 50, 20_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_HERE = Path(__file__).parent
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Card:
 
 def cards_folder() -> Path:
     """The folder of the cards: the repository's configs/, or the copy that a wheel installs."""
-    installed = _HERE / "configs"
-    return installed if installed.is_dir() else _HERE.parent / "configs"
+    installed = _PACKAGE / "configs"
+    return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
 def card_names() -> list[str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cnnkit.config_files.scalars import PlainScalar, as_word, plain
+from cnnkit.config_files.yaml_files import read_dump, read_file, read_word, read_yaml
 from cnnkit.errors import UserError
-from cnnkit.scalars import PlainScalar, as_word, plain
-from cnnkit.yaml_files import read_dump, read_file, read_word, read_yaml
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "\n".join(
     f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]" for i in range(9)
