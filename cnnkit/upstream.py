@@ -4,6 +4,7 @@ A library may rename them in any release. `tests/test_upstream.py` then fails wi
 """
 
 import importlib
+from collections.abc import Callable
 from typing import Any
 
 # name -> why no public name serves, and the newest version that it was seen to work with
@@ -23,6 +24,10 @@ PRIVATE: dict[str, str] = {
     ),
     "jsonargparse._common.parsing_settings": (
         "set_parsing_settings can add to what may not be imported, but not take it back after a checkpoint is loaded "
+        "(jsonargparse 4.53)"
+    ),
+    "jsonargparse._typehints.union_subtype_sort_key": (
+        "it decides in which order the types of a union are tried, and `read_integers_first` adds to it "
         "(jsonargparse 4.53)"
     ),
 }
@@ -50,3 +55,23 @@ def private(name: str) -> Any:
             break
         return found
     raise ImportError(f"{name} is gone; cnnkit uses it because {PRIVATE[name]}")
+
+
+def read_integers_first() -> None:
+    """Let jsonargparse try `int` before `float` in every union.
+
+    It tries them as the union has them, and `typing` caches unions and takes ``float | int`` and ``int | float`` for
+    equal. So the order depends on what the process imported first. Where float came first, ``limit_train_batches: 1``
+    was read as 1.0, and that means all batches instead of one.
+    """
+    rank = private("jsonargparse._typehints.union_subtype_sort_key")
+    if rank is not _rank_after:
+        _RANKS.append(rank)
+        importlib.import_module("jsonargparse._typehints").union_subtype_sort_key = _rank_after  # type: ignore[attr-defined]
+
+
+_RANKS: list[Callable[[Any], float]] = []
+
+
+def _rank_after(kind: Any) -> float:
+    return 0.5 if kind is float else _RANKS[0](kind)

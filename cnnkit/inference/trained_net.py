@@ -21,6 +21,7 @@ from cnnkit.tasks.correction import Correction
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import find_head, make_head
 from cnnkit.tasks.tta import TTA, average_views
+from cnnkit.upstream import read_integers_first
 from cnnkit.weights import skip_pretrained
 from cnnkit.weights.checkpoints import load_checkpoint
 
@@ -153,6 +154,7 @@ def _build(spec: dict[str, Any]) -> nn.Module:
     kind = getattr(import_module(module), name)
     if kind is not getattr(cnnkit.models, name):
         raise UserError(f"{spec['class_path']} is no net of cnnkit")
+    read_integers_first()
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "net")
     built: nn.Module = parser.instantiate(parser.parse_object({"net": spec.get("init_args") or {}})).net

@@ -11,6 +11,7 @@ from cnnkit.cli.parsing.classes import Argument, list_arguments
 from cnnkit.dashboards import Watch
 from cnnkit.metric_names import MONITOR, Mode
 from cnnkit.optim import ScheduleFactory, find_length_default, has_parts
+from cnnkit.upstream import read_integers_first
 
 # What the data says to the net: the net's argument and the data module's attribute. A net may take only some of them.
 LINKED = {
@@ -60,6 +61,7 @@ class Parser(ArgumentParser):
 
 def build_parser(command: str) -> Parser:
     """Return the parser of ``fit``, ``validate``, ``test`` or ``predict``."""
+    read_integers_first()
     parser = Parser(exit_on_error=False, allow_abbrev=False, description=f"The keys of cnnkit {command}.")
     parser.add_argument("--seed_everything", type=bool | int, default=0, help="The seed.")
     parser.add_class_arguments(L.Trainer, "trainer", fail_untyped=False, instantiate=False, sub_configs=True)
