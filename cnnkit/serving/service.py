@@ -129,10 +129,9 @@ class Service:
 
     def describe(self) -> dict[str, Any]:
         """Return what a client may want to know of the net."""
-        path: Path = self.predictor.path
         data = self._data
         return {
-            "model": path.parent.parent.name if path.parent.name == "checkpoints" else path.name,
+            "model": _name(self.predictor.path),
             "classes": list(self.predictor.class_names),
             "channels": data.in_channels,
             "image_size": list(data.size),
@@ -154,6 +153,12 @@ class Service:
         except UserError as error:
             return multilabel, str(error)
         return multilabel, None
+
+
+def _name(path: Path) -> str:
+    """Name a model by its run, or by its file; other people need not know the folders above."""
+    run = path.resolve().parents[1] if path.parent.name == "checkpoints" else None
+    return path.name if run is None else f"{run.parent.name}/{run.name}"
 
 
 async def _until_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
