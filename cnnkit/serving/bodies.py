@@ -3,6 +3,7 @@
 import mimetypes
 from typing import Any
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from cnnkit.data.images.source import EncodedImage
 from cnnkit.serving.limits import Limits, Refused
 
+_TAIL = 1024  # bytes at the end of a form that hold its last line
 _FORM, _BYTES = "multipart/form-data", "application/octet-stream"
 HOW = "send one image with Content-Type image/* or application/octet-stream, or files as multipart/form-data"
 
@@ -31,9 +33,14 @@ async def read_images(request: Request, limits: Limits) -> list[EncodedImage]:
         raise Refused(415, f"{found}: {HOW}")
     if encoding := request.headers.get("content-encoding", "").strip():
         raise Refused(415, f"the Content-Encoding is {encoding}: send the body as it is")
-    limited = Request(request.scope, _count_bytes(request, limits.body))
+    arriving = _Arriving(request, limits.body)
+    limited = Request(request.scope, arriving.receive)
     if kind == _FORM:
-        return await _read_form(limited, limits)
+        images = await _read_form(limited, limits)
+        _check_end(request, arriving.tail)
+        if not images:
+            raise Refused(422, f"there is no image in the form: {HOW}")
+        return images
     name = request.query_params.get("name") or f"image{'' if kind == _BYTES else mimetypes.guess_extension(kind) or ''}"
     if not (content := await limited.body()):
         raise Refused(422, f"the body is empty: {HOW}")
@@ -52,25 +59,38 @@ async def _read_form(request: Request, limits: Limits) -> list[EncodedImage]:
         if "Too many files" in str(error.detail):
             raise Refused(413, f"more than {limits.images} images: send fewer at a time") from None
         raise Refused(400, f"the form cannot be read ({str(error.detail).rstrip('.')}): {HOW}") from None
-    if not images:
-        raise Refused(422, f"there is no image in the form: {HOW}")
     return images
 
 
-def _count_bytes(request: Request, limit: int) -> Any:
-    """What gives a request's messages, and refuses those beyond a number of bytes."""
-    refusal = Refused(413, f"the body has more than {limit:,} bytes: send a smaller image, or fewer at a time")
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > limit:
-        raise refusal
-    seen = 0
+def _check_end(request: Request, tail: bytes) -> None:
+    """Refuse a form without its end: Starlette's parser drops the file that it was in."""
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+    if b"--" + boundary + b"--" not in tail:
+        raise Refused(400, "the form has no end: send it whole")
 
-    async def receive() -> Any:
-        nonlocal seen
-        message = await request.receive()
-        seen += len(message.get("body", b""))
-        if seen > limit:
-            raise refusal
+
+class _Arriving:
+    """A body that is refused as soon as it has more bytes than a limit.
+
+    Attributes:
+        tail: its last bytes.
+    """
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._receive, self._limit, self._seen, self.tail = request.receive, limit, 0, b""
+        length = request.headers.get("content-length", "")
+        if length.isdigit() and int(length) > limit:
+            raise self._refuse()
+
+    async def receive(self) -> Any:
+        """Return the next message of the request."""
+        message = await self._receive()
+        body = message.get("body", b"")
+        self._seen += len(body)
+        if self._seen > self._limit:
+            raise self._refuse()
+        self.tail = (self.tail + body[-_TAIL:])[-_TAIL:]
         return message
 
-    return receive
+    def _refuse(self) -> Refused:
+        return Refused(413, f"the body has more than {self._limit:,} bytes: send a smaller image, or fewer at a time")

@@ -2,10 +2,10 @@
 
 import contextlib
 import errno
+import math
 import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -38,14 +38,12 @@ def open_socket(host: str, port: int) -> socket.socket:
         raise UserError(f"{host}, port {port}: {error.strerror}; 127.0.0.1 is this machine alone") from None
 
 
-def serve(app: Gate, listening: socket.socket, seconds: float, started: Callable[[], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM; those that run then are finished.
+def make_server(app: Gate, seconds: float) -> uvicorn.Server:
+    """Make the server of an application.
 
     Args:
         app: what answers.
-        listening: see `open_socket`.
         seconds: how long a connection may be idle, and how long the end waits for requests that run.
-        started: called before the first request is taken.
     """
     config = uvicorn.Config(
         app,
@@ -56,20 +54,20 @@ def serve(app: Gate, listening: socket.socket, seconds: float, started: Callable
         log_config=None,
         log_level="error",
         server_header=False,
-        timeout_graceful_shutdown=max(1, round(seconds)),
+        timeout_graceful_shutdown=math.ceil(seconds),
     )
-    server = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def serve(server: uvicorn.Server, listening: socket.socket) -> None:
+    """Answer requests until SIGINT or SIGTERM; those that run then are finished."""
     with _signals_that_end_well():
-        started()
         server.run([listening])
 
 
 @contextlib.contextmanager
 def _signals_that_end_well() -> Iterator[None]:
     """uvicorn ends at these signals and then raises them again for whoever had them before: for nobody, here."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     from cnnkit.serving.app import make_app
     from cnnkit.serving.gate import choose_hosts, is_local
     from cnnkit.serving.limits import Batching, Limits
-    from cnnkit.serving.running import open_socket, serve
+    from cnnkit.serving.running import make_server, open_socket, serve
 
     limits = Limits(
         body=round(args.max_mb * 1e6),
@@ -78,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
         if not is_local(args.host):
             say(f"{args.host} is open to other machines: whoever reaches it can use it, there is no login")
         name = f"[{host}]" if ":" in host else host
-        line = f"serving {repr(predictor).strip('<>')}\nat http://{name}:{port} (Ctrl-C ends)"
-        serve(app, listening, args.max_seconds, lambda: print(line, flush=True))
+        print(f"serving {repr(predictor).strip('<>')}\nat http://{name}:{port} (Ctrl-C ends)", flush=True)
+        serve(make_server(app, args.max_seconds), listening)
     return 0
 
 
