@@ -26,6 +26,7 @@ NAMES = (
     "kills",
     "fuzz",
     "growth",
+    "serve",
 )
 ON_REQUEST = ("peers", "photos")  # install packages, and train for many minutes a round
 
