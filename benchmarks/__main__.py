@@ -26,6 +26,7 @@ NAMES = (
     "kills",
     "fuzz",
     "growth",
+    "serve",
 )
 ON_REQUEST = ("peers", "photos", "parity")  # install packages, or take many minutes
 

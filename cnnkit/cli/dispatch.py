@@ -17,6 +17,7 @@ VIEW_COMMANDS = {
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "export": ("a file that predicts without cnnkit, checked", "export --run runs/quickstart --format onnx"),
+    "serve": ("a trained net over HTTP, and a page to try it", "serve --run runs/quickstart"),
     "calibrate": ("make the probabilities of a run believable", "calibrate --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config quickstart"),
     "check": ("what in a configuration will hurt", "check --config quickstart"),

@@ -86,7 +86,9 @@ class FilePredictor(Predictor):
         """Refuse: the file has no modules."""
         return self._file.net
 
-    def explain(self, images: Images, label: str | None = None, module: str | None = None) -> list[ImageExplanation]:
+    def explain(
+        self, images: Images, label: str | None = None, module: str | None = None, *, quick: bool = False
+    ) -> list[ImageExplanation]:
         """Refuse: the file has no modules."""
         return self._file.net
 

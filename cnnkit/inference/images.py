@@ -13,12 +13,13 @@ from torch import Tensor
 
 from cnnkit.data.images.decode import convert_image, read_image
 from cnnkit.data.images.listing import describe_passed_over, scan_images
+from cnnkit.data.images.source import EncodedImage
 from cnnkit.errors import UserError
 from cnnkit.inference.preprocessing import Preprocessing
 from cnnkit.notices import say
 
 Pixels = np.ndarray | Tensor
-ImageInput = str | Path | Image.Image | Pixels
+ImageInput = str | Path | EncodedImage | Image.Image | Pixels
 Batch = tuple[list[str], Tensor]
 
 _FORMS = "file names, PIL images, uint8 arrays (H, W, C) or uint8 tensors (C, H, W)"
@@ -28,8 +29,8 @@ def read_batches(images: ImageInput | Iterable[ImageInput], data: Preprocessing,
     """Yield the names and the pixels, uint8 (B, C, H, W), of images at the net's size.
 
     Args:
-        images: one image or several: names of files or of folders, PIL images, NumPy arrays or tensors of uint8, see
-            `stack_pixels`; in a list the forms may be mixed.
+        images: one image or several: names of files or of folders, files in memory (`EncodedImage`), PIL images, NumPy
+            arrays or tensors of uint8, see `stack_pixels`; in a list the forms may be mixed.
         data: how the net's images are prepared.
         batch_size: images at a time.
 
@@ -50,7 +51,7 @@ def read_batches(images: ImageInput | Iterable[ImageInput], data: Preprocessing,
     with ThreadPoolExecutor(min(8, batch_size)) as pool:
         waiting = iter(items)
         while chosen := list(islice(waiting, batch_size)):
-            found = list(pool.map(lambda item: _read(item[1], data), chosen))
+            found = list(pool.map(lambda item: read_pixels(item[1], data), chosen))
             yield [name for name, _ in chosen], torch.stack(found)
 
 
@@ -113,6 +114,8 @@ def _list_items(images: Any) -> Iterator[tuple[str, Any]]:
     for number, image in enumerate(images if several else [images]):
         if isinstance(image, (str, Path)):
             yield from ((str(file), file) for file in _list_files(image))
+        elif isinstance(image, EncodedImage):
+            yield image.name, image
         elif isinstance(image, Image.Image):
             yield str(getattr(image, "filename", "") or f"image {number}"), image
         elif isinstance(image, (np.ndarray, Tensor)):
@@ -131,8 +134,17 @@ def _list_files(path: str | Path) -> Sequence[Path]:
     return scanned.files
 
 
-def _read(image: Any, data: Preprocessing) -> Tensor:
-    if isinstance(image, Path):
+def read_pixels(image: Path | EncodedImage | Image.Image | Tensor, data: Preprocessing) -> Tensor:
+    """Bring one image to the net's size, uint8 (C, H, W), as it is before normalization.
+
+    Args:
+        image: a file, on the disk or in memory, a PIL image, or pixels (C, H, W).
+        data: how the net's images are prepared.
+
+    Raises:
+        UnreadableImage: the file cannot be read as an image.
+    """
+    if isinstance(image, (Path, EncodedImage)):
         return read_image(image, data.in_channels, data.size, data.resize, data.max_pixels)
     if isinstance(image, Tensor):
         if tuple(image.shape) == (data.in_channels, *data.size):

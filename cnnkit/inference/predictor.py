@@ -115,6 +115,11 @@ class Predictor:
         return self._classifier.net
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How images are prepared for the net."""
+        return self._data
+
+    @property
     def tta(self) -> TTA:
         """Views of each image to average over."""
         return self._classifier.tta
@@ -155,13 +160,16 @@ class Predictor:
                 rows.append(compute_features(net, module, match_dtype(prepared, net))[0].float().cpu())
         return np.asarray(torch.cat(rows))
 
-    def explain(self, images: Images, label: str | None = None, module: str | None = None) -> list[ImageExplanation]:
+    def explain(
+        self, images: Images, label: str | None = None, module: str | None = None, *, quick: bool = False
+    ) -> list[ImageExplanation]:
         """Show which pixels speak for a class: HiResCAM, and with captum integrated gradients and occlusion.
 
         Args:
             images: see the class.
             label: the class to explain; by default the one that the net predicts.
             module: where HiResCAM looks; by default as `cnnkit explain` does.
+            quick: HiResCAM alone, if the net has a convolution.
 
         Raises:
             UserError: as `predict`; or the net has no such class, or no such module.
@@ -176,7 +184,9 @@ class Predictor:
         try:
             for names, prepared, pixels in self._prepare(images, EXPLAINED):
                 probabilities = predict_probabilities(self._classifier, prepared, self.class_names).numpy()
-                maps = attribution_maps(self.net, prepared, self._data.mean, self._data.std, target, module)
+                maps = attribution_maps(
+                    self.net, prepared, self._data.mean, self._data.std, target, module, quick=quick
+                )
                 for k, name in enumerate(names):
                     prediction = Prediction(name, probabilities[k], self.class_names, self._thresholds)
                     own = {method: values[k].numpy() for method, values in maps.items()}

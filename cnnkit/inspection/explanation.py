@@ -57,6 +57,7 @@ def attribution_maps(
     labels: Labels = None,
     module: str | None = None,
     cam: CamName = "HiResCAM",
+    quick: bool = False,
 ) -> dict[str, Tensor]:
     """Compute every method's map (B, H, W), summed over the channels.
 
@@ -70,15 +71,16 @@ def attribution_maps(
         module: whose maps the class activation map weighs; by default the block around the last convolution whose maps
             have at least 7x7 pixels.
         cam: kind of the class activation map, see `cnnkit.inspection.grad_cam.grad_cam`.
+        quick: leave out the maps that take many passes, where the net has a class activation map.
 
     Raises:
         UserError: the class activation map has nowhere to look.
     """
-    maps = {}
+    maps: dict[str, Tensor] = {}
     if module or has_convolution(net) or not has_captum():
         name = module or last_block(net, images, LEAST)[0]
         maps[str(cam)] = grad_cam(net, images, labels, name, kind=cam)
-    if has_captum():
+    if has_captum() and not (quick and maps):
         nothing = normalize_black(images, mean, std)
         maps[INTEGRATED] = integrated_gradients(net, images, nothing, labels).sum(1)
         maps[OCCLUSION] = occlusion(net, images, nothing, labels)

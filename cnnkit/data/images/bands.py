@@ -6,7 +6,6 @@ more than `LIMIT`. libvips reads in bands, too, but would be a second decoder wi
 """
 
 import math
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from cnnkit.data.images.formats import MAX_PIXELS
 from cnnkit.data.images.png_bands import PngBands, can_read_bands
+from cnnkit.data.images.source import Source, as_file
 from cnnkit.data.images.tiff_bands import TiffBands
 
 WHOLE = 64 << 20  # bytes of a decoded image up to which it is decoded as a whole
@@ -56,7 +56,7 @@ class WholeBands(Bands):
 class RawBands(Bands):
     """The rows of an uncompressed file: BMP, PPM, TGA, TIFF."""
 
-    def __init__(self, path: Path, image: ImageFile.ImageFile) -> None:
+    def __init__(self, path: Source, image: ImageFile.ImageFile) -> None:
         self.path, self.size, self.mode, self.tiles = path, image.size, image.mode, image.tile
 
     def read(self, top: int, bottom: int) -> Image.Image:
@@ -89,12 +89,12 @@ class ArrayBands(Bands):
         return Image.fromarray(np.ascontiguousarray(self.pixels[top:bottom]))
 
 
-def open_bands(image: ImageFile.ImageFile, path: Path, wanted: tuple[int, int] | None, max_pixels: int) -> Bands:
+def open_bands(image: ImageFile.ImageFile, path: Source, wanted: tuple[int, int] | None, max_pixels: int) -> Bands:
     """Open the rows of an image in the way that takes the least memory.
 
     Args:
         image: opened, not loaded.
-        path: its file.
+        path: its file, or its content in memory.
         wanted: height and width of the result, so that the decoder may leave out detail; None: those of the image.
         max_pixels: the user's limit; the bound of 200 MB grows with it above its default.
 
@@ -127,7 +127,7 @@ def _reduce(image: ImageFile.ImageFile, wanted: tuple[int, int], limit: float) -
         )
 
 
-def _open_streamed(image: ImageFile.ImageFile, path: Path, limit: float) -> Bands | None:
+def _open_streamed(image: ImageFile.ImageFile, path: Source, limit: float) -> Bands | None:
     if can_read_bands(image):
         return PngBands(path, image)
     is_raw = all(
@@ -153,10 +153,10 @@ def _unpack_arguments(arguments: tuple[Any, ...] | str | None) -> tuple[str, int
     return mode, stride, direction
 
 
-def _decode_heif(path: Path) -> Bands:
+def _decode_heif(path: Source) -> Bands:
     import pillow_heif
 
-    file = pillow_heif.open_heif(path, convert_hdr_to_8bit=True)
+    file = pillow_heif.open_heif(as_file(path), convert_hdr_to_8bit=True)
     image = file[file.primary_index]
     pixels = np.asarray(image)
     return ArrayBands(pixels, image.mode)

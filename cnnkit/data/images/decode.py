@@ -21,9 +21,10 @@ from cnnkit.data.images.bands import WholeBands, open_bands
 from cnnkit.data.images.flattening import Flattening, find_transparency
 from cnnkit.data.images.formats import COMMON_FORMATS, MAX_PIXELS, explain_unread, find_formats, has_heif, read_head
 from cnnkit.data.images.resizing import Resize, reduce_bands, resize_bands
+from cnnkit.data.images.source import EncodedImage, Source, as_file
 from cnnkit.errors import UserError
 
-__all__ = ["MAX_PIXELS", "Resize", "UnreadableImage", "describe_decoder", "read_image"]
+__all__ = ["MAX_PIXELS", "Resize", "TooManyPixels", "UnreadableImage", "describe_decoder", "read_image"]
 
 VERSION = 1  # of the pixels that `read_image` makes of a content: a change of any of them needs another number
 
@@ -31,7 +32,7 @@ VERSION = 1  # of the pixels that `read_image` makes of a content: a change of a
 class UnreadableImage(UserError):
     """A file that cannot be read as an image; the message is one line with the path and the reason."""
 
-    def __init__(self, path: str | Path, reason: str) -> None:
+    def __init__(self, path: str | Source, reason: str) -> None:
         # The base class needs both arguments, so that a worker process can send the error.
         super().__init__(str(path), " ".join(reason.split()))
 
@@ -39,8 +40,12 @@ class UnreadableImage(UserError):
         return f"{self.args[0]}: {self.args[1]}"
 
 
+class TooManyPixels(UnreadableImage):
+    """An image that has more pixels than the caller allows."""
+
+
 def read_image(
-    path: str | Path,
+    path: str | Source,
     channels: int,
     size: tuple[int, int] | None,
     resize: Resize = "crop",
@@ -54,7 +59,7 @@ def read_image(
     200 MB, and in proportion more if `max_pixels` is above its default.
 
     Args:
-        path: the file, of any format that `find_formats` knows, with any suffix.
+        path: the file, of any format that `find_formats` knows, with any suffix; or its content in memory.
         channels: 3 for RGB, 1 for gray.
         size: height and width of the result; None: those of the image.
         resize: how to get that size, by antialiased bilinear interpolation: ``crop`` scales the image until it covers
@@ -66,14 +71,14 @@ def read_image(
         UnreadableImage: the file is missing, empty, truncated, no image, too large, or of a kind that Pillow misreads.
     """
     _check_channels(channels)
-    file = Path(path)
+    file = path if isinstance(path, EncodedImage) else Path(path)
     try:
         with _open(file, max_pixels) as image:
             return _read(image, file, channels, size, resize, max_pixels)
     except (UnreadableImage, MemoryError):
         raise
     except Image.DecompressionBombError:
-        raise UnreadableImage(path, f"has more pixels than max_pixels, {max_pixels}") from None
+        raise TooManyPixels(path, f"has more pixels than max_pixels, {max_pixels}") from None
     except Exception as error:  # decoders raise many kinds of errors
         raise UnreadableImage(path, _explain(error)) from None
 
@@ -116,7 +121,7 @@ def _explain(error: Exception) -> str:
     return f"the file ends too early, or is damaged ({text})" if _EARLY.search(text) else text
 
 
-def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
+def _open(path: Source, max_pixels: int) -> ImageFile.ImageFile:
     """Open an image and read its header; nothing is decoded."""
     _check_file(path)
     head, suffix = read_head(path), path.suffix.lower()
@@ -126,7 +131,7 @@ def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     try:
         if not formats:
             raise UnidentifiedImageError
-        image = Image.open(path, formats=formats)
+        image = Image.open(as_file(path), formats=formats)
     except UnidentifiedImageError:
         reason = explain_unread(head, suffix) or (tiff.explain_unread(path) if "TIFF" in formats else None)
         if formats:
@@ -135,12 +140,17 @@ def _open(path: Path, max_pixels: int) -> ImageFile.ImageFile:
     width, height = image.size
     if width * height > max_pixels:
         image.close()
-        raise UnreadableImage(path, f"{width}x{height} pixels are more than max_pixels, {max_pixels}")
+        raise TooManyPixels(path, f"{width}x{height} pixels are more than max_pixels, {max_pixels}")
     return image
 
 
 def _read(
-    image: ImageFile.ImageFile, path: Path, channels: int, size: tuple[int, int] | None, resize: Resize, max_pixels: int
+    image: ImageFile.ImageFile,
+    path: Source,
+    channels: int,
+    size: tuple[int, int] | None,
+    resize: Resize,
+    max_pixels: int,
 ) -> Tensor:
     mode = _choose_mode(channels)
     kind, transparency = tiff.find_kind(image), find_transparency(image)
@@ -168,7 +178,11 @@ def _to_tensor(flat: Image.Image, orientation: int) -> Tensor:
     return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Source) -> None:
+    if isinstance(path, EncodedImage):
+        if not path.content:
+            raise UnreadableImage(path, "an empty file")
+        return
     try:
         status = path.stat()
     except OSError as error:

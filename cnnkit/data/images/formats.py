@@ -2,9 +2,10 @@
 
 import importlib.util
 from functools import cache
-from pathlib import Path
 
 from PIL import Image, features
+
+from cnnkit.data.images.source import Source
 
 MAX_PIXELS = 64_000_000  # of an image, unless the user says otherwise
 HEAD = 32  # bytes of a file that `find_formats` needs
@@ -86,8 +87,8 @@ def has_heif() -> bool:
     return importlib.util.find_spec("pillow_heif") is not None
 
 
-def read_head(path: Path) -> bytes:
-    """Read the first bytes of a regular file."""
+def read_head(path: Source) -> bytes:
+    """Read the first bytes of a regular file, or of its content in memory."""
     with path.open("rb") as file:
         return file.read(HEAD)
 

@@ -9,12 +9,13 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import putchunk
+
+from cnnkit.data.images.source import Source
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Color type, samples a pixel and bits a sample of Pillow's raw modes.
@@ -29,7 +30,7 @@ _SKIPPED = 4 << 20  # bytes of skipped rows that are decoded at once
 class PngBands:
     """The rows of a PNG that Pillow has opened; see `can_read_bands`."""
 
-    def __init__(self, path: Path, image: ImageFile.ImageFile) -> None:
+    def __init__(self, path: Source, image: ImageFile.ImageFile) -> None:
         self.path, self.size, self.mode = path, image.size, image.mode
         with path.open("rb") as file:
             self._transparency, exif, self._data = _read_chunks(file)

@@ -5,12 +5,13 @@ integers as signed, swaps the bytes of compressed big-endian pixels twice, and f
 """
 
 import math
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+
+from cnnkit.data.images.source import Source
 
 _KINDS = {1: "unsigned", 2: "signed", 3: "floating-point", 4: "untyped", 5: "complex", 6: "complex"}
 _PHOTOMETRICS = {0: "white-is-zero", 1: "gray", 2: "RGB", 3: "palette"}
@@ -65,7 +66,7 @@ def describe(tags: Any) -> str:
     )
 
 
-def explain_unread(path: Path) -> str | None:
+def explain_unread(path: Source) -> str | None:
     """Describe a TIFF that Pillow has refused; None if its tags cannot be read."""
     try:
         with path.open("rb") as file:

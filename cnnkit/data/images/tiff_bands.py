@@ -7,7 +7,6 @@ Pillow decodes it. tifffile reads single strips as well, but needs imagecodecs, 
 import io
 import itertools
 import math
-from pathlib import Path
 from typing import Literal
 
 from PIL import Image
@@ -15,6 +14,7 @@ from PIL import TiffImagePlugin as Tag
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from cnnkit.data.images import tiff
+from cnnkit.data.images.source import Source
 
 _SEGMENT = 64 << 20  # bytes of a row of tiles, or of a strip, above which bands save no memory
 _ORIENTATION = 274
@@ -29,7 +29,7 @@ _COPIED = (
 class TiffBands:
     """The rows of a TIFF in strips or tiles of `rows` rows, `across` tiles beside each other; use `open`."""
 
-    def __init__(self, path: Path, image: TiffImageFile, rows: int, across: int) -> None:
+    def __init__(self, path: Source, image: TiffImageFile, rows: int, across: int) -> None:
         self.path, self.size, self.mode, self.rows, self.across = path, image.size, image.mode, rows, across
         tags = image.tag_v2
         self._prefix = tags.prefix
@@ -41,7 +41,7 @@ class TiffBands:
         self._names = names
 
     @classmethod
-    def open(cls, path: Path, image: TiffImageFile) -> "TiffBands | None":
+    def open(cls, path: Source, image: TiffImageFile) -> "TiffBands | None":
         """Open the bands; None if strips are too large, or depend on each other as in old JPEG compression."""
         tags = image.tag_v2
         tiled = Tag.TILEOFFSETS in tags
