@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         from_arrays,
     )
     from cnnkit.distillation import DistillationTask
-    from cnnkit.inference.predictor import load
+    from cnnkit.export.loading import load
     from cnnkit.models import CNN, MLP, VGG, AlexNet, GoogLeNet, LeNet5, NetworkInNetwork, ResNet, SpeedNet, TimmNet
     from cnnkit.precision import default_precision
     from cnnkit.tasks import AuxiliaryLossTask, ClassificationTask, TransferTask
@@ -37,7 +37,7 @@ _NAMES = {
         "from_arrays",
     ),
     "cnnkit.distillation": ("DistillationTask",),
-    "cnnkit.inference.predictor": ("load",),
+    "cnnkit.export.loading": ("load",),
     "cnnkit.models": (
         "CNN",
         "MLP",

@@ -20,7 +20,7 @@ FLOORS = {
     "inspection": 5,
     **dict.fromkeys(("tasks", "callbacks", "classroom"), 6),
     **dict.fromkeys(("dashboards", "inference"), 7),
-    **dict.fromkeys(("study", "distillation"), 8),
+    **dict.fromkeys(("study", "distillation", "export"), 8),
     "cli": 9,
     "__main__": 10,
 }

@@ -17,6 +17,7 @@ VIEW_COMMANDS = {
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
     "pack": ("a model for others: files, card, script, check", "pack runs/quickstart"),
+    "export": ("a file that predicts without cnnkit, checked", "export --run runs/quickstart --format onnx"),
     "calibrate": ("make the probabilities of a run believable", "calibrate --run runs/quickstart"),
     "show-data": ("images, classes and augmentation of the data", "show-data --config quickstart"),
     "check": ("what in a configuration will hurt", "check --config quickstart"),

@@ -1,6 +1,6 @@
 """Images brought to a trained net as in training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -36,7 +36,7 @@ class Preprocessing:
         return height, width
 
     @cached_property
-    def normalize(self) -> Normalize:
+    def normalize(self) -> Callable[[Tensor], Tensor]:
         """What maps images uint8 (B, C, H, W) to the net's input."""
         return Normalize(self.mean, self.std)
 

@@ -1,0 +1,123 @@
+"""``export``: a trained net as a file that runs without cnnkit, compared with the net before it is left."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from cnnkit import runs
+from cnnkit.allocator import import_quickly
+from cnnkit.cli.outputs import check_output
+from cnnkit.cli.parsing.options import Options, add_json, positive
+from cnnkit.errors import UserError
+from cnnkit.reporting.terminal import print_rows
+from cnnkit.tasks.tta import TTA
+
+if TYPE_CHECKING:
+    from cnnkit.export.proof import Proof
+    from cnnkit.export.subject import CheckImages, Subject
+
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+DESCRIPTION = """\
+Write the net of a run as one file that takes the pixels of images of any size, uint8 (B, C, H, W), and gives the
+probabilities of the classes: resize, normalization, views (tta) and temperature are inside, and so are the names of the
+classes. `onnx` runs in onnxruntime, `torch` (.pt2) in torch without cnnkit; `safetensors` holds the weights and what
+cnnkit needs to build the net again.
+
+The file is run on the test images first, and refused if its classes differ from the net's, or its probabilities by more
+than 1e-4. The proof stands beside it, as <file>.json."""
+
+
+def arguments() -> Options:
+    """The words of the command."""
+    options = Options("export", DESCRIPTION)
+    options.add_argument("--run", metavar="RUN", help="a run folder, or a name: its newest finished run")
+    options.add_argument("--ckpt_path", metavar="FILE", help="another checkpoint: best, last, a file")
+    config = "with a checkpoint file: a configuration whose classes may be imported"
+    options.add_argument("-c", "--config", action="append", default=[], metavar="FILE", help=config)
+    options.add_argument("--format", choices=list(SUFFIXES), required=True, help="the kind of file")
+    options.add_argument("-o", "--output", metavar="FILE", help="the file (default: RUN/export/NAME)")
+    options.add_argument("--tta", choices=get_args(TTA), help="views of each image to average (default: the run's)")
+    tau = "subtract X log(share of the class) from its logit (default: the run's)"
+    options.add_argument("--posthoc_tau", type=float, metavar="X", help=tau)
+    count = "check on so many images, evenly spaced (default: all)"
+    options.add_argument("--check_images", type=positive, metavar="N", help=count)
+    images = "check on image files instead of the test images of the run's data"
+    options.add_argument("--images", nargs="+", action="extend", default=[], metavar="PATH", help=images)
+    add_json(options)
+    return options
+
+
+def run(args: argparse.Namespace) -> int:
+    """Export, check, and print the proof."""
+    run = runs.choose_finished(args.run) if args.run else None
+    output = _choose_output(args, run)
+    with import_quickly():
+        from cnnkit.cli.image_files import list_images
+        from cnnkit.cli.inference import find_configs
+        from cnnkit.export.exporting import export_run
+        from cnnkit.export.subject import open_subject, take_files
+
+    files = list_images(args.images)
+    subject = open_subject(run, args.ckpt_path, find_configs(args.config), tta=args.tta, posthoc_tau=args.posthoc_tau)
+    images = (
+        take_files(files, subject.data, args.check_images) if files else take_test_images(subject, args.check_images)
+    )
+    proof = export_run(subject, args.format, output, images)
+    if args.json:
+        print(json.dumps({"path": str(output), **proof.as_json()}, indent=2))
+    else:
+        print_proof(output, proof)
+    return 0
+
+
+def _choose_output(args: argparse.Namespace, run: runs.RunFolder | None) -> Path:
+    suffix = SUFFIXES[args.format]
+    if args.output:
+        return check_output(args.output, (suffix,))
+    if run is None:
+        raise UserError(f"no output: name the file to write (-o model{suffix}), or the run instead of its checkpoint")
+    return check_output(run.path / "export" / f"{run.path.resolve().parent.name}{suffix}")
+
+
+def take_test_images(subject: "Subject", count: int | None = None) -> "CheckImages":
+    """Take test images of the run's own data, all or so many of them.
+
+    Raises:
+        UserError: there is no run, or its data cannot be opened.
+    """
+    from cnnkit.cli.inference import load_test_images
+    from cnnkit.export.subject import CheckImages, spread
+
+    if subject.run is None:
+        raise UserError("no images to check the file by: name the run (--run RUN), or image files (--images PATH)")
+    try:
+        data = load_test_images(subject.run, download=False)
+    except UserError as error:
+        raise UserError(f"{error}\nto check the file by other images, name them (--images PATH)") from None
+    store, contents = data.store, getattr(data, "contents", None)
+    files = [image.file for image in contents.images.parts["test"]] if contents is not None else []
+    total = len(store.test_labels)
+    if not total:
+        raise UserError(f"{subject.run}: its data has no test images; name images to check the file by (--images PATH)")
+    return CheckImages("test images", store.test_images, spread(total, count), store.test_labels, files)
+
+
+def print_proof(output: Path, proof: "Proof") -> None:
+    """Print what was found when the file was run."""
+    plain, resized = proof.agreement, proof.resized
+    rows = {
+        "file": f"{output} ({proof.bytes / 1e6:,.1f} MB)",
+        "run in": proof.ran_in,
+        "checked on": f"{plain.images:,} {proof.checked_on}",
+        "largest difference": f"{plain.largest_difference:.1e} of a probability",
+        "other classes": f"{plain.differing_classes:,}",
+        "other sizes": f"{resized.images:,} {proof.resized_on}: largest difference {resized.largest_difference:.1e}",
+        **{f"accuracy of the {name}": _describe_accuracy(found) for name, found in proof.accuracy.items()},
+        "proof": f"{output}.json",
+    }
+    print_rows(rows)
+
+
+def _describe_accuracy(found: dict[str, Any]) -> str:
+    return f"{found['accuracy']:.2%} [{found['low']:.2%}, {found['high']:.2%}]"

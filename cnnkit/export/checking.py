@@ -1,0 +1,142 @@
+"""Runs an exported file as its user will: ONNX in onnxruntime, the others in a process of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from PIL import Image
+
+from cnnkit.data.images.decode import convert_image, read_image
+from cnnkit.errors import UserError
+from cnnkit.export import alone
+from cnnkit.export.onnx_file import open_onnx
+from cnnkit.export.subject import CheckImages, Subject
+from cnnkit.inference.trained_net import predict_probabilities
+
+BATCH = 64
+ORIGINALS = 64  # files that are checked at their original size
+_MADE = ((1, 13, -5), (2, 1, 20), (7, 25, 3))  # images, rows and columns added to the net's size: any batch, any size
+_RUNTIMES = {"onnx": "onnxruntime", "torch": "torch.export.load, without cnnkit", "safetensors": "cnnkit.load"}
+# The weights are loaded in a fresh process, where nothing of this one's memory and no run folder can help.
+_FRESH = """\
+import sys
+import numpy as np, torch
+import cnnkit
+file, batch, output, config, *inputs = sys.argv[1:]
+net = cnnkit.load(file, batch_size=int(batch), device="cpu", config=config.split("\\n") if config else ())
+np.save(output, np.concatenate([net.predict(torch.from_numpy(np.load(each))).probabilities for each in inputs]))
+"""
+
+
+def name_runtime(kind: str) -> str:
+    """What runs a file of a kind in its check."""
+    return _RUNTIMES[kind]
+
+
+def run_file(kind: str, file: Path, inputs: Sequence[Path], subject: Subject) -> np.ndarray:
+    """Run a file on images, as its user will.
+
+    Args:
+        kind: ``onnx``, ``torch`` or ``safetensors``.
+        file: the file.
+        inputs: .npy files of images, uint8 (N, C, H, W).
+        subject: for the classes that may be imported.
+
+    Returns:
+        Probabilities (all N, K), float32.
+
+    Raises:
+        UserError: it cannot be run.
+    """
+    if kind == "onnx":
+        net = open_onnx(file)
+        return np.concatenate([net.predict_step(part).numpy() for part in _read_parts(inputs)])
+    output = file.with_name("found.npy")
+    named = [str(BATCH), str(output)]
+    if kind == "torch":
+        words = ["-I", str(alone.__file__), str(file), *named]
+    else:
+        words = ["-c", _FRESH, str(file), *named, "\n".join(str(config.resolve()) for config in subject.configs)]
+    places = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)  # a net of one's own may lie anywhere
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "PYTHONPATH": places}
+    ended = subprocess.run(
+        [sys.executable, *words, *map(str, inputs)],
+        cwd=file.parent,
+        env={**os.environ, **threads},
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if ended.returncode:
+        last = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]
+        raise UserError(f"{file.name}: cannot be run ({last[:200]})")
+    found: np.ndarray = np.load(output)
+    return found
+
+
+def _read_parts(inputs: Sequence[Path]) -> Iterator[torch.Tensor]:
+    for name in inputs:
+        images = np.load(name, mmap_mode="r")
+        for start in range(0, len(images), BATCH):
+            yield torch.from_numpy(images[start : start + BATCH].copy())
+
+
+def write_pixels(images: CheckImages, data_shape: tuple[int, int, int], folder: Path) -> Path:
+    """Write the images that a check takes to a .npy file, part by part, so that they need not fit into memory."""
+    path, start = folder / "pixels.npy", 0
+    rows = open_memmap(path, "w+", np.uint8, (len(images.numbers), *data_shape))
+    for part in images.batches(BATCH):
+        rows[start : start + len(part)] = part.numpy()
+        start += len(part)
+    rows.flush()
+    return path
+
+
+def predict_pixels(subject: Subject, inputs: Sequence[Path]) -> np.ndarray:
+    """Predict images of the net's size as ``cnnkit predict`` does, without the code that is exported."""
+    net, names = subject.classifier, subject.data.class_names
+    rows = [predict_probabilities(net, subject.data.normalize(part), names) for part in _read_parts(inputs)]
+    return torch.cat(rows).numpy()
+
+
+def write_other_sizes(
+    images: CheckImages, subject: Subject, pixels: Path, folder: Path
+) -> tuple[list[Path], list[Path], str]:
+    """Write images of other sizes than the net's, and what cnnkit itself makes of them.
+
+    Images of files are taken at their original size. Those of arrays are repeated like tiles and cut, in batches of 1,
+    2 and 7.
+
+    Returns:
+        Files for the exported net, files of the net's size for the net, and what the images are.
+    """
+    data, given, expected = subject.data, [], []
+    if len(images.files):
+        chosen = images.numbers[torch.linspace(0, len(images.numbers) - 1, min(ORIGINALS, len(images.numbers))).long()]
+        for k, number in enumerate(chosen.tolist()):
+            whole = read_image(images.files[number], data.in_channels, None, data.resize, data.max_pixels)
+            given.append(_save(folder / f"original-{k}.npy", whole[None]))
+            expected.append(
+                _save(folder / f"original-{k}-resized.npy", images.pixels.index_select(0, chosen[k : k + 1]))
+            )
+        return given, expected, "original files"
+    height, width = data.size
+    for count, rows, columns in _MADE:
+        first = torch.from_numpy(np.load(pixels, mmap_mode="r")[:count].copy())
+        tiled = first.repeat(1, 1, 3, 3)[:, :, : max(1, height + rows), : max(1, width + columns)]
+        shown = [Image.fromarray(np.asarray(each[0] if len(each) == 1 else each.permute(1, 2, 0))) for each in tiled]
+        small = torch.stack([convert_image(each, data.in_channels, data.size, data.resize) for each in shown])
+        given.append(_save(folder / f"made-{count}.npy", tiled))
+        expected.append(_save(folder / f"made-{count}-resized.npy", small))
+    return given, expected, "images made larger and smaller"
+
+
+def _save(path: Path, images: torch.Tensor) -> Path:
+    np.save(path, images.numpy())
+    return path
