@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from cnnkit import runs
@@ -52,30 +53,28 @@ def run(args: argparse.Namespace) -> int:
     with import_quickly():
         from cnnkit.cli.commands.export import take_test_images
         from cnnkit.cli.image_files import list_images
-        from cnnkit.export.pack.making import check_formats, pack_run
-        from cnnkit.export.pack.places import check_place
+        from cnnkit.export.pack.contents import read_license
+        from cnnkit.export.pack.making import Contents, pack_run
+        from cnnkit.export.pack.places import check_place, is_zip
         from cnnkit.export.subject import open_subject, take_files
 
-    formats = [kind.strip() for kind in args.formats.split(",")]
-    check_formats(formats)
+    text = read_license(Path(args.license_file)) if args.license_file else None
+    contents = Contents([kind.strip() for kind in args.formats.split(",")], args.license, text)
     check_place(output)
-    if not output.is_dir():
-        check_writable(output)
-    file = Path(args.license_file) if args.license_file else None
+    check_writable(output if is_zip(output) else output.with_name(f".{output.name}"))
     found, subject = list_images(args.images), open_subject(run)
     count = args.check_images
     images = take_files(found, subject.data, count) if found else take_test_images(subject, count)
-    made = pack_run(subject, images, output, formats, license=args.license, license_file=file)
+    made = pack_run(subject, images, output, contents)
     if args.json:
-        facts = {"pack": str(made.path), "files": made.files, "checks": made.checks, "left_out": made.left_out}
-        print(json.dumps({**facts, "tested": made.tested}, indent=2))
+        print(json.dumps({**asdict(made), "path": str(made.path)}, indent=2))
         return 0
     rows = {"pack": str(made.path), "size": f"{sum(made.files.values()) / 1e6:.1f} MB in {len(made.files)} files"}
     rows |= {f"check of {name}": said for name, said in made.checks.items()}
     if made.left_out:
         rows["left out of config.yaml"] = ", ".join(made.left_out)
-    if not made.tested:
-        rows["no scores of test images"] = "its card says so; `cnnkit test` before packing gives it some"
+    if made.untested:
+        rows["no scores of test images"] = f"{made.untested} Its card says so; test before packing."
     if args.license is None:
         rows["license of the model"] = "not stated (--license)"
     print_rows(rows)

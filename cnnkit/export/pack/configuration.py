@@ -9,7 +9,7 @@ from cnnkit.runs.keys import covers
 
 # Where things lie on this machine, and what writes elsewhere: none of it decides a number of the run.
 _PLACES = (
-    *("ckpt_path", "weights", "config", "data.data_dir", "data.mirror", "data.root", "model.cache_dir"),
+    *("ckpt_path", "weights", "config", "data.data_dir", "data.mirror", "data.root", "data.table", "model.cache_dir"),
     *("trainer.default_root_dir", "trainer.logger", "trainer.profiler", "trainer.plugins"),
 )
 _SECRET = re.compile(r"(?:^|[._-])(?:secret|token|password|passwd|credentials?|api_?key|auth|user(?:name)?)s?$", re.I)

@@ -37,7 +37,7 @@ def describe_training(record: RunRecord, source: Source | None) -> Rows:
     rows += _describe_recipe(record)
     times, device = manifest.get("times") or {}, manifest.get("device") or {}
     if (seconds := times.get("train_seconds", times.get("fit_seconds"))) is not None:
-        rows.append(("duration", f"{seconds:,.0f} s"))
+        rows.append(("duration", f"{seconds:,.1f} s"))
     if device:
         kind = str(device.get("accelerator", "")).removesuffix("Accelerator")
         processor = (manifest.get("machine") or {}).get("cpu")
@@ -50,6 +50,8 @@ def describe_training(record: RunRecord, source: Source | None) -> Rows:
 
 def _describe_images(data: dict[str, Any]) -> Rows:
     parts = [f"{data[key]:,} {name}" for key, name in _PARTS.items() if isinstance(data.get(key), int)]
+    if "split_train_images" in data:  # batches or epochs were limited
+        parts.append(f"{data['split_train_images']:,} in the whole training part")
     rows: Rows = [("images", ", ".join(parts))] if parts else []
     if data.get("fingerprint"):
         rows.append(("hash of the images", str(data["fingerprint"])))

@@ -19,7 +19,11 @@ def check_place(output: Path) -> None:
     Raises:
         UserError: it is another kind of file, or a folder that contains something else than a pack.
     """
-    if output.name in ("", "..") or output.suffix.lower() in _OTHER_KINDS or (output.is_file() and not is_zip(output)):
+    if (
+        output.name in ("", "..")
+        or output.suffix.lower() in _OTHER_KINDS
+        or (output.exists() and not output.is_dir() and not is_zip(output))
+    ):
         raise UserError(f"output is {output}: give a folder, or a file that ends in .zip")
     if is_zip(output):
         if output.is_dir():

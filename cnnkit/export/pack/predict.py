@@ -12,6 +12,7 @@ Needed are the packages in requirements.txt. Images are brought to the model's s
 import argparse
 import csv
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -144,6 +145,8 @@ def run_check(description: dict[str, Any], run: Run) -> int:
 
 def main() -> int:
     """Read the command line; return the exit code, 3 if some images could not be read."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end quietly where the reader of a pipe does
     parser = argparse.ArgumentParser(description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="*", help="image files, or folders of them")
     parser.add_argument("-o", "--output", metavar="FILE", help="write all probabilities as CSV")
