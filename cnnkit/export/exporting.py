@@ -20,6 +20,7 @@ from cnnkit.export.description import ModelDescription, describe
 from cnnkit.export.loading import open_exported
 from cnnkit.export.onnx_file import write_onnx
 from cnnkit.export.proof import RESIZED_TOLERANCE, TOLERANCE, Proof, compare, list_versions, measure_accuracy, refuse
+from cnnkit.export.safetensors_file import write_safetensors
 from cnnkit.export.subject import CheckImages, Subject
 from cnnkit.export.torch_file import write_torch
 from cnnkit.files import is_alive, write_atomically
@@ -61,8 +62,11 @@ def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages) 
 def write(kind: Kind, subject: Subject, file: Path) -> None:
     """Write a trained net as a file, which nothing has checked yet."""
     description = describe(subject.classifier, subject.data, subject.content, subject.path, subject.run)
+    if kind == "safetensors":
+        write_safetensors(subject, description, file)
+        return
     program = trace(DeployedNet(subject.classifier, subject.data))
-    {"onnx": write_onnx, "torch": write_torch}[kind](program, description, file)
+    (write_onnx if kind == "onnx" else write_torch)(program, description, file)
 
 
 def check(
@@ -73,7 +77,7 @@ def check(
     Raises:
         UserError: it does not predict what the net does; the message names ``output``.
     """
-    description = open_exported(file).description
+    description = open_exported(file, subject.configs if kind == "safetensors" else ()).description
     thresholds = np.array(description.thresholds) if description.thresholds is not None else None
     pixels = write_pixels(images, (subject.data.in_channels, *subject.data.size), folder)
     given, expected, what = write_other_sizes(images, subject, pixels, folder)

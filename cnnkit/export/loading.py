@@ -2,19 +2,38 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
+from cnnkit.config_files.cards import find_config
+from cnnkit.config_files.yaml_files import read_file
 from cnnkit.errors import UserError
+from cnnkit.export.description import ModelDescription
 from cnnkit.export.onnx_file import open_onnx
-from cnnkit.export.running import FileClassifier, FilePredictor
+from cnnkit.export.running import FileClassifier, FilePredictor, PixelsAsTheyAre
+from cnnkit.export.safetensors_file import open_safetensors
 from cnnkit.export.torch_file import open_torch
 from cnnkit.inference import predictor
 from cnnkit.inference.predictor import Predictor
+from cnnkit.inference.preprocessing import Preprocessing
 from cnnkit.tasks.tta import TTA
 
-_OPENERS = {".onnx": open_onnx, ".pt2": open_torch}
 EXPORTED = (".onnx", ".pt2", ".safetensors")
+
+
+class Opened(NamedTuple):
+    """An exported file, ready to predict.
+
+    Attributes:
+        classifier: what predicts, like `cnnkit.inference.trained_net.TrainedNet`.
+        data: the preparation of its images.
+        description: of the file.
+    """
+
+    classifier: Any
+    data: Preprocessing
+    description: ModelDescription
 
 
 def load(
@@ -62,12 +81,13 @@ def load(
     given = {"checkpoint": checkpoint, "tta": tta, "posthoc_tau": posthoc_tau}
     for name in (name for name, value in given.items() if value is not None):
         raise UserError(f"{name} is {given[name]!r}, but {run} is an exported file, which has its own: leave it out")
-    classifier = open_exported(path)
-    if isinstance(classifier, FileClassifier):
-        if device is not None and torch.device(device).type != "cpu":
-            raise UserError(f"device is {device!r}, but {run} runs on the CPU: leave it out")
-        return FilePredictor(classifier, batch_size)
-    raise NotImplementedError
+    named = [config] if isinstance(config, (str, Path)) else config
+    opened = open_exported(path, [read_file(find_config(str(file))).path for file in named])
+    if not isinstance(opened.classifier, FileClassifier):
+        return Predictor(opened.classifier, opened.data, path, batch_size=batch_size, device=device)
+    if device is not None and str(device).partition(":")[0] != "cpu":
+        raise UserError(f"device is {device!r}, but {run} runs on the CPU: leave it out")
+    return FilePredictor(opened.classifier, opened.data, batch_size)
 
 
 def is_exported(path: Path) -> bool:
@@ -75,12 +95,24 @@ def is_exported(path: Path) -> bool:
     return path.suffix.lower() in EXPORTED and not path.is_dir()
 
 
-def open_exported(path: Path) -> FileClassifier:
+def open_exported(path: Path, configs: Sequence[Path] = ()) -> Opened:
     """Open an exported file of any kind.
+
+    Args:
+        path: of the file.
+        configs: with a .safetensors file, configurations whose classes may be imported.
 
     Raises:
         UserError: it is missing, damaged, foreign, of a newer cnnkit, or its packages are not installed.
     """
+    if path.suffix.lower() not in EXPORTED:
+        raise UserError(f"{path}: no exported file: its name ends in none of {', '.join(EXPORTED)}")
     if not path.exists():
         raise UserError(f"{path}: no such file; `cnnkit export --run RUN` writes one")
-    return _OPENERS[path.suffix.lower()](path)
+    if path.suffix.lower() == ".safetensors":
+        net, description = open_safetensors(path, configs)
+        return Opened(net, description.preprocessing, description)
+    if configs:
+        raise UserError(f"{path}: names no classes to import, so --config has no effect: leave it out")
+    found = (open_onnx if path.suffix.lower() == ".onnx" else open_torch)(path)
+    return Opened(found, PixelsAsTheyAre(**vars(found.description.preprocessing)), found.description)

@@ -74,13 +74,13 @@ class FilePredictor(Predictor):
 
     Args:
         classifier: of the file.
+        data: the preparation of its images.
         batch_size: images at a time.
     """
 
-    def __init__(self, classifier: FileClassifier, batch_size: int = 64) -> None:
-        data = classifier.description.preprocessing
+    def __init__(self, classifier: FileClassifier, data: Preprocessing, batch_size: int = 64) -> None:
         self._file = classifier
-        super().__init__(cast(Any, classifier), PixelsAsTheyAre(**vars(data)), classifier.path, batch_size=batch_size)
+        super().__init__(cast(Any, classifier), data, classifier.path, batch_size=batch_size)
 
     def embed(self, images: Images, head: str = "auto") -> np.ndarray:
         """Refuse: the file has no modules."""
@@ -89,3 +89,11 @@ class FilePredictor(Predictor):
     def explain(self, images: Images, label: str | None = None, module: str | None = None) -> list[ImageExplanation]:
         """Refuse: the file has no modules."""
         return self._file.net
+
+    def __repr__(self) -> str:
+        channels, (height, width) = self._data.in_channels, self._data.size
+        views = "" if self.tta == "none" else f", tta {self.tta}"
+        precision = self._file.description.precision
+        return (
+            f"<{self.path}, {precision}: {channels}x{height}x{width} pixels to {len(self.class_names)} classes{views}>"
+        )

@@ -1,6 +1,5 @@
 """Write a trained net as a graph of torch (.pt2), and run such a file."""
 
-import zipfile
 from pathlib import Path
 
 import torch
@@ -10,6 +9,8 @@ from cnnkit.errors import UserError
 from cnnkit.export.deployed import quiet
 from cnnkit.export.description import KEY, ModelDescription, read_description
 from cnnkit.export.running import FileClassifier
+from cnnkit.export.torch_archive import copy_archive, read_text
+from cnnkit.files import check_regular
 
 
 def write_torch(program: ExportedProgram, description: ModelDescription, path: Path) -> None:
@@ -31,18 +32,13 @@ def open_torch(path: Path) -> FileClassifier:
         UserError: the file is missing, damaged, without a description, of another version of torch, or holds anything
             that torch would run as code while it reads the file.
     """
-    description = check_torch(path)
+    check_regular(path)
+    description = read_description(read_text(path), path)
+    copy = copy_archive(path)
     try:
         with quiet():
-            module = torch.export.load(path).module()
+            module = torch.export.load(copy).module()
     except Exception as error:  # torch's own kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{path}: torch {torch.__version__} cannot read it ({reason}); export it again") from None
     return FileClassifier(torch.no_grad()(module), description, path)
-
-
-def check_torch(path: Path) -> ModelDescription:
-    """Read the description of a .pt2 file."""
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.endswith(f"/extra/{KEY}")]
-        return read_description(archive.read(names[0]) if names else None, path)

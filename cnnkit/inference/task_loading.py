@@ -6,11 +6,9 @@ run folder's own or one that the user gives: what such a file names is imported 
 come from the checkpoint, because only there stand those that the data gave.
 """
 
-import contextlib
 import re
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ import lightning as L
 
 from cnnkit.config_files.yaml_files import read_file
 from cnnkit.errors import UserError
-from cnnkit.inference.trusted import DOTTED, allow_imports, find_paths
+from cnnkit.inference.trusted import add_definitions, allow_imports, find_paths
 from cnnkit.tasks import ClassificationTask
 from cnnkit.tasks.tta import TTA
 from cnnkit.weights import skip_pretrained
@@ -60,7 +58,7 @@ def load_task(
     trusted = {name for config in configs for name in find_paths(read_file(config).values)}
     # Compiling would take longer than predicting.
     eager: dict[str, Any] = {"compile_net": False} if arguments.get("compile_net") else {}
-    with allow_imports(_add_definitions(named & trusted)):
+    with allow_imports(add_definitions(named & trusted)):
         try:
             with skip_pretrained():
                 # Called on Lightning's class: on ours it would drop the name of the task, for not being an argument.
@@ -73,19 +71,6 @@ def load_task(
         raise UserError(f"{path}: its task, {type(task).__name__}, is no ClassificationTask; load it in Python")
     task.tta = task.tta if tta is None else tta
     return task.eval(), checkpoint
-
-
-def _add_definitions(names: set[str]) -> list[str]:
-    """Import the names, and add to each the path where its object is defined."""
-    found = set(names)
-    for name in names:
-        module, _, last = name.rpartition(".")
-        with contextlib.suppress(
-            Exception, SystemExit
-        ):  # it is no import path, or its error is raised when it is needed
-            there = getattr(import_module(module), last)
-            found.add(f"{there.__module__}.{there.__qualname__}")
-    return sorted(name for name in found if DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))
 
 
 def _describe(error: Exception) -> str:

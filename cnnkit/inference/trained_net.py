@@ -5,7 +5,7 @@ This serves cnnkit's own tasks and nets. A checkpoint of anything else (a task o
 that cannot be rebuilt here, and the task then says why.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import cnnkit.models
 from cnnkit.errors import UserError
-from cnnkit.inference.trusted import TRUSTED, allow_imports, find_paths
+from cnnkit.inference.trusted import TRUSTED, add_definitions, allow_imports, find_paths
 from cnnkit.tasks.correction import Correction
 from cnnkit.tasks.loss import match_dtype
 from cnnkit.tasks.stages import find_head, make_head
@@ -103,14 +103,7 @@ def rebuild_net(checkpoint: dict[str, Any]) -> TrainedNet | None:
     if not isinstance(arguments, dict) or not _is_ordinary(checkpoint, arguments):
         return None
     try:
-        with skip_pretrained(), allow_imports():
-            net = _build(arguments["net"])
-            if sizes := arguments.get("head_sizes"):
-                head = find_head(net, arguments.get("head", "auto"))
-                new = make_head(net.get_submodule(head), tuple(sizes), arguments.get("head_dropout", 0.0))
-                net.set_submodule(head, new)
-        if arguments.get("channels_last", True):
-            net = net.to(memory_format=torch.channels_last)
+        net = build_net(arguments["net"], arguments)
         weights = checkpoint["state_dict"].items()
         correction = Correction(arguments.get("posthoc_tau", 0.0))
         correction.load(checkpoint)
@@ -148,14 +141,40 @@ def _own_name(path: Any, part: str) -> str:
     return name if module == "cnnkit" or f"{module}.".startswith(f"cnnkit.{part}.") else ""
 
 
-def _build(spec: dict[str, Any]) -> nn.Module:
-    module, _, name = spec["class_path"].rpartition(".")
+def build_net(spec: dict[str, Any], arguments: dict[str, Any], trusted: Collection[str] = ()) -> nn.Module:
+    """Build a net, without its weights.
+
+    Args:
+        spec: ``class_path`` and ``init_args`` of the net.
+        arguments: of its task, which may replace the head and change the memory format.
+        trusted: names that may be imported, besides those of cnnkit and torch.
+
+    Raises:
+        UserError: the class is neither cnnkit's nor trusted.
+    """
+    path = spec["class_path"]
+    if _own_name(path, "models") not in cnnkit.models.__all__ and path not in trusted:
+        raise UserError(
+            f"needs {path}, which is neither cnnkit's nor torch's and is not imported unasked; if you trust it, name "
+            "the configuration that it was trained with (--config FILE)"
+        )
+    with skip_pretrained(), allow_imports(add_definitions(set(find_paths(spec)) & set(trusted))):
+        net = _instantiate(path, spec.get("init_args") or {}, trusted)
+        if sizes := arguments.get("head_sizes"):
+            head = find_head(net, arguments.get("head", "auto"))
+            new = make_head(net.get_submodule(head), tuple(sizes), arguments.get("head_dropout", 0.0))
+            net.set_submodule(head, new)
+    return net.to(memory_format=torch.channels_last) if arguments.get("channels_last", True) else net
+
+
+def _instantiate(path: str, init_args: dict[str, Any], trusted: Collection[str]) -> nn.Module:
+    module, _, name = path.rpartition(".")
     kind = getattr(import_module(module), name)
-    if kind is not getattr(cnnkit.models, name):
-        raise UserError(f"{spec['class_path']} is no net of cnnkit")
+    if path not in trusted and kind is not getattr(cnnkit.models, name):
+        raise UserError(f"{path} is no net of cnnkit")
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "net")
-    built: nn.Module = parser.instantiate(parser.parse_object({"net": spec.get("init_args") or {}})).net
+    built: nn.Module = parser.instantiate(parser.parse_object({"net": init_args})).net
     return built
 
 

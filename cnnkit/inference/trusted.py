@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 from jsonargparse import set_parsing_settings
@@ -38,3 +39,15 @@ def allow_imports(names: Sequence[str] = ()) -> Iterator[None]:
         yield
     finally:
         settings.update(before)
+
+
+def add_definitions(names: set[str]) -> list[str]:
+    """Import the names, and add to each the path where its object is defined."""
+    found = set(names)
+    for name in names:
+        module, _, last = name.rpartition(".")
+        # It may be no import path, or its error is raised when it is needed.
+        with contextlib.suppress(Exception, SystemExit):
+            there = getattr(import_module(module), last)
+            found.add(f"{there.__module__}.{there.__qualname__}")
+    return sorted(name for name in found if DOTTED.fullmatch(name) and not name.startswith("jsonargparse"))

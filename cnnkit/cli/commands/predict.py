@@ -20,6 +20,7 @@ from cnnkit.cli.quiet import quieten
 from cnnkit.data.images.decode import UnreadableImage
 from cnnkit.data.images.formats import IMAGE_SUFFIXES
 from cnnkit.errors import UserError
+from cnnkit.export.loading import open_exported
 from cnnkit.files import writing_output
 from cnnkit.inference.preprocessing import Preprocessing, read_preprocessing
 from cnnkit.inference.trained_net import load_classifier, predict_probabilities, top_classes, use_tau
@@ -41,6 +42,7 @@ def arguments() -> Options:
     options = Options("predict", "Predict the class of image files; see `cnnkit predict --help` for the test images.")
     options.add_argument("--run", type=_named, metavar="RUN", help="a run folder, or a name: its newest finished run")
     options.add_argument("--ckpt_path", type=_named, metavar="FILE", help="another checkpoint: best, last, a file")
+    options.add_argument("--model", type=_named, metavar="FILE", help="instead of both, a file of `cnnkit export`")
     options.add_argument("-c", "--config", type=_named, action="append", default=[], metavar="FILE")
     options.add_argument("--images", type=_named, nargs="+", action="extend", required=True, metavar="PATH")
     options.add_argument("-o", "--output", type=_named, default="predictions.csv", metavar="FILE", help="the table")
@@ -68,19 +70,13 @@ def predict_images(words: Sequence[str]) -> int:
     """
     quieten()
     args = arguments().read(words)
-    if not args.run and not args.ckpt_path:
-        raise UserError("no weights to work with: name a run (--run RUN) or a checkpoint (--ckpt_path FILE)")
+    if not args.run and not args.ckpt_path and not args.model:
+        raise UserError("no weights to work with: name a run (--run RUN), a checkpoint (--ckpt_path FILE) or a --model")
     files, output = list_images(args.images), Path(args.output)
     if output.suffix.lower() in IMAGE_SUFFIXES:
         raise UserError(f"output is {output}: give a file to write, such as predictions.csv")
     check_output(output)
-    run = runs.choose_finished(args.run) if args.run else None
-    path = runs.choose_checkpoint(run, args.ckpt_path)
-    configs = [*([run.config] if run else []), *find_configs(args.config)]
-    classifier, checkpoint = load_classifier(path, configs, tta=args.tta)
-    if args.posthoc_tau is not None:
-        use_tau(classifier, args.posthoc_tau, checkpoint)
-    data = read_preprocessing(checkpoint, path)
+    classifier, data = _load(args)
     if classifier.multilabel:
         return _write_labels(move_to_accelerator(classifier), data, files, args.batch_size, output)
     predictions = _predict(move_to_accelerator(classifier), data, files, args.batch_size)
@@ -105,6 +101,23 @@ def predict_images(words: Sequence[str]) -> int:
     for error in unread:
         print(printable(error), file=sys.stderr)
     return 3 if unread else 0
+
+
+def _load(args: argparse.Namespace) -> "tuple[Classifier, Preprocessing]":
+    """The trained net of a run, a checkpoint or an exported file, and the preparation of its images."""
+    configs = find_configs(args.config)
+    if args.model:
+        given = ("run", "ckpt_path", "tta", "posthoc_tau")
+        for name in (name for name in given if getattr(args, name) is not None):
+            raise UserError(f"--{name} has no effect with --model, whose file has its own: leave it out")
+        opened = open_exported(Path(args.model), configs)
+        return opened.classifier, opened.data
+    run = runs.choose_finished(args.run) if args.run else None
+    path = runs.choose_checkpoint(run, args.ckpt_path)
+    classifier, checkpoint = load_classifier(path, [*([run.config] if run else []), *configs], tta=args.tta)
+    if args.posthoc_tau is not None:
+        use_tau(classifier, args.posthoc_tau, checkpoint)
+    return classifier, read_preprocessing(checkpoint, path)
 
 
 def _write_labels(
