@@ -1,4 +1,4 @@
-"""``pack`` on a tested run: what it makes works alone, tells nothing of this machine, and is refused when it is wrong."""
+"""``pack`` on a tested run: what it makes works alone, tells nothing of this machine, and is refused if it is wrong."""
 
 import csv
 import hashlib
