@@ -16,6 +16,7 @@ VIEW_COMMANDS = {
     "summary": ("layers, shapes, parameters, MACs, receptive fields", "summary --config quickstart"),
     "explain": ("what in an image made the net decide", "explain --run runs/quickstart --images photo.jpg"),
     "report": ("one HTML page about a run, readable offline", "report --run runs/quickstart"),
+    "pack": ("a model for others: files, card, script, check", "pack runs/quickstart"),
     "export": ("a file that predicts without cnnkit, checked", "export --run runs/quickstart --format onnx"),
     "serve": ("a trained net over HTTP, and a page to try it", "serve --run runs/quickstart"),
     "calibrate": ("make the probabilities of a run believable", "calibrate --run runs/quickstart"),
