@@ -1,3 +1,4 @@
+import atexit
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ def pytest_collection_finish() -> None:
     """Later collections of garbage pass over the imports and the tests: a quarter of the time went into them."""
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # what is still frozen at the end is taken for a leak by some libraries
 
 
 _SHARED: list[Path] = []  # the run of `trained_once`, once there is one

@@ -14,7 +14,17 @@ from cnnkit.runs import find
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-LONG = ("folder_lite0_finetune", "cifar10_googlenet")  # a dozen seconds each
+LONG = (  # from five to a dozen seconds each
+    "cifar10_googlenet",
+    "cifar10_lite0_embeddings",
+    "cifar10_nin",
+    "cifar10_preact20",
+    "cifar10_speed95",
+    "folder_lite0_embeddings",
+    "folder_lite0_finetune",
+    "folder_lite0_gradual",
+    "folder_resnet18",
+)
 CARDS = [pytest.param(file, marks=pytest.mark.slow) if file.stem in LONG else file for file in FILES]
 COUNTS = {"MNIST": (60_000, 10_000), "FashionMNIST": (60_000, 10_000), "CIFAR10": (50_000, 10_000)}
 
@@ -62,6 +72,14 @@ def test_a_config_trains_and_tests(cli: Cli, file: Path) -> None:
     last = run.manifest()["last"]
     assert last.get("val/loss", last["train/loss"]) > 0
     assert cli("test", "--run", str(run)).code == 0
+
+
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.usefixtures("made_up_data", "photos")
+def test_a_long_config_builds_its_net(cli: Cli, name: str) -> None:
+    words = [] if "pretrained: true" not in (CONFIGS / f"{name}.yaml").read_text() else ["--model.net.pretrained=false"]
+    ended = cli("summary", "--config", name, *words)
+    assert ended.code == 0, ended.err
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

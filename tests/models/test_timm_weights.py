@@ -191,6 +191,7 @@ def test_a_run_is_rebuilt_from_its_folder_alone(cli, tmp_path):
     assert "weights.pth: no such file" in again.err
 
 
+@pytest.mark.slow
 @needs_package
 @pytest.mark.usefixtures("no_network")
 def test_a_run_with_packaged_weights_is_rebuilt_without_the_package(cli, monkeypatch):

@@ -90,6 +90,7 @@ def test_a_note_about_several_variants_is_printed_once(cli: Cli) -> None:
     assert len(set(notes)) == len(notes)
 
 
+@pytest.mark.slow
 def test_nothing_of_a_run_is_kept_when_the_next_one_starts(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[weakref.ref[object]] = []
     left: list[int] = []
@@ -109,6 +110,7 @@ def test_nothing_of_a_run_is_kept_when_the_next_one_starts(cli: Cli, monkeypatch
     assert left == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:
     folder = make()
     assert cli("study", "glance", "--dry_run").out.count("to do") == 4

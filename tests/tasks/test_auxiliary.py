@@ -194,7 +194,10 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompileCounter]:
 
 @pytest.mark.parametrize(
     "build",
-    [partial(AuxiliaryLossTask, after=HEADS), lambda net, **kw: AuxiliaryLossTask(GoogLeNet(1, 10, 28), **kw)],
+    [
+        partial(AuxiliaryLossTask, after=HEADS),
+        pytest.param(lambda net, **kw: AuxiliaryLossTask(GoogLeNet(1, 10, 28), **kw), marks=pytest.mark.slow),
+    ],
     ids=["hung", "own"],
 )
 def test_training_can_be_compiled(compiled: CompileCounter, build: Any) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from small_runs import SHORT, Cli
 
@@ -85,6 +86,7 @@ def test_heads_from_a_configuration_and_mistakes_in_it(cli: Cli) -> None:
     assert "CNN has no forward_aux, and so no heads" in ended.err
 
 
+@pytest.mark.slow
 def test_googlenet_brings_its_own_heads(cli: Cli) -> None:
     words = ["fit", "--model=AuxiliaryLossTask", "--model.net=GoogLeNet", *SHORT, "--trainer.limit_train_batches=1"]
     ended = cli(
