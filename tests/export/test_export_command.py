@@ -1,64 +1,47 @@
 """`cnnkit export`: the file predicts what the run does, as its user will run it, or there is no file."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from PIL import Image
 from prediction_table import read_table
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from small_runs import Cli, CommandResult
 from torch.export import ExportedProgram
 
 import cnnkit
 from cnnkit import FashionMNISTSample
 from cnnkit.export import exporting
-from cnnkit.export.deployed import DeployedNet, trace
-from cnnkit.export.description import describe
-from cnnkit.export.subject import Subject, open_subject
+from cnnkit.export.deployed import DeployedNet
+from cnnkit.export.loading import open_exported
+from cnnkit.export.subject import Subject, take_files
+from cnnkit.export.torch_file import write_torch
 from cnnkit.inference.predictor import Predictor
+from cnnkit.inference.trained_net import TrainedNet
 from cnnkit.runs import RunFolder
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 
 
-@pytest.fixture(scope="module")
-def subject(trained_once: RunFolder) -> Subject:
-    return open_subject(trained_once)
-
-
-@pytest.fixture(scope="module")
-def program(subject: Subject) -> ExportedProgram:
-    """The traced net, for a trace takes a second."""
-    return trace(DeployedNet(subject.classifier, subject.data))
-
-
 @pytest.fixture
-def traced_once(program: ExportedProgram, monkeypatch: pytest.MonkeyPatch) -> ExportedProgram:
-    monkeypatch.setattr(exporting, "trace", lambda net: program)
-    return program
+def written_before(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take files that were written before in place of writing them, for what is about the rest."""
 
+    def copy(kind: str, subject: Subject, file: Path) -> None:
+        file.write_bytes((exported / f"net{SUFFIXES[kind]}").read_bytes())
 
-@pytest.fixture(scope="module")
-def exported(trained_once: RunFolder, program: ExportedProgram, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the run's net in every format; do not write to it."""
-    folder = tmp_path_factory.mktemp("exported")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(exporting, "trace", lambda net: program)
-        for kind, suffix in SUFFIXES.items():
-            words = ["--run", str(trained_once.path), "--format", kind, "-o", f"net{suffix}", "--check_images", "50"]
-            assert cnnkit.cli.main(["export", *words]) == 0
-    return folder
+    monkeypatch.setattr(exporting, "write", copy)
 
 
 @pytest.fixture
@@ -162,30 +145,53 @@ def test_the_proof_stands_beside_the_file(exported: Path) -> None:
     )
 
 
-FAULTS = [("onnx", "classes"), ("onnx", "mean"), ("torch", "mean"), ("safetensors", "classes")]
-SLOW = [("torch", "classes"), ("safetensors", "mean")]
+def make_wrong(fault: str, program: ExportedProgram, original: Path, file: Path) -> None:
+    """Write a copy of an exported file in which two classes have changed places, or another mean is subtracted."""
+    opened = open_exported(original)
+    names, mean = opened.description.class_names, opened.description.mean
+    found = replace(opened.description, class_names=[names[1], names[0], *names[2:]])
+    if fault == "mean":
+        found = replace(opened.description, mean=[mean[0] + 0.2])
+    if file.suffix == ".onnx":
+        model = onnx.load(original)
+        [shift] = [each for each in model.graph.initializer if each.name == "shift"]
+        if fault == "mean":
+            wrong = onnx.numpy_helper.to_array(shift) - 0.5
+            shift.CopyFrom(onnx.numpy_helper.from_array(wrong.astype(np.float32), "shift"))
+        onnx.helper.set_model_props(model, {"cnnkit": found.to_json()})
+        onnx.save(model, file)
+    elif file.suffix == ".pt2":
+        with pytest.MonkeyPatch.context() as patch:
+            if fault == "mean":
+                patch.setitem(program.state_dict, "shift", program.state_dict["shift"] - 0.5)
+            write_torch(program, found, file)
+    else:
+        save_file(load_file(original), file, {"cnnkit": found.to_json()})
 
 
-@pytest.mark.parametrize(("kind", "fault"), [*FAULTS, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)])
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("onnx", "classes"),
+        ("onnx", "mean"),
+        pytest.param("torch", "classes", marks=pytest.mark.slow),
+        ("torch", "mean"),
+        ("safetensors", "classes"),
+        pytest.param("safetensors", "mean", marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_that_is_made_wrong_is_refused(
     cli: Cli,
     trained_once: RunFolder,
-    traced_once: ExportedProgram,
+    program: ExportedProgram,
+    exported: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
     fault: str,
 ) -> None:
-    def describe_wrongly(*args: Any) -> Any:
-        found = describe(*args)
-        names = found.class_names
-        if fault == "classes":
-            return replace(found, class_names=[names[1], names[0], *names[2:]])
-        return replace(found, mean=[found.mean[0] + 0.2])
-
-    monkeypatch.setattr(exporting, "describe", describe_wrongly)
-    if fault == "mean":
-        monkeypatch.setitem(traced_once.state_dict, "shift", traced_once.state_dict["shift"] - 0.5)
-    file = Path(f"net{SUFFIXES[kind]}")
+    original = exported / f"net{SUFFIXES[kind]}"
+    monkeypatch.setattr(exporting, "write", lambda kind, subject, file: make_wrong(fault, program, original, file))
+    file = Path(original.name)
     file.write_text("what was there before")
     ended = cli("export", "--run", str(trained_once), "--format", kind, "-o", str(file), "--check_images", "50")
     assert_refused(ended, f"error: {file}: not written, because the file does not predict what the net does")
@@ -194,30 +200,37 @@ def test_a_file_that_is_made_wrong_is_refused(
 
 
 def test_another_resize_than_the_runs_is_refused(
-    cli: Cli, trained_once: RunFolder, traced_once: ExportedProgram, monkeypatch: pytest.MonkeyPatch
+    trained_once: RunFolder, subject: Subject, exported: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """At the net's size nothing shows it."""
-    folder = Path("photos")
-    folder.mkdir()
-    for k in range(4):
-        pixels = np.zeros((28, 84), np.uint8)
-        pixels[:, 28 * (k % 2) :: 3] = 255
-        Image.fromarray(pixels).save(folder / f"{k}.png")
 
-    class Squashing(DeployedNet):
+    class Brightness(torch.nn.Module):
+        """Says how bright the images are, so that their margins count."""
+
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            self.resize = "squash"
-            return super().forward(images)
+            return torch.stack([images.mean((1, 2, 3)), 1 - images.mean((1, 2, 3))], 1) * 9
 
-    monkeypatch.setattr(exporting, "trace", trace)
-    monkeypatch.setattr(exporting, "DeployedNet", Squashing)
-    words = ["--run", str(trained_once), "--format", "onnx", "-o", "net.onnx", "--images", "photos"]
-    monkeypatch.setattr(exporting, "RESIZED_TOLERANCE", 1e-3)  # this net has learned little
-    assert_refused(cli("export", *words), "original files")
-    assert not Path("net.onnx").exists()
+    data = replace(subject.data, class_names=["bright", "dark"], mean=[0.0], std=[1.0])
+    other = subject._replace(classifier=TrainedNet(Brightness()), data=data)  # the run crops
+    squashed = TrainedNet(Brightness())
+
+    def run(kind: str, file: Path, inputs: list[Path], subject: Subject) -> np.ndarray:
+        net = DeployedNet(squashed, replace(data, resize="squash"))
+        return np.concatenate([net(torch.from_numpy(np.load(each))).numpy() for each in inputs])
+
+    described = replace(open_exported(exported / "net.onnx").description, class_names=data.class_names)
+    monkeypatch.setattr(exporting, "write", lambda *_: None)
+    monkeypatch.setattr(exporting, "open_exported", lambda *_: SimpleNamespace(description=described))
+    monkeypatch.setattr(exporting, "run_file", run)
+    pixels = np.full((28, 84), 255, np.uint8)
+    pixels[:, 28:56] = 0
+    Image.fromarray(pixels).save(tmp_path / "bright_margins.png")
+    with pytest.raises(cnnkit.errors.UserError, match="of 1 original files 1 have another class"):
+        exporting.export_run(other, "onnx", tmp_path / "net.onnx", take_files([tmp_path / "bright_margins.png"], data))
+    assert [each.name for each in tmp_path.iterdir()] == ["bright_margins.png"]
 
 
-def test_what_a_killed_export_left_is_cleared(cli: Cli, trained_once: RunFolder, traced_once: ExportedProgram) -> None:
+def test_what_a_killed_export_left_is_cleared(cli: Cli, trained_once: RunFolder, written_before: None) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     Path(f".{ended.pid}.export").mkdir()
@@ -226,12 +239,10 @@ def test_what_a_killed_export_left_is_cleared(cli: Cli, trained_once: RunFolder,
     found = cli("export", *words)
     assert found.err == ""
     assert json.loads(found.out)["path"] == "net.onnx"
-    assert sorted(os.listdir()) == ["net.onnx", "net.onnx.json"]  # noqa: PTH208
+    assert sorted(each.name for each in Path().iterdir()) == ["net.onnx", "net.onnx.json"]
 
 
-def test_images_in_place_of_data_that_is_gone(
-    cli: Cli, trained_once: RunFolder, subject: Subject, traced_once: ExportedProgram, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_in_place_of_data_that_is_gone(cli: Cli, trained_once: RunFolder, written_before: None) -> None:
     words = ["--ckpt_path", str(trained_once.best), "--format", "onnx", "-o", "net.onnx"]
     assert_refused(cli("export", *words), "name the run (--run RUN), or image files (--images PATH)")
     Image.effect_noise((90, 47), 90).save("a.png")
@@ -239,7 +250,7 @@ def test_images_in_place_of_data_that_is_gone(
     assert ended.code == 0, ended.err
     proof = json.loads(Path("net.onnx.json").read_text())
     assert (proof["checked_on"], proof["agreement"]["images"], proof["accuracy"]) == ("image files", 1, {})
-    assert (proof["resized_on"], proof["run"]) == ("original files", {})
+    assert proof["resized_on"] == "original files"
 
 
 MISTAKES = [
@@ -267,12 +278,13 @@ def test_mistakes_are_a_line(cli: Cli, trained_once: RunFolder, words: list[str]
 def test_a_missing_package_is_named(
     cli: Cli,
     trained_once: RunFolder,
-    traced_once: ExportedProgram,
+    program: ExportedProgram,
     exported: Path,
     monkeypatch: pytest.MonkeyPatch,
     package: str,
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setattr(exporting, "trace", lambda net: program)
     words = ["--run", str(trained_once), "--format", "onnx", "-o", "net.onnx"]
     assert_refused(cli("export", *words), f"need {package}, which is not installed: pip install 'cnnkit[export]'")
     Image.effect_noise((90, 47), 90).save("a.png")
