@@ -53,11 +53,14 @@ def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages, 
     began = time.perf_counter()
     with _temporary_folder(output) as folder:
         file = folder / f"model{SUFFIXES[kind]}"
-        write(kind, subject, file)
-        proof = check(subject, kind, file, output, images, folder, began)
-        if int8 is not None:
-            file, proof = _make_int8(subject, file, output, images, int8, proof)
-            proof = replace(proof, seconds=round(time.perf_counter() - began, 2))
+        try:
+            write(kind, subject, file)
+            proof = check(subject, kind, file, output, images, folder, began)
+            if int8 is not None:
+                file, proof = _make_int8(subject, file, output, images, int8, proof)
+                proof = replace(proof, seconds=round(time.perf_counter() - began, 2))
+        except UserError as error:
+            raise UserError(str(error).replace(str(file), str(output))) from error
         with file.open("rb+") as written:
             os.fsync(written.fileno())
         file.replace(output)
