@@ -28,7 +28,7 @@ NAMES = (
     "growth",
     "serve",
 )
-ON_REQUEST = ("peers", "photos")  # install packages, and train for many minutes a round
+ON_REQUEST = ("peers", "photos", "parity")  # install packages, or take many minutes
 
 
 def main(args: list[str] | None = None) -> list[Table]:
@@ -39,7 +39,7 @@ def main(args: list[str] | None = None) -> list[Table]:
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks; see docs/benchmarks.md.")
     names = ", ".join(NAMES + ON_REQUEST)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {names} (default: all but peers and photos)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {names} (default: all but the last three)")
     parser.add_argument("--rounds", type=int, help="how often both sides of a comparison are run in turn")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see it work: figures mean nothing")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single figure to FILE")

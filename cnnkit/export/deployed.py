@@ -1,10 +1,11 @@
 """The module that is exported: pixels of any size in, class probabilities out."""
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
 import torch
@@ -75,8 +76,11 @@ def _trace(net: DeployedNet) -> ExportedProgram:
             return torch.export.export(net, (images,), dynamic_shapes=(sizes,))
     except Exception as error:  # torch raises many kinds
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        name = type(net.classifier.net).__name__
-        raise UserError(f"{name} cannot be exported as a graph: {' '.join(lines[0].split())[:200]}") from error
+        name = " of ".join(dict.fromkeys(type(part).__name__ for part in (net.classifier.net, net.classifier)))
+        raise UserError(
+            f"{name.removesuffix(' of TrainedNet')} cannot be exported as a graph, for its path depends on more than "
+            f"the images' sizes: {' '.join(lines[0].split())[:160]};\n--format safetensors holds the weights instead"
+        ) from error
 
 
 def _find_unused(program: ExportedProgram) -> list[str]:
@@ -97,7 +101,8 @@ def quiet() -> Iterator[None]:
     try:
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings(action="ignore"):
+        nowhere = io.StringIO()
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
     finally:
         for logger, level in zip(loggers, before, strict=True):

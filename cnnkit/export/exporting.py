@@ -50,8 +50,11 @@ def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages) 
     began = time.perf_counter()
     with _temporary_folder(output) as folder:
         file = folder / f"model{SUFFIXES[kind]}"
-        write(kind, subject, file)
-        proof = check(subject, kind, file, output, images, folder, began)
+        try:
+            write(kind, subject, file)
+            proof = check(subject, kind, file, output, images, folder, began)
+        except UserError as error:
+            raise UserError(str(error).replace(str(file), str(output))) from error
         with file.open("rb+") as written:
             os.fsync(written.fileno())
         file.replace(output)

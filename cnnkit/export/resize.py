@@ -1,12 +1,11 @@
-"""The resize of `cnnkit.data.images.resizing` as tensor operations, so that a file of a net can contain it.
+"""The resize of `cnnkit.data.images.resizing` as tensor operations, so that the file of a net can contain it.
 
-Pillow's arithmetic, so that a file predicts what the run predicts: boxes of pixels are averaged as `Image.reduce` does
-until an image has at most six times the size; then a triangle filter, antialiased, scales the rows and after them the
-columns. Each of these results is rounded to 8 bits. All sums are of whole numbers below 2 ** 53, exact in float64, so
-the order in which a library adds them does not matter.
+This is Pillow's arithmetic, so a file gets the same pixels as the run. Boxes of pixels are averaged as `Image.reduce`
+does, until an image has less than six times the size. Then a triangle filter scales one side, and after it the other.
+Each result is rounded to 8 bits. All sums are of multiples of 2 ** -22 below 2 ** 8, exact in float64 in any order.
 
-Heights and widths may be symbols of `torch.export`. So nothing here branches on them, and every size that the
-arithmetic decides is bounded by a constant; what lies outside gets the weight zero.
+Heights and widths may be symbols of `torch.export`. So nothing here branches on them, and every number of averages has
+a bound that does not depend on the image: what lies outside of it has the weight zero.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 from cnnkit.data.images.resizing import Resize
 
 _GAP = 3.0  # as in cnnkit.data.images.resizing
-_GAP_PIXELS = 6  # so an axis has fewer than this many averages to a pixel of the result: 6 - e, or from 3 to 4.5
+_MOST = 6  # averages to a pixel of the result: fewer than 6 where one pixel is an average, else fewer than 4.5
 _WEIGHT = 2.0**22  # Pillow rounds weights to this fraction
 
 
@@ -42,8 +41,9 @@ def resize_images(images: Tensor, size: tuple[int, int], rule: Resize) -> Tensor
     shape = images.shape[2:]
     if all(isinstance(pixels, int) for pixels in shape) and tuple(shape) == tuple(size):
         return images.float()
-    axes = _plan(shape, size, rule)
-    counts = [1 + torch.sym_min(pixels, _GAP_PIXELS * to + 8) for pixels, to in zip(shape, size, strict=True)]
+    axes = _plan(shape, size, rule, images.device)
+    # One more than there can be, so that there are never one alone: torch.export would make that a case of its own.
+    counts = [1 + torch.sym_min(pixels, _MOST * to + 8) for pixels, to in zip(shape, size, strict=True)]
     edges = [axis.find_edges(count) for axis, count in zip(axes, counts, strict=True)]
     reduced = _reduce(images, *edges)
     rows, columns = (axis.find_weights(ends, to) for axis, ends, to in zip(axes, edges, size, strict=True))
@@ -62,16 +62,19 @@ class _Axis(NamedTuple):
     low: Tensor  # start of the part that is scaled, in averages, as Pillow counts them
     scale: Tensor  # averages to a pixel of the result
     inner: Tensor  # pixels of the result without black borders
-    count: Tensor  # averages that Pillow has
+    total: Tensor  # averages that Pillow has
 
-    def find_edges(self, count: int) -> Tensor:
+    def _count(self, end: int | torch.SymInt) -> Tensor:
+        return torch.arange(end, dtype=torch.float64, device=self.factor.device)
+
+    def find_edges(self, count: int | torch.SymInt) -> Tensor:
         """The first pixel of each of ``count`` averages, and the end of the last: (count + 1,), int64."""
-        return torch.minimum(self.first + torch.arange(count + 1).double() * self.factor, self.last).long()
+        return torch.minimum(self.first + self._count(count + 1) * self.factor, self.last).long()
 
     def find_weights(self, edges: Tensor, size: int) -> Tensor:
         """How much each average counts in each pixel of the result: (size, count), float64, zeros in black borders."""
-        averages = torch.arange(edges.shape[0] - 1).double() + self.offset
-        places = torch.arange(size).double() - ((size - self.inner) / 2).floor()
+        averages = self._count(edges.shape[0] - 1) + self.offset
+        places = self._count(size) - ((size - self.inner) / 2).floor()
         centers = self.low + (places + 0.5) * self.scale
         distances = (averages - centers[:, None] + 0.5) * (1.0 / self.scale.clamp(min=1.0))
         inside = ((places >= 0) & (places < self.inner))[:, None] & (edges.diff() > 0)
@@ -80,10 +83,12 @@ class _Axis(NamedTuple):
         return (shares * _WEIGHT + 0.5).floor() / _WEIGHT
 
 
-def _plan(shape: Sequence[int], size: tuple[int, int], rule: Resize) -> list[_Axis]:
+def _plan(
+    shape: Sequence[int | torch.SymInt], size: tuple[int, int], rule: Resize, device: torch.device
+) -> list[_Axis]:
     """Find what is scaled to what, as `cnnkit.data.images.resizing` does, along height and width."""
-    extent = torch.stack([torch.scalar_tensor(pixels, dtype=torch.float64) for pixels in shape])
-    inner = torch.tensor(size, dtype=torch.float64)
+    extent = torch.stack([torch.scalar_tensor(pixels, dtype=torch.float64, device=device) for pixels in shape])
+    inner = torch.tensor(size, dtype=torch.float64, device=device)
     low, high = torch.zeros_like(extent), extent
     if rule == "crop":
         low = (extent - inner * (extent / inner).min()).clamp(min=0.0) / 2
@@ -99,14 +104,14 @@ def _plan(shape: Sequence[int], size: tuple[int, int], rule: Resize) -> list[_Ax
     origin = torch.where(reduces, first, torch.zeros_like(first))  # from where Pillow counts
     low, high = (((end - origin) / factor).float() for end in (low, high))  # Pillow keeps float32 of them
     scale = (high - low).double() / inner
-    count = torch.where(reduces, ((last - first) / factor).ceil(), extent)
-    columns = (factor, first, last, first - origin, low.double(), scale, inner, count)
+    total = torch.where(reduces, ((last - first) / factor).ceil(), extent)
+    columns = (factor, first, last, first - origin, low.double(), scale, inner, total)
     return [_Axis(*(column[side] for column in columns)) for side in range(2)]
 
 
 def _scales_rows_first(axes: Sequence[_Axis]) -> Tensor:
     """Whether Pillow (since 13.0) scales along the height first, bool ()."""
-    height, width = ((axis.count - axis.inner) for axis in axes)
+    height, width = ((axis.total - axis.inner) for axis in axes)
     return (height > 0) & (height > 2 * width)
 
 

@@ -172,6 +172,9 @@ def _instantiate(path: str, init_args: dict[str, Any], trusted: Collection[str])
     kind = getattr(import_module(module), name)
     if path not in trusted and kind is not getattr(cnnkit.models, name):
         raise UserError(f"{path} is no net of cnnkit")
+    if not isinstance(kind, type):  # a function that makes nets, such as torchvision has
+        made: nn.Module = kind(**init_args)
+        return made
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "net")
     built: nn.Module = parser.instantiate(parser.parse_object({"net": init_args})).net

@@ -62,7 +62,8 @@ class SumPool2d(WindowPool2d):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         size, dilation = self.kernel_size, self.dilation
         if dilation == 1:
-            return F.avg_pool2d(images, size, self.stride, self.padding, divisor_override=1)
+            # Not divisor_override, which ONNX has not, and its exporter drops in silence.
+            return F.avg_pool2d(images, size, self.stride, self.padding) * size**2
         padded, last = F.pad(images, (self.padding,) * 4), dilation * (size - 1)
         height, width = padded.shape[2] - last, padded.shape[3] - last  # places of the window
         taps = [(dilation * row, dilation * column) for row in range(size) for column in range(size)]
