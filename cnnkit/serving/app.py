@@ -1,5 +1,6 @@
 """The server's addresses."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -105,8 +106,9 @@ def _add_answers(app: FastAPI, service: Service) -> None:
             raise Refused(422, f"format is {form!r}: choose json or png")
         found = await service.explain(request, query.get("class"))
         if form == "png":
-            return Response(heat_map.encode_png(heat_map.draw_overlay(found)), media_type="image/png")
-        return JSONResponse(_describe_map(found))
+            picture = await asyncio.to_thread(lambda: heat_map.encode_png(heat_map.draw_overlay(found)))
+            return Response(picture, media_type="image/png")
+        return JSONResponse(await asyncio.to_thread(_describe_map, found))
 
 
 def _describe(image: EncodedImage, found: Prediction) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Batching:
     wait: float = 0.002
 
 
-@dataclass
+@dataclass(eq=False)
 class Refused(Exception):
     """A request that is not answered.
 

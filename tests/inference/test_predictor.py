@@ -15,6 +15,7 @@ from small_runs import Cli
 import cnnkit
 from cnnkit import MLP, FashionMNISTSample, GoogLeNet, ResNet
 from cnnkit.cli.commands.explain import images as explained
+from cnnkit.data.images.source import EncodedImage
 from cnnkit.errors import UserError
 from cnnkit.inference.predictor import Predictor
 from cnnkit.inference.preprocessing import Preprocessing
@@ -74,6 +75,7 @@ def test_every_form_of_the_same_pixels_gives_the_same_bits(
         "arrays (H, W, 1)": [image[0][..., None] for image in array],
         "array (N, H, W, 1)": array.transpose(0, 2, 3, 1),
         "array (N, H, W, 3)": array.transpose(0, 2, 3, 1).repeat(3, 3),
+        "files in memory": [EncodedImage(file, Path(file).read_bytes()) for file in files],
         "a view": pixels.flip(3).flip(3)[:, :, ::1],
         "mixed": [files[0], Image.open(files[1]), array[2][0], *pixels[3:]],
     }
@@ -178,6 +180,9 @@ def test_explanations_are_those_of_the_command(
             of_command = torch.cat([maps[method] for maps in seen])
             assert torch.equal(torch.stack([torch.from_numpy(each.maps[method]) for each in found]), of_command)
         assert [each.label for each in found] == [options.get("label", each.prediction.label) for each in found]
+    [quick] = predictor.explain("photos/0.png", quick=True)
+    assert list(quick.maps) == ["HiResCAM"]
+    np.testing.assert_allclose(quick.maps["HiResCAM"], predictor.explain("photos/0.png")[0].maps["HiResCAM"], atol=1e-6)
     assert found[0]._repr_png_().startswith(b"\x89PNG")
     assert found[0].pixels.shape == (28, 28, 1)
     with pytest.raises(UserError, match="class 'Boot' is none of the net's; did you mean"):

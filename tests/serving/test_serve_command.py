@@ -67,7 +67,7 @@ def read_json(port: int, path: str) -> Any:
 def test_a_server_under_load_loses_nothing_and_ends_well(trained_once: RunFolder) -> None:
     predictor = cnnkit.load(trained_once.path)
     with start_server("--run", str(trained_once.path)) as (port, process):
-        fire(port, make_shots(predictor, 100, slow=0), 32)
+        fire(port, make_shots(predictor, 60, slow=0), 32)
         before = read_memory(process.pid)
         outcome = fire(port, make_shots(predictor, 200, slow=0), 32)
         assert (outcome.lost, outcome.wrong) == ([], [])

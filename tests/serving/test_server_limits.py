@@ -160,6 +160,27 @@ def test_a_full_queue_says_when_to_come_back(stuck: Stuck) -> None:
         assert client.post(ONE).status == 200
 
 
+def test_the_end_waits_for_the_requests_that_run(stuck: Stuck) -> None:
+    def is_closed() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", client.port)).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    def free_at_the_end() -> None:
+        wait_until(is_closed)
+        stuck.free.set()
+
+    with serving(stuck) as client:
+        stuck.stick()
+        last = in_thread(lambda: client.post(ONE))
+        wait_until(stuck.begun.is_set)
+        freed = in_thread(free_at_the_end)
+    freed()
+    assert last().status == 200
+
+
 def test_the_work_of_a_client_that_has_gone_is_dropped(stuck: Stuck) -> None:
     with serving(stuck, Batching(size=1)) as client:
         stuck.stick()

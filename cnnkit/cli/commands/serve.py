@@ -87,11 +87,12 @@ def _load(args: argparse.Namespace) -> "Predictor":
     import torch
 
     import cnnkit
+    from cnnkit.inference.trained_net import find_device
 
     predictor = cnnkit.load(args.run or args.model, args.ckpt_path, tta=args.tta, batch_size=args.batch_size)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    else:
+    elif find_device().type == "cpu":
         use_free_cores()
     return predictor
 
