@@ -155,11 +155,14 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare the model with check.json")
     args = parser.parse_args()
     models = [args.model] if args.model else [HERE / name for name in ("model.onnx", "model.pt2")]
-    description, run = open_model(next((model for model in models if model.exists()), models[0]))
+    model = next((model for model in models if model.exists()), None)
+    if model is None:
+        parser.error(f"{' and '.join(map(str, models))}: not there; name the model's file with --model")
+    if not (args.images or args.check):
+        parser.error("name image files, or --check")
+    description, run = open_model(model)
     if args.check:
         return run_check(description, run)
-    if not args.images:
-        parser.error("name image files, or --check")
     names, rows, unread = description["class_names"], [], 0
     for file in list_files(args.images):
         try:
