@@ -1,0 +1,37 @@
+"""One run in every format, exported once for all tests here: a trace and a conversion take seconds."""
+
+from pathlib import Path
+
+import pytest
+from torch.export import ExportedProgram
+
+from cnnkit.cli import main
+from cnnkit.export import exporting
+from cnnkit.export.deployed import DeployedNet, trace
+from cnnkit.export.subject import Subject, open_subject
+from cnnkit.runs import RunFolder
+
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+
+
+@pytest.fixture(scope="session")
+def subject(trained_once: RunFolder) -> Subject:
+    return open_subject(trained_once)
+
+
+@pytest.fixture(scope="session")
+def program(subject: Subject) -> ExportedProgram:
+    return trace(DeployedNet(subject.classifier, subject.data))
+
+
+@pytest.fixture(scope="session")
+def exported(trained_once: RunFolder, program: ExportedProgram, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the net of `trained_once` as net.onnx, net.pt2 and net.safetensors; do not write to it."""
+    folder = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(exporting, "trace", lambda net: program)
+        for kind, suffix in SUFFIXES.items():
+            words = ["--run", str(trained_once.path), "--format", kind, "-o", f"net{suffix}", "--check_images", "50"]
+            assert main(["export", *words]) == 0
+    return folder
