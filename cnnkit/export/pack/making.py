@@ -104,7 +104,7 @@ def pack_run(subject: Subject, images: CheckImages, output: Path, contents: Cont
             places.write_folder(made, output)
         else:
             with writing_output(output) as file:
-                places.write_zip(made, file, run.path.resolve().parent.name)
+                places.write_zip(made, file, run.path.resolve().parent.name or "model")
                 file.flush()
                 unpacked = Path(temporary, "unpacked")
                 with zipfile.ZipFile(file.name) as archive:

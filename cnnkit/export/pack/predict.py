@@ -118,6 +118,12 @@ def choose_labels(probabilities: np.ndarray, description: dict[str, Any]) -> lis
     return [name for name, p, least in zip(names, probabilities, thresholds, strict=True) if p >= least]
 
 
+def show(name: object) -> str:
+    """Return a name as one line of text."""
+    text = str(name)
+    return text if text.isprintable() else json.dumps(text)
+
+
 def list_files(paths: list[str]) -> Iterator[Path]:
     """Yield the files, and the images in folders."""
     for path in map(Path, paths):
@@ -168,15 +174,16 @@ def main() -> int:
         try:
             found = predict(file, description, run)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            print(f"{file}: {error}", file=sys.stderr)
+            print(f"{show(file)}: {error}", file=sys.stderr)
             unread += 1
             continue
         labels = "|".join(choose_labels(found, description))
-        first = ", ".join(f"{names[k]} {found[k]:.1%}" for k in np.argsort(-found, kind="stable")[: args.top])
-        print(f"{file}: {first}" if description.get("thresholds") is None else f"{file}: {labels or '-'} ({first})")
+        first = ", ".join(f"{show(names[k])} {found[k]:.1%}" for k in np.argsort(-found, kind="stable")[: args.top])
+        has = "" if description.get("thresholds") is None else f"{show(labels) or '-'}; "
+        print(f"{show(file)}: {has}{first}")
         rows.append([str(file), labels, *(f"{p:.6f}" for p in found)])
     if args.output:
-        with Path(args.output).open("w", encoding="utf-8", newline="") as table:
+        with Path(args.output).open("w", encoding="utf-8", errors="surrogateescape", newline="") as table:
             csv.writer(table, lineterminator="\n").writerows([["path", "classes", *names], *rows])
     return 3 if unread else 0
 

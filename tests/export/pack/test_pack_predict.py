@@ -65,6 +65,12 @@ def test_labels_are_those_that_reach_their_threshold() -> None:
     assert predict.choose_labels(row, {"class_names": names, "thresholds": [0.7, 0.3, 0.5]}) == ["b", "c"]
 
 
+def test_a_name_is_one_line_on_the_terminal() -> None:
+    assert [predict.show(name) for name in ("a é", "two\nlines", "\u202ea", "\udce4")] == [
+        *("a é", r'"two\nlines"', r'"\u202ea"', r'"\udce4"')
+    ]
+
+
 def test_the_check_fails_for_another_probability_count_or_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
