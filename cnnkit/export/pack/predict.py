@@ -134,8 +134,11 @@ def list_files(paths: list[str]) -> Iterator[Path]:
 
 
 def run_check(description: dict[str, Any], run: Run) -> int:
-    """Compare the model's probabilities with the expected ones; return the exit code."""
+    """Compare the model's classes and probabilities with the expected ones; return the exit code."""
     expected = json.loads((HERE / "check.json").read_text(encoding="utf-8"))
+    if description["class_names"] != expected["class_names"]:
+        print("the classes of the model are not the expected ones", file=sys.stderr)
+        return 1
     worst = 0.0
     for image in expected["images"]:
         found = predict(HERE / image["file"], description, run).astype(np.float64)
