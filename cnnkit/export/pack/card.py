@@ -235,8 +235,10 @@ def _list_licenses(card: Card, source: Source | None) -> list[str]:
     data = "unknown to cnnkit; ask those whose images they are."
     if source is not None:
         data = f"{as_markdown(source.license)} ({source.homepage})."
+    before = "Weights that the training started from: they have a license of their own, which is not recorded."
     return [
         f"Model (weights): {model}",
         f"Data that it was trained on: {data}",
+        *([before] if facts.started_trained(card.record) else []),
         "`predict.py`: MIT, copyright 2026 the cnnkit authors.",
     ]

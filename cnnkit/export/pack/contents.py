@@ -84,5 +84,5 @@ def write_check(made: Path, subject: Subject) -> None:
         {"file": f"check/{file.name}", "probabilities": [round(value, 8) for value in row]}
         for file, row in zip(files, rows, strict=True)
     ]
-    check = {"tolerance": TOLERANCE, "images": images}
+    check = {"tolerance": TOLERANCE, "class_names": list(subject.data.class_names), "images": images}
     (made / "check.json").write_text(json.dumps(check, indent=1) + "\n", encoding="utf-8")

@@ -33,6 +33,8 @@ def describe_training(record: RunRecord, source: Source | None) -> Rows:
     epochs = str(manifest.get("epochs", "not recorded"))
     if stop := describe_stop(manifest.get("stopped_early") or {}):
         epochs += f", stopped early {stop}"
+    if record.facts["status"] != "finished":
+        epochs += f"; the run is {record.facts['status']}, not finished"
     rows += [("epochs", epochs), ("seed", str(manifest.get("seed", "not recorded")))]
     rows += _describe_recipe(record)
     times, device = manifest.get("times") or {}, manifest.get("device") or {}
@@ -78,8 +80,13 @@ def _describe_recipe(record: RunRecord) -> Rows:
             rows.append((title, str(config[key])))
     augment = [str(transform) for transform in data.get("augment") or []]
     rows.append(("augmentation", ", ".join(augment) or "none"))
-    pretrained = config.get("model.net.pretrained") or config.get("model.net.weights") or config.get("weights")
-    return [*rows, ("starting weights", "trained before, on other data or in another run" if pretrained else "random")]
+    start = "trained before, on other data or in another run" if started_trained(record) else "random"
+    return [*rows, ("starting weights", start)]
+
+
+def started_trained(record: RunRecord) -> bool:
+    """Whether the training started from weights that were trained before."""
+    return any(record.config.get(key) for key in ("model.net.pretrained", "model.net.weights", "weights"))
 
 
 def describe_choice(record: RunRecord) -> list[str]:

@@ -13,7 +13,7 @@ from cnnkit.errors import UserError
 from cnnkit.export.exporting import Kind, export_run
 from cnnkit.export.pack import emptiness, places
 from cnnkit.export.pack.card import Card, render_card
-from cnnkit.export.pack.configuration import write_public_config
+from cnnkit.export.pack.configuration import refuse_leaks, write_public_config
 from cnnkit.export.pack.contents import (
     FILE_CONTENTS,
     FILES,
@@ -104,7 +104,7 @@ def pack_run(subject: Subject, images: CheckImages, output: Path, contents: Cont
             places.write_folder(made, output)
         else:
             with writing_output(output) as file:
-                places.write_zip(made, file, run.path.resolve().parent.name)
+                places.write_zip(made, file, run.path.resolve().parent.name or "model")
                 file.flush()
                 unpacked = Path(temporary, "unpacked")
                 with zipfile.ZipFile(file.name) as archive:
@@ -154,13 +154,14 @@ def _fill(made: Path, run: RunFolder, subject: Subject, images: CheckImages, con
     names = {path.relative_to(made).as_posix() for path in _list_files(made)}
     card = replace(
         card,
-        left_out=left_out,
+        left_out=list(left_out),
         license=contents.license,
         has_license_file="LICENSE" in names,
         proofs=[describe_proof(proof) for proof in proofs],
         files=[(name, what) for name, what in FILE_CONTENTS.items() if name in names],
     )
     (made / "README.md").write_text(render_card(card), encoding="utf-8")
+    refuse_leaks(made, left_out)
     sums = [f"{_hash(path)}  {path.relative_to(made).as_posix()}\n" for path in _list_files(made)]
     (made / places.SUMS).write_text("".join(sums), encoding="utf-8")
     return card

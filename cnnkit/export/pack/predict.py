@@ -118,6 +118,12 @@ def choose_labels(probabilities: np.ndarray, description: dict[str, Any]) -> lis
     return [name for name, p, least in zip(names, probabilities, thresholds, strict=True) if p >= least]
 
 
+def show(name: object) -> str:
+    """Return a name as one line of text."""
+    text = str(name)
+    return text if text.isprintable() else json.dumps(text)
+
+
 def list_files(paths: list[str]) -> Iterator[Path]:
     """Yield the files, and the images in folders."""
     for path in map(Path, paths):
@@ -128,8 +134,11 @@ def list_files(paths: list[str]) -> Iterator[Path]:
 
 
 def run_check(description: dict[str, Any], run: Run) -> int:
-    """Compare the model's probabilities with the expected ones; return the exit code."""
+    """Compare the model's classes and probabilities with the expected ones; return the exit code."""
     expected = json.loads((HERE / "check.json").read_text(encoding="utf-8"))
+    if description["class_names"] != expected["class_names"]:
+        print("the classes of the model are not the expected ones", file=sys.stderr)
+        return 1
     worst = 0.0
     for image in expected["images"]:
         found = predict(HERE / image["file"], description, run).astype(np.float64)
@@ -155,25 +164,29 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare the model with check.json")
     args = parser.parse_args()
     models = [args.model] if args.model else [HERE / name for name in ("model.onnx", "model.pt2")]
-    description, run = open_model(next((model for model in models if model.exists()), models[0]))
+    model = next((model for model in models if model.exists()), None)
+    if model is None:
+        parser.error(f"{' and '.join(map(str, models))}: not there; name the model's file with --model")
+    if not (args.images or args.check):
+        parser.error("name image files, or --check")
+    description, run = open_model(model)
     if args.check:
         return run_check(description, run)
-    if not args.images:
-        parser.error("name image files, or --check")
     names, rows, unread = description["class_names"], [], 0
     for file in list_files(args.images):
         try:
             found = predict(file, description, run)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            print(f"{file}: {error}", file=sys.stderr)
+            print(f"{show(file)}: {error}", file=sys.stderr)
             unread += 1
             continue
         labels = "|".join(choose_labels(found, description))
-        first = ", ".join(f"{names[k]} {found[k]:.1%}" for k in np.argsort(-found, kind="stable")[: args.top])
-        print(f"{file}: {first}" if description.get("thresholds") is None else f"{file}: {labels or '-'} ({first})")
+        first = ", ".join(f"{show(names[k])} {found[k]:.1%}" for k in np.argsort(-found, kind="stable")[: args.top])
+        has = "" if description.get("thresholds") is None else f"{show(labels) or '-'}; "
+        print(f"{show(file)}: {has}{first}")
         rows.append([str(file), labels, *(f"{p:.6f}" for p in found)])
     if args.output:
-        with Path(args.output).open("w", encoding="utf-8", newline="") as table:
+        with Path(args.output).open("w", encoding="utf-8", errors="surrogateescape", newline="") as table:
             csv.writer(table, lineterminator="\n").writerows([["path", "classes", *names], *rows])
     return 3 if unread else 0
 

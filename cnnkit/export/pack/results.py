@@ -86,7 +86,9 @@ def read_results(run: RunFolder, names: list[str], step: int, tta: str, *, calib
     manifest = run.manifest()
     tested, of = manifest.get("test") or {}, manifest.get("test_of") or {}
     if not tested:
-        return Results(missing="The model was never scored on test images.")
+        looked = manifest.get("test_looks") or manifest.get("other_scores")
+        why = "This checkpoint has no recorded scores of all test images." if looked else "No test images were scored."
+        return Results(missing=why)
     if of.get("step", step) != step:
         return Results(missing="The test scores of the run are of another checkpoint, so none are given.")
     found = Results()
@@ -98,10 +100,14 @@ def read_results(run: RunFolder, names: list[str], step: int, tta: str, *, calib
         _add_accuracy(found, tested, of, tta)
         if predictions is not None:
             _add_classes(found, predictions, names, calibrated=calibrated)
+    else:  # a task with scores of its own
+        found.scores = [Score(name, name.partition("/")[2], value, key=name) for name, value in tested.items()]
     if found.scores:
         found.seeds = _summarize_seeds(run, found.scores[0].key)
     if tta != "none" and not (tta == of.get("tta") and "test/acc_tta" in tested):
         found.notes.append(f"The figures are of the image alone; with its views ({tta}) the model was not tested.")
+    elif tta != "none" and (found.recalls or found.errors):
+        found.notes.append("The figures of classes and of calibration are of the image alone, not averaged over views.")
     return found
 
 

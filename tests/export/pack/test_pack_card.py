@@ -1,5 +1,6 @@
 """The model card: the hub reads its head, its figures are those of the run, and what was not measured is not there."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -156,3 +157,27 @@ def test_data_that_cnnkit_does_not_know_have_no_license(tested: Path) -> None:
     for name, expected in (("cnnkit.CIFAR10", "none stated; cite"), ("my_data.CIFAR10", "unknown to cnnkit")):
         (tested / "config.yaml").write_text(config.replace("cnnkit.FashionMNISTSample", name))
         assert f"trained on: {expected}" in render_card(make_card(tested))
+
+
+def test_scores_of_a_task_of_ones_own_are_given_by_their_names(tested: Path) -> None:
+    manifest = json.loads((tested / "manifest.json").read_text())
+    (tested / "manifest.json").write_text(json.dumps({**manifest, "test": {"test/iou": 0.4321}}))
+    assert read_tables(render_card(make_card(tested)))["test/iou"] == ["0.4321", ""]
+
+
+def test_a_test_of_another_checkpoint_or_of_a_part_is_no_test_but_a_look(tmp_path: Path) -> None:
+    text = render_card(make_card(fake_run(tmp_path / "run", test_looks=2, **TRAINED)))
+    assert "This checkpoint has no recorded scores of all test images" in text
+    assert "The test images were scored 2 times" in text
+
+
+def test_trained_starting_weights_and_an_unfinished_run_are_named(tested: Path) -> None:
+    assert "started from" not in render_card(make_card(tested))
+    config = (tested / "config.yaml").read_text()
+    (tested / "config.yaml").write_text(config + "weights: runs/other\n")
+    manifest = json.loads((tested / "manifest.json").read_text())
+    (tested / "manifest.json").write_text(json.dumps({**manifest, "status": "stopped"}))
+    text = render_card(make_card(tested))
+    assert "Weights that the training started from: they have a license of their own" in text
+    assert "2; the run is stopped, not finished" in text
+    assert "runs/other" not in text

@@ -1,11 +1,15 @@
 """The configuration in a pack has no place of this machine and no secret, and says what it lacks."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
-from cnnkit.export.pack.configuration import write_public_config
+from cnnkit.errors import UserError
+from cnnkit.export.pack.configuration import refuse_leaks, write_public_config
 from cnnkit.runs import RunFolder
 
 CONFIG = {
@@ -67,3 +71,18 @@ def test_all_else_stays(run: RunFolder) -> None:
     assert values["trainer"]["callbacks"][0]["init_args"] == {"file": None, "every": 2}
     assert values["data"]["init_args"]["batch_size"] == 8
     assert values["data"]["init_args"]["ratio"] == "1/2, a:b"
+
+
+@pytest.mark.parametrize("value", ["/home/me/a.pth", "C:\\\\nets\\\\a.pth", 'https://me:"pass"@host/é'])
+def test_a_model_file_that_holds_what_was_left_out_is_refused(tmp_path: Path, value: str) -> None:
+    description = json.dumps({"net": {"init_args": {"weights": value}}})
+    save_file({"a": np.zeros(1)}, tmp_path / "model.safetensors", {"cnnkit": description})
+    with pytest.raises(UserError, match=r"model.safetensors: would contain the value of model.net.weights"):
+        refuse_leaks(tmp_path, {"data.root": "photos", "model.net.weights": value})
+
+
+def test_ordinary_words_are_no_leak(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("photos of a /data set")
+    refuse_leaks(tmp_path, {"data.root": "photos", "data.data_dir": "/", "trainer.logger": [{"a": 1}]})
+    with pytest.raises(UserError, match=r"model\.token"):
+        refuse_leaks(tmp_path, {"model.token": "photos"})

@@ -65,18 +65,26 @@ def test_labels_are_those_that_reach_their_threshold() -> None:
     assert predict.choose_labels(row, {"class_names": names, "thresholds": [0.7, 0.3, 0.5]}) == ["b", "c"]
 
 
+def test_a_name_is_one_line_on_the_terminal() -> None:
+    assert [predict.show(name) for name in ("a é", "two\nlines", "\u202ea", "\udce4")] == [
+        *("a é", r'"two\nlines"', r'"\u202ea"', r'"\udce4"')
+    ]
+
+
 def test_the_check_fails_for_another_probability_count_or_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw("L", (24, 32)).save(tmp_path / "a.png")
     monkeypatch.setattr(predict, "HERE", tmp_path)
-    check = {"tolerance": 1e-4, "images": [{"file": "a.png", "probabilities": [0.25, 0.75]}]}
+    check = {"tolerance": 1e-4, "class_names": ["a", "b"], "images": [{"file": "a.png", "probabilities": [0.25, 0.75]}]}
     (tmp_path / "check.json").write_text(json.dumps(check))
 
-    def run(*row: float) -> int:
-        return predict.run_check(describe(1, "crop"), lambda pixels: np.array([row]))
+    def run(*row: float, names: str = "ab") -> int:
+        description = {**describe(1, "crop"), "class_names": list(names)}
+        return predict.run_check(description, lambda pixels: np.array([row]))
 
     assert run(0.25, 0.75) == run(0.25009, 0.75) == 0
     assert run(0.2502, 0.75) == run(0.25, 0.75, 0.0) == run(0.25, float("nan")) == 1
+    assert run(0.25, 0.75, names="ba") == 1, "swapped classes"
     (tmp_path / "check.json").write_text(json.dumps({**check, "images": []}))
     assert run(0.25, 0.75) == 1, "no image proves nothing"
