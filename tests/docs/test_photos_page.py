@@ -30,7 +30,7 @@ def test_the_page_runs_as_written(tmp_path: Path) -> None:
         (tools / name).chmod(0o755)
     kept = {k: v for k, v in os.environ.items() if k not in ("CNNKIT_DATA_DIR", "CNNKIT_PRECISION")}
     environment = {**kept, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    assert len(BLOCKS) == 9
+    assert len(BLOCKS) == 12
     for language, block, output in BLOCKS:
         words = ["bash", "-e", "-c", block] if language == "bash" else [sys.executable, "-c", block]
         done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

@@ -121,7 +121,8 @@ def _choose_output(args: argparse.Namespace, run: runs.RunFolder | None) -> Path
         return check_output(args.output, (suffix,))
     if run is None:
         raise UserError(f"no output: name the file to write (-o model{suffix}), or the run instead of its checkpoint")
-    return check_output(run.path / "export" / f"{run.path.resolve().parent.name}{suffix}")
+    name = f"{run.path.resolve().parent.name}{'-int8' if args.int8 else ''}{suffix}"  # beside the exact one
+    return check_output(run.path / "export" / name)
 
 
 def take_test_images(subject: "Subject", count: int | None = None) -> "CheckImages":
