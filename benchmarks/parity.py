@@ -92,7 +92,7 @@ def run(rounds: int, quick: bool) -> Iterator[ParityTable]:
 
 def compare_net(name: str, options: dict[str, Any], data: ImageDataModule, count: int, steps: int) -> list[str]:
     """Train a net, write and run its files, and return the row."""
-    subject = make_subject(build(name, options), data, steps)
+    subject = make_subject(build(name, options, data.in_channels, data.image_size), data, steps)
     assert data.store is not None
     with tempfile.TemporaryDirectory(prefix="parity-") as folder:
         pixels = Path(folder, "pixels.npy")
@@ -116,7 +116,7 @@ def describe(name: str, options: dict[str, Any]) -> str:
     return f"`{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})`"
 
 
-def build(name: str, options: dict[str, Any], channels: int = 3, size: int = 32) -> nn.Module:
+def build(name: str, options: dict[str, Any], channels: int, size: int) -> nn.Module:
     """A net of cnnkit by its name."""
     torch.manual_seed(0)
     net: nn.Module = getattr(cnnkit.models, name)(channels, 10, size, **options)

@@ -151,13 +151,15 @@ def take_test_images(subject: "Subject", count: int | None = None) -> "CheckImag
 def print_proof(output: Path, proof: "Proof") -> None:
     """Print what was found when the file was run."""
     plain, resized = proof.agreement, proof.resized
+    before = ", before int8" if proof.int8 else ""
     rows = {
         "file": f"{output} ({proof.bytes / 1e6:,.1f} MB)",
         "run in": proof.ran_in,
         "checked on": f"{plain.images:,} {proof.checked_on}",
-        "largest difference": f"{plain.largest_difference:.1e} of a probability",
-        "other classes": f"{plain.differing_classes:,}",
-        "other sizes": f"{resized.images:,} {proof.resized_on}: largest difference {resized.largest_difference:.1e}",
+        "largest difference": f"{plain.largest_difference:.1e} of a probability{before}",
+        "other classes": f"{plain.differing_classes:,}{before}",
+        "other sizes": f"{resized.images:,} {proof.resized_on}: largest difference "
+        f"{resized.largest_difference:.1e}{before}",
         **{f"accuracy of the {name}": _describe_accuracy(found) for name, found in proof.accuracy.items()},
         **_describe_cost(proof),
         "proof": f"{output}.json",
@@ -166,7 +168,7 @@ def print_proof(output: Path, proof: "Proof") -> None:
 
 
 def _describe_cost(proof: "Proof") -> dict[str, str]:
-    """What int8 costs; the rows before are those of the float32 file, except size and accuracy."""
+    """What int8 costs."""
     cost = proof.int8
     if cost is None:
         return {}
