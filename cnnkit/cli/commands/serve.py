@@ -37,7 +37,7 @@ def arguments() -> Options:
     add("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)")
     add("--port", type=_port, default=8000, metavar="N", help="its port (default 8000); 0 for a free one")
     add("--allow_host", action="append", default=[], metavar="NAME", help="another name that requests may be for")
-    add("--threads", type=positive, metavar="N", help="of the net's arithmetic (default: the free cores)")
+    add("--threads", type=positive, metavar="N", help="of the net's arithmetic (default: the free cores but one)")
     add("--batch_size", type=positive, default=32, metavar="N", help="images at a time, at most (default 32)")
     wait = "milliseconds that an image waits for others to share a batch (default 2)"
     add("--batch_wait", type=natural, default=2, metavar="MS", help=wait)
@@ -93,7 +93,7 @@ def _load(args: argparse.Namespace) -> "Predictor":
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     elif find_device().type == "cpu":
-        use_free_cores()
+        use_free_cores(spare=1)  # for decoding and answering
     return predictor
 
 
