@@ -97,6 +97,7 @@ def test_the_heat_map_is_that_of_the_predictor(client: Client, predictor: Predic
 
 
 def test_health_describes_the_net_and_metrics_count(client: Client) -> None:
+    assert client.ask("HEAD", "/health").status == 200
     facts = client.ask("GET", "/health").json
     assert facts["status"] == "ready"
     assert (facts["model"], facts["classes"], facts["no_heat_map"]) == ("zoo/1", list(NAMES), None)
