@@ -2,6 +2,7 @@
 
 import argparse
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from cnnkit.cli.cores import use_free_cores
@@ -56,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("name a run (--run RUN) or a model file (--model FILE), one of them")
     if args.model is not None and args.ckpt_path is not None:
         raise UserError("--ckpt_path has no effect with --model: leave it out")
+    if args.model is not None and not Path(args.model).is_file():
+        raise UserError(f"{args.model}: no such file; --run names a run")
+    if args.run is not None and Path(args.run).is_file():
+        raise UserError(f"{args.run}: a file; --model names one")
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise UserError(f"serve needs {', '.join(missing)}: pip install 'cnnkit[serve]'")
     from cnnkit.serving.app import make_app
