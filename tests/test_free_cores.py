@@ -117,3 +117,29 @@ def test_a_quota_leaves_one_core_at_least_and_never_more_than_there_are(
     assert count_usable_cores() == 8
     monkeypatch.setattr(threads, "_GROUPS", Path("/nowhere/cgroup"))
     assert count_usable_cores() == 8
+
+
+@pytest.mark.parametrize(("spare", "others", "expected"), [(0, 0.0, 4), (1, 0.0, 3), (1, 2.0, 2), (9, 0.0, 1)])
+def test_cores_are_left_to_other_threads_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, spare: int, others: float, expected: int
+) -> None:
+    import torch
+
+    from cnnkit.cli import cores
+    from cnnkit.cli.fit import threads as of_fit
+
+    for name in threads.THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cores, "count_usable_cores", lambda: 4)
+    monkeypatch.setattr(of_fit, "count_cores", lambda: 4)
+    monkeypatch.setattr(of_fit, "limit_to_quota", lambda cores: cores)
+    monkeypatch.setattr(of_fit, "measure_others", lambda before: others)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        with cores.watch_cores(threads.Usage(0.0, 0.0, 0.0)):
+            cores.use_free_cores(spare)
+            assert torch.get_num_threads() == expected
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-from cnnkit.threads import Usage
+from cnnkit.threads import Usage, count_usable_cores
 
 _watched: ContextVar[tuple[Usage, contextlib.ExitStack] | None] = ContextVar("watched", default=None)
 
@@ -24,8 +24,12 @@ def watch_cores(before: Usage | None) -> Iterator[None]:
             _watched.reset(token)
 
 
-def use_free_cores() -> None:
-    """Let torch compute with the threads that `fit` would choose, until the end of the command."""
+def use_free_cores(spare: int = 0) -> None:
+    """Let torch compute with the threads that `fit` would choose, until the end of the command.
+
+    Args:
+        spare: cores to leave to other threads of this process.
+    """
     watched = _watched.get()
     if watched is None:
         return
@@ -36,6 +40,9 @@ def use_free_cores() -> None:
     before, undo = watched
     _watched.set(None)  # the first choice lasts
     most = torch.get_num_threads()
-    if is_left_to_us() and (threads := choose_free_threads(before, most)[0]) < most:
+    if not is_left_to_us():
+        return
+    threads = min(choose_free_threads(before, most)[0], max(1, count_usable_cores() - spare))
+    if threads < most:
         undo.callback(torch.set_num_threads, most)
         torch.set_num_threads(threads)

@@ -79,6 +79,7 @@ def _add_answers(app: FastAPI, service: Service) -> None:
         headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
         return HTMLResponse(page, headers=headers)
 
+    @app.head("/health", include_in_schema=False)
     @app.get("/health")
     async def show_health(request: Request) -> Response:
         """Say that the server is ready, and describe its net."""

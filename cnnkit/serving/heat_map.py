@@ -44,8 +44,8 @@ def draw_pixels(explanation: ImageExplanation) -> Image.Image:
 
 
 def draw_overlay(explanation: ImageExplanation) -> Image.Image:
-    """Draw the map over the image, RGB, large enough to see."""
-    image = draw_pixels(explanation).convert("RGBA")
+    """Draw the map over the image, RGB, large enough to see; the image is gray, so that all color is the map's."""
+    image = draw_pixels(explanation).convert("L").convert("RGBA")
     scale = max(1, _SIDE // max(image.size))
     size = image.width * scale, image.height * scale
     colors = color_map(*choose_map(explanation)).resize(size, Image.Resampling.BICUBIC)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from served import NAMES, RAW, Client, draw, encode, make_form, make_predictor, serving
 
+from cnnkit import MLP
 from cnnkit.inference.predictor import Predictor
 
 
@@ -97,6 +98,7 @@ def test_the_heat_map_is_that_of_the_predictor(client: Client, predictor: Predic
 
 
 def test_health_describes_the_net_and_metrics_count(client: Client) -> None:
+    assert client.ask("HEAD", "/health").status == 200
     facts = client.ask("GET", "/health").json
     assert facts["status"] == "ready"
     assert (facts["model"], facts["classes"], facts["no_heat_map"]) == ("zoo/1", list(NAMES), None)
@@ -218,6 +220,18 @@ def test_an_error_of_the_net_is_one_answer_and_not_the_end(caplog: pytest.LogCap
             assert answer.error == "the server failed at this request; its log says why"
             assert client.post(ONE).status == 200
     assert "out of luck" in caplog.text
+
+
+def test_a_net_without_convolutions_has_a_map_with_both_signs() -> None:
+    pytest.importorskip("captum")
+    predictor = make_predictor(net=MLP(3, len(NAMES), 16, hidden_sizes=[8]))
+    with serving(predictor) as client:
+        found = client.post(ONE, "/explain").json
+    values, colors = predictor.explain(draw(0))[0].maps["occlusion"], png(found["heat_map"]).astype(int)
+    assert found["method"] == "occlusion"
+    assert values.min() < 0 < values.max()
+    strong = np.abs(values) > 0.3 * np.abs(values).max()
+    assert np.all((colors[..., 0] > colors[..., 2])[strong] == (values > 0)[strong])  # red for it, blue against it
 
 
 class WithoutMaps(Predictor):

@@ -74,11 +74,13 @@ class Client(NamedTuple):
             return b"".join(parts)
 
 
-def make_predictor(channels: int = 3, size: int = 16, *, several_labels: bool = False, kind: Any = Predictor) -> Any:
+def make_predictor(
+    channels: int = 3, size: int = 16, *, several_labels: bool = False, kind: Any = Predictor, net: Any = None
+) -> Any:
     """A small net with random weights: its classes mean nothing, but each image has its own probabilities."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = CNN(channels, len(NAMES), size, channels=[4, 8], hidden_sizes=[16]).eval()
+        net = (net or CNN(channels, len(NAMES), size, channels=[4, 8], hidden_sizes=[16])).eval()
         for weights in net.parameters():  # large ones, so that images differ
             torch.nn.init.normal_(weights, std=0.5)
     data = Preprocessing(list(NAMES), channels, size, [0.2] * channels, [0.25] * channels, "crop")

@@ -2,6 +2,7 @@
 
 import argparse
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from cnnkit.cli.cores import use_free_cores
@@ -37,7 +38,7 @@ def arguments() -> Options:
     add("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)")
     add("--port", type=_port, default=8000, metavar="N", help="its port (default 8000); 0 for a free one")
     add("--allow_host", action="append", default=[], metavar="NAME", help="another name that requests may be for")
-    add("--threads", type=positive, metavar="N", help="of the net's arithmetic (default: the free cores)")
+    add("--threads", type=positive, metavar="N", help="of the net's arithmetic (default: the free cores but one)")
     add("--batch_size", type=positive, default=32, metavar="N", help="images at a time, at most (default 32)")
     wait = "milliseconds that an image waits for others to share a batch (default 2)"
     add("--batch_wait", type=natural, default=2, metavar="MS", help=wait)
@@ -56,6 +57,10 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("name a run (--run RUN) or a model file (--model FILE), one of them")
     if args.model is not None and args.ckpt_path is not None:
         raise UserError("--ckpt_path has no effect with --model: leave it out")
+    if args.model is not None and not Path(args.model).is_file():
+        raise UserError(f"{args.model}: no such file; --run names a run")
+    if args.run is not None and Path(args.run).is_file():
+        raise UserError(f"{args.run}: a file; --model names one")
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
         raise UserError(f"serve needs {', '.join(missing)}: pip install 'cnnkit[serve]'")
     from cnnkit.serving.app import make_app
@@ -93,7 +98,7 @@ def _load(args: argparse.Namespace) -> "Predictor":
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     elif find_device().type == "cpu":
-        use_free_cores()
+        use_free_cores(spare=1)  # for decoding and answering
     return predictor
 
 
