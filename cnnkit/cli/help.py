@@ -76,6 +76,7 @@ usage: cnnkit {command} --run RUN [--key value ...]
 PREDICT = f"""\
 usage: cnnkit predict --run RUN --images FILE_OR_FOLDER ... [--output FILE] [--batch_size N]
        cnnkit predict --ckpt_path FILE --images FILE_OR_FOLDER ...
+       cnnkit predict --model FILE --images FILE_OR_FOLDER ...
        cnnkit predict --run RUN [--key value ...]
 
 Says the class of every image and how probable it is. The images are brought to the net as the validation images were;
@@ -83,6 +84,7 @@ the data set itself need not be there.
 
   --run RUN                a run folder, or the name of runs (the newest finished one is taken): its best checkpoint
   --ckpt_path last         another checkpoint: best, last, a file
+  --model FILE             instead of both, a file of `cnnkit export`: .onnx, .pt2, .safetensors
   --images PATH ...        image files (PNG, JPEG, WebP, BMP, GIF, TIFF), and folders, with all folders below them
   --output FILE            the table, as CSV: path, class, probability, the five most probable classes, and why a file
                            could not be read (default: predictions.csv)

@@ -3,10 +3,11 @@
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import cnnkit
 from cnnkit.errors import UserError
@@ -14,6 +15,7 @@ from cnnkit.files import open_regular
 from cnnkit.inference.preprocessing import Preprocessing
 from cnnkit.runs import RunFolder
 from cnnkit.tasks.correction import Correction
+from cnnkit.tasks.tta import TTA
 
 if TYPE_CHECKING:
     from cnnkit.inference.trained_net import Classifier
@@ -123,6 +125,10 @@ def describe(
     )
 
 
+class _NewerForm(UserError):
+    """The description has a form that this version does not know."""
+
+
 def read_description(text: str | bytes | None, path: Path) -> ModelDescription:
     """Read the description of a file.
 
@@ -138,14 +144,14 @@ def read_description(text: str | bytes | None, path: Path) -> ModelDescription:
     try:
         found = json.loads(text)
         if found["format"] > FORMAT:
-            raise UserError(
+            raise _NewerForm(
                 f"{path}: written by cnnkit {found.get('cnnkit')} in a newer form, {found['format']}, than this "
                 f"version, {cnnkit.__version__}, can read; update cnnkit"
             )
         names = {each.name for each in dataclasses.fields(ModelDescription)}
         read = ModelDescription(**{key: value for key, value in found.items() if key in names})
         _check(read)
-    except UserError:
+    except _NewerForm:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: its description is damaged ({error}); export it again") from None
@@ -163,5 +169,11 @@ def _check(found: ModelDescription) -> None:
         raise ValueError("image_size")
     if found.resize not in ("crop", "squash", "pad") or not isinstance(found.max_pixels, int):
         raise ValueError("resize")
-    if found.thresholds is not None and len(found.thresholds) != classes:
+    if not all(deviation > 0 for deviation in found.std) or not all(map(math.isfinite, found.mean)):
+        raise ValueError("std")
+    thresholds = found.thresholds
+    if thresholds is not None and (len(thresholds) != classes or not all(map(math.isfinite, thresholds))):
         raise ValueError("thresholds")
+    if found.tta not in get_args(TTA) or not (found.temperature is None or found.temperature > 0):
+        raise ValueError("tta or temperature")
+    Correction(found.posthoc_tau)

@@ -6,6 +6,7 @@ read, in memory, that has only raw tensors, operations of aten that touch no fil
 example inputs are made here. What `cnnkit.export.torch_file` writes has nothing else.
 """
 
+import contextlib
 import io
 import json
 import re
@@ -91,13 +92,11 @@ class _Foreign(Exception):
 
 def _read(path: Path) -> dict[str, bytes]:
     """The members of an archive by their names below its folder."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if len({name.partition("/")[0] for name in names}) == 1 and len(set(names)) == len(names):
-                return {name.partition("/")[2]: archive.read(name) for name in names}
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, zipfile.zlib.error):  # type: ignore[attr-defined]
-        pass
+    content = path.read_bytes()
+    with contextlib.suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:  # damage shows as any kind
+        names = archive.namelist()
+        if len({name.partition("/")[0] for name in names}) == 1 and len(set(names)) == len(names):
+            return {name.partition("/")[2]: archive.read(name) for name in names}
     raise UserError(f"{path}: damaged, or no graph of torch; export it again")
 
 
