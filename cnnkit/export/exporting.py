@@ -83,14 +83,15 @@ def check(
     description = open_exported(file, subject.configs if kind == "safetensors" else ()).description
     thresholds = np.array(description.thresholds) if description.thresholds is not None else None
     pixels = write_pixels(images, (subject.data.in_channels, *subject.data.size), folder)
-    given, expected, what = write_other_sizes(images, subject, pixels, folder)
-    net = predict_pixels(subject, [pixels, *expected])
-    found = _by_name(run_file(kind, file, [pixels, *given], subject), description, subject)
+    other = write_other_sizes(images, subject, pixels, folder)
+    net = predict_pixels(subject, [pixels, *other.resized])
+    found = _by_name(run_file(kind, file, [pixels, *other.given], subject), description, subject)
     count = len(images.numbers)
     plain = compare(net[:count], found[:count], TOLERANCE, thresholds)
     resized = compare(net[count:], found[count:], RESIZED_TOLERANCE, thresholds)
     refuse(plain, output, images.source)
-    refuse(resized, output, what)
+    refuse(resized, output, other.what)
+    of_files = compare(net[other.places], found[count:], RESIZED_TOLERANCE, thresholds) if len(other.places) else None
     labels = None if images.labels is None else images.labels[images.numbers].numpy()
     scores = {"net": measure_accuracy(net[:count], labels, thresholds)}
     scores["file"] = measure_accuracy(found[:count], labels, thresholds)
@@ -105,7 +106,8 @@ def check(
         checked_on=images.source,
         agreement=plain,
         resized=resized,
-        resized_on=what,
+        resized_on=other.what,
+        from_files=of_files,
         accuracy={key: value for key, value in scores.items() if value},
         checkpoint=description.checkpoint,
         run=description.run,

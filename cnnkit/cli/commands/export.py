@@ -105,7 +105,7 @@ def take_test_images(subject: "Subject", count: int | None = None) -> "CheckImag
 
 def print_proof(output: Path, proof: "Proof") -> None:
     """Print what was found when the file was run."""
-    plain, resized = proof.agreement, proof.resized
+    plain, resized, of_files = proof.agreement, proof.resized, proof.from_files
     rows = {
         "file": f"{output} ({proof.bytes / 1e6:,.1f} MB)",
         "run in": proof.ran_in,
@@ -113,6 +113,11 @@ def print_proof(output: Path, proof: "Proof") -> None:
         "largest difference": f"{plain.largest_difference:.1e} of a probability",
         "other classes": f"{plain.differing_classes:,}",
         "other sizes": f"{resized.images:,} {proof.resized_on}: largest difference {resized.largest_difference:.1e}",
+        **(
+            {}
+            if of_files is None
+            else {"as predict reads them": f"largest difference {of_files.largest_difference:.1e}"}
+        ),
         **{f"accuracy of the {name}": _describe_accuracy(found) for name, found in proof.accuracy.items()},
         "proof": f"{output}.json",
     }
