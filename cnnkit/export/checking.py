@@ -20,6 +20,7 @@ from cnnkit.export.subject import CheckImages, Subject, spread
 from cnnkit.inference.trained_net import predict_probabilities
 
 BATCH = 64
+PIXELS = "pixels.npy"  # the images that are checked, in the temporary folder
 ORIGINALS = 64  # files that are checked at their original size
 _MADE = ((1, 13, -5), (2, 1, 20), (7, 25, 3))  # images, rows and columns added to the net's size: any batch, any size
 _RUNTIMES = {"onnx": "onnxruntime", "torch": "torch.export.load, without cnnkit", "safetensors": "cnnkit.load"}
@@ -90,7 +91,7 @@ def _read_parts(inputs: Sequence[Path]) -> Iterator[torch.Tensor]:
 
 def write_pixels(images: CheckImages, data_shape: tuple[int, int, int], folder: Path) -> Path:
     """Write the images that a check takes to a .npy file, part by part, so that they need not fit into memory."""
-    path, start = folder / "pixels.npy", 0
+    path, start = folder / PIXELS, 0
     rows = open_memmap(path, "w+", np.uint8, (len(images.numbers), *data_shape))
     for part in images.batches(BATCH):
         rows[start : start + len(part)] = part.numpy()

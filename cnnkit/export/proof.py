@@ -70,6 +70,36 @@ def compare(net: np.ndarray, file: np.ndarray, tolerance: float, thresholds: np.
 
 
 @dataclass(frozen=True)
+class Int8Cost:
+    """What an int8 file loses against its net, on the same images.
+
+    Args:
+        images: compared.
+        differing_classes: images of which the two name different classes.
+        largest_difference: of two probabilities.
+        drop: accuracy of the net less that of the file, in points; None if no labels are known.
+        low: lower end of the drop's interval of 95 %, over test sets like this one.
+        high: upper end.
+        max_drop: points that were allowed.
+        calibration_images: validation images that the scales come from.
+    """
+
+    images: int
+    differing_classes: int
+    largest_difference: float
+    drop: float | None
+    low: float | None
+    high: float | None
+    max_drop: float
+    calibration_images: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the file may be left; without labels, every differing class counts as one that was right."""
+        return (100 * self.differing_classes / self.images if self.drop is None else self.drop) <= self.max_drop
+
+
+@dataclass(frozen=True)
 class Proof:
     """What was found when an exported file was run; it stands as JSON beside the file.
 
@@ -91,6 +121,8 @@ class Proof:
         run: of the net.
         versions: of what wrote and ran the file.
         seconds: that export and check took.
+        int8: of an int8 file, what its precision costs; ``agreement`` and ``resized`` are of the float32 file that it
+            was made of.
     """
 
     file: str
@@ -109,6 +141,7 @@ class Proof:
     run: dict[str, str]
     versions: dict[str, str]
     seconds: float
+    int8: Int8Cost | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -119,12 +152,16 @@ def measure_accuracy(probabilities: np.ndarray, labels: np.ndarray | None, thres
     """Return the share of images that were classified rightly, with several labels in all of them, and its interval."""
     if labels is None or not len(labels):
         return {}
-    if thresholds is None:
-        right = int((probabilities.argmax(1) == labels).sum())
-    else:
-        right = int(((probabilities >= thresholds) == (labels > 0.5)).all(1).sum())
+    right = int(find_right(probabilities, labels, thresholds).sum())
     low, high = wilson_interval(right, len(labels))
     return {"accuracy": right / len(labels), "low": low, "high": high, "images": len(labels)}
+
+
+def find_right(probabilities: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+    """Which images were classified rightly, with several labels in all of them, bool (N,)."""
+    if thresholds is None:
+        return np.asarray(probabilities.argmax(1) == labels)
+    return np.asarray(((probabilities >= thresholds) == (labels > 0.5)).all(1))
 
 
 def list_versions(names: Sequence[str]) -> dict[str, str]:
