@@ -175,3 +175,9 @@ def _stamp_after(parent: Path) -> str:
     with contextlib.suppress(ValueError, OverflowError):  # eight digits that are no date
         return (datetime.datetime.strptime(newest, _FORMAT) + datetime.timedelta(seconds=1)).strftime(_FORMAT)
     return now
+
+
+def count_look(manifest: dict[str, Any]) -> None:
+    """Enter one more look at the test images: each can lead to a choice."""
+    looks = manifest.get("test_looks", 0)
+    manifest["test_looks"] = looks + 1 if isinstance(looks, int) else 1

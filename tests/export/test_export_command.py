@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -313,3 +314,14 @@ def test_weights_hold_what_the_checkpoint_says(exported: Path, subject: Subject)
     assert names == set(subject.classifier.net.state_dict())
     assert described["net"]["init_args"]["channels"] == [4, 8]
     assert re.fullmatch(r"[0-9a-f]{64}", described["checkpoint"]["sha256"])
+
+
+@pytest.mark.slow
+def test_an_export_of_an_untested_run_is_a_look(cli: Cli, fit: Callable[..., RunFolder]) -> None:
+    run = fit("--trainer.limit_val_batches=1")
+    words = ["--run", str(run.path), "--format", "safetensors", "--check_images", "20"]
+    assert cli("export", *words).code == 0
+    assert run.manifest()["test_looks"] == 1
+    assert cli("test", "--run", str(run.path)).code == 0
+    assert cli("export", *words).code == 0
+    assert run.manifest()["test_looks"] == 2, "the scores were known"

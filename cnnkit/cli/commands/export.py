@@ -11,6 +11,7 @@ from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
 from cnnkit.reporting.terminal import print_rows
+from cnnkit.runs.folder import count_look
 from cnnkit.tasks.tta import TTA
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
         take_files(files, subject.data, args.check_images) if files else take_test_images(subject, args.check_images)
     )
     proof = export_run(subject, args.format, output, images, _plan_int8(args, run) if run and args.int8 else None)
+    if run is not None and proof.accuracy and not run.manifest().get("test"):
+        with run.edit_manifest() as manifest:  # the scores of a tested run tell nothing new
+            count_look(manifest)
     if args.json:
         print(json.dumps({"path": str(output), **proof.as_json()}, indent=2))
     else:

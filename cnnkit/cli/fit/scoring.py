@@ -12,6 +12,7 @@ from cnnkit.errors import UserError
 from cnnkit.files import note_not_written
 from cnnkit.notices import say
 from cnnkit.runs import RunFolder, choose_checkpoint, refuse_if_written
+from cnnkit.runs.folder import count_look
 from cnnkit.runs.predictions import write_class_scores
 from cnnkit.weights.checkpoints import check_weights_fit, load_checkpoint, weight_shapes
 
@@ -96,7 +97,7 @@ def score(session: "Session") -> None:
         print(f"scores of a part of the images (trainer.{limited} is {limit}), so not recorded")
         if session.run is not None and command == "test":
             with contextlib.suppress(OSError), session.run.edit_manifest() as manifest:
-                _count_look(manifest)  # to look at a part is to look
+                count_look(manifest)  # to look at a part is to look
     if run is None:
         return
     tau, own = _read_tau(session)
@@ -125,7 +126,7 @@ def _record_scores(
     entry = {"checkpoint": name, **how}
     with run.edit_manifest() as manifest:
         if command == "test":
-            _count_look(manifest)
+            count_look(manifest)
         if is_best:
             manifest |= {command: scores, f"{command}_of": entry}
         else:
@@ -147,11 +148,6 @@ def _read_tau(session: "Session") -> tuple[float, float]:
         return tau, tau
     model = read_file(session.run.config).values.get("model") or {}
     return tau, float((model.get("init_args") or {}).get("posthoc_tau", 0.0))
-
-
-def _count_look(manifest: dict[str, Any]) -> None:
-    looks = manifest.get("test_looks", 0)
-    manifest["test_looks"] = looks + 1 if isinstance(looks, int) else 1
 
 
 def predict(session: "Session") -> None:
