@@ -22,6 +22,7 @@ from cnnkit.export.deployed import DeployedNet, trace
 from cnnkit.export.description import ModelDescription
 from cnnkit.export.onnx_file import write_onnx
 from cnnkit.export.proof import TOLERANCE, compare
+from cnnkit.export.resize import resize_images
 from cnnkit.export.subject import Subject
 from cnnkit.export.torch_file import write_torch
 from cnnkit.inference.preprocessing import Preprocessing
@@ -91,7 +92,7 @@ def run(rounds: int, quick: bool) -> Iterator[ParityTable]:
 
 def compare_net(name: str, options: dict[str, Any], data: ImageDataModule, count: int, steps: int) -> list[str]:
     """Train a net, write and run its files, and return the row."""
-    subject = make_subject(build(name, options), data, steps)
+    subject = make_subject(build(name, options, data.in_channels, data.image_size), data, steps)
     assert data.store is not None
     with tempfile.TemporaryDirectory(prefix="parity-") as folder:
         pixels = Path(folder, "pixels.npy")
@@ -115,21 +116,30 @@ def describe(name: str, options: dict[str, Any]) -> str:
     return f"`{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})`"
 
 
-def build(name: str, options: dict[str, Any], channels: int = 3, size: int = 32) -> nn.Module:
+def build(name: str, options: dict[str, Any], channels: int, size: int) -> nn.Module:
     """A net of cnnkit by its name."""
     torch.manual_seed(0)
     net: nn.Module = getattr(cnnkit.models, name)(channels, 10, size, **options)
     return net
 
 
-def make_subject(net: nn.Module, data: ImageDataModule, steps: int) -> Subject:
-    """Train a net for a few steps, so that it has reasons for its classes, and its norms have real statistics."""
+def make_subject(net: nn.Module, data: ImageDataModule, steps: int, side: int | None = None) -> Subject:
+    """Train a net for a few steps, so that it has reasons for its classes, and its norms have real statistics.
+
+    Args:
+        net: for images of the data's size, or of ``side`` pixels.
+        data: gives images, labels and normalization.
+        steps: of training.
+        side: pixels to which the images are enlarged; None: as they are.
+    """
     assert data.store is not None
-    prepared = Preprocessing(list(data.class_names), data.in_channels, 32, list(data.mean), list(data.std), "crop")
+    size = data.image_size if side is None else side
+    prepared = Preprocessing(list(data.class_names), data.in_channels, size, list(data.mean), list(data.std), "crop")
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3)
     for step in range(steps):
         chosen = torch.arange(step * BATCH, (step + 1) * BATCH)
         images, labels = data.store.train_images[chosen], data.store.train_labels[chosen]
+        images = resize_images(images, prepared.size, "squash").to(torch.uint8)
         loss = nn.functional.cross_entropy(net.train()(prepared.normalize(images)), labels)
         optimizer.zero_grad()
         loss.backward()

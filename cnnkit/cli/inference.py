@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn
 
@@ -12,6 +12,9 @@ from cnnkit.config_files.cards import find_config
 from cnnkit.errors import UserError
 from cnnkit.inference.trained_net import find_device
 from cnnkit.runs import RunFolder
+
+if TYPE_CHECKING:
+    from cnnkit.data import ImageDataModule
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -54,6 +57,35 @@ def load_test_images(run: RunFolder, *, download: bool = True) -> Any:
     data.setup("test")
     if getattr(data, "store", None) is None:
         raise UserError(f"{run}: {type(data).__name__} has no store to take test images from")
+    return data
+
+
+def load_validation_data(run: RunFolder, purpose: str) -> "ImageDataModule":
+    """The data module of a run, set up, with the very images that validated it.
+
+    Args:
+        run: the run.
+        purpose: what the images are for, as the middle of a sentence: ``a temperature is fitted on them``.
+
+    Raises:
+        UserError: there are none, or other ones.
+    """
+    from cnnkit.cli.parsing.build import build_data
+    from cnnkit.data import ImageDataModule
+
+    data = build_data(run)
+    if not isinstance(data, ImageDataModule):
+        raise UserError(f"{run}: {type(data).__name__} is no ImageDataModule, whose validation images are known")
+    data.mirror = data.mirror or str(data.data_dir)  # where there is a mirror, nothing is downloaded
+    data.setup()
+    trained, here = run.manifest().get("data", {}), data.describe()
+    if any(trained.get(key, here[key]) != here[key] for key in ("fingerprint", "split")):
+        raise UserError(f"{run}: the data found are not those that the run was trained with; restore them")
+    if not len(data.val_indices):
+        raise UserError(
+            f"{run}: has no validation images (data.val_size is 0); {purpose}, never on images of the training or the "
+            "test: train with some"
+        )
     return data
 
 

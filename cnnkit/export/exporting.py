@@ -8,29 +8,31 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from cnnkit.errors import UserError
-from cnnkit.export.checking import name_runtime, predict_pixels, run_file, write_other_sizes, write_pixels
+from cnnkit.export.checking import PIXELS, name_runtime, predict_pixels, run_file, write_other_sizes, write_pixels
 from cnnkit.export.deployed import DeployedNet, trace
 from cnnkit.export.description import ModelDescription, describe
+from cnnkit.export.int8 import Int8, measure_cost, quantize, refuse_cost
 from cnnkit.export.loading import open_exported
 from cnnkit.export.onnx_file import write_onnx
 from cnnkit.export.proof import RESIZED_TOLERANCE, TOLERANCE, Proof, compare, list_versions, measure_accuracy, refuse
 from cnnkit.export.safetensors_file import write_safetensors
 from cnnkit.export.subject import CheckImages, Subject
 from cnnkit.export.torch_file import write_torch
-from cnnkit.files import is_alive, write_atomically
+from cnnkit.files import is_alive
 
 Kind = Literal["onnx", "torch", "safetensors"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 _PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": (), "safetensors": ("safetensors",)}
 
 
-def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages) -> Proof:
+def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages, int8: Int8 | None = None) -> Proof:
     """Write a trained net as a file, with its proof, ``<file>.json``, beside it.
 
     The file is written to a temporary place, run there, and moved to its own only if it agrees with the net; one that
@@ -41,9 +43,10 @@ def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages) 
         kind: the format.
         output: the file.
         images: to compare file and net on.
+        int8: makes an int8 file of an ONNX file that agrees.
 
     Raises:
-        UserError: the net cannot be exported, or the file does not predict what the net does.
+        UserError: the net cannot be exported, the file does not predict what the net does, or int8 costs too much.
     """
     if not len(images.numbers):
         raise UserError("there is no image to check the file by: name some with --images")
@@ -53,12 +56,17 @@ def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages) 
         try:
             write(kind, subject, file)
             proof = check(subject, kind, file, output, images, folder, began)
+            if int8 is not None:
+                file, proof = _make_int8(subject, file, output, images, int8, proof)
+                proof = replace(proof, seconds=round(time.perf_counter() - began, 2))
         except UserError as error:
             raise UserError(str(error).replace(str(file), str(output))) from error
-        with file.open("rb+") as written:
-            os.fsync(written.fileno())
-        file.replace(output)
-    write_atomically(output.with_name(f"{output.name}.json"), json.dumps(proof.as_json(), indent=2) + "\n")
+        told = folder / "proof.json"
+        told.write_text(json.dumps(proof.as_json(), indent=2) + "\n", encoding="utf-8")
+        for made, place in ((file, output), (told, output.with_name(f"{output.name}.json"))):
+            with made.open("rb+") as written:
+                os.fsync(written.fileno())
+            made.replace(place)
     return proof
 
 
@@ -83,14 +91,15 @@ def check(
     description = open_exported(file, subject.configs if kind == "safetensors" else ()).description
     thresholds = np.array(description.thresholds) if description.thresholds is not None else None
     pixels = write_pixels(images, (subject.data.in_channels, *subject.data.size), folder)
-    given, expected, what = write_other_sizes(images, subject, pixels, folder)
-    net = predict_pixels(subject, [pixels, *expected])
-    found = _by_name(run_file(kind, file, [pixels, *given], subject), description, subject)
+    other = write_other_sizes(images, subject, pixels, folder)
+    net = predict_pixels(subject, [pixels, *other.resized])
+    found = _by_name(run_file(kind, file, [pixels, *other.given], subject), description, subject)
     count = len(images.numbers)
     plain = compare(net[:count], found[:count], TOLERANCE, thresholds)
     resized = compare(net[count:], found[count:], RESIZED_TOLERANCE, thresholds)
     refuse(plain, output, images.source)
-    refuse(resized, output, what)
+    refuse(resized, output, other.what)
+    of_files = compare(net[other.places], found[count:], RESIZED_TOLERANCE, thresholds) if len(other.places) else None
     labels = None if images.labels is None else images.labels[images.numbers].numpy()
     scores = {"net": measure_accuracy(net[:count], labels, thresholds)}
     scores["file"] = measure_accuracy(found[:count], labels, thresholds)
@@ -105,12 +114,42 @@ def check(
         checked_on=images.source,
         agreement=plain,
         resized=resized,
-        resized_on=what,
+        resized_on=other.what,
+        from_files=of_files,
         accuracy={key: value for key, value in scores.items() if value},
         checkpoint=description.checkpoint,
         run=description.run,
         versions=list_versions(("cnnkit", "torch", *_PACKAGES[kind])),
         seconds=round(time.perf_counter() - began, 2),
+    )
+
+
+def _make_int8(
+    subject: Subject, file: Path, output: Path, images: CheckImages, plan: Int8, proof: Proof
+) -> tuple[Path, Proof]:
+    """Make an int8 file of one that agrees with the net, and prove what it costs.
+
+    Raises:
+        UserError: it costs too much.
+    """
+    made = file.with_name("int8.onnx")
+    quantize(file, plan.images, made)
+    description = open_exported(made).description
+    thresholds = np.array(description.thresholds) if description.thresholds is not None else None
+    pixels = file.with_name(PIXELS)
+    exact, found = (_by_name(run_file("onnx", each, [pixels], subject), description, subject) for each in (file, made))
+    labels = None if images.labels is None else images.labels[images.numbers].numpy()
+    cost = measure_cost(exact, found, labels, thresholds, plan)
+    refuse_cost(cost, output)
+    content = made.read_bytes()
+    accuracy = {**proof.accuracy, "file": measure_accuracy(found, labels, thresholds)}
+    return made, replace(
+        proof,
+        precision=description.precision,
+        sha256=hashlib.sha256(content).hexdigest(),
+        bytes=len(content),
+        accuracy={key: value for key, value in accuracy.items() if value},
+        int8=cost,
     )
 
 

@@ -20,6 +20,7 @@ from cnnkit.errors import UserError
 from cnnkit.export.deployed import quiet
 from cnnkit.export.description import KEY, read_description
 from cnnkit.export.extra import need
+from cnnkit.export.proof import Int8Cost, find_right
 from cnnkit.stats.intervals import bootstrap_difference
 
 CALIBRATION_IMAGES = 512
@@ -69,6 +70,52 @@ def quantize(file: Path, images: np.ndarray, output: Path, method: str = "MinMax
     model = onnx.load(output)
     onnx.helper.set_model_props(model, {KEY: replace(description, precision="int8").to_json()})
     output.write_bytes(model.SerializeToString())
+
+
+@dataclass(frozen=True)
+class Int8:
+    """How to make an int8 file.
+
+    Args:
+        images: to calibrate on, uint8 (N, C, H, W): validation images.
+        max_drop: points of accuracy that it may lose.
+    """
+
+    images: np.ndarray
+    max_drop: float = MAX_DROP
+
+
+def measure_cost(
+    net: np.ndarray, file: np.ndarray, labels: np.ndarray | None, thresholds: np.ndarray | None, plan: Int8
+) -> Int8Cost:
+    """Compare the probabilities of an int8 file (N, K) with those of its net, see `Int8Cost`."""
+    if thresholds is None:
+        differs = net.argmax(1) != file.argmax(1)
+    else:
+        differs = ((net >= thresholds) != (file >= thresholds)).any(1)
+    drop = low = high = None
+    if labels is not None:
+        before, after = (find_right(each, labels, thresholds) for each in (net, file))
+        ends = bootstrap_difference(before, after)
+        drop, low, high = (100 * share for share in (float(before.mean()) - float(after.mean()), *ends))
+    largest = float(np.nan_to_num(abs(net.astype(np.float64) - file).max(initial=0.0), nan=np.inf))
+    return Int8Cost(len(net), int(differs.sum()), largest, drop, low, high, plan.max_drop, len(plan.images))
+
+
+def refuse_cost(cost: Int8Cost, path: Path) -> None:
+    """Refuse an int8 file that loses too much.
+
+    Raises:
+        UserError: it does.
+    """
+    if cost.holds:
+        return
+    lost = f"{cost.differing_classes:,} of {cost.images:,} images get another class"
+    lost = lost if cost.drop is None else f"int8 costs {cost.drop:.2f} points of accuracy on {cost.images:,} images"
+    raise UserError(
+        f"{path}: not written, because {lost}, and {cost.max_drop:g} points are allowed;\n"
+        "leave out --int8, or allow more (--max_drop POINTS)"
+    )
 
 
 class _Batches:

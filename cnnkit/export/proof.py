@@ -14,7 +14,7 @@ from cnnkit.errors import UserError
 from cnnkit.stats.intervals import wilson_interval
 
 TOLERANCE = 1e-4  # of a probability, for images of the net's size
-RESIZED_TOLERANCE = 0.05  # for other sizes: a pixel that is rounded otherwise changes more than arithmetic does
+RESIZED_TOLERANCE = 5e-3  # for other sizes: a pixel that is rounded otherwise changes more than arithmetic does
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,36 @@ def compare(net: np.ndarray, file: np.ndarray, tolerance: float, thresholds: np.
 
 
 @dataclass(frozen=True)
+class Int8Cost:
+    """What an int8 file loses against its net, on the same images.
+
+    Args:
+        images: compared.
+        differing_classes: images of which the two name different classes.
+        largest_difference: of two probabilities.
+        drop: accuracy of the net less that of the file, in points; None if no labels are known.
+        low: lower end of the drop's interval of 95 %, over test sets like this one.
+        high: upper end.
+        max_drop: points that were allowed.
+        calibration_images: validation images that the scales come from.
+    """
+
+    images: int
+    differing_classes: int
+    largest_difference: float
+    drop: float | None
+    low: float | None
+    high: float | None
+    max_drop: float
+    calibration_images: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the file may be left; without labels, every differing class counts as one that was right."""
+        return (100 * self.differing_classes / self.images if self.drop is None else self.drop) <= self.max_drop
+
+
+@dataclass(frozen=True)
 class Proof:
     """What was found when an exported file was run; it stands as JSON beside the file.
 
@@ -82,13 +112,17 @@ class Proof:
         ran_in: what ran the file.
         checked_on: which images.
         agreement: at the net's size.
-        resized: with the resize inside the file, on images of other sizes.
+        resized: with the resize inside the file, on images of other sizes, and Pillow's resize for the net.
         resized_on: which images those were.
+        from_files: of image files, the same predictions of the file, and those of ``cnnkit predict`` for the net: its
+            decoder shrinks large JPEG files. It refuses nothing. None where the images are not from files.
         accuracy: of the ``net`` and of the ``file`` on the images with their interval of 95 %, if labels are known.
         checkpoint: of the net.
         run: of the net.
         versions: of what wrote and ran the file.
         seconds: that export and check took.
+        int8: of an int8 file, what its precision costs; ``agreement`` and ``resized`` are of the float32 file that it
+            was made of.
     """
 
     file: str
@@ -101,11 +135,13 @@ class Proof:
     agreement: Agreement
     resized: Agreement
     resized_on: str
+    from_files: Agreement | None
     accuracy: dict[str, dict[str, float]]
     checkpoint: dict[str, Any]
     run: dict[str, str]
     versions: dict[str, str]
     seconds: float
+    int8: Int8Cost | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -116,12 +152,16 @@ def measure_accuracy(probabilities: np.ndarray, labels: np.ndarray | None, thres
     """Return the share of images that were classified rightly, with several labels in all of them, and its interval."""
     if labels is None or not len(labels):
         return {}
-    if thresholds is None:
-        right = int((probabilities.argmax(1) == labels).sum())
-    else:
-        right = int(((probabilities >= thresholds) == (labels > 0.5)).all(1).sum())
+    right = int(find_right(probabilities, labels, thresholds).sum())
     low, high = wilson_interval(right, len(labels))
     return {"accuracy": right / len(labels), "low": low, "high": high, "images": len(labels)}
+
+
+def find_right(probabilities: np.ndarray, labels: np.ndarray, thresholds: Any) -> np.ndarray:
+    """Which images were classified rightly, with several labels in all of them, bool (N,)."""
+    if thresholds is None:
+        return np.asarray(probabilities.argmax(1) == labels)
+    return np.asarray(((probabilities >= thresholds) == (labels > 0.5)).all(1))
 
 
 def list_versions(names: Sequence[str]) -> dict[str, str]:

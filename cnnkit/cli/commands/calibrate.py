@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     run = runs.choose_finished(args.run)
     path = runs.choose_checkpoint(run, args.ckpt_path)
     from cnnkit.callbacks.checkpoint import SafeCheckpointIO
+    from cnnkit.cli.inference import load_validation_data
     from cnnkit.inference.task_loading import load_task
 
     with runs.hold_writer_lock(run.path, "calibrate"):
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             task.correction.temperatures = {}
         else:
             _refuse(task, str(path))
-            entry = _fit(task, _open_data(run))
+            entry = _fit(task, load_validation_data(run, "a temperature is fitted on them"))
             task.correction.temperatures[task.tta] = entry["temperature"]
         task.correction.save(checkpoint)
         SafeCheckpointIO().save_checkpoint(checkpoint, path)
@@ -86,31 +87,6 @@ def _refuse(task: "ClassificationTask", path: str) -> None:
         )
     if type(task).predict_step is not ClassificationTask.predict_step:
         raise UserError(f"{path}: {type(task).__name__} has a predict_step of its own, which knows no temperature")
-
-
-def _open_data(run: runs.RunFolder) -> "ImageDataModule":
-    """The data module with the very images that validated the run.
-
-    Raises:
-        UserError: there are none, or other ones.
-    """
-    from cnnkit.cli.parsing.build import build_data
-    from cnnkit.data import ImageDataModule
-
-    data = build_data(run)
-    if not isinstance(data, ImageDataModule):
-        raise UserError(f"{run}: {type(data).__name__} is no ImageDataModule, whose validation images are known")
-    data.mirror = data.mirror or str(data.data_dir)  # where there is a mirror, nothing is downloaded
-    data.setup()
-    trained, here = run.manifest().get("data", {}), data.describe()
-    if any(trained.get(key, here[key]) != here[key] for key in ("fingerprint", "split")):
-        raise UserError(f"{run}: the data found are not those that the run was trained with; restore them")
-    if not len(data.val_indices):
-        raise UserError(
-            f"{run}: has no validation images (data.val_size is 0), and a temperature is never fitted on images of the "
-            "training or the test; train with some"
-        )
-    return data
 
 
 def _fit(task: "ClassificationTask", data: "ImageDataModule") -> dict[str, Any]:
