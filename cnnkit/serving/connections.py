@@ -28,7 +28,7 @@ class ImpatientProtocol(H11Protocol):
 
     def handle_events(self) -> None:
         super().handle_events()
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle is not None and not self.cycle.response_complete and not self.flow.write_paused:
             self._stop_clock()
 
     def on_response_complete(self) -> None:

@@ -20,6 +20,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     ([], "name a run (--run RUN) or a model file (--model FILE), one of them"),
     (["--run", "a", "--model", "b.onnx"], "name a run (--run RUN) or a model file (--model FILE), one of them"),
     (["--model", "b.onnx", "--ckpt_path", "last"], "--ckpt_path has no effect with --model: leave it out"),
+    (["--run", "a", "--config", "b.yaml"], "--config has no effect with --run, which has its own: leave it out"),
     (["--run", "nothing"], "nothing: no such run folder"),
     (["--model", "nothing.onnx"], "nothing.onnx: no such file; --run names a run"),
     (["--model", "."], ".: no such file; --run names a run"),
@@ -69,7 +70,8 @@ def read_json(port: int, path: str) -> Any:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux")
 def test_a_server_under_load_loses_nothing_and_ends_well(trained_once: RunFolder) -> None:
     predictor = cnnkit.load(trained_once.path)
-    with start_server("--run", str(trained_once.path)) as (port, process):
+    predictor.tta = "flip"
+    with start_server("--run", str(trained_once.path), "--tta", "flip") as (port, process):
         fire(port, make_shots(predictor, 60, slow=0), 32)
         before = read_memory(process.pid)
         outcome = fire(port, make_shots(predictor, 200, slow=0), 32)

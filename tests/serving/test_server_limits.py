@@ -130,6 +130,23 @@ def test_what_is_no_request_gets_a_sentence(start: bytes) -> None:
         assert client.post(ONE).status == 200
 
 
+def is_closed(connection: socket.socket) -> bool:
+    """Whether the other side has closed a connection from which nobody reads."""
+    try:
+        connection.send(b"G")
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_a_client_that_reads_no_answer_is_given_up() -> None:
+    with serving(make_predictor(), seconds=0.3) as client:
+        with socket.create_connection(("127.0.0.1", client.port)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)  # answers of 30 MB
+            wait_until(lambda: is_closed(connection))
+        assert client.post(ONE).status == 200
+
+
 def test_broken_chunks_end_their_connection_alone() -> None:
     with serving(make_predictor()) as client:
         answer = client.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\nhello\r\n")

@@ -35,6 +35,9 @@ def arguments() -> Options:
     add("--model", metavar="FILE", help="an exported model or a checkpoint, in place of a run")
     add("--ckpt_path", metavar="FILE", help="of the run: best (default), last, a file in checkpoints/")
     add("--tta", choices=get_args(TTA), help="views of each image to average (default: the run's)")
+    tau = "subtract X log(share of the class) from its logit (default: the run's)"
+    add("--posthoc_tau", type=float, metavar="X", help=tau)
+    add("-c", "--config", action="append", default=[], metavar="FILE", help="whose classes --model may import")
     add("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1, this machine alone)")
     add("--port", type=_port, default=8000, metavar="N", help="its port (default 8000); 0 for a free one")
     add("--allow_host", action="append", default=[], metavar="NAME", help="another name that requests may be for")
@@ -57,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("name a run (--run RUN) or a model file (--model FILE), one of them")
     if args.model is not None and args.ckpt_path is not None:
         raise UserError("--ckpt_path has no effect with --model: leave it out")
+    if args.run is not None and args.config:
+        raise UserError("--config has no effect with --run, which has its own: leave it out")
     if args.model is not None and not Path(args.model).is_file():
         raise UserError(f"{args.model}: no such file; --run names a run")
     if args.run is not None and Path(args.run).is_file():
@@ -94,7 +99,14 @@ def _load(args: argparse.Namespace) -> "Predictor":
     import cnnkit
     from cnnkit.inference.trained_net import find_device
 
-    predictor = cnnkit.load(args.run or args.model, args.ckpt_path, tta=args.tta, batch_size=args.batch_size)
+    predictor = cnnkit.load(
+        args.run or args.model,
+        args.ckpt_path,
+        tta=args.tta,
+        posthoc_tau=args.posthoc_tau,
+        batch_size=args.batch_size,
+        config=args.config,
+    )
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     elif find_device().type == "cpu":
