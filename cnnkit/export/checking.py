@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from cnnkit.data.images.decode import convert_image, read_image
 from cnnkit.errors import UserError
 from cnnkit.export import alone
 from cnnkit.export.onnx_file import open_onnx
-from cnnkit.export.subject import CheckImages, Subject
+from cnnkit.export.subject import CheckImages, Subject, spread
 from cnnkit.inference.trained_net import predict_probabilities
 
 BATCH = 64
@@ -106,36 +107,50 @@ def predict_pixels(subject: Subject, inputs: Sequence[Path]) -> np.ndarray:
     return torch.cat(rows).numpy()
 
 
-def write_other_sizes(
-    images: CheckImages, subject: Subject, pixels: Path, folder: Path
-) -> tuple[list[Path], list[Path], str]:
-    """Write images of other sizes than the net's, and what cnnkit itself makes of them.
+class OtherSizes(NamedTuple):
+    """Images of other sizes than the net's.
 
-    Images of files are taken at their original size. Those of arrays are repeated like tiles and cut, in batches of 1,
-    2 and 7.
-
-    Returns:
-        Files for the exported net, files of the net's size for the net, and what the images are.
+    Attributes:
+        given: .npy files of images for the exported net.
+        resized: .npy files of what Pillow makes of the same pixels.
+        what: what the images are.
+        places: of image files, their places among those that are checked, int64 (M,); else empty.
     """
-    data, given, expected = subject.data, [], []
-    if len(images.files):
-        chosen = images.numbers[torch.linspace(0, len(images.numbers) - 1, min(ORIGINALS, len(images.numbers))).long()]
-        for k, number in enumerate(chosen.tolist()):
-            whole = read_image(images.files[number], data.in_channels, None, data.resize, data.max_pixels)
-            given.append(_save(folder / f"original-{k}.npy", whole[None]))
-            expected.append(
-                _save(folder / f"original-{k}-resized.npy", images.pixels.index_select(0, chosen[k : k + 1]))
-            )
-        return given, expected, "original files"
-    height, width = data.size
+
+    given: list[Path]
+    resized: list[Path]
+    what: str
+    places: np.ndarray
+
+
+def write_other_sizes(images: CheckImages, subject: Subject, pixels: Path, folder: Path) -> OtherSizes:
+    """Write images of other sizes than the net's, and what Pillow makes of them.
+
+    Image files are decoded whole. Images of arrays are repeated like tiles and cut, in batches of 1, 2 and 7.
+    """
+    data, count = subject.data, len(images.numbers)
+    places = spread(count, min(ORIGINALS, count)) if len(images.files) else torch.empty(0, dtype=torch.int64)
+    shown: Iterator[torch.Tensor]
+    if len(places):
+        chosen = [images.files[number] for number in images.numbers[places].tolist()]
+        shown = (read_image(file, data.in_channels, None, data.resize, data.max_pixels)[None] for file in chosen)
+        what = "original files"
+    else:
+        shown, what = _tile(np.load(pixels, mmap_mode="r"), data.size), "images made larger and smaller"
+    given, resized = [], []
+    for k, batch in enumerate(shown):
+        whole = [Image.fromarray(np.asarray(one[0] if len(one) == 1 else one.permute(1, 2, 0))) for one in batch]
+        small = torch.stack([convert_image(one, data.in_channels, data.size, data.resize) for one in whole])
+        given.append(_save(folder / f"given-{k}.npy", batch))
+        resized.append(_save(folder / f"resized-{k}.npy", small))
+    return OtherSizes(given, resized, what, places.numpy())
+
+
+def _tile(pixels: np.ndarray, size: tuple[int, int]) -> Iterator[torch.Tensor]:
+    """Batches of images of other sizes, made of those of the net's size."""
     for count, rows, columns in _MADE:
-        first = torch.from_numpy(np.load(pixels, mmap_mode="r")[:count].copy())
-        tiled = first.repeat(1, 1, 3, 3)[:, :, : max(1, height + rows), : max(1, width + columns)]
-        shown = [Image.fromarray(np.asarray(each[0] if len(each) == 1 else each.permute(1, 2, 0))) for each in tiled]
-        small = torch.stack([convert_image(each, data.in_channels, data.size, data.resize) for each in shown])
-        given.append(_save(folder / f"made-{count}.npy", tiled))
-        expected.append(_save(folder / f"made-{count}-resized.npy", small))
-    return given, expected, "images made larger and smaller"
+        tiled = torch.from_numpy(pixels[:count].copy()).repeat(1, 1, 3, 3)
+        yield tiled[:, :, : max(1, size[0] + rows), : max(1, size[1] + columns)].contiguous()
 
 
 def _save(path: Path, images: torch.Tensor) -> Path:

@@ -25,7 +25,7 @@ from cnnkit.export.proof import RESIZED_TOLERANCE, TOLERANCE, Proof, compare, li
 from cnnkit.export.safetensors_file import write_safetensors
 from cnnkit.export.subject import CheckImages, Subject
 from cnnkit.export.torch_file import write_torch
-from cnnkit.files import is_alive, write_atomically
+from cnnkit.files import is_alive
 
 Kind = Literal["onnx", "torch", "safetensors"]
 SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
@@ -61,10 +61,12 @@ def export_run(subject: Subject, kind: Kind, output: Path, images: CheckImages, 
                 proof = replace(proof, seconds=round(time.perf_counter() - began, 2))
         except UserError as error:
             raise UserError(str(error).replace(str(file), str(output))) from error
-        with file.open("rb+") as written:
-            os.fsync(written.fileno())
-        file.replace(output)
-    write_atomically(output.with_name(f"{output.name}.json"), json.dumps(proof.as_json(), indent=2) + "\n")
+        told = folder / "proof.json"
+        told.write_text(json.dumps(proof.as_json(), indent=2) + "\n", encoding="utf-8")
+        for made, place in ((file, output), (told, output.with_name(f"{output.name}.json"))):
+            with made.open("rb+") as written:
+                os.fsync(written.fileno())
+            made.replace(place)
     return proof
 
 
@@ -89,14 +91,15 @@ def check(
     description = open_exported(file, subject.configs if kind == "safetensors" else ()).description
     thresholds = np.array(description.thresholds) if description.thresholds is not None else None
     pixels = write_pixels(images, (subject.data.in_channels, *subject.data.size), folder)
-    given, expected, what = write_other_sizes(images, subject, pixels, folder)
-    net = predict_pixels(subject, [pixels, *expected])
-    found = _by_name(run_file(kind, file, [pixels, *given], subject), description, subject)
+    other = write_other_sizes(images, subject, pixels, folder)
+    net = predict_pixels(subject, [pixels, *other.resized])
+    found = _by_name(run_file(kind, file, [pixels, *other.given], subject), description, subject)
     count = len(images.numbers)
     plain = compare(net[:count], found[:count], TOLERANCE, thresholds)
     resized = compare(net[count:], found[count:], RESIZED_TOLERANCE, thresholds)
     refuse(plain, output, images.source)
-    refuse(resized, output, what)
+    refuse(resized, output, other.what)
+    of_files = compare(net[other.places], found[count:], RESIZED_TOLERANCE, thresholds) if len(other.places) else None
     labels = None if images.labels is None else images.labels[images.numbers].numpy()
     scores = {"net": measure_accuracy(net[:count], labels, thresholds)}
     scores["file"] = measure_accuracy(found[:count], labels, thresholds)
@@ -111,7 +114,8 @@ def check(
         checked_on=images.source,
         agreement=plain,
         resized=resized,
-        resized_on=what,
+        resized_on=other.what,
+        from_files=of_files,
         accuracy={key: value for key, value in scores.items() if value},
         checkpoint=description.checkpoint,
         run=description.run,

@@ -14,7 +14,7 @@ from cnnkit.errors import UserError
 from cnnkit.stats.intervals import wilson_interval
 
 TOLERANCE = 1e-4  # of a probability, for images of the net's size
-RESIZED_TOLERANCE = 0.05  # for other sizes: a pixel that is rounded otherwise changes more than arithmetic does
+RESIZED_TOLERANCE = 5e-3  # for other sizes: a pixel that is rounded otherwise changes more than arithmetic does
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,10 @@ class Proof:
         ran_in: what ran the file.
         checked_on: which images.
         agreement: at the net's size.
-        resized: with the resize inside the file, on images of other sizes.
+        resized: with the resize inside the file, on images of other sizes, and Pillow's resize for the net.
         resized_on: which images those were.
+        from_files: of image files, the same predictions of the file, and those of ``cnnkit predict`` for the net: its
+            decoder shrinks large JPEG files. It refuses nothing. None where the images are not from files.
         accuracy: of the ``net`` and of the ``file`` on the images with their interval of 95 %, if labels are known.
         checkpoint: of the net.
         run: of the net.
@@ -133,6 +135,7 @@ class Proof:
     agreement: Agreement
     resized: Agreement
     resized_on: str
+    from_files: Agreement | None
     accuracy: dict[str, dict[str, float]]
     checkpoint: dict[str, Any]
     run: dict[str, str]

@@ -46,9 +46,10 @@ def resize_images(images: Tensor, size: tuple[int, int], rule: Resize) -> Tensor
     counts = [1 + torch.sym_min(pixels, _MOST * to + 8) for pixels, to in zip(shape, size, strict=True)]
     edges = [axis.find_edges(count) for axis, count in zip(axes, counts, strict=True)]
     reduced = _reduce(images, *edges)
-    rows, columns = (axis.find_weights(ends, to) for axis, ends, to in zip(axes, edges, size, strict=True))
-    rows_first = _round(_round(rows @ reduced) @ columns.T)
-    columns_first = _round(rows @ _round(reduced @ columns.T))
+    (height, width), (above, beside) = axes, edges
+    rows, columns = height.find_weights(above, size[0]), width.find_weights(beside, size[1], across=True)
+    rows_first = _round(_round(rows @ reduced) @ columns)
+    columns_first = _round(rows @ _round(reduced @ columns))
     return torch.where(_scales_rows_first(axes), rows_first, columns_first).float()
 
 
@@ -71,15 +72,24 @@ class _Axis(NamedTuple):
         """The first pixel of each of ``count`` averages, and the end of the last: (count + 1,), int64."""
         return torch.minimum(self.first + self._count(count + 1) * self.factor, self.last).long()
 
-    def find_weights(self, edges: Tensor, size: int) -> Tensor:
-        """How much each average counts in each pixel of the result: (size, count), float64, zeros in black borders."""
-        averages = self._count(edges.shape[0] - 1) + self.offset
+    def find_weights(self, edges: Tensor, size: int, *, across: bool = False) -> Tensor:
+        """How much each average counts in each pixel of the result, float64, zeros in black borders.
+
+        Returns:
+            (size, count); ``across``: (count, size). A transposition would do, but onnxruntime 1.25 fuses it with the
+            product into an operation that it lacks for float64.
+        """
+        averages, filled = self._count(edges.shape[0] - 1) + self.offset, edges.diff() > 0
         places = self._count(size) - ((size - self.inner) / 2).floor()
+        if across:
+            averages, filled = averages[:, None], filled[:, None]
+        else:
+            places = places[:, None]
         centers = self.low + (places + 0.5) * self.scale
-        distances = (averages - centers[:, None] + 0.5) * (1.0 / self.scale.clamp(min=1.0))
-        inside = ((places >= 0) & (places < self.inner))[:, None] & (edges.diff() > 0)
+        distances = (averages - centers + 0.5) * (1.0 / self.scale.clamp(min=1.0))
+        inside = (places >= 0) & (places < self.inner) & filled
         weights = (1.0 - distances.abs()).clamp(min=0.0) * inside
-        shares = weights / weights.sum(1, keepdim=True).clamp(min=1e-9)
+        shares = weights / weights.sum(0 if across else 1, keepdim=True).clamp(min=1e-9)
         return (shares * _WEIGHT + 0.5).floor() / _WEIGHT
 
 

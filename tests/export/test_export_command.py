@@ -250,7 +250,7 @@ def test_images_in_place_of_data_that_is_gone(cli: Cli, trained_once: RunFolder,
     assert ended.code == 0, ended.err
     proof = json.loads(Path("net.onnx.json").read_text())
     assert (proof["checked_on"], proof["agreement"]["images"], proof["accuracy"]) == ("image files", 1, {})
-    assert proof["resized_on"] == "original files"
+    assert (proof["resized_on"], proof["from_files"]["images"]) == ("original files", 1)
 
 
 MISTAKES = [

@@ -15,7 +15,7 @@ from cnnkit.tasks.tta import TTA
 
 if TYPE_CHECKING:
     from cnnkit.export.int8 import Int8
-    from cnnkit.export.proof import Proof
+    from cnnkit.export.proof import Agreement, Proof
     from cnnkit.export.subject import CheckImages, Subject
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
@@ -149,7 +149,7 @@ def take_test_images(subject: "Subject", count: int | None = None) -> "CheckImag
 
 def print_proof(output: Path, proof: "Proof") -> None:
     """Print what was found when the file was run."""
-    plain, resized = proof.agreement, proof.resized
+    plain, resized, of_files = proof.agreement, proof.resized, proof.from_files
     before = ", before int8" if proof.int8 else ""
     rows = {
         "file": f"{output} ({proof.bytes / 1e6:,.1f} MB)",
@@ -159,11 +159,19 @@ def print_proof(output: Path, proof: "Proof") -> None:
         "other classes": f"{plain.differing_classes:,}{before}",
         "other sizes": f"{resized.images:,} {proof.resized_on}: largest difference "
         f"{resized.largest_difference:.1e}{before}",
+        **_describe_files(of_files, before),
         **{f"accuracy of the {name}": _describe_accuracy(found) for name, found in proof.accuracy.items()},
         **_describe_cost(proof),
         "proof": f"{output}.json",
     }
     print_rows(rows)
+
+
+def _describe_files(found: "Agreement | None", before: str) -> dict[str, str]:
+    """What it changes that ``predict`` lets the decoder shrink large JPEG files."""
+    if found is None:
+        return {}
+    return {"as predict reads them": f"largest difference {found.largest_difference:.1e}{before}"}
 
 
 def _describe_cost(proof: "Proof") -> dict[str, str]:
