@@ -2,7 +2,8 @@
 
 Jacob et al. 2018, arXiv 1712.05877: weights become int8 with a scale for each output channel, activations uint8 with a
 scale and a zero for each tensor; the scales come from images. onnxruntime does the arithmetic. Resize, normalization,
-softmax and temperature stay as they are.
+softmax and temperature stay as they are. An activation's range is all that the images gave: onnxruntime's histograms
+(entropy, percentile) cost more time and memory, and gained nothing, see docs/export.md.
 
 Weights get 7 bits: with 8, processors without VNNI instructions add up to more than 16 bits and clip the sum in
 silence, so a file that was checked here would predict otherwise there.
@@ -20,26 +21,23 @@ from cnnkit.errors import UserError
 from cnnkit.export.deployed import quiet
 from cnnkit.export.description import KEY, read_description
 from cnnkit.export.extra import need
+from cnnkit.export.onnx_file import INPUT
 from cnnkit.export.proof import Int8Cost, find_right
 from cnnkit.stats.intervals import bootstrap_difference
 
 CALIBRATION_IMAGES = 512
 MAX_DROP = 1.0  # points of accuracy
-METHODS = ("MinMax", "Entropy", "Percentile")
-INPUT = "images"
 _BATCH = 32
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
-def quantize(file: Path, images: np.ndarray, output: Path, method: str = "MinMax") -> None:
+def quantize(file: Path, images: np.ndarray, output: Path) -> None:
     """Write an int8 file of an ONNX file that `cnnkit.export.onnx_file.write_onnx` has written.
 
     Args:
         file: float32.
         images: to calibrate on, uint8 (N, C, H, W); never test images.
         output: the int8 file.
-        method: how the range of an activation is chosen: all that was seen (``MinMax``), or onnxruntime's ``Entropy``
-            or ``Percentile``, which keep histograms and every activation in memory.
 
     Raises:
         UserError: there is no image, onnxruntime is not installed, or no layer of the net can be quantized.
@@ -65,7 +63,7 @@ def quantize(file: Path, images: np.ndarray, output: Path, method: str = "MinMax
             activation_type=tool.QuantType.QUInt8,
             weight_type=tool.QuantType.QInt8,
             nodes_to_quantize=nodes,
-            calibrate_method=getattr(tool.CalibrationMethod, method),
+            calibrate_method=tool.CalibrationMethod.MinMax,
         )
     model = onnx.load(output)
     onnx.helper.set_model_props(model, {KEY: replace(description, precision="int8").to_json()})
