@@ -128,7 +128,7 @@ class House:
 
     def private_names(self) -> set[tuple[str, Path]]:
         """Names with a leading underscore that no code of the package defines, and the files that use them."""
-        ours = {n.name for n in self._nodes(ast.FunctionDef, ast.ClassDef)}
+        ours = {n.name for n in self._nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)}
         ours |= {n.id for n in self._nodes(ast.Name) if isinstance(n.ctx, ast.Store)}
         ours |= {n.attr for n in self._nodes(ast.Attribute) if isinstance(n.ctx, ast.Store)}
         ours |= {file.stem for file in self.files}
@@ -172,7 +172,7 @@ class House:
                 count[word] += 1
         defined: dict[str, int] = defaultdict(int)
         hooks = {n.name for tree in self.trees.values() for n in _overriding(tree)}
-        for node in self._nodes(ast.FunctionDef, ast.ClassDef):
+        for node in self._nodes(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef):
             defined[node.name] += 1
         return sorted(n for n, times in defined.items() if n[0] != "_" and n not in hooks and count[n] <= times)
 

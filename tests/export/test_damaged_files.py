@@ -7,6 +7,7 @@ import pickle
 import re
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,9 @@ def test_code_in_a_graph_of_torch_does_not_run(exported: Path, tmp_path: Path, m
     torch.save(((torch.zeros(1), Spy(place)), {}), buffer)
 
     rewrite(original, file, lambda members: members.update({find(members, "model.pt"): buffer.getvalue()}))
-    torch.export.load(file)
-    assert place.exists()  # so torch does run it
-    place.rmdir()
+    with suppress(pickle.UnpicklingError):  # of older versions of torch; newer ones run it
+        torch.export.load(file)
+        place.rmdir()
     pixels = np.zeros((2, 28, 28, 1), np.uint8)
     found = cnnkit.load(file).predict(pixels).probabilities  # the example inputs are not needed
     assert np.array_equal(found, cnnkit.load(original).predict(pixels).probabilities)
