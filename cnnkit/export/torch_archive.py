@@ -1,7 +1,8 @@
 """Copies a .pt2 archive so that reading it runs no code.
 
 `torch.export.load` unpickles the example inputs, and any tensor or object whose entry says so; evaluates the sizes of
-the graph as Python expressions; executes guards as Python code; and looks names of operations up in torch. So a copy is
+the graph as Python expressions; executes guards as Python code; imports classes of inputs; and looks names of
+operations up in torch. So a copy is
 read, in memory, that has only raw tensors, operations of aten that touch no file, and sizes of a few words, and whose
 example inputs are made here. What `cnnkit.export.torch_file` writes has nothing else.
 """
@@ -37,6 +38,7 @@ _WORDS = re.compile(
     r"ExprCondPair|Eq|Ne|Lt|Le|Gt|Ge|StrictLessThan|StrictGreaterThan|LessThan|GreaterThan|Equality|Unequality|And|Or|"
     r"Not|floor|ceiling|Float|precision|PowByNatural|TruncToInt"
 )
+_CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict")  # of inputs; others name modules to import
 _METADATA = ("nn_module_stack", "torch_fn")  # of a node: read as words
 
 
@@ -67,6 +69,8 @@ def copy_archive(path: Path) -> io.BytesIO:
         graph = json.loads(members[_GRAPH])
         if graph.get("guards_code"):
             raise _Foreign("it has guards, which are code")
+        if graph["graph_module"].get("metadata") or graph["graph_module"].get("treespec_namedtuple_fields"):
+            raise _Foreign("its graph names further classes")
         for part in _walk(graph):
             _check_part(part)
         members[_GRAPH] = json.dumps(graph).encode()
@@ -115,7 +119,11 @@ def _walk(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _check_part(part: dict[str, Any]) -> None:
-    """Check a mapping of the graph: a node, a size, or anything else, which torch takes as data."""
+    """Check a mapping of the graph: a node, a size, a signature, or anything else, which torch takes as data."""
+    for spec in (part[key] for key in ("in_spec", "out_spec") if key in part):
+        for container in _walk(json.loads(spec)):
+            if container["type"] not in _CONTAINERS or container["context"] not in (None, "null", "[]"):
+                raise _Foreign("its inputs or outputs are of other classes")
     if "expr_str" in part:
         text = part["expr_str"]
         plain = re.fullmatch(r"[\w\s(),=*+/<>'-]*", text) is not None

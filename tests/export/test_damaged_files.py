@@ -153,7 +153,7 @@ def edit_graph(members: dict[str, bytes], change: Callable[[str], str]) -> None:
     assert members[name].decode() != before
 
 
-def test_code_in_a_graph_of_torch_does_not_run(exported: Path, tmp_path: Path) -> None:
+def test_code_in_a_graph_of_torch_does_not_run(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, place = tmp_path / "a.pt2", tmp_path / "spied"
     original = exported / "net.pt2"
     buffer = io.BytesIO()
@@ -181,7 +181,17 @@ def test_code_in_a_graph_of_torch_does_not_run(exported: Path, tmp_path: Path) -
     def guarded(members: dict[str, bytes]) -> None:
         edit_graph(members, lambda text: json.dumps(json.loads(text) | {"guards_code": [call]}))
 
+    def importing(members: dict[str, bytes]) -> None:
+        (tmp_path / "my_hostile_module.py").write_text(f"import os\nos.mkdir({str(place)!r})\n")
+        graph = json.loads(members[find(members, "model.json")])
+        signature = graph["graph_module"]["module_call_graph"][0]["signature"]
+        context = json.dumps({"__enum__": True, "fqn": "my_hostile_module:A", "name": "a"})
+        signature["out_spec"] = json.dumps([1, {"type": "builtins.dict", "context": context, "children_spec": []}])
+        members[find(members, "model.json")] = json.dumps(graph).encode()
+
+    monkeypatch.syspath_prepend(tmp_path)
     changes: dict[str, Change] = {
+        "its inputs or outputs are of other classes": importing,
         "is pickled": pickled,
         "it has guards, which are code": guarded,
         "it has the size": lambda m: edit_graph(m, lambda t: re.sub(first_size, f'"expr_str": "{call}"', t, count=1)),
