@@ -1,5 +1,6 @@
 """One run in every format, exported once for all tests here: a trace and a conversion take seconds."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from cnnkit.export.subject import Subject, open_subject
 from cnnkit.runs import RunFolder
 
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
+
+
+@pytest.fixture(scope="session")
+def trained_once(trained_once: RunFolder, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A copy of the run of two epochs: an export counts its look at the test images there."""
+    copy = tmp_path_factory.mktemp("copied") / "small" / trained_once.path.name
+    shutil.copytree(trained_once.path, copy)
+    return RunFolder(copy)
 
 
 @pytest.fixture(scope="session")
