@@ -161,8 +161,9 @@ def test_code_in_a_graph_of_torch_does_not_run(exported: Path, tmp_path: Path, m
     torch.save(((torch.zeros(1), Spy(place)), {}), buffer)
 
     rewrite(original, file, lambda members: members.update({find(members, "model.pt"): buffer.getvalue()}))
-    with suppress(pickle.UnpicklingError):  # of older versions of torch; newer ones run it
+    with suppress(Exception):  # some versions of torch run it, others fail
         torch.export.load(file)
+    if place.exists():
         place.rmdir()
     pixels = np.zeros((2, 28, 28, 1), np.uint8)
     found = cnnkit.load(file).predict(pixels).probabilities  # the example inputs are not needed
