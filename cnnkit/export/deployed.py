@@ -46,6 +46,19 @@ class DeployedNet(nn.Module):
         return self.classifier.predict_step(prepared, 0).float()
 
 
+def predicts_as_net(classifier: "Classifier") -> bool:
+    """Whether a prediction is that of the net, with what `TrainedNet` does before and after it."""
+    from cnnkit.inference.trained_net import TrainedNet
+
+    if isinstance(classifier, TrainedNet):
+        return True
+    from cnnkit.tasks import ClassificationTask  # imports Lightning, as a task has already
+
+    kind = type(classifier)
+    methods = ("predict_step", "forward", "__call__")
+    return all(getattr(kind, name) is getattr(ClassificationTask, name) for name in methods)
+
+
 def trace(net: DeployedNet) -> ExportedProgram:
     """Export a net as a graph that takes any number of images of any size.
 
@@ -77,9 +90,13 @@ def _trace(net: DeployedNet) -> ExportedProgram:
     except Exception as error:  # torch raises many kinds
         lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         name = " of ".join(dict.fromkeys(type(part).__name__ for part in (net.classifier.net, net.classifier)))
+        reason = " ".join(lines[0].split())[:160].rstrip(".;")
+        remedy = "`cnnkit export --format safetensors` holds the weights instead"
+        if not predicts_as_net(net.classifier):  # then weights are not enough
+            remedy = "compute with tensors alone, in the same way for all images"
         raise UserError(
             f"{name.removesuffix(' of TrainedNet')} cannot be exported as a graph, for its path depends on more than "
-            f"the images' sizes: {' '.join(lines[0].split())[:160]};\n--format safetensors holds the weights instead"
+            f"the images' sizes: {reason};\n{remedy}"
         ) from error
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cnnkit.config_files.yaml_files import read_file
 from cnnkit.errors import UserError
+from cnnkit.export.deployed import predicts_as_net
 from cnnkit.export.description import KEY, ModelDescription, read_description
 from cnnkit.export.subject import Subject
 from cnnkit.files import check_regular
@@ -35,7 +36,7 @@ def write_safetensors(subject: Subject, description: ModelDescription, path: Pat
     """
     arguments = subject.content.get("hyper_parameters") or {}
     spec = arguments.get("net")
-    if not isinstance(spec, dict) or "class_path" not in spec or not _predicts_as_net(subject.classifier):
+    if not isinstance(spec, dict) or "class_path" not in spec or not predicts_as_net(subject.classifier):
         task = type(subject.classifier).__name__
         raise UserError(
             f"{subject.path}: weights alone do not say what {task} does with its net; choose --format onnx or torch"
@@ -50,7 +51,7 @@ def write_safetensors(subject: Subject, description: ModelDescription, path: Pat
     needed |= {"absent": absent, "class_counts": None if counts is None else list(counts)}
     full = dataclasses.replace(description, net=needed)
     kept = {name: value.contiguous().clone() for name, value in weights.items() if name not in absent}
-    save_file(kept, path, {KEY: full.to_json()})
+    path.write_bytes(save(kept, {KEY: full.to_json()}))  # save_file makes a file that only its owner can read
 
 
 def open_safetensors(path: Path, configs: Sequence[Path] = ()) -> tuple[TrainedNet, ModelDescription]:
@@ -89,17 +90,6 @@ def _build(spec: dict[str, Any], weights: dict[str, Tensor], trusted: set[str], 
     except Exception as error:  # jsonargparse, the net's class and torch each raise their own
         raise UserError(f"{path}: its net cannot be built ({' '.join(str(error).split())[:200]})") from error
     return net
-
-
-def _predicts_as_net(classifier: Any) -> bool:
-    """Whether a prediction is that of the net, with what `TrainedNet` does before and after it."""
-    if isinstance(classifier, TrainedNet):
-        return True
-    from cnnkit.tasks import ClassificationTask  # imports Lightning, as a task has already
-
-    kind = type(classifier)
-    methods = ("predict_step", "forward", "__call__")
-    return all(getattr(kind, name) is getattr(ClassificationTask, name) for name in methods)
 
 
 def _without_folders(value: Any) -> Any:

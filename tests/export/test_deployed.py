@@ -95,11 +95,23 @@ class Branching(nn.Module):
 
 def test_what_no_graph_can_hold_is_two_lines_and_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(
-        UserError, match=r"^Branching cannot be exported as a graph, .*\n--format safetensors"
+        UserError, match=r"^Branching cannot be exported as a graph, .*\n`cnnkit export --format safetensors"
     ) as raised:
         trace(DeployedNet(TrainedNet(Branching()), DATA))
     assert len(str(raised.value).splitlines()) == 2
     assert capfd.readouterr() == ("", "")
+
+
+class NumpyTask(ClassificationTask):
+    """A task that leaves torch."""
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return torch.from_numpy(super().predict_step(batch, batch_idx).numpy())
+
+
+def test_a_task_that_fits_no_format_is_not_sent_to_another_one() -> None:
+    with pytest.raises(UserError, match=r"^CNN of NumpyTask cannot be exported.*[^.];\ncompute with tensors alone"):
+        trace(DeployedNet(NumpyTask(make_net()).eval(), DATA))
 
 
 class Headed(nn.Module):

@@ -1,5 +1,6 @@
 """`cnnkit export`: the file predicts what the run does, as its user will run it, or there is no file."""
 
+import errno
 import json
 import re
 import subprocess
@@ -144,6 +145,12 @@ def test_the_proof_stands_beside_the_file(exported: Path) -> None:
     assert sorted(file.name for file in exported.iterdir()) == sorted(
         f"net{suffix}{end}" for suffix in SUFFIXES.values() for end in ("", ".json")
     )
+
+
+def test_whoever_may_read_a_new_file_may_read_an_exported_one(exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    usual = (tmp_path / "new").stat().st_mode
+    assert {file.stat().st_mode for file in exported.iterdir()} == {usual}
 
 
 def make_wrong(fault: str, program: ExportedProgram, original: Path, file: Path) -> None:
@@ -325,3 +332,23 @@ def test_an_export_of_an_untested_run_is_a_look(cli: Cli, fit: Callable[..., Run
     assert cli("test", "--run", str(run.path)).code == 0
     assert cli("export", *words).code == 0
     assert run.manifest()["test_looks"] == 2, "the scores were known"
+
+
+def test_a_run_that_cannot_be_written_is_exported_to_another_place(
+    cli: Cli, trained_once: RunFolder, written_before: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(run: RunFolder) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(RunFolder, "edit_manifest", fail)
+    words = ["--run", str(trained_once), "--format", "safetensors", "-o", "a.safetensors", "--check_images", "20"]
+    ended = cli("export", *words)
+    assert ended.code == 0
+    assert "a.safetensors.json" in ended.out
+    assert "Read-only file system" in ended.err
+    assert "not counted" in ended.err
+
+
+def test_an_empty_output_is_not_taken_for_none(cli: Cli, trained_once: RunFolder) -> None:
+    ended = cli("export", "--run", str(trained_once), "--format", "onnx", "-o", "")
+    assert_refused(ended, "give a file that ends in .onnx")

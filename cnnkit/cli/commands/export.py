@@ -10,6 +10,7 @@ from cnnkit.allocator import import_quickly
 from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
+from cnnkit.notices import say
 from cnnkit.reporting.terminal import print_rows
 from cnnkit.runs.folder import count_look
 from cnnkit.tasks.tta import TTA
@@ -87,13 +88,22 @@ def run(args: argparse.Namespace) -> int:
     )
     proof = export_run(subject, args.format, output, images, _plan_int8(args, run) if run and args.int8 else None)
     if run is not None and proof.accuracy and not run.manifest().get("test"):
-        with run.edit_manifest() as manifest:  # the scores of a tested run tell nothing new
-            count_look(manifest)
+        _count_look(run)  # the scores of a tested run tell nothing new
     if args.json:
         print(json.dumps({"path": str(output), **proof.as_json()}, indent=2))
     else:
         print_proof(output, proof)
     return 0
+
+
+def _count_look(run: runs.RunFolder) -> None:
+    """Count a look at the test images; the file is there, so a run that cannot be written ends in no error."""
+    try:
+        with run.edit_manifest() as manifest:
+            count_look(manifest)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        say(f"{run.manifest_file}: cannot be written ({reason}); this look at the test images is not counted")
 
 
 def _refuse(args: argparse.Namespace) -> None:
@@ -121,7 +131,7 @@ def _plan_int8(args: argparse.Namespace, run: runs.RunFolder) -> "Int8":
 
 def _choose_output(args: argparse.Namespace, run: runs.RunFolder | None) -> Path:
     suffix = SUFFIXES[args.format]
-    if args.output:
+    if args.output is not None:
         return check_output(args.output, (suffix,))
     if run is None:
         raise UserError(f"no output: name the file to write (-o model{suffix}), or the run instead of its checkpoint")

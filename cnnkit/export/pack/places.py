@@ -57,8 +57,10 @@ def write_folder(made: Path, output: Path) -> None:
     try:
         with replacing_folder(output) as part:
             shutil.copytree(made, part, dirs_exist_ok=True)
-    except (OSError, shutil.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if isinstance(error, shutil.Error):  # it has a list of all files with their errors
+            reason = str(error.args[0][0][2]).partition(": ")[0]
         raise UserError(f"{output}: cannot be written ({reason}); name another folder") from None
 
 

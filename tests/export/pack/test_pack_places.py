@@ -1,7 +1,9 @@
 """Packs as folders and zip files: equal bytes, and nothing of others is deleted."""
 
+import errno
 import io
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -38,6 +40,19 @@ def test_an_earlier_pack_is_replaced(tmp_path: Path) -> None:
     write_folder(new, old)
     assert not (old / "b.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
+
+
+def test_a_full_disk_is_one_short_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(source: str, target: str, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", source, None, target)
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    with pytest.raises(UserError) as raised:
+        write_folder(fill(tmp_path / "made"), tmp_path / "pack")
+    assert str(raised.value).startswith(f"{tmp_path / 'pack'}: cannot be written (")
+    assert str(raised.value).endswith("No space left on device); name another folder")
+    assert str(raised.value).count("No space") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 @pytest.mark.parametrize("name", ["mine.txt", "check/mine.png", "deep/er/mine.txt"])
