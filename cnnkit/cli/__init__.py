@@ -91,13 +91,23 @@ def _run(args: list[str], began: float) -> int:
         if command in VIEW_COMMANDS:
             return run_view_command(command, args[1:], debug=debug)
 
-        if command == "predict" and any(word.partition("=")[0] == "--images" for word in args):
+        if command == "predict" and _names_files(args):
             return _predict_images(args[1:], debug=debug)
 
         with import_quickly():
             from cnnkit.cli.fit.command import run_command  # imports torch
 
         return run_command(command, args[1:], began=began, debug=debug, cores_before=cores_before)
+
+
+def _names_files(words: list[str]) -> bool:
+    """Whether ``predict`` is about image files: by --images, or by an exported file as --model, which needs them."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        exported = (value if equals else following).lower().endswith((".onnx", ".pt2", ".safetensors"))
+        if name == "--images" or (name == "--model" and exported):
+            return True
+    return False
 
 
 def _predict_images(words: list[str], *, debug: bool) -> int:

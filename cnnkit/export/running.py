@@ -38,7 +38,7 @@ class FileClassifier(nn.Module):
     def net(self) -> NoReturn:
         """There is none to look into."""
         raise UserError(
-            f"{self.path}: predicts alone, for an {self.path.suffix} file has no modules to look into; "
+            f"{self.path}: predicts alone, for {self.path.suffix} files have no modules to look into; "
             "load the run, or a .safetensors export of it"
         )
 

@@ -352,3 +352,10 @@ def test_a_run_that_cannot_be_written_is_exported_to_another_place(
 def test_an_empty_output_is_not_taken_for_none(cli: Cli, trained_once: RunFolder) -> None:
     ended = cli("export", "--run", str(trained_once), "--format", "onnx", "-o", "")
     assert_refused(ended, "give a file that ends in .onnx")
+
+
+def test_predict_asks_for_the_images_of_an_exported_file(cli: Cli, trained_once: RunFolder) -> None:
+    for words in (["--model", "net.onnx"], ["--model=a folder/net.PT2"]):
+        assert_refused(cli("predict", *words), "required: --images")
+    Path("a.png").touch()
+    assert_refused(cli("predict", "--model", str(trained_once.best), "--images", "a.png"), "by --ckpt_path")
