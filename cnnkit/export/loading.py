@@ -106,8 +106,8 @@ def open_exported(path: Path, configs: Sequence[Path] = ()) -> Opened:
         UserError: it is missing, damaged, foreign, of a newer cnnkit, or its packages are not installed.
     """
     if path.suffix.lower() not in EXPORTED:
-        found = f"{path}: no exported file: its name ends in none of {', '.join(EXPORTED)}"
-        raise UserError(f"{found}; a run is named by --run, a checkpoint by --ckpt_path")
+        reason = f"{path}: no exported file: its name ends in none of {', '.join(EXPORTED)}"
+        raise UserError(f"{reason}; a run is named by --run, a checkpoint by --ckpt_path")
     if not path.exists():
         raise UserError(f"{path}: no such file; `cnnkit export --run RUN` writes one")
     if path.suffix.lower() == ".safetensors":
