@@ -122,7 +122,10 @@ def _plan_int8(args: argparse.Namespace, run: runs.RunFolder) -> "Int8":
     from cnnkit.export.int8 import CALIBRATION_IMAGES, MAX_DROP, Int8
     from cnnkit.export.subject import spread
 
-    data = load_validation_data(run, "int8 is calibrated on them")
+    try:
+        data = load_validation_data(run, "int8 is calibrated on them")
+    except UserError as error:
+        raise UserError(f"--int8 is calibrated on the run's validation images: {error}") from error
     assert data.store is not None
     chosen = spread(len(data.val_indices), args.calibration_images or CALIBRATION_IMAGES)
     images = data.store.train_images.index_select(0, data.val_indices[chosen])
