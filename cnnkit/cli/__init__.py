@@ -14,6 +14,7 @@ from cnnkit.cli import help as texts
 from cnnkit.cli.cores import watch_cores
 from cnnkit.cli.dispatch import CLASSROOM, VIEW_COMMANDS, run_view_command
 from cnnkit.cli.errors.exit_codes import keep_streams_open, run_to_exit_code
+from cnnkit.export import SUFFIXES
 from cnnkit.files import not_written
 from cnnkit.notices import one_command
 from cnnkit.suggest import suggest
@@ -104,7 +105,7 @@ def _names_files(words: list[str]) -> bool:
     """Whether ``predict`` is about image files: by --images, or by an exported file as --model, which needs them."""
     for word, following in zip(words, [*words[1:], ""], strict=True):
         name, equals, value = word.partition("=")
-        exported = (value if equals else following).lower().endswith((".onnx", ".pt2", ".safetensors"))
+        exported = (value if equals else following).lower().endswith(tuple(SUFFIXES.values()))
         if name == "--images" or (name == "--model" and exported):
             return True
     return False

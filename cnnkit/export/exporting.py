@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from cnnkit.errors import UserError
+from cnnkit.export import SUFFIXES
 from cnnkit.export.checking import PIXELS, name_runtime, predict_pixels, run_file, write_other_sizes, write_pixels
 from cnnkit.export.deployed import DeployedNet, trace
 from cnnkit.export.description import ModelDescription, describe
@@ -28,7 +29,6 @@ from cnnkit.export.torch_file import write_torch
 from cnnkit.files import is_alive
 
 Kind = Literal["onnx", "torch", "safetensors"]
-SUFFIXES: dict[str, str] = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 _PACKAGES = {"onnx": ("onnx", "onnxscript", "onnxruntime"), "torch": (), "safetensors": ("safetensors",)}
 
 

@@ -1,5 +1,7 @@
 """``cnnkit.load``: a trained net from its run folder, or from a file that ``cnnkit export`` has written."""
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +11,19 @@ import torch
 from cnnkit.config_files.cards import find_config
 from cnnkit.config_files.yaml_files import read_file
 from cnnkit.errors import UserError
+from cnnkit.export import SUFFIXES
 from cnnkit.export.description import ModelDescription
 from cnnkit.export.onnx_file import open_onnx
 from cnnkit.export.running import FileClassifier, FilePredictor, PixelsAsTheyAre
 from cnnkit.export.safetensors_file import open_safetensors
 from cnnkit.export.torch_file import open_torch
+from cnnkit.files import open_regular
 from cnnkit.inference import predictor
 from cnnkit.inference.predictor import Predictor
 from cnnkit.inference.preprocessing import Preprocessing
 from cnnkit.tasks.tta import TTA
 
-EXPORTED = (".onnx", ".pt2", ".safetensors")
+EXPORTED = tuple(SUFFIXES.values())
 
 
 class Opened(NamedTuple):
@@ -103,13 +107,15 @@ def open_exported(path: Path, configs: Sequence[Path] = ()) -> Opened:
         configs: with a .safetensors file, configurations whose classes may be imported.
 
     Raises:
-        UserError: it is missing, damaged, foreign, of a newer cnnkit, or its packages are not installed.
+        UserError: it is missing, damaged, foreign, of a newer cnnkit, another one than its proof is about, or its
+            packages are not installed.
     """
     if path.suffix.lower() not in EXPORTED:
         reason = f"{path}: no exported file: its name ends in none of {', '.join(EXPORTED)}"
         raise UserError(f"{reason}; a run is named by --run, a checkpoint by --ckpt_path")
     if not path.exists():
         raise UserError(f"{path}: no such file; `cnnkit export --run RUN` writes one")
+    _compare_with_proof(path)
     if path.suffix.lower() == ".safetensors":
         net, description = open_safetensors(path, configs)
         return Opened(net, description.preprocessing, description)
@@ -117,3 +123,20 @@ def open_exported(path: Path, configs: Sequence[Path] = ()) -> Opened:
         raise UserError(f"{path}: names no classes to import, so --config has no effect: leave it out")
     found = (open_onnx if path.suffix.lower() == ".onnx" else open_torch)(path)
     return Opened(found, PixelsAsTheyAre(**vars(found.description.preprocessing)), found.description)
+
+
+def _compare_with_proof(path: Path) -> None:
+    """Compare a file with the proof beside it, if there is one: a changed weight shows in nothing else.
+
+    Raises:
+        UserError: it was changed since it was checked.
+    """
+    proof = path.with_name(f"{path.name}.json")
+    try:
+        checked = json.loads(proof.read_text(encoding="utf-8"))["sha256"]
+        with open_regular(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or another program's
+        return
+    if checked != found:
+        raise UserError(f"{path}: is not the file that was checked, by its hash in {proof.name}; export it again")

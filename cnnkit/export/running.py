@@ -49,7 +49,7 @@ class FileClassifier(nn.Module):
 
     @tta.setter
     def tta(self, kind: TTA) -> NoReturn:
-        raise UserError(f"{self.path}: averages over the views {self._tta!r}, which are part of it; export it anew")
+        raise UserError(f"{self.path}: averages over the views {self._tta!r}, which are part of it; export it again")
 
     def to(self, *args: Any, **kwargs: Any) -> "FileClassifier":
         """Stay on the CPU."""

@@ -1,4 +1,4 @@
-"""``cnnkit.load``: a trained net from its run folder, ready for images in Python."""
+"""A trained net from its run folder or a checkpoint, ready for images in Python."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -39,18 +39,7 @@ def load(
     device: str | torch.device | None = None,
     config: str | Path | Sequence[str | Path] = (),
 ) -> "Predictor":
-    """Load a trained net, to predict images with it. Neither its data nor a data module is needed.
-
-    Args:
-        run: a run folder; a name, which stands for its newest finished run, as ``--run`` takes it; or a checkpoint.
-        checkpoint: of the run: ``best`` (the default), ``last``, or another of its files. With an average of the
-            weights (EMA) each of them holds the average.
-        tta: views of each image to average over; by default the run's own.
-        posthoc_tau: strength of the adjustment for the sizes of the classes, see docs/imbalance.md; by default the
-            run's own.
-        batch_size: images that the net gets at a time.
-        device: such as ``cpu`` or ``cuda``; by default the machine's accelerator, if it has one.
-        config: with a checkpoint file, configurations whose classes may be imported besides cnnkit's and torch's.
+    """Load a trained net from a run or a checkpoint; `cnnkit.export.loading.load`, for users, explains the arguments.
 
     Raises:
         UserError: there is no such run or checkpoint, it cannot be read, or does not say how to build its net or how

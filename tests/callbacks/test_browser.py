@@ -1,24 +1,13 @@
 """What a person sees: a running TensorBoard in a real browser, without a window."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browsers import open_browser
 
 from cnnkit.runs import RunFolder
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--window-size=1300,1600",
-)
 # The page's parts hide in shadow roots. Pictures and lines of charts count once they have loaded.
 PAGE = """
 const found = {text: '', images: 0, lines: 0};
@@ -39,16 +28,8 @@ return found;
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (the extra dev has it)")
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("there is no Chromium here, or no chromedriver (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with open_browser(tmp_path_factory.mktemp("profile"), 1300, 1600) as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,10 @@ import pytest
 from torch.export import ExportedProgram
 
 from cnnkit.cli import main
-from cnnkit.export import exporting
+from cnnkit.export import SUFFIXES, exporting
 from cnnkit.export.deployed import DeployedNet, trace
 from cnnkit.export.subject import Subject, open_subject
 from cnnkit.runs import RunFolder
-
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +42,13 @@ def exported(trained_once: RunFolder, program: ExportedProgram, tmp_path_factory
             words = ["--run", str(trained_once.path), "--format", kind, "-o", f"net{suffix}", "--check_images", "50"]
             assert main(["export", *words]) == 0
     return folder
+
+
+@pytest.fixture
+def written_before(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take files that were written before in place of writing them, for what is about the rest."""
+
+    def copy(kind: str, subject: Subject, file: Path) -> None:
+        file.write_bytes((exported / f"net{SUFFIXES[kind]}").read_bytes())
+
+    monkeypatch.setattr(exporting, "write", copy)

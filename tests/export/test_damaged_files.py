@@ -21,9 +21,9 @@ from torch import nn
 
 import cnnkit
 from cnnkit.errors import UserError
+from cnnkit.export import SUFFIXES
 from cnnkit.export.loading import open_exported
 
-SUFFIXES = (".onnx", ".pt2", ".safetensors")
 Change = Callable[[dict[str, bytes]], None]
 
 
@@ -76,7 +76,7 @@ def rewrite(original: Path, file: Path, change: Change) -> None:
             archive.writestr(name, content)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
 def test_damage_is_a_sentence(exported: Path, tmp_path: Path, suffix: str) -> None:
     file, whole = tmp_path / f"a{suffix}", (exported / f"net{suffix}").read_bytes()
     refused(file, "no such file")
@@ -95,7 +95,19 @@ def test_damage_is_a_sentence(exported: Path, tmp_path: Path, suffix: str) -> No
     refused(file, "a named pipe, where a file is needed")
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
+def test_a_weight_that_was_changed_since_the_check_is_a_sentence(exported: Path, tmp_path: Path, suffix: str) -> None:
+    file = tmp_path / f"net{suffix}"
+    content = bytearray((exported / file.name).read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    Path(f"{file}.json").write_bytes((exported / f"{file.name}.json").read_bytes())
+    refused(file, f"is not the file that was checked, by its hash in {file.name}.json")
+    file.write_bytes((exported / file.name).read_bytes())
+    cnnkit.load(file)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES.values())
 def test_a_foreign_or_newer_file_is_a_sentence(exported: Path, tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"a{suffix}"
     describe_again(exported, suffix, file)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_runs import Cli
 
 import cnnkit
 from benchmarks.serve import fire, read_memory, start_server
 from benchmarks.serve_requests import make_shots
+from cnnkit.cli.commands import serve
 from cnnkit.runs import RunFolder
 
 MISTAKES: list[tuple[list[str], str]] = [
@@ -50,6 +52,18 @@ def test_a_port_in_use_is_said_before_the_net_is_loaded(cli: Cli) -> None:
         ended = cli("serve", "--run", "nothing", "--port", str(port))
     assert ended.code == 2
     assert ended.err == (f"error: port {port} of 127.0.0.1 is in use: name another (--port N), or 0 for a free one\n")
+
+
+def test_the_net_is_loaded_with_the_threads_that_it_will_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime keeps the number that it finds."""
+    seen: list[int] = []
+    monkeypatch.setattr(cnnkit, "load", lambda *_, **__: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        serve._load(serve.arguments().read(["--model", "net.onnx", "--threads", "3"]))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [3]
 
 
 def test_without_its_packages_it_names_the_extra(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,13 @@
 """What a person sees: the server's page in a real browser, without a window."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browsers import open_browser
 from served import NAMES, Client, draw, make_predictor, serving
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--window-size=1200,1000")
 STATE = """
 const text = id => document.getElementById(id).textContent;
 const seen = id => { const e = document.getElementById(id); return !!e.getClientRects().length; };
@@ -27,16 +25,8 @@ return {
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (the extra dev has it)")
-    if BROWSER is None or DRIVER is None:
-        pytest.skip("there is no Chromium here, or no chromedriver (Debian: chromium, chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with open_browser(tmp_path_factory.mktemp("profile"), 1200, 1000) as driver:
+        yield driver
 
 
 def see(browser: Any, holds: Any) -> dict[str, Any]:

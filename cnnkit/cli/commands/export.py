@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from cnnkit import runs
 from cnnkit.allocator import import_quickly
+from cnnkit.cli.cores import use_free_cores
 from cnnkit.cli.outputs import check_output
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
+from cnnkit.export import SUFFIXES
 from cnnkit.notices import say
 from cnnkit.reporting.terminal import print_rows
 from cnnkit.runs.folder import count_look
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from cnnkit.export.proof import Agreement, Proof
     from cnnkit.export.subject import CheckImages, Subject
 
-SUFFIXES = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
 DESCRIPTION = """\
 Write the net of a run as one file that takes the pixels of images of any size, uint8 (B, C, H, W), and gives the
 probabilities of the classes: resize, normalization, views (tta) and temperature are inside, and so are the names of the
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         from cnnkit.export.exporting import export_run
         from cnnkit.export.subject import open_subject, take_files
 
+    use_free_cores()
     files = list_images(args.images)
     subject = open_subject(run, args.ckpt_path, find_configs(args.config), tta=args.tta, posthoc_tau=args.posthoc_tau)
     images = (

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cnnkit import runs
 from cnnkit.allocator import import_quickly
+from cnnkit.cli.cores import use_free_cores
 from cnnkit.cli.outputs import check_writable
 from cnnkit.cli.parsing.options import Options, add_json, positive
 from cnnkit.errors import UserError
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     contents = Contents([kind.strip() for kind in args.formats.split(",")], args.license, text)
     check_place(output)
     check_writable(output if is_zip(output) else output.with_name(f".{output.name}"))
+    use_free_cores()
     found, subject = list_images(args.images), open_subject(run)
     count = args.check_images
     images = take_files(found, subject.data, count) if found else take_test_images(subject, count)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cnnkit import runs
+from cnnkit.cli.cores import use_free_cores
 from cnnkit.cli.errors.exit_codes import Description, describe_briefly
 from cnnkit.cli.image_files import list_images
 from cnnkit.cli.inference import find_configs, move_to_accelerator, track
@@ -110,6 +111,7 @@ def _load(args: argparse.Namespace) -> "tuple[Classifier, Preprocessing]":
         given = ("run", "ckpt_path", "tta", "posthoc_tau")
         for name in (name for name in given if getattr(args, name) is not None):
             raise UserError(f"--{name} has no effect with --model, whose file has its own: leave it out")
+        use_free_cores()  # first: onnxruntime keeps the number of threads that it finds
         opened = open_exported(Path(args.model), configs)
         return opened.classifier, opened.data
     run = runs.choose_finished(args.run) if args.run else None

@@ -99,7 +99,12 @@ def _load(args: argparse.Namespace) -> "Predictor":
     import cnnkit
     from cnnkit.inference.trained_net import find_device
 
-    predictor = cnnkit.load(
+    # Before the net: onnxruntime keeps the number of threads that it finds.
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    elif find_device().type == "cpu":
+        use_free_cores(spare=1)  # for decoding and answering
+    return cnnkit.load(
         args.run or args.model,
         args.ckpt_path,
         tta=args.tta,
@@ -107,11 +112,6 @@ def _load(args: argparse.Namespace) -> "Predictor":
         batch_size=args.batch_size,
         config=args.config,
     )
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    elif find_device().type == "cpu":
-        use_free_cores(spare=1)  # for decoding and answering
-    return predictor
 
 
 def _port(text: str) -> int:

@@ -54,6 +54,8 @@ class Options(argparse.ArgumentParser):
                 raise UserError(f"{word}: {self.prog.split()[-1]} takes the run's best checkpoint; leave it out")
             if not word.startswith("-"):
                 raise UserError(f"{word}: one word too many ({self.prog} --help tells more)")
+            if word == "--run" and (names := re.search(r" (RUN\b.*)", " ".join(self.format_usage().split()))):
+                raise UserError(f"{word}: here a run is named without it: {self.prog} {names[1]}")
             # The usage names only the short form of an option that has one.
             known = re.findall(r"^  (?:-\w(?: \S+)*, )?(--[\w-]+)", self.format_help(), re.MULTILINE)
             raise UserError(f"{word}: unknown word{suggest(word, known)}")

@@ -176,3 +176,10 @@ def test_mistakes_end_in_a_line(tested_once: Path, cli: Cli, words: list[str], r
     assert reason in found.err
     assert found.err.count("\n") <= 3
     assert Path("full/mine.txt").exists()
+
+
+def test_a_run_is_named_without_a_key(cli: Cli) -> None:
+    for command in ("pack", "compare"):
+        ended = cli(command, "--run", "a")
+        assert ended.code == 2
+        assert ended.err.startswith(f"error: --run: here a run is named without it: cnnkit {command} RUN")
