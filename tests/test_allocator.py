@@ -26,6 +26,7 @@ FAULTS = """
 """
 
 
+@pytest.mark.slow
 def test_the_next_step_finds_the_memory_of_the_last_one():
     if not keep_freed_memory():
         pytest.skip("needs Linux with glibc, whose malloc this is about")

@@ -14,12 +14,18 @@ from cnnkit.runs import find
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
-LONG = (  # from five to a dozen seconds each
+LONG = (  # from three to a dozen seconds each
+    "cifar10_alexnet",
+    "cifar10_cnn",
     "cifar10_googlenet",
     "cifar10_lite0_embeddings",
     "cifar10_nin",
     "cifar10_preact20",
+    "cifar10_resnet20",
+    "cifar10_speed94",
     "cifar10_speed95",
+    "cifar10_vgg11",
+    "fashion_mnist_best",
     "folder_lite0_embeddings",
     "folder_lite0_finetune",
     "folder_lite0_gradual",

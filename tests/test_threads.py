@@ -38,6 +38,7 @@ def settings(**variables: str) -> tuple[str, dict[str, object]]:
     return counts[0], machine
 
 
+@pytest.mark.slow
 def test_a_users_own_setting_is_used_and_recorded() -> None:
     assert settings(GOMP_SPINCOUNT="77")[0] == "77"
     used, machine = settings(OMP_WAIT_POLICY="PASSIVE")

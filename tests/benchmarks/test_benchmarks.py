@@ -8,6 +8,7 @@ from benchmarks.__main__ import NAMES, ON_REQUEST, main
 from benchmarks.common import Table, take_turns
 
 
+@pytest.mark.slow
 def test_the_loader_benchmark_measures_both_sides(monkeypatch, capsys):
     monkeypatch.setattr("benchmarks.common.REAL_DATA", False)
     tables = main(["loader", "--quick", "--rounds", "1"])

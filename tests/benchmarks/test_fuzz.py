@@ -27,6 +27,7 @@ def read_badly(path: Path) -> None:
         mapped.write(b"\1" * (150 << 20))
 
 
+@pytest.mark.slow
 def test_crashes_hangs_and_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz, "WAIT", 3.0)
     found = fuzz.fuzz(seed_originals(), read_badly, 8)

@@ -51,7 +51,10 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return tmp_path
 
 
-@pytest.mark.parametrize("desk", PAGES, indirect=True)
+LONG = pytest.param("transfer", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("desk", [*PAGES[:-1], LONG], indirect=True)
 def test_commands_run_as_written(desk: Path, request: pytest.FixtureRequest) -> None:
     page = request.node.callspec.params["desk"]
     assert commands(page)

@@ -13,6 +13,7 @@ from cnnkit.runs import RunFolder
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_written(cli: Cli, trained_once: RunFolder, capfd: pytest.CaptureFixture[str]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     shutil.copytree(trained_once.path, Path("runs/quickstart", trained_once.path.name))

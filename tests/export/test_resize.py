@@ -65,10 +65,8 @@ def test_sums_beyond_31_bits_are_those_of_pillow():
     assert torch.equal(resize_images(image[None], (2, 3), "squash")[0], by_pillow(image, (2, 3), "squash"))
 
 
-SLOW = [pytest.param(rule, marks=pytest.mark.slow) for rule in RULES[1:]]
-
-
-@pytest.mark.parametrize("rule", [RULES[0], *SLOW])
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
 def test_exported_it_gives_the_same_for_every_size(tmp_path, rule):
     onnxruntime = pytest.importorskip("onnxruntime")
     net, sizes = Resized((32, 28), rule), {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}

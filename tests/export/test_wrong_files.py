@@ -54,7 +54,7 @@ def make_wrong(fault: str, program: ExportedProgram, original: Path, file: Path)
         ("onnx", "classes"),
         ("onnx", "mean"),
         pytest.param("torch", "classes", marks=pytest.mark.slow),
-        ("torch", "mean"),
+        pytest.param("torch", "mean", marks=pytest.mark.slow),
         ("safetensors", "classes"),
         pytest.param("safetensors", "mean", marks=pytest.mark.slow),
     ],

@@ -164,6 +164,7 @@ def test_the_head_of_any_net_is_found(kind: Any, pixels: torch.Tensor) -> None:
         torch.testing.assert_close(logits, net((pixels[:2].float() / 255 - 0.5) / 0.25))
 
 
+@pytest.mark.slow
 def test_explanations_are_those_of_the_command(
     cli: Cli, photos: Path, trained_once: RunFolder, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

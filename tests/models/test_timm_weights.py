@@ -167,6 +167,7 @@ def test_mistakes_are_named_with_the_remedy(arguments, message, file):
         TimmNet(**given)
 
 
+@pytest.mark.slow
 def test_a_run_is_rebuilt_from_its_folder_alone(cli, tmp_path):
     weights = tmp_path / "weights.pth"
     torch.save(timm.create_model("test_resnet").state_dict(), weights)

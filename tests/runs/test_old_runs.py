@@ -33,6 +33,7 @@ def test_a_finished_run_has_the_scores_that_it_had(cli: Cli, old_runs: Path) -> 
     assert after["test/loss"] == pytest.approx(before["test/loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_the_one_that_was_not_killed(cli: Cli, old_runs: Path) -> None:
     assert cli("fit", "--resume", "runs/tiny/killed").code == 0
     for key in ("train/loss", "val/loss", "val/acc"):

@@ -29,6 +29,7 @@ search:
 """
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_where_it_stopped_and_never_tests(cli: Cli) -> None:
     Path("rate").mkdir()
     Path("rate/study.yaml").write_text(SEARCH)

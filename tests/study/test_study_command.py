@@ -125,6 +125,7 @@ def test_a_part_of_a_study_leaves_its_answer_alone(cli: Cli) -> None:
     assert "done      wide, seed 1" in cli("study", "glance", "--dry_run").out
 
 
+@pytest.mark.slow
 def test_a_score_of_averaged_views_stands_beside_the_score_of_one_view(cli: Cli) -> None:
     text = ONE_VARIANT.replace("seeds: 2", "seeds: 1\nmetric: test/acc_tta").replace(
         "model.net: MLP", "model.net: MLP\n  model.tta: flip"
@@ -168,6 +169,7 @@ def test_what_is_wrong_is_said_before_anything_runs(cli: Cli) -> None:
     assert "there is no level 'tall'" in cli("study", "glance", "--only", "tall").err
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a system with SIGKILL")
 def test_a_study_that_was_killed_ends_with_the_same_results(cli: Cli) -> None:
@@ -210,6 +212,7 @@ def test_a_signal_to_a_study_reaches_the_runs_beside_each_other(cli: Cli) -> Non
     assert {run.manifest()["status"] for run in runs} == {"stopped"}
 
 
+@pytest.mark.slow
 def test_a_study_over_folds_has_one_line_with_the_mean_of_the_folds(cli: Cli) -> None:
     text = STUDY.split("factors:")[0] + "  model.net.hidden_sizes: [4]\nfolds: 2\nmetric: val/acc\n"
     folder = make("folds", text)

@@ -37,6 +37,7 @@ def rows(run: RunFolder) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in of_the_machine} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_a_run_logs_its_heads_and_goes_on_as_if_nothing_had_been(cli: Cli) -> None:
     Path("stop_at.py").write_text(STOP)
     words = [*COMMAND, "--model.after=[features.2,features.5]", "--model.weight=[0.3,0.2]"]

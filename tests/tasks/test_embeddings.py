@@ -207,6 +207,7 @@ def test_no_validation_images_no_validation_features(tmp_path: Path) -> None:
     assert seen.train == [(64, 8)] * 10
 
 
+@pytest.mark.slow
 def test_it_works_from_the_command_line_and_resumes(cli: Cli) -> None:
     words = ["--model=TransferTask", "--model.net=CNN", "--model.net.channels=[4,8]", "--model.net.hidden_sizes=[]"]
     words += ["--model.net.global_pool=true", "--model.mode=embeddings", "--model.scheduler=WarmupCosineLR"]

@@ -90,6 +90,7 @@ def test_the_run_records_the_numbers_and_scores_by_class(
     assert not {"train/f1_macro", "val/recall"} & set(columns)
 
 
+@pytest.mark.slow
 def test_a_line_names_the_smallest_class(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

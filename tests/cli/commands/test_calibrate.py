@@ -66,6 +66,7 @@ def test_the_temperature_has_the_smallest_loss_on_the_validation_images(run: Run
     assert len(run.manifest()["calibration"]) == 1
 
 
+@pytest.mark.slow
 def test_every_prediction_is_calibrated_and_no_class_changes(run: RunFolder, cli: Cli) -> None:
     assert cli("test", "--run", "runs/small").code == 0
     plain, scores = load_predictions(run.predictions), run.manifest()["test"]

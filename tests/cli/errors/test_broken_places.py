@@ -144,6 +144,7 @@ def test_the_streams_are_given_back() -> None:
     assert (sys.stdout, sys.stderr) == before
 
 
+@pytest.mark.slow
 def test_a_fit_whose_output_nobody_reads_trains_to_its_end(cli: Cli) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -115,6 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(cli: Cli, whole: RunFolde
     assert_same_run(run, whole)
 
 
+@pytest.mark.slow
 def test_the_second_signal_leaves_at_once(whole: RunFolder) -> None:
     words = ["fit", *TWO_EPOCHS, "--name=twice", stop_at(2, times=2)]
     child = get_context("spawn").Process(target=main, args=(words,))
@@ -208,6 +209,7 @@ def test_ctrl_c_before_the_first_checkpoint_leaves_no_folder(cli: Cli) -> None:
     assert (ended.code, Path("runs").exists()) == (130, False)
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_within_the_epoch_that_max_steps_cut_short(cli: Cli) -> None:
     words = [*(word for word in SMALL if "scheduler" not in word), "--trainer.max_epochs=2"]  # of 3 steps each
     assert cli("fit", *words, "--name=whole", "--trainer.max_steps=5").code == 0

@@ -52,6 +52,7 @@ def test_in_files_and_on_the_command_line_alike(tmp_path: Path, word: str, key: 
         assert (place, type(place)) == (value, type(value))
 
 
+@pytest.mark.slow
 def test_a_study_whose_factor_is_a_number_is_trained_tested_and_compared(cli: Cli) -> None:
     Path("card.yaml").write_text(
         "trainer: {max_epochs: 1, limit_train_batches: 1, limit_val_batches: 1}\n"
