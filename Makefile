@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints.txt
-# On two cores, two test processes of one thread each are faster than one process of two threads.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+# On two cores, two test processes of one thread each are faster than one process of two threads. Worksteal keeps the
+# tests of a file together, so that one process makes what they share.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-all test-versions wheel-check lint format bench house tensorboard clean
@@ -41,9 +42,9 @@ test-all: $(VENV)/.installed-dev  ## run all tests; those of the real data need 
 test-versions:  ## run the tests with the lowest and with the newest allowed versions, each in build/
 	rm -rf build/lowest build/newest
 	$(PYTHON) -m venv build/lowest && build/lowest/bin/python -m pip install -q -c constraints-lowest.txt -e '.[dev]'
-	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -q -n 2 -m 'not slow'
+	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -q -n 2 --dist worksteal -m 'not slow'
 	$(PYTHON) -m venv build/newest && build/newest/bin/python -m pip install -q --upgrade -e '.[dev]'
-	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -q -n 2 -m 'not slow'
+	OMP_NUM_THREADS=1 build/newest/bin/python -m pytest -q -n 2 --dist worksteal -m 'not slow'
 
 # The second environment has the wheel alone; a .pth file shows it the dependencies in $(VENV), but not its editable cnnkit.
 BUILT := $(CURDIR)/build/wheel-check

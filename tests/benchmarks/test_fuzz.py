@@ -38,6 +38,7 @@ def test_crashes_hangs_and_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> N
     assert found.megabytes > 100
 
 
+@pytest.mark.slow
 def test_a_case_follows_from_its_number() -> None:
     seeds = seed_images()
     suffixes = {name.rpartition(".")[2] for name in seeds}

@@ -112,10 +112,10 @@ def test_a_run_that_cannot_be_written_is_exported_to_another_place(
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(RunFolder, "edit_manifest", fail)
-    words = ["--run", str(trained_once), "--format", "safetensors", "-o", "a.safetensors", "--check_images", "20"]
+    words = ["--run", str(trained_once), "--format", "onnx", "-o", "a.onnx", "--check_images", "20"]
     ended = cli("export", *words)
     assert ended.code == 0
-    assert "a.safetensors.json" in ended.out
+    assert "a.onnx.json" in ended.out
     assert "Read-only file system" in ended.err
     assert "not counted" in ended.err
 

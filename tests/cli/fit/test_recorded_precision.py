@@ -90,6 +90,7 @@ seeds: 1
 """
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_in_the_precision_it_has(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """On another machine, whose default is another one, it neither trains all over nor pools two."""
     monkeypatch.delenv("CNNKIT_PRECISION")
